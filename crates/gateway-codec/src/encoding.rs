@@ -1,0 +1,138 @@
+//! The choices that a connection is made with: the encoding of its payloads and their compression.
+
+use std::{error, fmt, str};
+
+/// How a payload spells its values. JSON is the default.
+///
+/// The text form is the value of the gateway URL's `encoding` parameter. See Discord Docs, Gateway > Gateway URL
+/// Query String Params.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Encoding {
+    /// JSON, in UTF-8.
+    #[default]
+    Json,
+    /// Erlang's external term format. See Discord Docs, Gateway > Using ETF Encoding.
+    Etf,
+}
+
+/// How the server compresses what it sends. None is the default.
+///
+/// See Discord Docs, Gateway > Encoding and Compression.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Compression {
+    /// Nothing is compressed.
+    #[default]
+    None,
+    /// Some payloads are, each a zlib stream of its own; asked for in Identify, with JSON only.
+    Payload,
+    /// One zlib stream for the whole connection.
+    ZlibStream,
+    /// One zstd stream for the whole connection.
+    ZstdStream,
+}
+
+impl Encoding {
+    /// The name in the gateway URL: `json` or `etf`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Encoding::Json => "json",
+            Encoding::Etf => "etf",
+        }
+    }
+}
+
+impl Compression {
+    /// The name as programs take it: `none`, `payload`, `zlib-stream` or `zstd-stream`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Payload => "payload",
+            Compression::ZlibStream => "zlib-stream",
+            Compression::ZstdStream => "zstd-stream",
+        }
+    }
+
+    /// The value of the gateway URL's `compress` parameter, for the two transport compressions.
+    pub const fn query_value(self) -> Option<&'static str> {
+        match self {
+            Compression::None | Compression::Payload => None,
+            Compression::ZlibStream | Compression::ZstdStream => Some(self.as_str()),
+        }
+    }
+
+    /// Whether this build can inflate it: the cargo features `zlib` and `zstd` decide.
+    pub const fn is_supported(self) -> bool {
+        match self {
+            Compression::None => true,
+            Compression::Payload | Compression::ZlibStream => cfg!(feature = "zlib"),
+            Compression::ZstdStream => cfg!(feature = "zstd"),
+        }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl str::FromStr for Encoding {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        [Encoding::Json, Encoding::Etf]
+            .into_iter()
+            .find(|encoding| encoding.as_str() == text)
+            .ok_or(UnknownName { expected: "json or etf" })
+    }
+}
+
+impl str::FromStr for Compression {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        [Compression::None, Compression::Payload, Compression::ZlibStream, Compression::ZstdStream]
+            .into_iter()
+            .find(|compression| compression.as_str() == text)
+            .ok_or(UnknownName { expected: "none, payload, zlib-stream or zstd-stream" })
+    }
+}
+
+/// The text names no encoding, or no compression; the message says which names there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownName {
+    expected: &'static str,
+}
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "unknown name, expected {}", self.expected)
+    }
+}
+
+impl error::Error for UnknownName {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back() {
+        for encoding in [Encoding::Json, Encoding::Etf] {
+            assert_eq!(encoding.to_string().parse(), Ok(encoding));
+        }
+        for compression in
+            [Compression::None, Compression::Payload, Compression::ZlibStream, Compression::ZstdStream]
+        {
+            assert_eq!(compression.to_string().parse(), Ok(compression));
+        }
+        let error = "zlib".parse::<Compression>().unwrap_err();
+        assert_eq!(error.to_string(), "unknown name, expected none, payload, zlib-stream or zstd-stream");
+    }
+}

@@ -1,0 +1,230 @@
+//! The top level of a gateway payload, read without building anything.
+
+use crate::json::{self, scan};
+use crate::{Encoding, Error, ErrorKind, RawRef, etf};
+use std::borrow::Cow;
+use std::fmt;
+
+/// The four fields of a gateway payload, borrowed from it.
+///
+/// Keys may come in any order. What looks like one of them inside `d` never counts; of duplicates the last does.
+/// See Discord Docs, Gateway Events > Payload Structure.
+///
+/// ```
+/// use gateway_codec::{Encoding, Envelope};
+///
+/// let payload = br#"{"t":"TYPING_START","s":3,"op":0,"d":{"user_id":"7"}}"#;
+/// let envelope = Envelope::parse(payload, Encoding::Json)?;
+/// assert_eq!((envelope.op, envelope.s, envelope.t.as_deref()), (0, Some(3), Some("TYPING_START")));
+/// assert_eq!(envelope.d.as_bytes(), br#"{"user_id":"7"}"#);
+/// # Ok::<(), gateway_codec::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Envelope<'a> {
+    /// The opcode.
+    pub op: u64,
+    /// The sequence number: none if it is null, missing, or not a non-negative integer.
+    pub s: Option<u64>,
+    /// The event's name: none if it is null, missing, or not text.
+    pub t: Option<Cow<'a, str>>,
+    /// The data as it stands; a null if it is missing.
+    pub d: RawRef<'a>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads the envelope of one whole payload.
+    ///
+    /// The structure of `d` is checked as far as to know where it ends; decoding it checks the rest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_incomplete`] if `bytes` are the beginning of a payload; [`ErrorKind::Malformed`] if they are no
+    /// object, or in JSON have bytes after it (ETF ignores them, as Discord's own decoder does); [`ErrorKind::Mismatch`] if `op` is missing or not an integer;
+    /// [`ErrorKind::Limit`] if `d` is nested too deeply.
+    pub fn parse(bytes: &'a [u8], encoding: Encoding) -> Result<Self, Error> {
+        if encoding == Encoding::Json
+            && let Some(envelope) = Self::parse_usual_order(bytes)?
+        {
+            return Ok(envelope);
+        }
+        Self::parse_any_order(bytes, encoding)
+    }
+
+    /// `t`, `s`, `op`, `d` without blanks, as the gateway writes JSON; `None` for anything else.
+    fn parse_usual_order(bytes: &'a [u8]) -> Result<Option<Self>, Error> {
+        let Some((head, d_start)) = UsualHead::read(bytes) else { return Ok(None) };
+        let d_end = match bytes.get(d_start) {
+            Some(b'{' | b'[' | b'"' | b'n' | b't' | b'f' | b'-' | b'0'..=b'9') => {
+                scan::value_end(bytes, d_start, crate::Limits::MAX_DEPTH - 1)?
+            }
+            _ => return Ok(None),
+        };
+        if &bytes[d_end..] != b"}" {
+            return Ok(None);
+        }
+        let d = RawRef::new(&bytes[d_start..d_end], Encoding::Json);
+        Ok(Some(Self { op: head.op, s: head.s, t: head.t.map(Cow::Borrowed), d }))
+    }
+
+    fn parse_any_order(bytes: &'a [u8], encoding: Encoding) -> Result<Self, Error> {
+        match encoding {
+            Encoding::Json => Self::from_entries(json::walk(bytes), encoding),
+            Encoding::Etf => Self::from_entries(etf::walk(bytes), encoding),
+        }
+    }
+
+    fn from_entries(
+        entries: impl Iterator<Item = Result<(Cow<'a, str>, RawRef<'a>), Error>>,
+        encoding: Encoding,
+    ) -> Result<Self, Error> {
+        let (mut op, mut s, mut t, mut d) = (None, None, None, None);
+        for entry in entries {
+            let (key, value) = entry?;
+            match &*key {
+                "op" => op = Some(value),
+                "s" => s = value.as_u64(),
+                "t" => t = value.as_str(),
+                "d" => d = Some(value),
+                _ => {}
+            }
+        }
+        let op = op.ok_or_else(|| Error::new(ErrorKind::Mismatch, "the payload has no op"))?;
+        let op = op
+            .as_u64()
+            .ok_or_else(|| Error::new(ErrorKind::Mismatch, "op is not an integer").inside_key("op"))?;
+        Ok(Self { op, s, t, d: d.unwrap_or_else(|| RawRef::null(encoding)) })
+    }
+}
+
+/// What stands before `d` in the usual order.
+struct UsualHead<'a> {
+    t: Option<&'a str>,
+    s: Option<u64>,
+    op: u64,
+}
+
+impl<'a> UsualHead<'a> {
+    fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
+        let rest = bytes.strip_prefix(br#"{"t":"#)?;
+        let (t, rest) = match rest.strip_prefix(b"null") {
+            Some(rest) => (None, rest),
+            None => {
+                let rest = rest.strip_prefix(b"\"")?;
+                let length =
+                    rest.iter().position(|byte| !matches!(byte, b'A'..=b'Z' | b'_' | b'0'..=b'9'))?;
+                let (name, rest) = rest.split_at(length);
+                (Some(std::str::from_utf8(name).ok()?), rest.strip_prefix(b"\"")?)
+            }
+        };
+        let rest = rest.strip_prefix(br#","s":"#)?;
+        let (s, rest) = match rest.strip_prefix(b"null") {
+            Some(rest) => (None, rest),
+            None => digits(rest).map(|(number, rest)| (Some(number), rest))?,
+        };
+        let rest = rest.strip_prefix(br#","op":"#)?;
+        let (op, rest) = digits(rest)?;
+        let rest = rest.strip_prefix(br#","d":"#)?;
+        Some((Self { t, s, op }, bytes.len() - rest.len()))
+    }
+}
+
+/// A number without sign, fraction, exponent or leading zeros, of at most 18 digits.
+fn digits(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let length = bytes.iter().position(|byte| !byte.is_ascii_digit())?;
+    let (digits, rest) = bytes.split_at(length);
+    if digits.is_empty() || digits.len() > 18 || (digits[0] == b'0' && digits.len() > 1) {
+        return None;
+    }
+    Some((digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')), rest))
+}
+
+impl fmt::Debug for Envelope<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Envelope")
+            .field("op", &self.op)
+            .field("s", &self.s)
+            .field("t", &self.t)
+            .field("d", &self.d)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Envelope<'_>, Error> {
+        Envelope::parse(text.as_bytes(), Encoding::Json)
+    }
+
+    #[test]
+    fn usual_order_agrees_with_any_order() {
+        for text in [
+            r#"{"t":null,"s":null,"op":11,"d":null}"#,
+            r#"{"t":"READY","s":1,"op":0,"d":{"op":5,"s":7,"t":"X","d":[]}}"#,
+            r#"{"t":"A_1","s":999999999999999999,"op":0,"d":"}\"{"}"#,
+            r#"{"t":"","s":0,"op":0,"d":-1.5e3}"#,
+        ] {
+            let fast = Envelope::parse_usual_order(text.as_bytes()).unwrap().expect(text);
+            assert_eq!(fast, Envelope::parse_any_order(text.as_bytes(), Encoding::Json).unwrap());
+        }
+    }
+
+    #[test]
+    fn any_order_blanks_escapes_decoys_and_duplicates() {
+        let expected = parse(r#"{"t":"READY","s":7,"op":0,"d":{"op":1}}"#).unwrap();
+        for text in [
+            r#"{"d":{"op":1},"op":0,"s":7,"t":"READY"}"#,
+            " {\t\"op\" : 0,\n\"d\":{\"op\":1}\r, \"t\":\"READY\",\"s\":7}\n",
+            r#"{"\u006fp":0,"\u0064":{"op":1},"t":"\u0052EADY","s":7}"#,
+            r#"{"t":"OTHER","s":1,"op":9,"d":[],"d":{"op":1},"op":0,"s":7,"t":"READY"}"#,
+            r#"{"t":"READY","s":7,"op":0,"d":{"op":1},"x":{"d":null,"op":3}}"#,
+        ] {
+            let envelope = parse(text).expect(text);
+            assert_eq!(
+                (envelope.op, envelope.s, &envelope.t),
+                (expected.op, expected.s, &expected.t),
+                "{text}"
+            );
+            assert_eq!(envelope.d.as_bytes(), br#"{"op":1}"#, "{text}");
+        }
+    }
+
+    #[test]
+    fn missing_and_odd_fields() {
+        let envelope = parse(r#"{"op":11}"#).unwrap();
+        assert_eq!((envelope.op, envelope.s, envelope.t.as_deref()), (11, None, None));
+        assert!(envelope.d.is_null());
+        for text in [r#"{"op":0,"s":-1,"t":5}"#, r#"{"op":0,"s":"1","t":{}}"#, r#"{"op":0,"s":1.5,"t":null}"#]
+        {
+            let envelope = parse(text).unwrap();
+            assert_eq!((envelope.s, envelope.t), (None, None), "{text}");
+        }
+        for text in
+            [r#"{}"#, r#"{"d":{"op":1}}"#, r#"{"op":null}"#, r#"{"op":"1"}"#, r#"{"op":1.5}"#, r#"{"op":-1}"#]
+        {
+            assert_eq!(parse(text).unwrap_err().kind(), ErrorKind::Mismatch, "{text}");
+        }
+        assert_eq!(parse("[]").unwrap_err().kind(), ErrorKind::Malformed);
+        assert_eq!(
+            parse(r#"{"t":null,"s":null,"op":1,"d":null}}"#).unwrap_err().kind(),
+            ErrorKind::Malformed
+        );
+    }
+
+    #[test]
+    fn every_prefix_is_incomplete() {
+        for text in [r#"{"t":"READY","s":7,"op":0,"d":{"op":[1,"a"]}}"#, r#"{"d":{"op":[1,"a"]},"op":0}"#] {
+            for length in 0..text.len() {
+                assert!(parse(&text[..length]).unwrap_err().is_incomplete(), "{}", &text[..length]);
+            }
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_data() {
+        let envelope = parse(r#"{"op":2,"d":{"token":"secret"}}"#).unwrap();
+        assert!(!format!("{envelope:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,70 @@
+//! Compressed terms, which Erlang can write and Discord does not.
+
+use super::tag;
+use crate::Error;
+use std::borrow::Cow;
+
+/// The document without compression: as it is if it has none, else inflated to at most `max_output` bytes.
+///
+/// # Errors
+///
+/// If the compressed term is cut, corrupt, or larger than `max_output` or than it says; if the cargo feature `zlib`
+/// is off and it takes it.
+pub fn expand(bytes: &[u8], max_output: usize) -> Result<Cow<'_, [u8]>, Error> {
+    match bytes {
+        [tag::VERSION, tag::COMPRESSED, rest @ ..] => {
+            let Some((size, stream)) = rest.split_first_chunk() else {
+                return Err(Error::incomplete(bytes.len()));
+            };
+            inflate(u32::from_be_bytes(*size) as usize, stream, max_output).map(Cow::Owned)
+        }
+        _ => Ok(Cow::Borrowed(bytes)),
+    }
+}
+
+#[cfg(feature = "zlib")]
+fn inflate(size: usize, stream: &[u8], max_output: usize) -> Result<Vec<u8>, Error> {
+    use crate::InflateError;
+    const STREAM_START: usize = 6;
+    if size > max_output {
+        return Err(Error::limit("the compressed term is too large", 2));
+    }
+    let term = crate::inflate_zlib(stream, size).map_err(|error| match error {
+        InflateError::Truncated => Error::incomplete(STREAM_START + stream.len()),
+        InflateError::TooLarge { .. } => Error::malformed("the compressed term is larger than it says", 2),
+        _ => Error::malformed("the compressed term is corrupt", STREAM_START),
+    })?;
+    if term.len() != size {
+        return Err(Error::malformed("the compressed term is smaller than it says", 2));
+    }
+    Ok([&[tag::VERSION], &term[..]].concat())
+}
+
+#[cfg(not(feature = "zlib"))]
+fn inflate(_size: usize, _stream: &[u8], _max_output: usize) -> Result<Vec<u8>, Error> {
+    Err(Error::unsupported("zlib was not compiled in, enable the cargo feature"))
+}
+
+#[cfg(all(test, feature = "zlib"))]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn compressed(size: u32, term: &[u8]) -> Vec<u8> {
+        [&[131, 80], &size.to_be_bytes()[..], &crate::deflate_zlib(term)].concat()
+    }
+
+    #[test]
+    fn compressed_terms_expand_within_bounds() {
+        let term = [&[109, 0, 0, 4, 0], &[b'a'; 1024][..]].concat();
+        let bytes = compressed(1029, &term);
+        assert_eq!(expand(&bytes, 1029).unwrap()[1..], term);
+        assert_eq!(expand(&bytes, 1028).unwrap_err().kind(), ErrorKind::Limit);
+        assert_eq!(expand(&compressed(1028, &term), 9999).unwrap_err().kind(), ErrorKind::Malformed);
+        assert_eq!(expand(&compressed(1030, &term), 9999).unwrap_err().kind(), ErrorKind::Malformed);
+        for length in 2..bytes.len() {
+            assert!(expand(&bytes[..length], 9999).unwrap_err().is_incomplete(), "{length}");
+        }
+        assert_eq!(*expand(&[131, 106], 0).unwrap(), [131, 106]);
+    }
+}

@@ -1,0 +1,85 @@
+//! Looks up one part of a term, stepping over the others.
+
+use super::{Reader, Term, key_text, tag};
+use crate::{Error, Limits};
+
+/// The value of the first entry with this key; none if there is no such entry, or the term is no map.
+pub(crate) fn entry<'a>(term: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, Error> {
+    let mut reader = Reader::term_only(term);
+    let Term::Map(length) = reader.term()? else { return Ok(None) };
+    for _ in 0..length {
+        let found = is_key(&mut reader, key)?;
+        let value = reader.skip_to_depth(Limits::MAX_DEPTH - 1)?;
+        if found {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
+}
+
+/// The element at `index`; none if the list is shorter, or the term is no list.
+pub(crate) fn element(term: &[u8], index: usize) -> Result<Option<&[u8]>, Error> {
+    elements(term)?.nth(index).transpose()
+}
+
+/// The elements of a list or tuple as they stand; none at all if the term is something else.
+pub(crate) fn elements(term: &[u8]) -> Result<Elements<'_>, Error> {
+    let mut reader = Reader::term_only(term);
+    Ok(match reader.term()? {
+        Term::List(length) | Term::Tuple(length) => Elements::Terms { reader, unread: length },
+        Term::SmallIntegers(bytes) => Elements::Bytes(bytes.iter()),
+        _ => Elements::Bytes([].iter()),
+    })
+}
+
+/// The iterator of [`elements`], at its end after an error.
+#[derive(Clone, Debug)]
+pub(crate) enum Elements<'a> {
+    Terms { reader: Reader<'a>, unread: usize },
+    Bytes(std::slice::Iter<'a, u8>),
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Result<&'a [u8], Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Elements::Terms { reader, unread } => {
+                *unread = unread.checked_sub(1)?;
+                let element = reader.skip_to_depth(Limits::MAX_DEPTH - 1);
+                if element.is_err() {
+                    *unread = 0;
+                }
+                Some(element)
+            }
+            Elements::Bytes(bytes) => bytes.next().map(|byte| Ok(small_integer(*byte))),
+        }
+    }
+}
+
+/// The term that an element of STRING_EXT stands for: there it has no tag.
+pub(super) fn small_integer(value: u8) -> &'static [u8] {
+    &SMALL_INTEGERS[usize::from(value)]
+}
+
+static SMALL_INTEGERS: [[u8; 2]; 256] = {
+    let mut terms = [[tag::SMALL_INTEGER, 0]; 256];
+    let mut value = 0;
+    while value < 256 {
+        terms[value][1] = value as u8;
+        value += 1;
+    }
+    terms
+};
+
+/// Reads a key and says whether it is this one, mostly without making text of it.
+fn is_key(reader: &mut Reader<'_>, key: &str) -> Result<bool, Error> {
+    let before = reader.clone();
+    if let Term::Binary(bytes) = reader.term()?
+        && bytes.is_ascii()
+    {
+        return Ok(bytes == key.as_bytes());
+    }
+    *reader = before;
+    Ok(key_text(reader)? == key)
+}

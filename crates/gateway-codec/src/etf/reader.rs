@@ -1,0 +1,327 @@
+//! A pull reader: one term's head after the other, for those who want neither a type nor a tree.
+
+use super::{Integer, tag};
+use crate::{Error, Limits};
+use std::borrow::Cow;
+
+/// Reads terms from bytes, in their order.
+///
+/// ```
+/// use gateway_codec::etf::{Reader, Term};
+///
+/// let mut reader = Reader::new(&[131, 108, 0, 0, 0, 1, 97, 7, 106])?;
+/// assert_eq!(reader.term()?, Term::List(1));
+/// assert_eq!(reader.term()?, Term::Integer(7_u64.into()));
+/// reader.list_end()?;
+/// # Ok::<(), gateway_codec::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// A term, or the head of one whose parts follow.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Term<'a> {
+    /// The atom `nil`, and `null` with it: what JSON calls null.
+    Null,
+    /// The atom `true` or `false`.
+    Bool(bool),
+    /// Any other atom.
+    Atom(Cow<'a, str>),
+    /// An integer of any tag.
+    Integer(Integer),
+    /// A float of either tag, always finite.
+    Float(f64),
+    /// A binary: mostly UTF-8 text.
+    Binary(&'a [u8]),
+    /// STRING_EXT: a list of small integers, not text.
+    SmallIntegers(&'a [u8]),
+    /// The empty list.
+    EmptyList,
+    /// A list: so many terms follow, and then [`Reader::list_end`].
+    List(usize),
+    /// A tuple: so many terms follow.
+    Tuple(usize),
+    /// A map: so many keys follow, each with its value.
+    Map(usize),
+}
+
+impl<'a> Reader<'a> {
+    /// Begins with a document, which starts with the version byte.
+    ///
+    /// # Errors
+    ///
+    /// If the version is missing or not 131, or the term is compressed ([`expand`](super::expand) helps).
+    pub fn new(bytes: &'a [u8]) -> Result<Self, Error> {
+        match bytes {
+            [] => Err(Error::incomplete(0)),
+            [tag::VERSION, tag::COMPRESSED, ..] => {
+                Err(Error::new(crate::ErrorKind::Unsupported, "the term is compressed, expand it first")
+                    .at(1))
+            }
+            [tag::VERSION, ..] => Ok(Self { bytes, at: 1 }),
+            _ => Err(Error::malformed("the version byte is not 131", 0)),
+        }
+    }
+
+    /// Begins with a term, without the version byte.
+    pub fn term_only(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// How many bytes are read.
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// The bytes that are not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
+    /// The same document, read from another offset.
+    pub(super) fn at(&self, offset: usize) -> Self {
+        Self { bytes: self.bytes, at: offset }
+    }
+
+    /// Reads the next term, or the head of it.
+    ///
+    /// # Errors
+    ///
+    /// With the offset of the term: the input ends, the tag is none that Discord uses, a count is more than the
+    /// input can hold, an integer is wider than 128 bits.
+    #[inline]
+    pub fn term(&mut self) -> Result<Term<'a>, Error> {
+        let start = self.at;
+        Ok(match self.byte()? {
+            tag::SMALL_INTEGER => Term::Integer(Integer::Unsigned(self.byte()?.into())),
+            tag::INTEGER => Term::Integer(i64::from(i32::from_be_bytes(self.array()?)).into()),
+            tag::SMALL_BIG => {
+                let length = self.byte()?.into();
+                Term::Integer(self.big(length, start)?)
+            }
+            tag::LARGE_BIG => {
+                let length = self.long()?;
+                Term::Integer(self.big(length, start)?)
+            }
+            tag::NEW_FLOAT => {
+                let number = f64::from_be_bytes(self.array()?);
+                if !number.is_finite() {
+                    return Err(Error::malformed("a float is not a finite number", start));
+                }
+                Term::Float(number)
+            }
+            tag::FLOAT => {
+                let text: [u8; 31] = self.array()?;
+                Term::Float(float_from_text(&text).ok_or(Error::malformed("a float is no number", start))?)
+            }
+            tag::BINARY => {
+                let length = self.long()?;
+                Term::Binary(self.take(length)?)
+            }
+            tag::STRING => {
+                let length = self.short()?;
+                Term::SmallIntegers(self.take(length)?)
+            }
+            tag::SMALL_ATOM => {
+                let length = self.byte()?.into();
+                latin_atom(self.take(length)?)
+            }
+            tag::ATOM => {
+                let length = self.short()?;
+                latin_atom(self.take(length)?)
+            }
+            tag::SMALL_ATOM_UTF8 => {
+                let length = self.byte()?.into();
+                atom(String::from_utf8_lossy(self.take(length)?))
+            }
+            tag::ATOM_UTF8 => {
+                let length = self.short()?;
+                atom(String::from_utf8_lossy(self.take(length)?))
+            }
+            tag::NIL => Term::EmptyList,
+            tag::LIST => Term::List(self.count(1)?),
+            tag::SMALL_TUPLE => {
+                let count = self.byte()?.into();
+                Term::Tuple(self.possible(count, 1)?)
+            }
+            tag::LARGE_TUPLE => Term::Tuple(self.count(1)?),
+            tag::MAP => Term::Map(self.count(2)?),
+            _ => return Err(Error::malformed("a term of this tag is not accepted", start)),
+        })
+    }
+
+    /// Reads the end of a list, after its last element: the empty list.
+    ///
+    /// # Errors
+    ///
+    /// If anything else is there: the list is improper.
+    #[inline]
+    pub fn list_end(&mut self) -> Result<(), Error> {
+        let start = self.at;
+        match self.byte()? {
+            tag::NIL => Ok(()),
+            _ => Err(Error::malformed("the list is improper", start)),
+        }
+    }
+
+    /// Steps over the next term, whole, and gives its bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::term`], without a look into atoms, floats and wide integers, and if it is nested too deeply.
+    pub fn skip(&mut self) -> Result<&'a [u8], Error> {
+        self.skip_to_depth(Limits::MAX_DEPTH)
+    }
+
+    pub(crate) fn skip_to_depth(&mut self, depth: usize) -> Result<&'a [u8], Error> {
+        let start = self.at;
+        self.step_over(depth.min(Limits::MAX_DEPTH))?;
+        Ok(&self.bytes[start..self.at])
+    }
+
+    fn step_over(&mut self, depth: usize) -> Result<(), Error> {
+        let start = self.at;
+        let scalar_length = match self.byte()? {
+            tag::SMALL_INTEGER => 1,
+            tag::INTEGER => 4,
+            tag::NEW_FLOAT => 8,
+            tag::FLOAT => 31,
+            tag::NIL => 0,
+            tag::BINARY => self.long()?,
+            tag::SMALL_ATOM | tag::SMALL_ATOM_UTF8 => self.byte()?.into(),
+            tag::STRING | tag::ATOM | tag::ATOM_UTF8 => self.short()?,
+            tag::SMALL_BIG => usize::from(self.byte()?) + 1,
+            tag::LARGE_BIG => self.long()?.saturating_add(1),
+            container => return self.step_over_parts(container, start, depth),
+        };
+        self.take(scalar_length).map(|_| ())
+    }
+
+    fn step_over_parts(&mut self, container: u8, start: usize, depth: usize) -> Result<(), Error> {
+        let parts = match container {
+            tag::LIST | tag::LARGE_TUPLE => self.count(1)?,
+            tag::SMALL_TUPLE => self.byte()?.into(),
+            tag::MAP => self.count(2)? * 2,
+            _ => return Err(Error::malformed("a term of this tag is not accepted", start)),
+        };
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(Error::limit("the document is nested too deeply", start));
+        };
+        for _ in 0..parts {
+            self.step_over(depth)?;
+        }
+        if container == tag::LIST { self.list_end() } else { Ok(()) }
+    }
+
+    #[inline]
+    fn byte(&mut self) -> Result<u8, Error> {
+        match self.bytes.get(self.at) {
+            Some(byte) => {
+                self.at += 1;
+                Ok(*byte)
+            }
+            None => Err(Error::incomplete(self.bytes.len())),
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
+        match self.rest().get(..length) {
+            Some(taken) => {
+                self.at += length;
+                Ok(taken)
+            }
+            None => Err(Error::incomplete(self.bytes.len())),
+        }
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        match self.rest().first_chunk() {
+            Some(taken) => {
+                self.at += N;
+                Ok(*taken)
+            }
+            None => Err(Error::incomplete(self.bytes.len())),
+        }
+    }
+
+    #[inline]
+    fn short(&mut self) -> Result<usize, Error> {
+        Ok(u16::from_be_bytes(self.array()?).into())
+    }
+
+    #[inline]
+    fn long(&mut self) -> Result<usize, Error> {
+        Ok(u32::from_be_bytes(self.array()?) as usize)
+    }
+
+    /// The number of parts of a container, each of which takes at least so many bytes.
+    #[inline]
+    fn count(&mut self, part_length: usize) -> Result<usize, Error> {
+        let count = self.long()?;
+        self.possible(count, part_length)
+    }
+
+    #[inline]
+    fn possible(&self, count: usize, part_length: usize) -> Result<usize, Error> {
+        if count > self.rest().len() / part_length {
+            return Err(Error::incomplete(self.bytes.len()));
+        }
+        Ok(count)
+    }
+
+    fn big(&mut self, length: usize, start: usize) -> Result<Integer, Error> {
+        let negative = self.byte()? != 0;
+        let digits = self.take(length)?;
+        if length <= 8 {
+            let mut low = [0; 8];
+            low[..length].copy_from_slice(digits);
+            return Ok(Integer::from_magnitude(negative, u64::from_le_bytes(low).into()));
+        }
+        let (low, high) = digits.split_at(length.min(16));
+        if high.iter().any(|digit| *digit != 0) {
+            return Err(Error::limit("an integer is wider than 128 bits", start));
+        }
+        let mut magnitude = [0; 16];
+        magnitude[..low.len()].copy_from_slice(low);
+        let number = Integer::from_magnitude(negative, u128::from_le_bytes(magnitude));
+        if negative && number.to_i128().is_none() {
+            return Err(Error::limit("an integer is wider than 128 bits", start));
+        }
+        Ok(number)
+    }
+}
+
+/// An atom's text is Latin-1, whose first half is ASCII.
+#[inline]
+fn latin_atom(bytes: &[u8]) -> Term<'_> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if bytes.is_ascii() => atom(Cow::Borrowed(text)),
+        _ => Term::Atom(bytes.iter().copied().map(char::from).collect()),
+    }
+}
+
+#[inline]
+fn atom(text: Cow<'_, str>) -> Term<'_> {
+    match &*text {
+        "nil" | "null" => Term::Null,
+        "true" => Term::Bool(true),
+        "false" => Term::Bool(false),
+        _ => Term::Atom(text),
+    }
+}
+
+/// The old float: text as C's `%.20e` prints it, padded with NUL.
+fn float_from_text(text: &[u8; 31]) -> Option<f64> {
+    let length = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+    let text = std::str::from_utf8(&text[..length]).ok()?;
+    // Rust's parser also knows "inf" and "nan".
+    if !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) {
+        return None;
+    }
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}

@@ -1,0 +1,76 @@
+//! The shallow walk over an ETF map: its keys and its values as they stand, nothing built.
+
+use super::{Reader, Term, key_text};
+use crate::{Encoding, Error, Limits, RawRef};
+use std::borrow::Cow;
+
+/// The entries of the map that a document is, in their order, duplicates included; keys as text.
+///
+/// A value is cut out as it stands. An iterator that has yielded an error is at its end. Bytes after the map are
+/// ignored.
+pub fn walk(bytes: &[u8]) -> Walk<'_> {
+    Walk { state: State::Start(bytes) }
+}
+
+/// Checks that `bytes` begin with one whole document.
+///
+/// # Errors
+///
+/// [`Error::is_incomplete`] if `bytes` could be the beginning of one; otherwise
+/// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed), [`ErrorKind::Limit`](crate::ErrorKind::Limit), or
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a compressed term.
+pub fn check_structure(bytes: &[u8]) -> Result<(), Error> {
+    Reader::new(bytes)?.skip().map(|_| ())
+}
+
+/// The iterator of [`walk`].
+#[derive(Clone, Debug)]
+pub struct Walk<'a> {
+    state: State<'a>,
+}
+
+#[derive(Clone, Debug)]
+enum State<'a> {
+    Start(&'a [u8]),
+    /// At a term that has no version byte.
+    Term(&'a [u8]),
+    Entries(Reader<'a>, usize),
+    End,
+}
+
+impl<'a> Walk<'a> {
+    /// A walk over a term, without the version byte.
+    pub(crate) fn term_only(bytes: &'a [u8]) -> Self {
+        Self { state: State::Term(bytes) }
+    }
+
+    fn step(&mut self) -> Result<Option<(Cow<'a, str>, RawRef<'a>)>, Error> {
+        let (mut reader, unread) = match std::mem::replace(&mut self.state, State::End) {
+            State::End => return Ok(None),
+            State::Start(bytes) => begin(Reader::new(bytes)?)?,
+            State::Term(bytes) => begin(Reader::term_only(bytes))?,
+            State::Entries(reader, unread) => (reader, unread),
+        };
+        let Some(unread) = unread.checked_sub(1) else { return Ok(None) };
+        let key = key_text(&mut reader)?;
+        let value = reader.skip_to_depth(Limits::MAX_DEPTH - 1)?;
+        self.state = State::Entries(reader, unread);
+        Ok(Some((key, RawRef::new(value, Encoding::Etf))))
+    }
+}
+
+fn begin(mut reader: Reader<'_>) -> Result<(Reader<'_>, usize), Error> {
+    let start = reader.offset();
+    match reader.term()? {
+        Term::Map(length) => Ok((reader, length)),
+        _ => Err(Error::malformed("expected a map", start)),
+    }
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = Result<(Cow<'a, str>, RawRef<'a>), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}

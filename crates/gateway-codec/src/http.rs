@@ -1,0 +1,249 @@
+//! Bodies of HTTP responses: inflated by their `Content-Encoding`, named by their `Content-Type`.
+//!
+//! ```
+//! use gateway_codec::{Limits, http};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Gateway { url: String }
+//! # let body = &br#"{"url":"wss://gateway.discord.gg"}"#[..];
+//! // `body` and the values of the two headers come from the HTTP client of your choice.
+//! let raw = http::decode_body(body, None, Some("application/json"), &Limits::default())?;
+//! let gateway: Gateway = raw.decode()?;
+//! assert_eq!(gateway.url, "wss://gateway.discord.gg");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use crate::inflate::{Format, inflate_whole};
+use crate::{Encoding, Error, InflateError, Limits, Raw, etf};
+use bytes::Bytes;
+use std::{error, fmt};
+
+/// Undoes the content encodings of a body and names what is in it.
+///
+/// `content_encoding` is the header's value: `identity`, `deflate`, `gzip` and `zstd`, or several of them in the order
+/// in which they were applied. `content_type` is JSON (`application/json`, `…+json`, whatever its parameters) or ETF
+/// (`application/etf`, `application/x-erlang-binary`, `application/erlang`); without the header it is JSON.
+/// See Discord Docs, Reference > API Reference.
+///
+/// # Errors
+///
+/// [`BodyError`] says which of the two could not be followed. A body that inflates to more than
+/// [`Limits::output`] bytes is refused, at any stage.
+pub fn decode_body(
+    body: impl Into<Bytes>,
+    content_encoding: Option<&str>,
+    content_type: Option<&str>,
+    limits: &Limits,
+) -> Result<Raw, BodyError> {
+    let encoding = encoding_of(content_type)?;
+    let mut body = decode_content(body, content_encoding, limits)?;
+    if encoding == Encoding::Etf
+        && let std::borrow::Cow::Owned(expanded) = etf::expand(&body, limits.output)?
+    {
+        body = expanded.into();
+    }
+    Ok(Raw::new(body, encoding))
+}
+
+/// Undoes the content encodings of a body, whatever is in it.
+///
+/// # Errors
+///
+/// As [`decode_body`].
+pub fn decode_content(
+    body: impl Into<Bytes>,
+    content_encoding: Option<&str>,
+    limits: &Limits,
+) -> Result<Bytes, BodyError> {
+    let mut body = body.into();
+    // What was applied last is undone first.
+    for name in content_encoding.unwrap_or("").rsplit(',').map(str::trim) {
+        body = undo(name, body, limits.output)?;
+    }
+    Ok(body)
+}
+
+/// What the value of a `Content-Type` header says of the encoding; JSON if there is none.
+///
+/// # Errors
+///
+/// [`BodyError::UnknownType`] for anything else.
+pub fn encoding_of(content_type: Option<&str>) -> Result<Encoding, BodyError> {
+    let Some(content_type) = content_type else { return Ok(Encoding::Json) };
+    let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match &*media_type {
+        "application/etf" | "application/x-erlang-binary" | "application/erlang" => Ok(Encoding::Etf),
+        "application/json" | "text/json" => Ok(Encoding::Json),
+        other if other.ends_with("+json") => Ok(Encoding::Json),
+        _ => Err(BodyError::UnknownType),
+    }
+}
+
+fn undo(name: &str, body: Bytes, limit: usize) -> Result<Bytes, BodyError> {
+    let format = match &*name.to_ascii_lowercase() {
+        "" | "identity" => return Ok(body),
+        "gzip" | "x-gzip" => Format::Gzip,
+        "zstd" => Format::Zstd,
+        "deflate" if is_zlib(&body) => Format::Zlib,
+        "deflate" => Format::RawDeflate,
+        _ => return Err(BodyError::UnknownEncoding),
+    };
+    Ok(inflate_whole(format, &body, limit)?)
+}
+
+/// Whether these are the two bytes that a zlib stream begins with; deflate without them is common enough.
+fn is_zlib(body: &[u8]) -> bool {
+    match body {
+        [method, flags, ..] => method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31),
+        _ => true,
+    }
+}
+
+/// Why a body could not be decoded.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// The content encoding is none of those that are understood.
+    UnknownEncoding,
+    /// The content type is neither JSON nor ETF: most likely an error page of something in between.
+    UnknownType,
+    /// The body could not be inflated.
+    Inflate(InflateError),
+    /// The body is a compressed term that could not be expanded.
+    Document(Error),
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownEncoding => {
+                formatter.write_str("unknown content encoding, expected identity, deflate, gzip or zstd")
+            }
+            Self::UnknownType => formatter.write_str("unknown content type, expected JSON or ETF"),
+            Self::Inflate(error) => error.fmt(formatter),
+            Self::Document(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl error::Error for BodyError {}
+
+impl From<InflateError> for BodyError {
+    fn from(error: InflateError) -> Self {
+        Self::Inflate(error)
+    }
+}
+
+impl From<Error> for BodyError {
+    fn from(error: Error) -> Self {
+        Self::Document(error)
+    }
+}
+
+#[cfg(all(test, feature = "zlib", feature = "zstd"))]
+mod tests {
+    use super::*;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use std::io::Write;
+
+    const BODY: &[u8] = br#"{"url":"wss://gateway.discord.gg","shards":1}"#;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zlib(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        zstd::bulk::compress(bytes, 3).unwrap()
+    }
+
+    fn decode(body: &[u8], content_encoding: &str) -> Result<Raw, BodyError> {
+        let limits = Limits { output: 1 << 16, ..Limits::default() };
+        decode_body(body.to_vec(), Some(content_encoding), Some("application/json; charset=utf-8"), &limits)
+    }
+
+    #[test]
+    fn content_encodings_are_undone() {
+        let two_members = [gzip(&BODY[..7]), gzip(&BODY[7..])].concat();
+        let two_frames = [zstd(&BODY[..7]), zstd(&BODY[7..])].concat();
+        for (body, content_encoding) in [
+            (BODY.to_vec(), ""),
+            (BODY.to_vec(), "identity"),
+            (gzip(BODY), "gzip"),
+            (two_members, "X-GZip"),
+            (zlib(BODY), "deflate"),
+            (raw_deflate(BODY), "deflate"),
+            (zstd(BODY), "zstd"),
+            (two_frames, "zstd"),
+            (zstd(&gzip(BODY)), "gzip, zstd"),
+        ] {
+            let raw = decode(&body, content_encoding).expect(content_encoding);
+            assert_eq!(raw.as_bytes(), BODY, "{content_encoding}");
+            if content_encoding.len() > 2 && content_encoding != "identity" {
+                for length in 0..body.len() {
+                    let cut = decode(&body[..length], content_encoding);
+                    // Where one member or frame ends the body may end.
+                    let whole = cut.as_ref().is_ok_and(|raw| raw.as_bytes() == &BODY[..7]);
+                    assert!(
+                        whole || matches!(cut, Err(BodyError::Inflate(_))),
+                        "{content_encoding} {length}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bombs_stop_at_the_limit() {
+        let zeros = vec![b' '; (1 << 16) + 1];
+        for (bomb, content_encoding) in [
+            (gzip(&zeros), "gzip"),
+            (zlib(&zeros), "deflate"),
+            (zstd(&zeros), "zstd"),
+            (gzip(&gzip(&zeros)), "gzip,gzip"),
+        ] {
+            let error = decode(&bomb, content_encoding).unwrap_err();
+            assert!(
+                matches!(error, BodyError::Inflate(InflateError::TooLarge { limit: 65536 })),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn content_types_name_the_encoding() {
+        for (content_type, encoding) in [
+            (None, Encoding::Json),
+            (Some("application/json"), Encoding::Json),
+            (Some("Application/Problem+JSON ; charset=utf-8"), Encoding::Json),
+            (Some("application/x-erlang-binary"), Encoding::Etf),
+        ] {
+            assert_eq!(encoding_of(content_type).unwrap(), encoding);
+        }
+        assert!(matches!(encoding_of(Some("text/html")), Err(BodyError::UnknownType)));
+        assert!(matches!(decode(BODY, "br"), Err(BodyError::UnknownEncoding)));
+    }
+
+    #[test]
+    fn etf_bodies_are_read() {
+        let body = etf::to_vec(&serde_json::json!({"shards": 2})).unwrap();
+        let compressed = [&[131, 80], &(body.len() as u32 - 1).to_be_bytes()[..], &zlib(&body[1..])].concat();
+        for body in [body, compressed] {
+            let raw = decode_body(body, None, Some("application/etf"), &Limits::default()).unwrap();
+            assert_eq!(raw.get("shards").unwrap().as_u64(), Some(2));
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Transport compression, receiving: one context per connection, a message out once it is whole.
+
+// With a compression left out, what only that one needs stays behind.
+#![cfg_attr(not(all(feature = "zlib", feature = "zstd")), allow(dead_code, unused_variables))]
+
+mod block;
+mod whole;
+#[cfg(feature = "zlib")]
+mod zlib;
+#[cfg(feature = "zstd")]
+mod zstd;
+
+use crate::Compression;
+use block::Block;
+use bytes::Bytes;
+use std::{error, fmt};
+
+pub(crate) use whole::{Format, inflate_whole};
+
+/// Inflates what a server sends over one connection with `zlib-stream` or `zstd-stream`.
+///
+/// Fresh for every connection: see [`Inflater::reset`]. After an error the context is poisoned and every further
+/// push is refused. See Discord Docs, Gateway > Encoding and Compression.
+///
+/// ```
+/// use gateway_codec::{Compression, Deflater, InflateLimits, Inflater};
+///
+/// # if !Compression::ZlibStream.is_supported() { return Ok(()); }
+/// let mut deflater = Deflater::new(Compression::ZlibStream).unwrap();
+/// let mut inflater = Inflater::new(Compression::ZlibStream, InflateLimits::default()).unwrap();
+/// let frame = deflater.push(b"{\"op\":11}");
+/// let (first, second) = frame.split_at(5);
+/// assert_eq!(inflater.push(first, |_| true)?, None);
+/// assert_eq!(inflater.push(second, |_| true)?.as_deref(), Some(&b"{\"op\":11}"[..]));
+/// # Ok::<(), gateway_codec::InflateError>(())
+/// ```
+pub struct Inflater {
+    context: Context,
+    limits: InflateLimits,
+    output: Block,
+    /// Compressed bytes of the message that is being received.
+    input: usize,
+    poisoned: bool,
+}
+
+enum Context {
+    #[cfg(feature = "zlib")]
+    Zlib(zlib::ZlibContext),
+    #[cfg(feature = "zstd")]
+    Zstd(zstd::ZstdContext),
+    /// The cargo feature is off.
+    #[allow(dead_code)] // Never made when both features are on.
+    Missing(Compression),
+}
+
+/// Bounds on one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InflateLimits {
+    /// Compressed bytes. Default 64 MiB.
+    pub max_input: usize,
+    /// Inflated bytes. Default 256 MiB.
+    pub max_output: usize,
+    /// The largest window of a zstd stream, as a power of two: the sender chooses, the receiver pays. Default 23, 8 MiB.
+    pub zstd_window_log_max: u32,
+}
+
+impl Default for InflateLimits {
+    fn default() -> Self {
+        Self { max_input: 64 << 20, max_output: 256 << 20, zstd_window_log_max: 23 }
+    }
+}
+
+impl Inflater {
+    /// A context for one connection; `None` if `compression` is none for streams.
+    ///
+    /// A compression that was not compiled in ([`Compression::is_supported`]) gives an inflater whose every push is
+    /// refused with [`InflateError::Unsupported`].
+    pub fn new(compression: Compression, limits: InflateLimits) -> Option<Self> {
+        let context = Context::new(compression, &limits)?;
+        Some(Self { context, limits, output: Block::default(), input: 0, poisoned: false })
+    }
+
+    /// Takes one WebSocket message and gives out a whole gateway message once it is complete.
+    ///
+    /// With `zlib-stream` a message ends where the input so far ends in `00 00 ff ff` and `complete` says that the
+    /// output is a whole document; otherwise that was a false marker, and the output is kept. With `zstd-stream`
+    /// every message ends with its WebSocket message, so `complete` is not asked.
+    ///
+    /// # Errors
+    ///
+    /// Any error poisons the context until [`Inflater::reset`].
+    pub fn push(
+        &mut self,
+        frame: &[u8],
+        complete: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Option<Bytes>, InflateError> {
+        if self.poisoned {
+            return Err(InflateError::Poisoned);
+        }
+        let result = self.inflate(frame, complete);
+        if result.is_err() {
+            self.poisoned = true;
+            self.output = Block::default();
+        }
+        result
+    }
+
+    /// Makes the context as new, for a new connection; also heals a poisoned one.
+    pub fn reset(&mut self) {
+        self.context.reset(&self.limits);
+        self.output.discard();
+        self.input = 0;
+        self.poisoned = false;
+    }
+
+    fn inflate(
+        &mut self,
+        frame: &[u8],
+        complete: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Option<Bytes>, InflateError> {
+        self.input = self.input.saturating_add(frame.len());
+        if self.input > self.limits.max_input {
+            return Err(InflateError::TooLarge { limit: self.limits.max_input });
+        }
+        let ended = self.context.inflate(frame, &mut self.output, self.limits.max_output)?;
+        let whole = match ended {
+            MessageEnd::Here => true,
+            MessageEnd::Perhaps => complete(self.output.filled()),
+            MessageEnd::Later => false,
+        };
+        // No message is empty: a zstd frame's header, sent ahead, is not one.
+        if !whole || self.output.filled().is_empty() {
+            return Ok(None);
+        }
+        self.input = 0;
+        self.context.message_ended();
+        Ok(Some(self.output.take()))
+    }
+}
+
+/// What a context can say of the message after a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MessageEnd {
+    /// It ends with this frame.
+    Here,
+    /// It does if the document is whole.
+    Perhaps,
+    /// It goes on in the next frame.
+    Later,
+}
+
+impl Context {
+    fn new(compression: Compression, limits: &InflateLimits) -> Option<Self> {
+        match compression {
+            Compression::None | Compression::Payload => None,
+            #[cfg(feature = "zlib")]
+            Compression::ZlibStream => Some(Self::Zlib(zlib::ZlibContext::default())),
+            #[cfg(feature = "zstd")]
+            Compression::ZstdStream => Some(Self::Zstd(zstd::ZstdContext::new(limits.zstd_window_log_max))),
+            #[allow(unreachable_patterns)] // Reached when a feature is off.
+            missing => Some(Self::Missing(missing)),
+        }
+    }
+
+    fn reset(&mut self, limits: &InflateLimits) {
+        match self {
+            #[cfg(feature = "zlib")]
+            Self::Zlib(context) => context.reset(),
+            #[cfg(feature = "zstd")]
+            Self::Zstd(context) => context.reset(limits.zstd_window_log_max),
+            Self::Missing(_) => {}
+        }
+    }
+
+    fn inflate(
+        &mut self,
+        frame: &[u8],
+        output: &mut Block,
+        limit: usize,
+    ) -> Result<MessageEnd, InflateError> {
+        match self {
+            #[cfg(feature = "zlib")]
+            Self::Zlib(context) => context.inflate(frame, output, limit),
+            #[cfg(feature = "zstd")]
+            Self::Zstd(context) => context.inflate(frame, output, limit),
+            Self::Missing(compression) => Err(InflateError::Unsupported { compression: *compression }),
+        }
+    }
+
+    fn message_ended(&mut self) {
+        match self {
+            #[cfg(feature = "zlib")]
+            Self::Zlib(context) => context.message_ended(),
+            #[cfg(feature = "zstd")]
+            Self::Zstd(_) => {}
+            Self::Missing(_) => {}
+        }
+    }
+}
+
+impl fmt::Debug for Inflater {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Inflater")
+            .field("limits", &self.limits)
+            .field("input", &self.input)
+            .field("output", &self.output.filled().len())
+            .field("poisoned", &self.poisoned)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Inflates one payload of payload compression: a whole zlib stream in one message.
+///
+/// See Discord Docs, Gateway > Payload Compression.
+///
+/// # Errors
+///
+/// [`InflateError::Truncated`] if the stream does not end, [`InflateError::Corrupt`] if it is none or bytes follow it,
+/// [`InflateError::TooLarge`] above `max_output` bytes.
+pub fn inflate_zlib(bytes: &[u8], max_output: usize) -> Result<Bytes, InflateError> {
+    inflate_whole(Format::Zlib, bytes, max_output)
+}
+
+/// Why compressed data could not be inflated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InflateError {
+    /// A message is larger than its limit, in bytes, compressed or inflated.
+    TooLarge {
+        /// The limit that was passed.
+        limit: usize,
+    },
+    /// The data is no such stream.
+    Corrupt {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The data ends before the stream does.
+    Truncated,
+    /// An earlier error left the context unusable; it takes a reset, with a new connection.
+    Poisoned,
+    /// The cargo feature for this compression is off.
+    Unsupported {
+        /// What was asked for.
+        compression: Compression,
+    },
+}
+
+impl fmt::Display for InflateError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { limit } => {
+                write!(formatter, "the message is larger than the limit of {limit} bytes")
+            }
+            Self::Corrupt { reason } => write!(formatter, "the compressed data is corrupt: {reason}"),
+            Self::Truncated => formatter.write_str("the compressed data ends too early"),
+            Self::Poisoned => formatter.write_str("the stream broke earlier and was not reset"),
+            Self::Unsupported { compression } => {
+                write!(formatter, "{compression} was not compiled in, enable its cargo feature")
+            }
+        }
+    }
+}
+
+impl error::Error for InflateError {}

@@ -1,0 +1,76 @@
+//! The zstd side: the stream of a connection, one frame that does not end or one after the other.
+
+use super::block::Block;
+use super::{InflateError, MessageEnd};
+use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
+
+/// A decoder's wish for this many bytes is a wish for the header of the next block: it stands between blocks.
+const BLOCK_HEADER: usize = 3;
+
+pub(super) struct ZstdContext {
+    inflate: DCtx<'static>,
+}
+
+impl ZstdContext {
+    pub(super) fn new(window_log_max: u32) -> Self {
+        let mut context = Self { inflate: DCtx::create() };
+        context.limit_window(window_log_max);
+        context
+    }
+
+    pub(super) fn inflate(
+        &mut self,
+        frame: &[u8],
+        output: &mut Block,
+        limit: usize,
+    ) -> Result<MessageEnd, InflateError> {
+        let wanted = self.run(frame, output, limit)?;
+        // A message that ends inside a block was cut: the rest has to follow.
+        Ok(if wanted == 0 || wanted == BLOCK_HEADER { MessageEnd::Here } else { MessageEnd::Later })
+    }
+
+    /// Inflates until the input is used up and all that came of it is out; gives the number of bytes wanted next, zero
+    /// at the end of a zstd frame.
+    pub(super) fn run(
+        &mut self,
+        frame: &[u8],
+        output: &mut Block,
+        limit: usize,
+    ) -> Result<usize, InflateError> {
+        let mut input = InBuffer::around(frame);
+        loop {
+            let room = output.room(limit).ok_or(InflateError::TooLarge { limit })?;
+            let room_before = room.len();
+            let used_before = input.pos();
+            let mut room = OutBuffer::around(room);
+            let wanted = self.inflate.decompress_stream(&mut room, &mut input).map_err(|_| {
+                InflateError::Corrupt { reason: "not a zstd stream, or its window is too large" }
+            })?;
+            let written = room.pos();
+            output.advance(written);
+            if output.filled().len() > limit {
+                return Err(InflateError::TooLarge { limit });
+            }
+            // At the end of a frame, asking once more would begin the next one.
+            let used_up = input.pos() == frame.len();
+            if used_up && (wanted == 0 || written < room_before) {
+                return Ok(wanted);
+            }
+            if input.pos() == used_before && written == 0 {
+                return Err(InflateError::Corrupt { reason: "the stream makes no progress" });
+            }
+        }
+    }
+
+    pub(super) fn reset(&mut self, window_log_max: u32) {
+        if self.inflate.reset(ResetDirective::SessionAndParameters).is_err() {
+            self.inflate = DCtx::create();
+        }
+        self.limit_window(window_log_max);
+    }
+
+    fn limit_window(&mut self, window_log_max: u32) {
+        // Only a value out of range is refused, and this one is not.
+        let _ = self.inflate.set_parameter(DParameter::WindowLogMax(window_log_max.clamp(10, 30)));
+    }
+}

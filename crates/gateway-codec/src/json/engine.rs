@@ -1,0 +1,121 @@
+//! The two engines that decode JSON into types, and the one that writes it.
+
+use super::place;
+use crate::{Error, ErrorKind};
+use serde::{Deserialize, Serialize};
+use std::io;
+
+#[cfg(feature = "simd-json")]
+/// How deep serde_json follows a document; the other engine is held to the same.
+const MAX_DEPTH: usize = 127;
+
+/// Which library decodes.
+///
+/// Both give the same values; they differ in speed and in what they do to their input. Only [`Engine::Serde`] reads
+/// map keys into booleans, and integers beyond 64 bits at all (as doubles, into a type that takes them); to it `-0` is a
+/// double, to the other an integer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// serde_json: leaves its input alone, and says where a document went wrong.
+    #[default]
+    Serde,
+    /// simd-json: overwrites its input. Faster where a whole tree of values is wanted, about even for structs.
+    ///
+    /// Needs the cargo feature `simd-json`; without it every call answers [`ErrorKind::Unsupported`].
+    Simd,
+}
+
+/// Reads one whole document into a type, which may borrow from `bytes`.
+///
+/// # Errors
+///
+/// [`ErrorKind::Incomplete`], [`ErrorKind::Malformed`], or [`ErrorKind::Mismatch`], with offset and path.
+pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|error| from_serde(&error, bytes))
+}
+
+/// Reads one whole document into a type with the engine of choice.
+///
+/// Whatever the result, the content of `bytes` is used up: an engine may overwrite it.
+///
+/// # Errors
+///
+/// As [`from_slice`]; [`Engine::Simd`] knows neither offset nor path of a mismatch.
+pub fn from_mut_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8], engine: Engine) -> Result<T, Error> {
+    match engine {
+        Engine::Serde => from_slice(bytes),
+        Engine::Simd => simd_from_mut_slice(bytes),
+    }
+}
+
+#[cfg(feature = "simd-json")]
+fn simd_from_mut_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8]) -> Result<T, Error> {
+    // simd-json says "syntax" to a document that merely ended, and nests without a bound of ours.
+    super::walk::check_depth(bytes, MAX_DEPTH)?;
+    simd_json::serde::from_slice(bytes).map_err(|error| from_simd(&error))
+}
+
+/// The tree that simd-json builds, at most as deep as everything else here.
+#[cfg(feature = "simd-json")]
+pub(crate) fn simd_value(bytes: &mut [u8]) -> Result<simd_json::BorrowedValue<'_>, Error> {
+    super::walk::check_depth(bytes, MAX_DEPTH)?;
+    simd_json::to_borrowed_value(bytes).map_err(|error| from_simd(&error))
+}
+
+#[cfg(not(feature = "simd-json"))]
+fn simd_from_mut_slice<'de, T: Deserialize<'de>>(_bytes: &'de mut [u8]) -> Result<T, Error> {
+    Err(Error::unsupported("simd-json was not compiled in, enable the cargo feature"))
+}
+
+/// Writes `value` as compact JSON.
+///
+/// # Errors
+///
+/// [`ErrorKind::Unsupported`], for instance for a map whose keys are neither text nor numbers.
+pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(|error| Error::complaint(ErrorKind::Unsupported, error.to_string()))
+}
+
+/// Writes `value` as compact JSON to a writer.
+///
+/// # Errors
+///
+/// As [`to_vec`], and [`ErrorKind::Write`] if the writer fails.
+pub fn to_writer<W: io::Write, T: Serialize + ?Sized>(writer: W, value: &T) -> Result<(), Error> {
+    serde_json::to_writer(writer, value).map_err(|error| match error.classify() {
+        serde_json::error::Category::Io => Error::write(&error.into()),
+        _ => Error::complaint(ErrorKind::Unsupported, error.to_string()),
+    })
+}
+
+fn from_serde(error: &serde_json::Error, bytes: &[u8]) -> Error {
+    use serde_json::error::Category;
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(&*text, |(text, _)| text).to_owned();
+    let offset = place::offset_of(bytes, error.line(), error.column());
+    let error = match error.classify() {
+        Category::Eof => return Error::incomplete(bytes.len()),
+        Category::Data => Error::complaint(ErrorKind::Mismatch, text),
+        _ if text.starts_with("recursion limit") => {
+            Error::new(ErrorKind::Limit, "the document is nested too deeply")
+        }
+        // Syntax errors of serde_json are fixed texts that quote nothing.
+        _ => Error::built(ErrorKind::Malformed, text),
+    };
+    match offset {
+        Some(offset) => error.at(offset).with_path(place::path_at(bytes, offset)),
+        None => error,
+    }
+}
+
+#[cfg(feature = "simd-json")]
+fn from_simd(error: &simd_json::Error) -> Error {
+    use simd_json::ErrorType;
+    if let ErrorType::Serde(text) = error.error() {
+        return Error::complaint(ErrorKind::Mismatch, text.clone());
+    }
+    if error.is_data() {
+        return Error::complaint(ErrorKind::Mismatch, error.to_string());
+    }
+    Error::malformed("not valid JSON", error.index())
+}

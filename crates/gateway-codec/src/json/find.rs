@@ -1,0 +1,112 @@
+//! Looks up one part of a JSON value, stepping over the others.
+
+use super::scan::{skip_blank, string_end, value_end};
+use crate::{Error, Limits};
+
+/// The value of the first entry with this key; none if there is no such entry, or `bytes` are no object.
+pub(crate) fn entry<'a>(bytes: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, Error> {
+    let Some(mut at) = first_part(bytes, b'{')? else { return Ok(None) };
+    loop {
+        match bytes.get(at) {
+            Some(b'"') => {}
+            Some(_) => return Err(Error::malformed("expected a key", at)),
+            None => return Err(Error::incomplete(at)),
+        }
+        let key_end = string_end(bytes, at)?;
+        let found = is_key(&bytes[at..key_end], key);
+        let colon = skip_blank(bytes, key_end);
+        match bytes.get(colon) {
+            Some(b':') => {}
+            Some(_) => return Err(Error::malformed("expected a colon", colon)),
+            None => return Err(Error::incomplete(colon)),
+        }
+        let start = skip_blank(bytes, colon + 1);
+        let end = value_end(bytes, start, Limits::MAX_DEPTH - 1)?;
+        if found {
+            return Ok(Some(&bytes[start..end]));
+        }
+        match next_part(bytes, end, b'}')? {
+            Some(next) => at = next,
+            None => return Ok(None),
+        }
+    }
+}
+
+/// The element at `index`; none if the list is shorter, or `bytes` are no list.
+pub(crate) fn element(bytes: &[u8], index: usize) -> Result<Option<&[u8]>, Error> {
+    elements(bytes).nth(index).transpose()
+}
+
+/// The elements of a list as they stand; none at all if `bytes` are no list.
+pub(crate) fn elements(bytes: &[u8]) -> Elements<'_> {
+    Elements { bytes, state: State::Start }
+}
+
+/// The iterator of [`elements`], at its end after an error.
+#[derive(Clone, Debug)]
+pub(crate) struct Elements<'a> {
+    bytes: &'a [u8],
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Start,
+    /// Behind an element that ended here.
+    After(usize),
+    End,
+}
+
+impl<'a> Elements<'a> {
+    fn step(&mut self) -> Result<Option<&'a [u8]>, Error> {
+        let start = match std::mem::replace(&mut self.state, State::End) {
+            State::Start => first_part(self.bytes, b'[')?,
+            State::After(end) => next_part(self.bytes, end, b']')?,
+            State::End => None,
+        };
+        let Some(start) = start else { return Ok(None) };
+        let end = value_end(self.bytes, start, Limits::MAX_DEPTH - 1)?;
+        self.state = State::After(end);
+        Ok(Some(&self.bytes[start..end]))
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Result<&'a [u8], Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}
+
+/// Where the first part of a container begins; none if it is empty or another kind of value.
+fn first_part(bytes: &[u8], bracket: u8) -> Result<Option<usize>, Error> {
+    let start = skip_blank(bytes, 0);
+    match bytes.get(start) {
+        None => return Err(Error::incomplete(start)),
+        Some(found) if *found != bracket => return Ok(None),
+        Some(_) => {}
+    }
+    let at = skip_blank(bytes, start + 1);
+    // The closing bracket of either kind is two above the opening one.
+    Ok((bytes.get(at) != Some(&(bracket + 2))).then_some(at))
+}
+
+/// Where the part after the one that ended at `end` begins; none if that was the last.
+fn next_part(bytes: &[u8], end: usize, closing: u8) -> Result<Option<usize>, Error> {
+    let at = skip_blank(bytes, end);
+    match bytes.get(at) {
+        Some(b',') => Ok(Some(skip_blank(bytes, at + 1))),
+        Some(found) if *found == closing => Ok(None),
+        Some(_) => Err(Error::malformed("expected a comma or the end", at)),
+        None => Err(Error::incomplete(at)),
+    }
+}
+
+fn is_key(quoted: &[u8], key: &str) -> bool {
+    let inner = &quoted[1..quoted.len() - 1];
+    if memchr::memchr(b'\\', inner).is_none() {
+        return inner == key.as_bytes();
+    }
+    super::unescape(quoted).is_ok_and(|found| found == key)
+}

@@ -1,0 +1,13 @@
+//! JSON over serde, and what can be said of a JSON document without building anything.
+
+mod engine;
+pub(crate) mod find;
+pub(crate) mod place;
+pub(crate) mod scan;
+mod walk;
+
+#[cfg(feature = "simd-json")]
+pub(crate) use engine::simd_value;
+pub use engine::{Engine, from_mut_slice, from_slice, to_vec, to_writer};
+pub use walk::{Walk, check_structure, walk};
+pub(crate) use walk::{text, unescape};

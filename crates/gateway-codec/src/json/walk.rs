@@ -1,0 +1,181 @@
+//! The shallow walk over a JSON object: its keys and its values as they stand, nothing built.
+
+use super::scan::{expect_end, skip_blank, string_end, value_end};
+use crate::{Encoding, Error, Limits, RawRef};
+use std::borrow::Cow;
+
+/// The entries of the object that `bytes` hold, in their order, duplicates included.
+///
+/// A value is cut out as it stands. An iterator that has yielded an error is at its end.
+pub fn walk(bytes: &[u8]) -> Walk<'_> {
+    Walk { bytes, at: 0, state: State::Start }
+}
+
+/// Checks that `bytes` hold one value whose brackets and strings all close.
+///
+/// # Errors
+///
+/// [`Error::is_incomplete`] if `bytes` could be the beginning of one; otherwise
+/// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) or [`ErrorKind::Limit`](crate::ErrorKind::Limit).
+pub fn check_structure(bytes: &[u8]) -> Result<(), Error> {
+    check_depth(bytes, Limits::MAX_DEPTH)
+}
+
+/// As [`check_structure`], with a bound on the depth.
+pub(super) fn check_depth(bytes: &[u8], depth: usize) -> Result<(), Error> {
+    let end = value_end(bytes, skip_blank(bytes, 0), depth)?;
+    expect_end(bytes, end)
+}
+
+/// The iterator of [`walk`].
+#[derive(Clone, Debug)]
+pub struct Walk<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Start,
+    Between,
+    End,
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = Result<(Cow<'a, str>, RawRef<'a>), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.step().transpose();
+        if !matches!(item, Some(Ok(_))) {
+            self.state = State::End;
+        }
+        item
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn step(&mut self) -> Result<Option<(Cow<'a, str>, RawRef<'a>)>, Error> {
+        let bytes = self.bytes;
+        match self.state {
+            State::End => return Ok(None),
+            State::Start => {
+                self.expect(b'{', "expected an object")?;
+                if bytes.get(skip_blank(bytes, self.at)) == Some(&b'}') {
+                    self.expect(b'}', "")?;
+                    return expect_end(bytes, self.at).map(|()| None);
+                }
+            }
+            State::Between => {
+                let at = skip_blank(bytes, self.at);
+                if bytes.get(at) == Some(&b'}') {
+                    return expect_end(bytes, at + 1).map(|()| None);
+                }
+                self.expect(b',', "expected a comma or the end of the object")?;
+            }
+        }
+        self.state = State::Between;
+        let key_start = skip_blank(bytes, self.at);
+        match bytes.get(key_start) {
+            Some(b'"') => {}
+            None => return Err(Error::incomplete(key_start)),
+            Some(_) => return Err(Error::malformed("expected a key", key_start)),
+        }
+        let key_end = string_end(bytes, key_start)?;
+        let key = unescape(&bytes[key_start..key_end]).map_err(|error| error.shifted(key_start))?;
+        self.at = key_end;
+        self.expect(b':', "expected a colon")?;
+        let value_start = skip_blank(bytes, self.at);
+        self.at = value_end(bytes, value_start, Limits::MAX_DEPTH - 1)?;
+        Ok(Some((key, RawRef::new(&bytes[value_start..self.at], Encoding::Json))))
+    }
+
+    fn expect(&mut self, byte: u8, otherwise: &'static str) -> Result<(), Error> {
+        let at = skip_blank(self.bytes, self.at);
+        match self.bytes.get(at) {
+            Some(&found) if found == byte => {
+                self.at = at + 1;
+                Ok(())
+            }
+            Some(_) => Err(Error::malformed(otherwise, at)),
+            None => Err(Error::incomplete(at)),
+        }
+    }
+}
+
+/// The text that a value is; none if it is another kind of value, or not well-formed.
+pub(crate) fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
+    let is_string = bytes.first() == Some(&b'"') && string_end(bytes, 0).is_ok_and(|end| end == bytes.len());
+    if is_string { unescape(bytes).ok() } else { None }
+}
+
+/// The text of a string with its quotes on, borrowed where it has no escapes.
+pub(crate) fn unescape(quoted: &[u8]) -> Result<Cow<'_, str>, Error> {
+    let inner = &quoted[1..quoted.len() - 1];
+    if memchr::memchr(b'\\', inner).is_none() {
+        return match std::str::from_utf8(inner) {
+            Ok(text) => Ok(Cow::Borrowed(text)),
+            Err(error) => Err(Error::malformed("text is not UTF-8", 1 + error.valid_up_to())),
+        };
+    }
+    super::from_slice::<String>(quoted).map(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(text: &str) -> Result<Vec<(String, String)>, Error> {
+        walk(text.as_bytes())
+            .map(|entry| {
+                entry.map(|(key, value)| {
+                    (key.into_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+                })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn entries_come_as_they_stand() {
+        let text = " {\"a\" : 1 ,\r\n\"\\u0062\\\"\":[ 1, {\"c\":\"}\"} ],\t\"a\":null } ";
+        let found = entries(text).unwrap();
+        let expected = [("a", "1"), ("b\"", "[ 1, {\"c\":\"}\"} ]"), ("a", "null")];
+        assert_eq!(found, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        assert_eq!(entries("{}").unwrap(), []);
+        assert_eq!(entries(" { } ").unwrap(), []);
+    }
+
+    #[test]
+    fn every_prefix_is_incomplete() {
+        let text = r#" {"a" : 1.5 ,"b\"":[1,{"c":"}"}], "d":null }"#;
+        for length in 0..text.len() {
+            assert!(entries(&text[..length]).unwrap_err().is_incomplete(), "{length}");
+        }
+    }
+
+    #[test]
+    fn nonsense_ends_the_walk() {
+        for text in [
+            "[]",
+            "{,}",
+            "{1:2}",
+            r#"{"a" 1}"#,
+            r#"{"a":1,}"#,
+            r#"{"a":1 "b":2}"#,
+            "{}x",
+            "{}{}",
+            r#"{"a":}"#,
+        ] {
+            let mut walk = walk(text.as_bytes());
+            let error = walk.find_map(Result::err).expect(text);
+            assert_eq!(error.kind(), crate::ErrorKind::Malformed, "{text}");
+            assert!(walk.next().is_none());
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_no_text_is_malformed() {
+        let error = walk(b"{\"a\xff\":1}").next().unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (crate::ErrorKind::Malformed, Some(3)));
+    }
+}

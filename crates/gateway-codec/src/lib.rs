@@ -1,0 +1,52 @@
+#![doc = include_str!("../README.md")]
+
+pub mod convert;
+mod deflate;
+mod encoding;
+mod envelope;
+mod error;
+pub mod etf;
+pub mod http;
+mod inflate;
+pub mod json;
+mod limits;
+mod lookup;
+mod raw;
+mod transcode;
+
+pub use deflate::Deflater;
+#[cfg(feature = "zlib")]
+pub use deflate::deflate_zlib;
+pub use encoding::{Compression, Encoding, UnknownName};
+pub use envelope::Envelope;
+pub use error::{Error, ErrorKind};
+pub use inflate::{InflateError, InflateLimits, Inflater, inflate_zlib};
+pub use limits::Limits;
+pub use lookup::{Path, PathSegment, Segment};
+pub use raw::{Raw, RawRef};
+
+use serde::{Deserialize, Serialize};
+
+/// Writes `value` as one document.
+///
+/// # Errors
+///
+/// [`ErrorKind::Unsupported`] if a part of `value` has no form in that encoding.
+pub fn encode<T: Serialize + ?Sized>(value: &T, encoding: Encoding) -> Result<Vec<u8>, Error> {
+    match encoding {
+        Encoding::Json => json::to_vec(value),
+        Encoding::Etf => etf::to_vec(value),
+    }
+}
+
+/// Reads one whole document into a type, which may borrow from `bytes`.
+///
+/// # Errors
+///
+/// If `bytes` is not one document of that encoding, or does not fit `T`.
+pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8], encoding: Encoding) -> Result<T, Error> {
+    match encoding {
+        Encoding::Json => json::from_slice(bytes),
+        Encoding::Etf => etf::from_slice(bytes),
+    }
+}

@@ -1,0 +1,314 @@
+//! Look-ups by path: one value out of a document, in either encoding, without building the rest.
+
+use crate::{Encoding, Error, Raw, RawRef, etf, json};
+use std::borrow::Cow;
+
+/// One step into a value: into a map by key, or into a list by index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PathSegment<'p> {
+    /// The entry with this key.
+    Key(&'p str),
+    /// The element at this index, counted from zero.
+    Index(usize),
+}
+
+/// What is one step: text is a key, a number an index.
+pub trait Segment {
+    /// The step.
+    fn as_segment(&self) -> PathSegment<'_>;
+}
+
+/// Steps into a value: a key, an index, an array or slice of either, or a tuple that mixes them.
+pub trait Path {
+    /// The steps, outermost first.
+    fn segments(&self) -> impl Iterator<Item = PathSegment<'_>>;
+}
+
+impl<'a> RawRef<'a> {
+    /// The value at a path: `get("content")`, `get(["author", "id"])`, `get(("members", 3, "user"))`.
+    ///
+    /// `None` if there is none, or if the document is not well-formed up to there: [`RawRef::find`] tells the two
+    /// apart. Of duplicate keys the first counts, since nothing behind it is read.
+    ///
+    /// ```
+    /// use gateway_codec::{Encoding, Raw};
+    ///
+    /// let message = Raw::new(r#"{"author":{"id":"80351110224678912"},"mentions":[{"id":"7"}]}"#, Encoding::Json);
+    /// assert_eq!(message.get(["author", "id"]).and_then(|id| id.as_id()), Some(80351110224678912));
+    /// assert_eq!(message.get(("mentions", 0, "id")).and_then(|id| id.as_str()).as_deref(), Some("7"));
+    /// assert!(message.get("content").is_none());
+    /// ```
+    pub fn get(self, path: impl Path) -> Option<RawRef<'a>> {
+        self.find(path).ok().flatten()
+    }
+
+    /// The value at a path, as [`RawRef::get`].
+    ///
+    /// # Errors
+    ///
+    /// If what is stepped over is not well-formed; offsets count from the beginning of the innermost value entered.
+    pub fn find(self, path: impl Path) -> Result<Option<RawRef<'a>>, Error> {
+        let mut value = self;
+        for segment in path.segments() {
+            match value.step(segment)? {
+                Some(inner) => value = inner,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(value))
+    }
+
+    /// The entries of a map, in their order, duplicates included. Anything else gives one error.
+    pub fn entries(self) -> impl Iterator<Item = Result<(Cow<'a, str>, RawRef<'a>), Error>> + use<'a> {
+        let (json, etf) = match self.encoding() {
+            Encoding::Json => (Some(json::walk(self.as_bytes())), None),
+            Encoding::Etf => (None, Some(etf::Walk::term_only(self.as_bytes()))),
+        };
+        json.into_iter().flatten().chain(etf.into_iter().flatten())
+    }
+
+    /// The elements of a list. Anything else has none.
+    pub fn elements(self) -> impl Iterator<Item = Result<RawRef<'a>, Error>> + use<'a> {
+        let (json, etf, error) = match self.encoding() {
+            Encoding::Json => (Some(json::find::elements(self.as_bytes())), None, None),
+            Encoding::Etf => match etf::find::elements(self.as_bytes()) {
+                Ok(elements) => (None, Some(elements), None),
+                Err(error) => (None, None, Some(Err(error))),
+            },
+        };
+        json.into_iter()
+            .flatten()
+            .chain(etf.into_iter().flatten())
+            .chain(error)
+            .map(move |element| element.map(|bytes| RawRef::new(bytes, self.encoding())))
+    }
+
+    /// Text; in ETF a binary or an atom other than null and the booleans.
+    pub fn as_str(self) -> Option<Cow<'a, str>> {
+        match self.encoding() {
+            Encoding::Json => json::text(self.as_bytes()),
+            Encoding::Etf => match etf::Reader::term_only(self.as_bytes()).term().ok()? {
+                etf::Term::Atom(text) => Some(text),
+                etf::Term::Binary(bytes) => Some(String::from_utf8_lossy(bytes)),
+                _ => None,
+            },
+        }
+    }
+
+    /// An integer from 0 to 2^64 - 1.
+    pub fn as_u64(self) -> Option<u64> {
+        self.decode().ok()
+    }
+
+    /// An integer from -2^63 to 2^63 - 1.
+    pub fn as_i64(self) -> Option<i64> {
+        self.decode().ok()
+    }
+
+    /// Any number, as the nearest double.
+    pub fn as_f64(self) -> Option<f64> {
+        self.decode().ok()
+    }
+
+    /// A boolean.
+    pub fn as_bool(self) -> Option<bool> {
+        self.decode().ok()
+    }
+
+    /// An id: an integer, or the text of one. See Discord Docs, Reference > Snowflakes.
+    pub fn as_id(self) -> Option<u64> {
+        self.as_u64().or_else(|| self.as_str()?.parse().ok())
+    }
+
+    /// Whether the value is null.
+    pub fn is_null(self) -> bool {
+        match self.encoding() {
+            Encoding::Json => self.as_bytes() == b"null",
+            Encoding::Etf => {
+                matches!(etf::Reader::term_only(self.as_bytes()).term(), Ok(etf::Term::Null))
+            }
+        }
+    }
+
+    fn step(self, segment: PathSegment<'_>) -> Result<Option<RawRef<'a>>, Error> {
+        let (bytes, encoding) = (self.as_bytes(), self.encoding());
+        let part = match (encoding, segment) {
+            (Encoding::Json, PathSegment::Key(key)) => json::find::entry(bytes, key),
+            (Encoding::Json, PathSegment::Index(index)) => json::find::element(bytes, index),
+            (Encoding::Etf, PathSegment::Key(key)) => etf::find::entry(bytes, key),
+            (Encoding::Etf, PathSegment::Index(index)) => etf::find::element(bytes, index),
+        };
+        Ok(part?.map(|part| RawRef::new(part, encoding)))
+    }
+}
+
+impl Raw {
+    /// The value at a path, as [`RawRef::get`].
+    pub fn get(&self, path: impl Path) -> Option<RawRef<'_>> {
+        self.as_ref().get(path)
+    }
+
+    /// The value at a path, as [`RawRef::find`].
+    ///
+    /// # Errors
+    ///
+    /// As [`RawRef::find`].
+    pub fn find(&self, path: impl Path) -> Result<Option<RawRef<'_>>, Error> {
+        self.as_ref().find(path)
+    }
+}
+
+impl Segment for &str {
+    fn as_segment(&self) -> PathSegment<'_> {
+        PathSegment::Key(self)
+    }
+}
+
+impl Segment for String {
+    fn as_segment(&self) -> PathSegment<'_> {
+        PathSegment::Key(self)
+    }
+}
+
+impl Segment for usize {
+    fn as_segment(&self) -> PathSegment<'_> {
+        PathSegment::Index(*self)
+    }
+}
+
+impl Segment for PathSegment<'_> {
+    fn as_segment(&self) -> PathSegment<'_> {
+        *self
+    }
+}
+
+impl Path for &str {
+    fn segments(&self) -> impl Iterator<Item = PathSegment<'_>> {
+        std::iter::once(self.as_segment())
+    }
+}
+
+impl Path for usize {
+    fn segments(&self) -> impl Iterator<Item = PathSegment<'_>> {
+        std::iter::once(self.as_segment())
+    }
+}
+
+impl<S: Segment, const N: usize> Path for [S; N] {
+    fn segments(&self) -> impl Iterator<Item = PathSegment<'_>> {
+        self.iter().map(Segment::as_segment)
+    }
+}
+
+impl<S: Segment> Path for &[S] {
+    fn segments(&self) -> impl Iterator<Item = PathSegment<'_>> {
+        self.iter().map(Segment::as_segment)
+    }
+}
+
+/// Tuples mix keys and indexes.
+macro_rules! path_for_tuples {
+    ($(($($segment:ident $place:tt),+))+) => {$(
+        impl<$($segment: Segment),+> Path for ($($segment,)+) {
+            fn segments(&self) -> impl Iterator<Item = PathSegment<'_>> {
+                [$(self.$place.as_segment()),+].into_iter()
+            }
+        }
+    )+};
+}
+
+path_for_tuples! {
+    (A 0)
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
+    (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same document in both encodings, in JSON with blanks and escapes, in ETF as the server writes it.
+    fn documents() -> [Raw; 2] {
+        let json = r#" { "a\u0062" : [ 1 , {"x":"\"}"} , [] ] ,"author":{"id":"80351110224678912","bot":true},
+            "members":[{},{},{},{"user":{"id":"7","name":null}}],"shard":[0,1],"":-2,"roles":[],"half":0.5}"#;
+        let value: serde_json::Value = serde_json::from_str(json).unwrap();
+        let etf = etf::to_vec_with(&value, etf::Style::Server).unwrap();
+        [Raw::new(json, Encoding::Json), Raw::new(etf, Encoding::Etf)]
+    }
+
+    #[test]
+    fn paths_lead_to_values_in_both_encodings() {
+        for document in documents() {
+            let id = document.get(["author", "id"]).unwrap();
+            assert_eq!(id.as_id(), Some(80351110224678912));
+            assert_eq!(document.get(("ab", 1, "x")).unwrap().as_str().unwrap(), "\"}");
+            assert_eq!(document.get(("members", 3, "user", "id")).unwrap().as_id(), Some(7));
+            assert!(document.get(("members", 3, "user", "name")).unwrap().is_null());
+            assert_eq!(document.get(("shard", 1)).unwrap().as_u64(), Some(1));
+            assert_eq!(document.get("").unwrap().as_i64(), Some(-2));
+            assert_eq!(document.get("half").unwrap().as_f64(), Some(0.5));
+            assert_eq!(document.get(&["author", "bot"][..]).unwrap().as_bool(), Some(true));
+            let path: [&str; 0] = [];
+            assert_eq!(document.get(path), Some(document.as_ref()));
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_none() {
+        for document in documents() {
+            assert_eq!(document.find("nothing").unwrap(), None);
+            assert_eq!(document.find(["author", "id", "x"]).unwrap(), None);
+            assert_eq!(document.find(("members", 4)).unwrap(), None);
+            assert_eq!(document.find(("roles", 0)).unwrap(), None);
+            assert_eq!(document.find(("author", 0)).unwrap(), None);
+            assert_eq!(document.find(("shard", 2)).unwrap(), None);
+            assert_eq!(document.find(("shard", "0")).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn what_is_cut_is_an_error() {
+        for document in documents() {
+            for length in 0..document.as_bytes().len() {
+                let cut = RawRef::new(&document.as_bytes()[..length], document.encoding());
+                let error = cut.find("nothing").unwrap_err();
+                assert!(error.is_incomplete(), "{length}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts_are_listed() {
+        for document in documents() {
+            let keys: Vec<_> = document.as_ref().entries().map(|entry| entry.unwrap().0).collect();
+            let mut sorted = keys.clone();
+            sorted.sort();
+            assert_eq!(sorted, ["", "ab", "author", "half", "members", "roles", "shard"]);
+            let shard: Vec<_> =
+                document.get("shard").unwrap().elements().map(|element| element.unwrap().as_u64()).collect();
+            assert_eq!(shard, [Some(0), Some(1)]);
+            assert_eq!(document.get("roles").unwrap().elements().count(), 0);
+            assert_eq!(document.as_ref().elements().count(), 0);
+            assert!(document.get("shard").unwrap().entries().next().unwrap().is_err());
+        }
+    }
+
+    #[test]
+    fn accessors_refuse_what_they_are_not_for() {
+        for document in documents() {
+            let author = document.get("author").unwrap();
+            assert_eq!((author.as_str(), author.as_u64(), author.as_bool()), (None, None, None));
+            assert_eq!((author.as_i64(), author.as_f64(), author.as_id()), (None, None, None));
+            assert!(!author.is_null());
+        }
+        for nonsense in ["", "\"", "\"a", "x"] {
+            assert_eq!(RawRef::new(nonsense.as_bytes(), Encoding::Json).as_str(), None);
+            assert_eq!(RawRef::new(nonsense.as_bytes(), Encoding::Etf).as_str(), None);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! A value as it stands in its encoding: borrowed or owned, decoded when and if somebody asks.
+
+use crate::transcode::transcode;
+use crate::{Encoding, Error, encode, etf};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One encoded value, borrowed.
+///
+/// In JSON its bytes are the value's text without blanks around it; in ETF one term without the version byte.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RawRef<'a> {
+    bytes: &'a [u8],
+    encoding: Encoding,
+}
+
+/// One encoded value, owned: `Send`, `Sync`, and cheap to clone.
+///
+/// A part cut out of a larger buffer keeps that buffer alive; [`Raw::detached`] lets go of it.
+///
+/// ```
+/// use gateway_codec::{Encoding, Raw};
+///
+/// let raw = Raw::new(r#"{"id":"7","content":"hello"}"#, Encoding::Json);
+/// #[derive(serde::Deserialize)]
+/// struct Message<'a> { content: &'a str }
+/// assert_eq!(raw.decode::<Message>()?.content, "hello");
+/// # Ok::<(), gateway_codec::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Raw {
+    bytes: Bytes,
+    encoding: Encoding,
+}
+
+impl<'a> RawRef<'a> {
+    /// A value from its bytes, which are not looked at: what is wrong with them shows when they are used.
+    ///
+    /// An ETF document may come with its version byte or without.
+    pub fn new(bytes: &'a [u8], encoding: Encoding) -> Self {
+        Self { bytes: value_in(bytes, encoding), encoding }
+    }
+
+    /// The null of an encoding.
+    pub fn null(encoding: Encoding) -> RawRef<'static> {
+        match encoding {
+            Encoding::Json => RawRef { bytes: b"null", encoding },
+            Encoding::Etf => RawRef { bytes: b"s\x03nil", encoding },
+        }
+    }
+
+    /// The encoded value.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// What the value is encoded in.
+    pub fn encoding(self) -> Encoding {
+        self.encoding
+    }
+
+    /// Decodes the value into a type, which may borrow from it.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](crate::decode); offsets count from the beginning of this value.
+    pub fn decode<T: Deserialize<'a>>(self) -> Result<T, Error> {
+        match self.encoding {
+            Encoding::Json => crate::json::from_slice(self.bytes),
+            Encoding::Etf => {
+                let options = etf::Options::default();
+                T::deserialize(&mut etf::Deserializer::term_only(self.bytes, &options))
+            }
+        }
+    }
+
+    /// The value as a tree, whose objects and lists can be looked through at leisure.
+    ///
+    /// # Errors
+    ///
+    /// As [`RawRef::decode`]; from ETF, integers beyond 64 bits do not fit.
+    pub fn value(self) -> Result<serde_json::Value, Error> {
+        self.decode()
+    }
+
+    /// The value as a tree of simd-json, which borrows from `scratch` and costs less than [`RawRef::value`].
+    ///
+    /// `scratch` is overwritten; keeping it saves an allocation each time. ETF is converted on the way.
+    ///
+    /// # Errors
+    ///
+    /// As [`RawRef::value`]; integers beyond 64 bits are refused.
+    #[cfg(feature = "simd-json")]
+    pub fn simd_value<'s>(self, scratch: &'s mut Vec<u8>) -> Result<simd_json::BorrowedValue<'s>, Error> {
+        scratch.clear();
+        match self.encoding {
+            Encoding::Json => scratch.extend_from_slice(self.bytes),
+            Encoding::Etf => crate::convert::term_to_json(self.bytes, scratch)?,
+        }
+        crate::json::simd_value(scratch)
+    }
+
+    /// A copy that owns its bytes.
+    pub fn to_raw(self) -> Raw {
+        Raw { bytes: Bytes::copy_from_slice(self.bytes), encoding: self.encoding }
+    }
+}
+
+impl Raw {
+    /// A value from its bytes, which are not looked at: what is wrong with them shows when they are used.
+    ///
+    /// An ETF document may come with its version byte or without.
+    pub fn new(bytes: impl Into<Bytes>, encoding: Encoding) -> Self {
+        let bytes = bytes.into();
+        let value = bytes.slice_ref(value_in(&bytes, encoding));
+        Self { bytes: value, encoding }
+    }
+
+    /// Encodes `value`.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](crate::encode).
+    pub fn encode<T: Serialize + ?Sized>(value: &T, encoding: Encoding) -> Result<Self, Error> {
+        Ok(Self::new(encode(value, encoding)?, encoding))
+    }
+
+    /// The same value, borrowed.
+    #[allow(clippy::should_implement_trait)] // AsRef cannot give out a value that borrows.
+    pub fn as_ref(&self) -> RawRef<'_> {
+        RawRef { bytes: &self.bytes, encoding: self.encoding }
+    }
+
+    /// The encoded value.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What the value is encoded in.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// Decodes the value into a type, which may borrow from it.
+    ///
+    /// # Errors
+    ///
+    /// As [`RawRef::decode`].
+    pub fn decode<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Error> {
+        self.as_ref().decode()
+    }
+
+    /// The value as a tree, as [`RawRef::value`].
+    ///
+    /// # Errors
+    ///
+    /// As [`RawRef::value`].
+    pub fn value(&self) -> Result<serde_json::Value, Error> {
+        self.as_ref().value()
+    }
+
+    /// The value as a tree of simd-json, as [`RawRef::simd_value`].
+    ///
+    /// # Errors
+    ///
+    /// As [`RawRef::simd_value`].
+    #[cfg(feature = "simd-json")]
+    pub fn simd_value<'s>(&self, scratch: &'s mut Vec<u8>) -> Result<simd_json::BorrowedValue<'s>, Error> {
+        self.as_ref().simd_value(scratch)
+    }
+
+    /// Whether the value is null.
+    pub fn is_null(&self) -> bool {
+        self.as_ref().is_null()
+    }
+
+    /// Owns `part` without a copy if it was cut from this value, and with one otherwise.
+    pub fn slice(&self, part: RawRef<'_>) -> Raw {
+        let (whole, inner) = (self.bytes.as_ptr_range(), part.bytes.as_ptr_range());
+        if whole.start <= inner.start && inner.end <= whole.end {
+            Raw { bytes: self.bytes.slice_ref(part.bytes), encoding: part.encoding }
+        } else {
+            part.to_raw()
+        }
+    }
+
+    /// The same value in memory of its own, for those who keep it long after the message it came with.
+    pub fn detached(&self) -> Raw {
+        self.as_ref().to_raw()
+    }
+}
+
+/// Writes the value into a larger document, of either encoding, whatever its own is.
+impl Serialize for RawRef<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.encoding {
+            Encoding::Json => {
+                let mut deserializer = serde_json::Deserializer::from_slice(self.bytes);
+                let written = transcode(&mut deserializer, serializer)?;
+                deserializer.end().map_err(|_| serde::ser::Error::custom("bytes after the raw value"))?;
+                Ok(written)
+            }
+            Encoding::Etf => {
+                transcode(&mut etf::Deserializer::term_only(self.bytes, &etf::Options::default()), serializer)
+            }
+        }
+    }
+}
+
+/// Writes the value into a larger document, as [`RawRef`] does.
+impl Serialize for Raw {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_ref().serialize(serializer)
+    }
+}
+
+/// The value without what may stand around it: blanks in JSON, the version byte in ETF.
+fn value_in(bytes: &[u8], encoding: Encoding) -> &[u8] {
+    match encoding {
+        Encoding::Json => bytes.trim_ascii(),
+        // 131 is no tag of a term, so a first byte of that value can only be the version.
+        Encoding::Etf => bytes.strip_prefix(&[etf::VERSION]).unwrap_or(bytes),
+    }
+}
+
+impl fmt::Debug for RawRef<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Raw({} bytes of {})", self.bytes.len(), self.encoding)
+    }
+}
+
+impl fmt::Debug for Raw {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_share_and_strangers_are_copied() {
+        let raw = Raw::new(r#"{"a":[1,2]}"#, Encoding::Json);
+        let part = RawRef::new(&raw.as_bytes()[5..10], Encoding::Json);
+        let slice = raw.slice(part);
+        assert_eq!(slice.as_bytes().as_ptr(), part.as_bytes().as_ptr());
+        assert_eq!(slice.decode::<Vec<u8>>().unwrap(), [1, 2]);
+        assert_ne!(slice.detached().as_bytes().as_ptr(), part.as_bytes().as_ptr());
+        let stranger = RawRef::new(b"null", Encoding::Json);
+        assert!(raw.slice(stranger).is_null());
+    }
+
+    #[test]
+    fn values_are_written_into_either_encoding() {
+        let value = serde_json::json!({"a": [1, -2, 2.5, null, true, "x\"", u64::MAX], "": {"7": []}});
+        for source in [Encoding::Json, Encoding::Etf] {
+            let raw = Raw::encode(&value, source).unwrap();
+            for target in [Encoding::Json, Encoding::Etf] {
+                let outer = Raw::encode(&[raw.as_ref()], target).unwrap();
+                assert_eq!(outer.value().unwrap(), serde_json::json!([value]), "{source} {target}");
+            }
+            let broken = Raw::new(raw.as_bytes()[..9].to_vec(), source);
+            assert!(Raw::encode(&broken, Encoding::Json).is_err());
+        }
+        let trailing = Raw::new("1 2", Encoding::Json);
+        assert!(Raw::encode(&trailing, Encoding::Etf).is_err());
+    }
+
+    #[test]
+    fn debug_shows_no_content() {
+        let raw = Raw::new(r#"{"token":"secret"}"#, Encoding::Json);
+        assert_eq!(format!("{raw:?}"), "Raw(18 bytes of json)");
+    }
+}

@@ -1,0 +1,165 @@
+//! What bad input costs, counted by the allocator: never more than a small multiple of the input or of a limit.
+//!
+//! One test, since the count is of the whole process. What libzstd allocates for its window is its own affair and
+//! bounded by the window limit.
+
+use gateway_codec::{
+    Compression, Encoding, Envelope, InflateError, InflateLimits, Inflater, Limits, Raw, convert, decode, etf,
+};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+/// The most memory that was in use at once while `job` ran, beyond what was before.
+fn cost<T>(job: impl FnOnce() -> T) -> (T, usize) {
+    let before = ALLOCATOR.current_usage();
+    ALLOCATOR.reset_peak_usage();
+    let result = job();
+    (result, ALLOCATOR.peak_usage().saturating_sub(before))
+}
+
+/// An error and a path: what a refusal may cost.
+const REFUSAL: usize = 64 << 10;
+
+#[test]
+fn bad_input_costs_little() {
+    deep_nesting();
+    claimed_counts();
+    many_small_elements();
+    inflated_too_far();
+    given_back_after_a_huge_message();
+}
+
+fn deep_nesting() {
+    let lists = [&[131][..], &[108, 0, 0, 0, 1].repeat(1_000_000), &[106; 1_000_001]].concat();
+    let maps = [&[131][..], &[116, 0, 0, 0, 1, 97, 0].repeat(1_000_000), &[106]].concat();
+    let tuples = [&[131][..], &[104, 1].repeat(1_000_000), &[106]].concat();
+    let json_lists = ("[".repeat(1_000_000) + &"]".repeat(1_000_000)).into_bytes();
+    let json_maps = br#"{"d":"#.repeat(1_000_000);
+    for (document, encoding) in [
+        (lists, Encoding::Etf),
+        (maps, Encoding::Etf),
+        (tuples, Encoding::Etf),
+        (json_lists, Encoding::Json),
+        (json_maps, Encoding::Json),
+    ] {
+        let is_refused = || {
+            let other = if encoding == Encoding::Json { Encoding::Etf } else { Encoding::Json };
+            let options = convert::Options::default();
+            decode::<serde_json::Value>(&document, encoding).is_err()
+                && etf::Value::from_slice(&document, &Limits::default()).is_err()
+                && Envelope::parse(&document, encoding).is_err()
+                && gateway_codec::RawRef::new(&document, encoding).find(("d", 0, "x")).is_err()
+                && (encoding == Encoding::Json
+                    || convert::convert(&document, encoding, other, &options).is_err())
+        };
+        let (_, spent) = cost(is_refused);
+        // The converter makes room for an output of the input's size.
+        assert!(spent <= document.len() * 2 + REFUSAL, "{encoding}: {spent}");
+        let (refused, spent) = cost(|| decode::<serde_json::Value>(&document, encoding).is_err());
+        assert!(refused && spent <= 8 * REFUSAL, "{encoding}: {spent}");
+    }
+}
+
+fn claimed_counts() {
+    for (tag, width) in [(108_u8, 4), (105, 4), (116, 4), (109, 4), (111, 4), (107, 2), (100, 2)] {
+        let document = [&[131, tag][..], &vec![0xff; width], &[97, 1]].concat();
+        let (refused, spent) = cost(|| {
+            decode::<serde_json::Value>(&document, Encoding::Etf).is_err()
+                && decode::<Vec<u64>>(&document, Encoding::Etf).is_err()
+                && etf::Value::from_slice(&document, &Limits::default()).is_err()
+        });
+        assert!(refused && spent <= 4096, "{tag}: {spent}");
+    }
+    // Every one of 255 nested lists claims as many elements as there are bytes left.
+    let tail = vec![106; 100_000];
+    let mut document = vec![131];
+    for level in 0..255 {
+        document.push(108);
+        document.extend(((255 - level - 1) * 5 + tail.len() as u32).to_be_bytes());
+    }
+    document.extend(tail);
+    let (refused, spent) = cost(|| etf::Value::from_slice(&document, &Limits::default()).is_err());
+    assert!(refused && spent <= document.len() * 130, "{spent}");
+    let (refused, spent) =
+        cost(|| decode::<Nested>(&document, Encoding::Etf).map(|nested| nested.0.len()).is_err());
+    assert!(refused && spent <= 40 << 20, "{spent}");
+}
+
+/// A type as deep as its input.
+#[derive(serde::Deserialize)]
+struct Nested(Vec<Nested>);
+
+fn many_small_elements() {
+    let count = 1_000_000;
+    let document = [&[131, 108][..], &(count as u32).to_be_bytes(), &vec![106; count + 1]].concat();
+    let (tree, spent) = cost(|| etf::Value::from_slice(&document, &Limits::default()));
+    assert!(tree.is_ok() && spent <= document.len() * 130, "{spent}");
+    let (numbers, spent) = cost(|| decode::<Vec<Option<u8>>>(&[131, 107, 0, 2, 1, 2], Encoding::Etf));
+    assert!(numbers.is_ok() && spent <= 4096, "{spent}");
+    let (found, spent) = cost(|| Raw::new(document, Encoding::Etf).get(900_000).is_some());
+    assert!(found && spent <= REFUSAL, "{spent}");
+}
+
+#[cfg(all(feature = "zlib", feature = "zstd"))]
+fn inflated_too_far() {
+    use gateway_codec::{Deflater, deflate_zlib, http, inflate_zlib};
+    const LIMIT: usize = 4 << 20;
+    let zeros = vec![b'0'; 16 * LIMIT];
+    for compression in [Compression::ZlibStream, Compression::ZstdStream] {
+        let bomb = Deflater::new(compression).expect("it is compiled in").push(&zeros);
+        let mut limits = InflateLimits::default();
+        limits.max_output = LIMIT;
+        let mut inflater = Inflater::new(compression, limits).expect("it is a stream");
+        let (result, spent) = cost(|| inflater.push(&bomb, |_| true));
+        assert_eq!(result, Err(InflateError::TooLarge { limit: LIMIT }));
+        assert!(spent <= 2 * LIMIT + REFUSAL, "{compression}: {spent}");
+    }
+    let bomb = deflate_zlib(&zeros);
+    let (result, spent) = cost(|| inflate_zlib(&bomb, LIMIT));
+    assert!(result.is_err() && spent <= 2 * LIMIT + REFUSAL, "{spent}");
+    let mut limits = Limits::default();
+    limits.output = LIMIT;
+    let (result, spent) = cost(|| http::decode_body(bomb.clone(), Some("deflate"), None, &limits));
+    assert!(result.is_err() && spent <= 2 * LIMIT + bomb.len() + REFUSAL, "{spent}");
+    // A compressed term that tells the truth about its size, and one that does not.
+    let plain = [&[109][..], &(zeros.len() as u32).to_be_bytes(), &zeros].concat();
+    for (claimed, allowed) in [(plain.len(), REFUSAL), (LIMIT, 2 * LIMIT + REFUSAL)] {
+        let document = [&[131, 80][..], &(claimed as u32).to_be_bytes(), &deflate_zlib(&plain)].concat();
+        let (result, spent) = cost(|| etf::expand(&document, LIMIT).is_err());
+        assert!(result && spent <= allowed, "{claimed}: {spent}");
+    }
+}
+
+#[cfg(not(all(feature = "zlib", feature = "zstd")))]
+fn inflated_too_far() {
+    for compression in [Compression::ZlibStream, Compression::ZstdStream] {
+        let mut inflater = Inflater::new(compression, InflateLimits::default()).expect("it is a stream");
+        let refused = inflater.push(b"\x78\x9c", |_| true);
+        assert_eq!(
+            refused.is_err_and(|error| error == InflateError::Unsupported { compression }),
+            !compression.is_supported()
+        );
+    }
+}
+
+#[cfg(all(feature = "zlib", feature = "zstd"))]
+fn given_back_after_a_huge_message() {
+    use gateway_codec::Deflater;
+    for compression in [Compression::ZlibStream, Compression::ZstdStream] {
+        let mut deflater = Deflater::new(compression).expect("it is compiled in");
+        let mut inflater = Inflater::new(compression, InflateLimits::default()).expect("it is a stream");
+        let (small, huge) = (deflater.push(b"{}"), deflater.push(&vec![b'x'; 20_000_000]));
+        assert!(inflater.push(&small, |_| true).is_ok_and(|message| message.is_some()));
+        let before = ALLOCATOR.current_usage();
+        let message = inflater.push(&huge, |_| true).expect("it inflates").expect("it is whole");
+        assert!(ALLOCATOR.current_usage() >= before + message.len());
+        drop(message);
+        let kept = ALLOCATOR.current_usage().saturating_sub(before);
+        assert!(kept <= 16 << 10, "{compression}: {kept}");
+    }
+}
+
+#[cfg(not(all(feature = "zlib", feature = "zstd")))]
+fn given_back_after_a_huge_message() {}

@@ -1,0 +1,370 @@
+//! What serde can say, in JSON and in ETF side by side: each row is a test.
+
+use gateway_codec::{Encoding, ErrorKind, decode, encode, etf, json};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::net::IpAddr;
+
+const ENCODINGS: [Encoding; 2] = [Encoding::Json, Encoding::Etf];
+
+/// `value` reads back from what is written of it, with both engines and in both styles, and is `document` in JSON.
+fn supported<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T, document: serde_json::Value) {
+    for encoding in ENCODINGS {
+        let bytes = encode(&value, encoding).unwrap_or_else(|error| panic!("{encoding}: {error}"));
+        let back: T = decode(&bytes, encoding).unwrap_or_else(|error| panic!("{encoding}: {error}"));
+        assert_eq!(back, value, "{encoding}");
+        // A model written for JSON reads the same document in ETF.
+        let bytes = encode(&document, encoding).unwrap();
+        let back: T = decode(&bytes, encoding).unwrap_or_else(|error| panic!("{encoding} document: {error}"));
+        assert_eq!(back, value, "{encoding} document");
+    }
+    let server = etf::to_vec_with(&value, etf::Style::Server).unwrap();
+    assert_eq!(etf::from_slice::<T>(&server).unwrap(), value, "server's style");
+    assert_eq!(serde_json::to_value(&value).unwrap(), document);
+    #[cfg(feature = "simd-json")]
+    {
+        let mut bytes = json::to_vec(&value).unwrap();
+        assert_eq!(json::from_mut_slice::<T>(&mut bytes, json::Engine::Simd).unwrap(), value, "simd-json");
+    }
+}
+
+/// `document` does not fit `T` in either encoding, and both say so in the same way.
+fn refused<T: DeserializeOwned + Debug>(document: serde_json::Value) {
+    for encoding in ENCODINGS {
+        let bytes = encode(&document, encoding).unwrap();
+        let error = decode::<T>(&bytes, encoding).unwrap_err();
+        let kinds = [ErrorKind::Mismatch, ErrorKind::Malformed];
+        assert!(kinds.contains(&error.kind()), "{encoding}: {error:?}");
+    }
+}
+
+macro_rules! table {
+    ($($row:ident: $value:expr => $document:tt;)+) => {$(
+        #[test]
+        fn $row() {
+            supported($value, json!($document));
+        }
+    )+};
+}
+
+macro_rules! refusals {
+    ($($row:ident: $type:ty => $document:tt;)+) => {$(
+        #[test]
+        fn $row() {
+            refused::<$type>(json!($document));
+        }
+    )+};
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug, Clone)]
+struct Named {
+    id: String,
+    count: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Unit;
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Newtype(u64);
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Tuple(u8, String);
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+#[serde(rename_all = "snake_case")]
+enum External {
+    Unit,
+    Newtype(u64),
+    Tuple(u8, u8),
+    Struct { a: i8 },
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+#[serde(tag = "type")]
+enum Internal {
+    Unit,
+    Struct { a: i64 },
+    Newtype(Named),
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+#[serde(tag = "t", content = "c")]
+enum Adjacent {
+    Unit,
+    Newtype(String),
+    Tuple(u8, u8),
+    Struct { a: bool },
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+#[serde(untagged)]
+enum Untagged {
+    Number(i64),
+    Float(f64),
+    Flag(bool),
+    List(Vec<u8>),
+    Named(Named),
+    Text(String),
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Flattened {
+    before: u8,
+    #[serde(flatten)]
+    named: Named,
+    #[serde(flatten)]
+    rest: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+#[serde(transparent)]
+struct Transparent {
+    inner: Vec<Option<i16>>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Bytes(#[serde(with = "serde_bytes")] Vec<u8>);
+
+#[derive(Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[serde(rename_all = "lowercase")]
+enum Key {
+    Desktop,
+    Mobile,
+}
+
+fn named() -> Named {
+    Named { id: "81384788765712384".to_owned(), count: 7, note: None }
+}
+
+fn map<K: Ord, V, const N: usize>(entries: [(K, V); N]) -> BTreeMap<K, V> {
+    BTreeMap::from(entries)
+}
+
+table! {
+    boolean: true => true;
+    unsigned_8: u8::MAX => 255;
+    unsigned_16: u16::MAX => 65535;
+    unsigned_32: u32::MAX => 4294967295_u32;
+    unsigned_64: u64::MAX => 18446744073709551615_u64;
+    signed_8: i8::MIN => (-128);
+    signed_16: i16::MIN => (-32768);
+    signed_32: i32::MIN => (-2147483648_i32);
+    signed_64: i64::MIN => (-9223372036854775808_i64);
+    wide_type_small_number: u128::from(u64::MAX) => 18446744073709551615_u64;
+    wide_signed_type_small_number: i128::from(i64::MIN) => (-9223372036854775808_i64);
+    double: -0.1_f64 => (-0.1);
+    double_that_is_whole: 3.0_f64 => 3.0;
+    single: 2.5_f32 => 2.5;
+    character: 'é' => "é";
+    text: "a\0é\u{1f600}\"\\\n".to_owned() => "a\0é\u{1f600}\"\\\n";
+    text_empty: String::new() => "";
+    text_by_cow: Cow::<'static, str>::Owned("x".to_owned()) => "x";
+    none: None::<u8> => null;
+    some: Some(5_u8) => 5;
+    option_of_text: vec![Some("nil".to_owned()), None] => ["nil", null];
+    unit: () => null;
+    unit_struct: Unit => null;
+    newtype_struct: Newtype(1 << 60) => 1152921504606846976_u64;
+    tuple: (1_u8, "a".to_owned(), false) => [1, "a", false];
+    tuple_struct: Tuple(255, "b".to_owned()) => [255, "b"];
+    array: [1_u8, 2, 3] => [1, 2, 3];
+    list: vec![1_u64, 300, u64::MAX] => [1, 300, 18446744073709551615_u64];
+    list_of_small_integers: vec![0_u32, 255] => [0, 255];
+    list_of_small_options: vec![Some(1_u8), Some(0)] => [1, 0];
+    list_of_small_newtypes: vec![Newtype(0), Newtype(255)] => [0, 255];
+    list_empty: Vec::<String>::new() => [];
+    list_of_lists: vec![vec![1_i8], vec![], vec![-1, 2]] => [[1], [], [-1, 2]];
+    structure: named() => {"id": "81384788765712384", "count": 7};
+    structure_with_note: Named { note: Some("n".to_owned()), ..named() }
+        => {"id": "81384788765712384", "count": 7, "note": "n"};
+    transparent: Transparent { inner: vec![Some(1), None] } => [1, null];
+    map_with_text_keys: map([("é".to_owned(), 1_u8), (String::new(), 2)]) => {"": 2, "é": 1};
+    map_with_integer_keys: map([(0_u8, 'a'), (255, 'b')]) => {"0": "a", "255": "b"};
+    map_with_wide_keys: map([(u64::MAX, 1_u8)]) => {"18446744073709551615": 1};
+    map_with_signed_keys: map([(-7_i64, 1_u8), (7, 2)]) => {"-7": 1, "7": 2};
+    map_with_enum_keys: map([(Key::Desktop, "idle".to_owned()), (Key::Mobile, "dnd".to_owned())])
+        => {"desktop": "idle", "mobile": "dnd"};
+    map_with_newtype_keys: map([(NewtypeKey(5), 1_u8)]) => {"5": 1};
+    map_with_character_keys: map([('x', 1_u8)]) => {"x": 1};
+    enum_external_unit: External::Unit => "unit";
+    enum_external_newtype: External::Newtype(300) => {"newtype": 300};
+    enum_external_tuple: External::Tuple(1, 2) => {"tuple": [1, 2]};
+    enum_external_struct: External::Struct { a: -1 } => {"struct": {"a": -1}};
+    enum_internal_unit: Internal::Unit => {"type": "Unit"};
+    enum_internal_struct: Internal::Struct { a: i64::MIN } => {"type": "Struct", "a": (-9223372036854775808_i64)};
+    enum_internal_newtype: Internal::Newtype(Named { id: "x".to_owned(), ..named() })
+        => {"type": "Newtype", "id": "x", "count": 7};
+    enum_adjacent_unit: Adjacent::Unit => {"t": "Unit"};
+    enum_adjacent_newtype: Adjacent::Newtype("x".to_owned()) => {"t": "Newtype", "c": "x"};
+    enum_adjacent_tuple: Adjacent::Tuple(0, 255) => {"t": "Tuple", "c": [0, 255]};
+    enum_adjacent_struct: Adjacent::Struct { a: true } => {"t": "Struct", "c": {"a": true}};
+    enum_untagged_number: Untagged::Number(-5) => (-5);
+    enum_untagged_float: Untagged::Float(0.5) => 0.5;
+    enum_untagged_flag: Untagged::Flag(true) => true;
+    enum_untagged_list: Untagged::List(vec![0, 1]) => [0, 1];
+    enum_untagged_struct: Untagged::Named(Named { id: "x".to_owned(), ..named() }) => {"id": "x", "count": 7};
+    enum_untagged_text: Untagged::Text("7".to_owned()) => "7";
+    flatten: Flattened {
+        before: 1,
+        named: Named { id: "x".to_owned(), ..named() },
+        rest: map([("more".to_owned(), json!([1, {"x": null}]))]),
+    } => {"before": 1, "id": "x", "count": 7, "more": [1, {"x": null}]};
+    human_readable: "127.0.0.1".parse::<IpAddr>().unwrap() => "127.0.0.1";
+    any_value: json!({"a": [1, null, -2.5, "x", {"": u64::MAX}]})
+        => {"a": [1, null, (-2.5), "x", {"": 18446744073709551615_u64}]};
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct NewtypeKey(u16);
+
+refusals! {
+    refuses_an_integer_too_wide_for_its_type: u8 => 256;
+    refuses_a_negative_for_unsigned: u64 => (-1);
+    refuses_text_for_a_number: u64 => "1";
+    refuses_a_fraction_for_an_integer: i64 => 1.5;
+    refuses_a_boolean_for_text: String => true;
+    refuses_null_for_text: String => null;
+    refuses_a_map_for_a_list: Vec<u8> => {"a": 1};
+    refuses_a_list_too_long: (u8, u8) => [1, 2, 3];
+    refuses_a_list_too_long_of_large_numbers: [i64; 1] => [1, 300];
+    refuses_a_list_too_short: [u8; 3] => [1, 2];
+    refuses_a_missing_field: Named => {"id": "1"};
+    refuses_an_unknown_variant: External => "other";
+    refuses_a_variant_map_of_two: External => {"newtype": 1, "unit": null};
+    refuses_a_key_that_is_no_number: BTreeMap<u8, u8> => {"x": 1};
+    refuses_two_characters_for_one: char => "ab";
+    refuses_what_fits_no_variant: Untagged => null;
+    refuses_text_for_unit: () => "nil";
+}
+
+#[test]
+fn integers_are_read_into_floats() {
+    for encoding in ENCODINGS {
+        let bytes = encode(&json!([1, -2]), encoding).unwrap();
+        assert_eq!(decode::<Vec<f64>>(&bytes, encoding).unwrap(), [1.0, -2.0], "{encoding}");
+    }
+}
+
+/// simd-json has no boolean keys: the one thing in which the engines differ.
+#[test]
+fn map_with_boolean_keys() {
+    let value = map([(true, 1_u8), (false, 0)]);
+    for encoding in ENCODINGS {
+        let bytes = encode(&value, encoding).unwrap();
+        assert_eq!(decode::<BTreeMap<bool, u8>>(&bytes, encoding).unwrap(), value, "{encoding}");
+    }
+}
+
+#[test]
+fn wide_integers_read_back() {
+    for number in [u128::MAX, 1 << 64] {
+        for encoding in ENCODINGS {
+            let bytes = encode(&number, encoding).unwrap();
+            assert_eq!(decode::<u128>(&bytes, encoding).unwrap(), number);
+            assert!(decode::<u64>(&bytes, encoding).is_err(), "{encoding}");
+            assert!(decode::<serde_json::Value>(&bytes, encoding).is_err() || encoding == Encoding::Json);
+        }
+    }
+    let bytes = encode(&i128::MIN, Encoding::Etf).unwrap();
+    assert_eq!(decode::<i128>(&bytes, Encoding::Etf).unwrap(), i128::MIN);
+}
+
+#[test]
+fn bytes_are_a_list_in_json_and_a_binary_in_etf() {
+    for content in [vec![], vec![0, 159, 255], b"text".to_vec()] {
+        let value = Bytes(content);
+        for encoding in ENCODINGS {
+            let bytes = encode(&value, encoding).unwrap();
+            assert_eq!(decode::<Bytes>(&bytes, encoding).unwrap(), value, "{encoding}");
+            let list = encode(&value.0, encoding).unwrap();
+            assert_eq!(decode::<Bytes>(&list, encoding).unwrap(), value, "{encoding} list");
+        }
+        let small_integers = etf::to_vec_with(&value.0, etf::Style::Server).unwrap();
+        assert_eq!(etf::from_slice::<Bytes>(&small_integers).unwrap(), value);
+    }
+}
+
+#[test]
+fn text_and_bytes_are_borrowed_where_they_stand() {
+    #[derive(Deserialize)]
+    struct Borrowed<'a> {
+        text: &'a str,
+        #[serde(borrow)]
+        cow: Cow<'a, str>,
+    }
+    for encoding in ENCODINGS {
+        let bytes = encode(&json!({"text": "abc", "cow": "def"}), encoding).unwrap();
+        let borrowed: Borrowed<'_> = decode(&bytes, encoding).unwrap();
+        assert!(bytes.as_ptr_range().contains(&borrowed.text.as_ptr()), "{encoding}");
+        assert!(matches!(borrowed.cow, Cow::Borrowed("def")), "{encoding}");
+    }
+    let bytes = etf::to_vec(serde_bytes::Bytes::new(b"\xff\x00")).unwrap();
+    assert_eq!(etf::from_slice::<&[u8]>(&bytes).unwrap(), b"\xff\x00");
+}
+
+#[test]
+fn ids_are_text_or_integers() {
+    // The server sends ids as integers, a model written for JSON has them as text.
+    let bytes = etf::to_vec(&json!({"id": 81384788765712384_u64, "count": 7})).unwrap();
+    assert_eq!(etf::from_slice::<Named>(&bytes).unwrap(), named());
+    let mut options = etf::Options::default();
+    options.wide_integers_as_text = true;
+    let untagged: Untagged = etf::from_slice_with(&bytes, &options).unwrap();
+    assert_eq!(untagged, Untagged::Named(named()));
+}
+
+#[test]
+fn whole_floats_are_integers_where_a_type_says_so() {
+    let bytes = etf::to_vec(&875069521787904.0_f64).unwrap();
+    assert_eq!(etf::from_slice::<u64>(&bytes).unwrap(), 875069521787904);
+    for number in [0.5, 1e300, -1.0] {
+        let bytes = etf::to_vec(&number).unwrap();
+        assert_eq!(etf::from_slice::<u64>(&bytes).unwrap_err().kind(), ErrorKind::Mismatch);
+    }
+}
+
+#[test]
+fn what_is_no_number_is_null() {
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        for encoding in ENCODINGS {
+            let bytes = encode(&number, encoding).unwrap();
+            assert_eq!(decode::<Option<f64>>(&bytes, encoding).unwrap(), None);
+        }
+    }
+}
+
+#[test]
+fn keys_that_are_no_text_are_refused() {
+    for encoding in ENCODINGS {
+        let list_key = BTreeMap::from([(vec![1_u8], 1_u8)]);
+        assert_eq!(encode(&list_key, encoding).unwrap_err().kind(), ErrorKind::Unsupported);
+        let null_key = BTreeMap::from([((), 1_u8)]);
+        assert_eq!(encode(&null_key, encoding).unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+}
+
+#[test]
+fn of_duplicate_keys_a_map_keeps_the_last_and_a_struct_refuses() {
+    let json = br#"{"id":"a","id":"b","count":1}"#.to_vec();
+    let etf = b"\x83t\0\0\0\x03s\x02idm\0\0\0\x01as\x02idm\0\0\0\x01bs\x05counta\x01".to_vec();
+    for (bytes, encoding) in [(json, Encoding::Json), (etf, Encoding::Etf)] {
+        let value: serde_json::Value = decode(&bytes, encoding).unwrap();
+        assert_eq!(value, json!({"id": "b", "count": 1}));
+        let error = decode::<Named>(&bytes, encoding).unwrap_err();
+        assert!(error.to_string().starts_with("duplicate field `id`"), "{error}");
+    }
+}
+
+#[test]
+fn a_writer_that_fails_is_an_error() {
+    let mut small = [0_u8; 3];
+    assert_eq!(json::to_writer(&mut small[..], "longer").unwrap_err().kind(), ErrorKind::Write);
+    assert_eq!(etf::to_writer(&mut small[..], "longer").unwrap_err().kind(), ErrorKind::Write);
+}
