@@ -1,0 +1,224 @@
+//! A gateway that listens on a port, for as long as the value lives.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::listener;
+use super::state::{self, Clock, Observer, Shared};
+#[cfg(feature = "tls")]
+use super::tls::{Identity, Tls};
+use crate::config::Config;
+use crate::control::{Control, ControlError, Target};
+use crate::gateway::Gateway;
+use crate::ledger::Ledger;
+
+/// Where a [`Server`] listens, and what is behind it. Start from `Default` and assign fields.
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// The gateway. `url` and `trace` are filled in.
+    pub gateway: Config,
+    /// The address to listen on; port 0 for any free one. Default `127.0.0.1:0`.
+    pub listen: SocketAddr,
+    /// What READY and `GET /gateway` say, if clients know the server by another name than its address: scheme, host and port.
+    pub url: Option<String>,
+    /// Listen on a second port too, which READY names as `resume_gateway_url`. Default no.
+    pub resume_port: bool,
+    /// Answer `GET /_ctl/COMMAND`. Default yes. Whoever can reach the port can then end its sessions.
+    pub control: bool,
+    /// TLS, with a certificate made at start. Default none.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Tls>,
+    /// Where one JSON line goes for each thing seen or sent on the wire.
+    pub trace: Option<Box<dyn Write + Send>>,
+    /// Is told of each record of the trace, while the gateway waits. It must not ask the [`Server`] for anything.
+    pub observer: Option<Observer>,
+    /// How many times faster than the wall's the clock of the gateway runs. Default 1.
+    pub speed: u32,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            gateway: Config::default(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            url: None,
+            resume_port: false,
+            control: true,
+            #[cfg(feature = "tls")]
+            tls: None,
+            trace: None,
+            observer: None,
+            speed: 1,
+        }
+    }
+}
+
+impl From<Config> for ServerConfig {
+    fn from(gateway: Config) -> Self {
+        Self { gateway, ..Self::default() }
+    }
+}
+
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ServerConfig")
+            .field("gateway", &self.gateway)
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A simulated gateway on a port. It ends, with all its connections, when it is dropped.
+pub struct Server {
+    shared: Arc<Shared>,
+    url: String,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts listening. A [`Config`] alone will do: then on any free port of the loopback interface.
+    ///
+    /// # Errors
+    /// The address cannot be listened on, no certificate can be made, or no thread can be started.
+    pub fn start(config: impl Into<ServerConfig>) -> io::Result<Self> {
+        let mut config: ServerConfig = config.into();
+        let mut listeners = vec![TcpListener::bind(config.listen)?];
+        if config.resume_port {
+            listeners.push(TcpListener::bind((config.listen.ip(), 0))?);
+        }
+        let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        #[cfg(feature = "tls")]
+        let identity = config.tls.as_ref().map(Identity::new).transpose()?;
+        #[cfg(feature = "tls")]
+        let scheme = if identity.is_some() { "wss" } else { "ws" };
+        #[cfg(not(feature = "tls"))]
+        let scheme = "ws";
+        let url = format!("{scheme}://{}", addresses[0]);
+        config.gateway.url = config.url.unwrap_or_else(|| url.clone());
+        if let Some(address) = addresses.get(1) {
+            config.gateway.resume_url = Some(format!("{scheme}://{address}"));
+        }
+        config.gateway.trace = config.trace.is_some() || config.observer.is_some();
+        let clock = Clock::start(config.speed);
+        let gateway = Gateway::new(config.gateway, clock.started());
+        let mut shared = Shared::new(gateway, clock, config.trace, config.observer);
+        shared.addresses = addresses;
+        shared.control = config.control;
+        #[cfg(feature = "tls")]
+        {
+            shared.identity = identity;
+        }
+        Self { shared: Arc::new(shared), url, threads: Vec::new() }.listen(listeners)
+    }
+
+    /// `ws://HOST:PORT`, or `wss://HOST:PORT`, without a slash at the end.
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// `http://HOST:PORT`, or `https://HOST:PORT`, where the answers of the HTTP API are.
+    pub fn http_url(&self) -> String {
+        self.url.replacen("ws", "http", 1)
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.addresses[0]
+    }
+
+    /// The certificate that clients must trust, as PEM, if there is TLS.
+    #[cfg(feature = "tls")]
+    pub fn root_certificate(&self) -> Option<&str> {
+        self.shared.identity.as_ref().map(|identity| identity.root.as_str())
+    }
+
+    /// Makes something happen to every session or connection. See [`Gateway::control`].
+    ///
+    /// # Errors
+    /// A value that makes no sense; nothing was changed.
+    pub fn control(&self, control: Control) -> Result<Value, ControlError> {
+        self.control_on(Target::All, control)
+    }
+
+    /// Makes something happen to one session or connection.
+    ///
+    /// # Errors
+    /// A value that makes no sense; nothing was changed.
+    pub fn control_on(&self, target: Target, control: Control) -> Result<Value, ControlError> {
+        listener::control(&self.shared, target, control)
+    }
+
+    /// What was dispatched so far.
+    pub fn ledger(&self) -> Ledger {
+        self.with(|gateway| gateway.ledger().clone())
+    }
+
+    /// Looks at the gateway.
+    pub fn with<T>(&self, look: impl FnOnce(&Gateway) -> T) -> T {
+        self.shared.step(|state, now| {
+            state.gateway.handle_timeout(now);
+            look(&state.gateway)
+        })
+    }
+
+    /// Waits until `look` finds what it is after. It is asked again whenever something happened. `None` after `limit`.
+    pub fn wait<T>(&self, limit: Duration, mut look: impl FnMut(&Gateway) -> Option<T>) -> Option<T> {
+        self.shared.wait(limit, |state| look(&state.gateway))
+    }
+
+    /// Waits until connects are accepted again after [`Control::Down`]. `false` after `limit`.
+    pub fn wait_until_up(&self, limit: Duration) -> bool {
+        let all = self.shared.addresses.len();
+        let up = |state: &mut state::State| {
+            (state.listening.len() == all && !state.gateway.is_down()).then_some(())
+        };
+        self.shared.wait(limit, up).is_some()
+    }
+
+    /// Waits until the process ends.
+    pub fn run_forever(mut self) {
+        for thread in std::mem::take(&mut self.threads) {
+            // It does not end before the server stops, unless it panicked; then there is nothing to wait for.
+            let _ = thread.join();
+        }
+    }
+
+    fn listen(mut self, listeners: Vec<TcpListener>) -> io::Result<Self> {
+        let clock = self.shared.clone();
+        self.spawn("sim-clock", move || clock.keep_time())?;
+        for listener in listeners {
+            let (shared, address) = (self.shared.clone(), listener.local_addr()?);
+            shared.step(|state, _| state.listening.insert(address));
+            self.spawn("sim-accept", move || listener::accept(&shared, listener, address))?;
+        }
+        Ok(self)
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(thread::Builder::new().name(name.to_owned()).spawn(work)?);
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stop();
+        listener::wake(&self.shared);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Server").field("url", &self.url).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,161 @@
+//! What to do instead of the usual, and when.
+
+use std::time::Duration;
+
+use crate::bytes_fault::ByteFault;
+use crate::rest::Response;
+
+/// A moment in the life of a connection at which a [`Rule`] can step in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Point {
+    /// The upgrade request came. Usual: it is accepted.
+    Upgrade,
+    /// The WebSocket is open. Usual: Hello.
+    Connect,
+    /// Hello was sent. Usual: nothing.
+    Hello,
+    /// Identify came. Usual: READY and the guilds, or a refusal.
+    Identify,
+    /// READY was sent, before the guilds.
+    Ready,
+    /// Resume came. Usual: the replay and RESUMED, or a refusal.
+    Resume,
+    /// In the replay, after [`Rule::after`] of its dispatches. [`Action::Ignore`] ends the replay there, without RESUMED.
+    Replay,
+    /// RESUMED was sent.
+    Resumed,
+    /// A heartbeat came. Usual: its ACK.
+    Heartbeat,
+    /// The client's close frame came. Usual: it is answered and the connection ends.
+    Close,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Action {
+    /// A close frame with this code, or with none.
+    Close(Option<u16>),
+    /// TCP reset.
+    Abort,
+    /// End of the TCP stream, without a close frame.
+    Drop,
+    /// op 9 with this `d`.
+    Invalid(bool),
+    /// op 7.
+    Reconnect,
+    /// Nothing at all.
+    Ignore,
+    /// The usual, later.
+    Delay(Duration),
+    /// From now on nothing is sent on this connection, not even a pong.
+    Silence,
+    /// An HTTP response instead of the upgrade. Only at [`Point::Upgrade`]; a reset elsewhere.
+    Http(Response),
+    /// The usual, with a fault in the bytes that are sent from now on.
+    Bytes(ByteFault),
+}
+
+/// At `on`, do `action` instead of the usual.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// When.
+    pub on: Point,
+    /// What.
+    pub action: Action,
+    /// How many times; `None` for always.
+    pub count: Option<u32>,
+    /// For [`Point::Replay`]: after how many dispatches of the replay.
+    pub after: usize,
+    /// Only for connections of the shard with this id. It is known from [`Point::Identify`] or [`Point::Resume`] on.
+    pub shard: Option<u32>,
+}
+
+impl Rule {
+    /// A rule that holds once.
+    pub fn once(on: Point, action: Action) -> Self {
+        Self { on, action, count: Some(1), after: 0, shard: None }
+    }
+
+    /// A rule that holds until it is cleared.
+    pub fn always(on: Point, action: Action) -> Self {
+        Self { count: None, ..Self::once(on, action) }
+    }
+}
+
+/// The rules in force, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Rules(Vec<Rule>);
+
+impl Rules {
+    pub(crate) fn add(&mut self, rule: Rule) {
+        if rule.count != Some(0) {
+            self.0.push(rule);
+        }
+    }
+
+    /// Ends the rules of one point, or all.
+    pub(crate) fn clear(&mut self, point: Option<Point>) {
+        self.0.retain(|rule| point.is_some_and(|point| rule.on != point));
+    }
+
+    /// The rule for a point that a connection of this shard has reached, counted as used.
+    pub(crate) fn take(&mut self, point: Point, shard: Option<u32>) -> Option<Rule> {
+        let holds = |rule: &Rule| rule.on == point && (rule.shard.is_none() || rule.shard == shard);
+        let index = self.0.iter().position(holds)?;
+        match &mut self.0[index].count {
+            Some(1) => Some(self.0.remove(index)),
+            Some(count) => {
+                *count -= 1;
+                Some(self.0[index].clone())
+            }
+            None => Some(self.0[index].clone()),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_holds_as_often_as_it_says() {
+        let mut rules = Rules::default();
+        rules.add(Rule { count: Some(2), ..Rule::once(Point::Hello, Action::Abort) });
+        rules.add(Rule::always(Point::Resume, Action::Ignore));
+        assert!(rules.take(Point::Identify, None).is_none());
+        assert!(rules.take(Point::Hello, None).is_some());
+        assert!(rules.take(Point::Hello, None).is_some());
+        assert!(rules.take(Point::Hello, None).is_none());
+        for _ in 0..5 {
+            assert_eq!(rules.take(Point::Resume, None).unwrap().action, Action::Ignore);
+        }
+        rules.clear(Some(Point::Resume));
+        assert!(rules.take(Point::Resume, None).is_none());
+    }
+
+    #[test]
+    fn a_rule_of_one_shard_leaves_the_others_alone() {
+        let mut rules = Rules::default();
+        rules.add(Rule { shard: Some(2), ..Rule::always(Point::Identify, Action::Abort) });
+        assert!(rules.take(Point::Identify, Some(1)).is_none());
+        assert!(rules.take(Point::Identify, None).is_none());
+        assert!(rules.take(Point::Identify, Some(2)).is_some());
+    }
+
+    #[test]
+    fn clearing_one_point_leaves_the_others() {
+        let mut rules = Rules::default();
+        rules.add(Rule::always(Point::Hello, Action::Abort));
+        rules.add(Rule::always(Point::Resume, Action::Abort));
+        rules.clear(Some(Point::Hello));
+        assert_eq!(rules.len(), 1);
+        rules.clear(None);
+        assert_eq!(rules.len(), 0);
+    }
+}

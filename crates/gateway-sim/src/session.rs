@@ -1,0 +1,116 @@
+//! One session: its sequence, its replay buffer, and the connection it is on.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::gateway::ConnectionId;
+
+/// A dispatch that may have to be replayed. `data` is JSON text.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub(crate) sequence: u64,
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) data: Arc<str>,
+}
+
+pub(crate) struct Session {
+    /// 1 for the first of the gateway: the name of the session in the ledger and in traces.
+    pub(crate) number: u64,
+    /// The `session_id` of READY.
+    pub(crate) id: String,
+    /// `[id, count]`; `[0, 1]` if none was sent.
+    pub(crate) shard: (u32, u32),
+    pub(crate) intents: u64,
+    /// The newest sequence that was given out.
+    pub(crate) sequence: u64,
+    pub(crate) connection: Option<ConnectionId>,
+    /// Counts the connections it has lost, so that an old expiry does not end a session that was resumed since.
+    pub(crate) detachments: u64,
+    buffer: VecDeque<Event>,
+    limit: usize,
+}
+
+impl Session {
+    pub(crate) fn new(number: u64, id: String, shard: (u32, u32), intents: u64, limit: usize) -> Self {
+        Self {
+            number,
+            id,
+            shard,
+            intents,
+            sequence: 0,
+            connection: None,
+            detachments: 0,
+            buffer: VecDeque::new(),
+            limit,
+        }
+    }
+
+    /// Numbers a dispatch and keeps it for a replay.
+    pub(crate) fn push(&mut self, name: Cow<'static, str>, data: Arc<str>) -> Event {
+        self.sequence += 1;
+        let event = Event { sequence: self.sequence, name, data };
+        if event.name != "RESUMED" {
+            if self.buffer.len() >= self.limit {
+                self.buffer.pop_front();
+            }
+            self.buffer.push_back(event.clone());
+        }
+        event
+    }
+
+    /// What came after `sequence`, or `None` if some of it is no longer kept.
+    pub(crate) fn replay(&self, sequence: u64) -> Option<Vec<Event>> {
+        let first = self.buffer.partition_point(|event| event.sequence <= sequence);
+        let oldest = self.buffer.front().map_or(self.sequence + 1, |event| event.sequence);
+        // A RESUMED just before the oldest event is a gap that nobody misses.
+        let complete = sequence + 1 >= oldest || first > 0 || self.never_dropped();
+        complete.then(|| self.buffer.iter().skip(first).cloned().collect())
+    }
+
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    fn never_dropped(&self) -> bool {
+        self.buffer.len() < self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(limit: usize, events: u64) -> Session {
+        let mut session = Session::new(1, "id".to_owned(), (0, 1), 0, limit);
+        for _ in 0..events {
+            session.push("TYPING_START".into(), "{}".into());
+        }
+        session
+    }
+
+    #[test]
+    fn replays_what_came_after() {
+        let replay = session(10, 5).replay(3).unwrap();
+        assert_eq!(replay.iter().map(|event| event.sequence).collect::<Vec<_>>(), [4, 5]);
+        assert!(session(10, 5).replay(5).unwrap().is_empty());
+        assert_eq!(session(10, 5).replay(0).unwrap().len(), 5);
+    }
+
+    #[test]
+    fn a_hole_is_no_replay() {
+        let session = session(3, 10);
+        assert!(session.replay(6).is_none());
+        assert_eq!(session.replay(7).unwrap().len(), 3);
+        assert_eq!(session.buffered(), 3);
+    }
+
+    #[test]
+    fn resumed_is_numbered_but_not_replayed() {
+        let mut session = session(10, 2);
+        assert_eq!(session.push("RESUMED".into(), "{}".into()).sequence, 3);
+        session.push("TYPING_START".into(), "{}".into());
+        let replay = session.replay(2).unwrap();
+        assert_eq!(replay.iter().map(|event| event.sequence).collect::<Vec<_>>(), [4]);
+    }
+}

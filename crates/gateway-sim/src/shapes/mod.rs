@@ -1,0 +1,6 @@
+//! Complete payloads, as strict client models want them. Each function builds the `d` of one kind of event or object.
+
+pub(crate) mod channels;
+pub(crate) mod events;
+pub(crate) mod guilds;
+pub(crate) mod people;
