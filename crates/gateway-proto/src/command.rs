@@ -1,0 +1,278 @@
+//! What a bot may say to the gateway.
+
+use std::fmt;
+
+use gateway_codec::{Encoding, Error, Raw};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::outgoing::{Payload, opcode};
+use crate::{Presence, Snowflake};
+
+/// A message to the gateway (Discord Docs, Gateway Events > Send Events).
+///
+/// Heartbeats, Identify and Resume are not among them: the shard sends those.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Command {
+    /// Opcode 3: changes the bot's presence. At most 5 in 20 s.
+    UpdatePresence(Presence),
+    /// Opcode 4: joins, moves between, or leaves voice channels.
+    UpdateVoiceState(VoiceStateUpdate),
+    /// Opcode 8: asks for members of a guild; `GUILD_MEMBERS_CHUNK` answers.
+    RequestGuildMembers(RequestGuildMembers),
+    /// Opcode 31: asks for the soundboard sounds of guilds; one `SOUNDBOARD_SOUNDS` each answers.
+    RequestSoundboardSounds {
+        /// The guilds.
+        guild_ids: Vec<Snowflake>,
+    },
+    /// Opcode 43: asks for details of a guild's channels; `CHANNEL_INFO` answers.
+    RequestChannelInfo {
+        /// The guild.
+        guild_id: Snowflake,
+        /// What is wanted.
+        fields: Vec<ChannelInfoField>,
+    },
+    /// Any other opcode. Size and rate are checked all the same; opcodes that are the shard's own are refused.
+    Raw {
+        /// The opcode.
+        op: u64,
+        /// The data (`d`).
+        data: Raw,
+    },
+}
+
+/// Opcode 4 (Discord Docs, Gateway Events > Update Voice State).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct VoiceStateUpdate {
+    /// The guild.
+    pub guild_id: Snowflake,
+    /// The channel to be in; None leaves.
+    pub channel_id: Option<Snowflake>,
+    /// Whether the bot's microphone is off.
+    pub self_mute: bool,
+    /// Whether the bot does not listen.
+    pub self_deaf: bool,
+}
+
+/// Opcode 8 (Discord Docs, Gateway Events > Request Guild Members).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestGuildMembers {
+    /// The guild.
+    pub guild_id: Snowflake,
+    /// Which members.
+    pub members: MemberSelection,
+    /// Whether their presences are wanted too.
+    pub presences: bool,
+    /// Comes back in the chunks that answer. At most 32 bytes.
+    pub nonce: Option<String>,
+}
+
+/// Which members of a guild are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemberSelection {
+    /// All of them. Needs the intent GUILD_MEMBERS; at most once in 30 s for each guild.
+    Everyone,
+    /// Those whose name begins with this text.
+    Prefix {
+        /// The beginning of the name.
+        query: String,
+        /// How many at most: 1 to 100.
+        limit: u8,
+    },
+    /// These users, at most 100.
+    Users(Vec<Snowflake>),
+}
+
+/// A detail of a channel (Discord Docs, Gateway Events > Request Channel Info).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelInfoField {
+    /// The status of a voice channel.
+    Status,
+    /// When the call in a voice channel began.
+    VoiceStartTime,
+}
+
+/// A command that cannot be sent. Nothing has changed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The message would be larger than the gateway accepts.
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// [`Limits::payload_bytes`](crate::Limits::payload_bytes).
+        limit: usize,
+    },
+    /// As many commands as allowed wait already: see [`Limits::queued_commands`](crate::Limits::queued_commands).
+    QueueFull {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// The opcode belongs to the shard itself.
+    ReservedOpcode {
+        /// The opcode.
+        op: u64,
+    },
+    /// The command breaks a rule of the documentation, and the gateway would drop it or close the connection.
+    Invalid(&'static str),
+    /// The data of a raw command could not be written in the shard's encoding.
+    Encode(Error),
+    /// The shard has stopped.
+    Stopped,
+}
+
+impl Command {
+    /// The opcode.
+    pub fn op(&self) -> u64 {
+        match self {
+            Self::UpdatePresence(_) => opcode::PRESENCE_UPDATE,
+            Self::UpdateVoiceState(_) => opcode::VOICE_STATE_UPDATE,
+            Self::RequestGuildMembers(_) => opcode::REQUEST_GUILD_MEMBERS,
+            Self::RequestSoundboardSounds { .. } => opcode::REQUEST_SOUNDBOARD_SOUNDS,
+            Self::RequestChannelInfo { .. } => opcode::REQUEST_CHANNEL_INFO,
+            Self::Raw { op, .. } => *op,
+        }
+    }
+
+    /// Checks the command and writes it as it will go over the wire.
+    pub(crate) fn encode(&self, encoding: Encoding, limit: usize) -> Result<Vec<u8>, SendError> {
+        self.check()?;
+        let op = self.op();
+        let bytes = match self {
+            Self::UpdatePresence(presence) => Payload { op, d: presence }.encode(encoding),
+            Self::UpdateVoiceState(update) => Payload { op, d: update }.encode(encoding),
+            Self::RequestGuildMembers(request) => Payload { op, d: request }.encode(encoding),
+            Self::RequestSoundboardSounds { guild_ids } => {
+                Payload { op, d: &SoundboardSounds { guild_ids } }.encode(encoding)
+            }
+            Self::RequestChannelInfo { guild_id, fields } => {
+                Payload { op, d: &ChannelInfo { guild_id: *guild_id, fields } }.encode(encoding)
+            }
+            Self::Raw { data, .. } => Payload { op, d: &data.as_ref() }.encode(encoding),
+        }
+        .map_err(SendError::Encode)?;
+        if bytes.len() > limit {
+            return Err(SendError::TooLarge { size: bytes.len(), limit });
+        }
+        Ok(bytes)
+    }
+
+    /// The rules that the server enforces silently or by closing the connection.
+    fn check(&self) -> Result<(), SendError> {
+        match self {
+            Self::Raw { op, .. }
+                if matches!(
+                    *op,
+                    opcode::DISPATCH
+                        | opcode::HEARTBEAT
+                        | opcode::IDENTIFY
+                        | opcode::RESUME
+                        | opcode::RECONNECT
+                        | opcode::INVALID_SESSION
+                        | opcode::HELLO
+                        | opcode::HEARTBEAT_ACK
+                ) =>
+            {
+                Err(SendError::ReservedOpcode { op: *op })
+            }
+            Self::RequestGuildMembers(request) => request.check(),
+            Self::RequestSoundboardSounds { guild_ids } if guild_ids.is_empty() => {
+                Err(SendError::Invalid("name at least one guild"))
+            }
+            Self::RequestChannelInfo { fields, .. } if fields.is_empty() => {
+                Err(SendError::Invalid("name at least one field"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl RequestGuildMembers {
+    fn check(&self) -> Result<(), SendError> {
+        // "Nonce can only be up to 32 bytes. If you send an invalid nonce it will be ignored"
+        if self.nonce.as_ref().is_some_and(|nonce| nonce.len() > 32) {
+            return Err(SendError::Invalid("a nonce has at most 32 bytes"));
+        }
+        match &self.members {
+            MemberSelection::Users(users) if users.is_empty() || users.len() > 100 => {
+                Err(SendError::Invalid("ask for 1 to 100 users"))
+            }
+            MemberSelection::Prefix { query, .. } if query.is_empty() => {
+                Err(SendError::Invalid("an empty prefix means everyone: say so"))
+            }
+            MemberSelection::Prefix { limit, .. } if !(1..=100).contains(limit) => {
+                Err(SendError::Invalid("a prefix returns 1 to 100 members"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Serialize for RequestGuildMembers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("guild_id", &self.guild_id)?;
+        match &self.members {
+            MemberSelection::Everyone => {
+                map.serialize_entry("query", "")?;
+                map.serialize_entry("limit", &0)?;
+            }
+            MemberSelection::Prefix { query, limit } => {
+                map.serialize_entry("query", query)?;
+                map.serialize_entry("limit", limit)?;
+            }
+            MemberSelection::Users(users) => {
+                map.serialize_entry("user_ids", users)?;
+                map.serialize_entry("limit", &0)?;
+            }
+        }
+        map.serialize_entry("presences", &self.presences)?;
+        if let Some(nonce) = &self.nonce {
+            map.serialize_entry("nonce", nonce)?;
+        }
+        map.end()
+    }
+}
+
+#[derive(serde::Serialize)]
+struct SoundboardSounds<'a> {
+    guild_ids: &'a [Snowflake],
+}
+
+#[derive(serde::Serialize)]
+struct ChannelInfo<'a> {
+    guild_id: Snowflake,
+    fields: &'a [ChannelInfoField],
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { size, limit } => {
+                write!(f, "the command has {size} bytes, and the gateway accepts {limit}: split it")
+            }
+            Self::QueueFull { waiting } => {
+                write!(
+                    f,
+                    "{waiting} commands wait to be sent already: send fewer, or wait until the shard is ready"
+                )
+            }
+            Self::ReservedOpcode { op } => {
+                write!(f, "opcode {op} belongs to the shard: it is sent when it is due")
+            }
+            Self::Invalid(problem) => write!(f, "the gateway would not accept this command: {problem}"),
+            Self::Encode(error) => write!(f, "the command's data cannot be written: {error}"),
+            Self::Stopped => f.write_str("the shard has stopped"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Encode(error) => Some(error),
+            _ => None,
+        }
+    }
+}

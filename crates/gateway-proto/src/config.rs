@@ -1,0 +1,289 @@
+//! How a shard is set up.
+
+use std::fmt;
+use std::time::Duration;
+
+use gateway_codec::{Compression, Encoding};
+
+use crate::{Delivery, GatewayUrl, IdentifyProperties, Intents, Presence, SessionSnapshot, ShardId, Token};
+
+/// The address of the gateway when nobody has asked `GET /gateway` for it.
+pub const DEFAULT_URL: &str = "wss://gateway.discord.gg/";
+
+/// The set-up of one shard. Make it with [`ShardConfig::new`] and change the fields that should differ.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ShardConfig {
+    /// The bot's token.
+    pub token: Token,
+    /// Which events the bot wants (Discord Docs, Gateway > Gateway Intents).
+    pub intents: Intents,
+    /// Which shard of how many this is. Default: the only one.
+    pub shard: ShardId,
+    /// The base URL, as `GET /gateway/bot` returns it. Default: [`DEFAULT_URL`].
+    pub url: String,
+    /// How messages are written. Default: JSON.
+    pub encoding: Encoding,
+    /// How the server compresses them. Default: not at all.
+    pub compression: Compression,
+    /// What the bot says of itself. Default: this library's name.
+    pub properties: IdentifyProperties,
+    /// Above this many members, 50 to 250, a guild's offline members are left out of GUILD_CREATE. Default: Discord's, 50.
+    pub large_threshold: Option<u8>,
+    /// The presence to begin with.
+    pub presence: Option<Presence>,
+    /// A session to resume, from an earlier [`Shard::session`](crate::Shard::session). It is used only if it belongs to
+    /// the same shard id and shard count.
+    pub session: Option<SessionSnapshot>,
+    /// What a Resume counts as done. Default: what was received.
+    pub delivery: Delivery,
+    /// The seed of all randomness (jitter). Give every shard its own; the drivers do so when it is None.
+    pub seed: Option<u64>,
+    /// How long to wait for the server.
+    pub timeouts: Timeouts,
+    /// How long to wait between connections.
+    pub backoff: BackoffConfig,
+    /// What is allowed, in both directions.
+    pub limits: Limits,
+}
+
+impl ShardConfig {
+    /// A set-up with the defaults.
+    pub fn new(token: impl Into<Token>, intents: Intents) -> Self {
+        Self {
+            token: token.into(),
+            intents,
+            shard: ShardId::ONE,
+            url: DEFAULT_URL.to_owned(),
+            encoding: Encoding::default(),
+            compression: Compression::default(),
+            properties: IdentifyProperties::default(),
+            large_threshold: None,
+            presence: None,
+            session: None,
+            delivery: Delivery::default(),
+            seed: None,
+            timeouts: Timeouts::default(),
+            backoff: BackoffConfig::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Checks every field.
+    pub(crate) fn validate(&self) -> Result<GatewayUrl, ConfigError> {
+        let token = self.token.expose();
+        if token.is_empty() {
+            return Err(ConfigError::new("token", "it is empty"));
+        }
+        if token.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(ConfigError::new("token", "it contains white space or control characters"));
+        }
+        if self.seed.is_none() {
+            return Err(ConfigError::new("seed", "give one, from the system's source of randomness"));
+        }
+        if self.large_threshold.is_some_and(|threshold| !(50..=250).contains(&threshold)) {
+            return Err(ConfigError::new("large_threshold", "it must be between 50 and 250"));
+        }
+        if self.encoding == Encoding::Etf && self.compression == Compression::Payload {
+            return Err(ConfigError::new(
+                "compression",
+                "payload compression is for JSON; use a stream with ETF",
+            ));
+        }
+        if !self.compression.is_supported() {
+            let problem = format!("{} was not compiled in: switch its cargo feature on", self.compression);
+            return Err(ConfigError::new("compression", problem));
+        }
+        self.timeouts.validate()?;
+        self.backoff.validate()?;
+        self.limits.validate()?;
+        GatewayUrl::parse(&self.url).map_err(|error| ConfigError::new("url", error.to_string()))
+    }
+}
+
+/// How long to wait for the server before a connection is given up. None may be zero.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// From [`Output::Connect`](crate::Output::Connect) to an open WebSocket: DNS, TCP, TLS and upgrade. Default 10 s.
+    pub connect: Duration,
+    /// From the open WebSocket to Hello. Default 20 s.
+    pub hello: Duration,
+    /// From Identify, or the newest acknowledgement after it, to READY. Default 60 s.
+    ///
+    /// In an outage the gateway may acknowledge heartbeats for long before it sends READY; that is waited for, up to
+    /// [`ready_at_most`](Self::ready_at_most).
+    pub ready: Duration,
+    /// From Identify to READY, even if the server goes on to acknowledge heartbeats. Default 1 h: that long an
+    /// outage is sat out, and a server that has lost the Identify is not waited for for ever.
+    pub ready_at_most: Duration,
+    /// From Resume, or the newest replayed dispatch, to RESUMED. Default 60 s.
+    pub resumed: Duration,
+    /// From our close frame to the server's. Default 5 s.
+    pub close: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            hello: Duration::from_secs(20),
+            ready: Duration::from_secs(60),
+            ready_at_most: Duration::from_secs(3600),
+            resumed: Duration::from_secs(60),
+            close: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Timeouts {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let all = [
+            ("timeouts.connect", self.connect),
+            ("timeouts.hello", self.hello),
+            ("timeouts.ready", self.ready),
+            ("timeouts.ready_at_most", self.ready_at_most),
+            ("timeouts.resumed", self.resumed),
+            ("timeouts.close", self.close),
+        ];
+        all.into_iter().try_for_each(|(field, value)| reasonable(field, value))
+    }
+}
+
+/// The wait between connections: uniform between `minimum` and a ceiling that begins at `base` and doubles up to `cap`
+/// ("full jitter").
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackoffConfig {
+    /// The ceiling of the first wait. Default 1 s.
+    pub base: Duration,
+    /// The ceiling of any wait. Default 60 s.
+    pub cap: Duration,
+    /// The least wait. It bounds the number of connections in an hour whatever the dice say. Default 100 ms.
+    pub minimum: Duration,
+    /// How long a connection must have been up after READY or RESUMED for the next wait to begin anew. Default 60 s.
+    pub stable_after: Duration,
+}
+
+impl Default for BackoffConfig {
+    fn default() -> Self {
+        Self {
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(60),
+            minimum: Duration::from_millis(100),
+            stable_after: Duration::from_secs(60),
+        }
+    }
+}
+
+impl BackoffConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        reasonable("backoff.base", self.base)?;
+        reasonable("backoff.cap", self.cap)?;
+        reasonable("backoff.minimum", self.minimum)?;
+        if self.base > self.cap {
+            return Err(ConfigError::new("backoff.cap", "it must not be below backoff.base"));
+        }
+        if self.minimum > self.base {
+            return Err(ConfigError::new("backoff.minimum", "it must not be above backoff.base"));
+        }
+        if self.stable_after > LONGEST {
+            return Err(ConfigError::new("backoff.stable_after", "it must not be above a day"));
+        }
+        Ok(())
+    }
+}
+
+/// What is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Messages sent on one connection in any 60 seconds, heartbeats included. Default 120
+    /// (Discord Docs, Gateway > Rate Limiting).
+    pub sends_per_minute: u16,
+    /// Bytes of one message sent. Default 4096 (Discord Docs, Gateway > Sending Events).
+    pub payload_bytes: usize,
+    /// Commands that may wait to be sent. Default 1000.
+    pub queued_commands: usize,
+    /// Resumes in a row that may come to nothing, neither RESUMED nor a replay, before the session is given up. Default 5.
+    pub resume_attempts: u32,
+    /// Bytes of one received message, as it came over the wire. Default 64 MiB.
+    pub message_bytes: usize,
+    /// Bytes of one received message, inflated. Default 256 MiB.
+    pub inflated_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sends_per_minute: 120,
+            payload_bytes: 4096,
+            queued_commands: 1000,
+            resume_attempts: 5,
+            message_bytes: 64 << 20,
+            inflated_bytes: 256 << 20,
+        }
+    }
+}
+
+impl Limits {
+    fn validate(&self) -> Result<(), ConfigError> {
+        // Below this a heartbeat interval of one second would leave no room for anything else.
+        if self.sends_per_minute < 70 {
+            return Err(ConfigError::new("limits.sends_per_minute", "it must be at least 70"));
+        }
+        if self.payload_bytes < 512 {
+            return Err(ConfigError::new("limits.payload_bytes", "it must be at least 512"));
+        }
+        if self.resume_attempts == 0 {
+            return Err(ConfigError::new("limits.resume_attempts", "it must be at least 1"));
+        }
+        if self.message_bytes < 1024 || self.inflated_bytes < 1024 {
+            return Err(ConfigError::new(
+                "limits.message_bytes",
+                "it and inflated_bytes must be at least 1024",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The longest duration that makes sense anywhere here.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn reasonable(field: &'static str, value: Duration) -> Result<(), ConfigError> {
+    if value.is_zero() {
+        return Err(ConfigError::new(field, "it must not be zero"));
+    }
+    if value > LONGEST {
+        return Err(ConfigError::new(field, "it must not be above a day"));
+    }
+    Ok(())
+}
+
+/// A field of the configuration that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    field: &'static str,
+    problem: String,
+}
+
+impl ConfigError {
+    /// An error about one field. Also for drivers that check fields of their own.
+    pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        Self { field, problem: problem.into() }
+    }
+
+    /// The name of the field.
+    pub fn field(&self) -> &'static str {
+        self.field
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration's `{}` cannot be used: {}", self.field, self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -1,0 +1,231 @@
+//! When to send heartbeats, and when their silence means that a connection is dead.
+
+use std::time::{Duration, Instant};
+
+/// The shortest interval that is believed.
+pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest interval that is believed.
+pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
+
+/// The heartbeat of one connection, from Hello on.
+pub(crate) struct Heartbeat {
+    interval: Duration,
+    next: Instant,
+    unacknowledged: Option<Unacknowledged>,
+    last_acknowledged: Option<Instant>,
+    latency: Option<Duration>,
+}
+
+/// Heartbeats sent since the newest acknowledgement.
+struct Unacknowledged {
+    newest: Instant,
+    /// How many of them were scheduled ones, not asked for by the server.
+    scheduled: u32,
+    /// When the first of the scheduled ones went out.
+    first_scheduled: Instant,
+    /// When the acknowledgement becomes conspicuous by its absence. None once that was noted.
+    late_at: Option<Instant>,
+}
+
+impl Heartbeat {
+    /// "Upon receiving the Hello event, your app should wait `heartbeat_interval * jitter` where jitter is any random
+    /// value between 0 and 1, then send its first Heartbeat" (Discord Docs, Gateway > Sending Heartbeats).
+    pub(crate) fn new(interval: Duration, jitter: f64, now: Instant) -> Self {
+        let next = now + interval.mul_f64(jitter.clamp(0.0, 1.0));
+        Self { interval, next, unacknowledged: None, last_acknowledged: None, latency: None }
+    }
+
+    /// When the next scheduled heartbeat is due.
+    pub(crate) fn next(&self) -> Instant {
+        self.next
+    }
+
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// From sending the newest acknowledged heartbeat to its acknowledgement. None until there was one.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        self.latency
+    }
+
+    pub(crate) fn last_acknowledged(&self) -> Option<Instant> {
+        self.last_acknowledged
+    }
+
+    /// How many scheduled heartbeats are unanswered for longer than half an interval.
+    pub(crate) fn missed(&self) -> u32 {
+        match &self.unacknowledged {
+            Some(Unacknowledged { late_at: None, scheduled, .. }) => *scheduled,
+            _ => 0,
+        }
+    }
+
+    /// When to look here again.
+    pub(crate) fn deadline(&self) -> Instant {
+        let late_at = self.unacknowledged.as_ref().and_then(|unacknowledged| unacknowledged.late_at);
+        late_at.map_or(self.next, |late_at| late_at.min(self.next))
+    }
+
+    /// Notes that an acknowledgement is late, for those who ask how the connection is doing.
+    pub(crate) fn note_lateness(&mut self, now: Instant) {
+        if let Some(unacknowledged) = &mut self.unacknowledged {
+            unacknowledged.late_at = unacknowledged.late_at.filter(|late_at| *late_at > now);
+        }
+    }
+
+    /// Whether, at a scheduled heartbeat, the connection is dead.
+    ///
+    /// "If a client does not receive a heartbeat ACK between its attempts at sending heartbeats, this may be due to a
+    /// failed or \"zombied\" connection. The client should immediately terminate the connection […], then reconnect and
+    /// attempt to Resume" (Discord Docs, Gateway > Sending Heartbeats).
+    ///
+    /// Refined: acknowledgements queue behind megabytes of guilds at start-up, so anything received since the heartbeat
+    /// proves life, but not for longer than two intervals: a server that sends events and never acknowledges is broken.
+    pub(crate) fn is_zombie(&self, last_received: Instant) -> bool {
+        match &self.unacknowledged {
+            None | Some(Unacknowledged { scheduled: 0, .. }) => false,
+            Some(Unacknowledged { scheduled: 1, first_scheduled, .. }) => last_received <= *first_scheduled,
+            Some(_) => true,
+        }
+    }
+
+    /// A scheduled heartbeat goes out. The next one is due an interval after this one was, or, if that has passed
+    /// already (a suspended process), an interval from now: one beat is sent, not the missed ones.
+    pub(crate) fn sent_scheduled(&mut self, now: Instant) {
+        self.sent_on_request(now);
+        if let Some(unacknowledged) = &mut self.unacknowledged {
+            if unacknowledged.scheduled == 0 {
+                unacknowledged.first_scheduled = now;
+                unacknowledged.late_at = Some(now + self.interval / 2);
+            }
+            unacknowledged.scheduled += 1;
+        }
+        self.next += self.interval;
+        if self.next <= now {
+            self.next = now + self.interval;
+        }
+    }
+
+    /// A heartbeat goes out that the server asked for. The schedule is unchanged.
+    pub(crate) fn sent_on_request(&mut self, now: Instant) {
+        match &mut self.unacknowledged {
+            Some(unacknowledged) => unacknowledged.newest = now,
+            None => {
+                self.unacknowledged =
+                    Some(Unacknowledged { newest: now, scheduled: 0, first_scheduled: now, late_at: None });
+            }
+        }
+    }
+
+    /// There is no room in the send window for the scheduled heartbeat before this time.
+    pub(crate) fn postpone(&mut self, until: Instant) {
+        self.next = until;
+    }
+
+    /// An acknowledgement arrived. Gives the latency; None if no heartbeat was waiting for one.
+    pub(crate) fn acknowledged(&mut self, now: Instant) -> Option<Duration> {
+        let unacknowledged = self.unacknowledged.take()?;
+        self.last_acknowledged = Some(now);
+        self.latency = Some(now.saturating_duration_since(unacknowledged.newest));
+        self.latency
+    }
+
+    /// The silence so far was our own doing: judge anew from here.
+    pub(crate) fn forgive(&mut self) {
+        if let Some(unacknowledged) = &mut self.unacknowledged {
+            unacknowledged.scheduled = 0;
+            unacknowledged.late_at = None;
+        }
+    }
+
+    /// A second Hello on the same connection: a new interval, a new schedule, judged anew. An acknowledgement that is
+    /// still owed is still expected.
+    pub(crate) fn restart(&mut self, interval: Duration, jitter: f64, now: Instant) {
+        let restarted = Self::new(interval, jitter, now);
+        self.interval = restarted.interval;
+        self.next = restarted.next;
+        self.forgive();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(40);
+
+    #[test]
+    fn the_first_beat_is_jittered_and_the_rest_keep_the_pace() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(INTERVAL, 0.25, start);
+        assert_eq!(heartbeat.next(), start + INTERVAL / 4);
+        // A little late: the pace is kept.
+        heartbeat.sent_scheduled(start + INTERVAL / 4 + Duration::from_millis(30));
+        assert_eq!(heartbeat.next(), start + INTERVAL / 4 + INTERVAL);
+        // Hours late: one beat, then the interval from there.
+        let late = start + Duration::from_secs(7200);
+        heartbeat.sent_scheduled(late);
+        assert_eq!(heartbeat.next(), late + INTERVAL);
+    }
+
+    #[test]
+    fn silence_after_one_beat_is_death_and_noise_buys_one_interval() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(INTERVAL, 0.0, start);
+        assert!(!heartbeat.is_zombie(start));
+        heartbeat.sent_scheduled(start);
+        assert!(heartbeat.is_zombie(start));
+        assert!(!heartbeat.is_zombie(start + Duration::from_secs(1)));
+        assert_eq!((heartbeat.missed(), heartbeat.deadline()), (0, start + INTERVAL / 2));
+        heartbeat.note_lateness(start + INTERVAL / 2);
+        assert_eq!((heartbeat.missed(), heartbeat.deadline()), (1, start + INTERVAL));
+        heartbeat.sent_scheduled(start + INTERVAL);
+        assert_eq!(heartbeat.missed(), 2);
+        assert!(heartbeat.is_zombie(start + INTERVAL * 2), "two intervals without an acknowledgement");
+    }
+
+    #[test]
+    fn latency_is_paired_and_never_made_up() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(INTERVAL, 0.0, start);
+        assert_eq!(heartbeat.acknowledged(start), None, "nothing was sent");
+        heartbeat.sent_scheduled(start);
+        let rtt = Duration::from_millis(80);
+        assert_eq!(heartbeat.acknowledged(start + rtt), Some(rtt));
+        assert_eq!(heartbeat.acknowledged(start + rtt * 2), None, "one acknowledgement was owed");
+        assert_eq!(heartbeat.latency(), Some(rtt));
+    }
+
+    #[test]
+    fn a_requested_beat_changes_neither_schedule_nor_judgement() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(INTERVAL, 0.5, start);
+        let next = heartbeat.next();
+        heartbeat.sent_on_request(start + Duration::from_secs(19));
+        assert_eq!(heartbeat.next(), next);
+        assert!(!heartbeat.is_zombie(start), "sent a second before a scheduled one, it proves nothing");
+    }
+
+    #[test]
+    fn what_came_between_a_requested_beat_and_the_scheduled_one_does_not_excuse_the_silence_after() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(INTERVAL, 0.5, start);
+        heartbeat.sent_on_request(start);
+        let received = start + INTERVAL / 4;
+        heartbeat.sent_scheduled(start + INTERVAL / 2);
+        assert!(heartbeat.is_zombie(received), "nothing has come since the scheduled beat");
+        assert!(!heartbeat.is_zombie(start + INTERVAL), "something has");
+    }
+
+    #[test]
+    fn forgiving_starts_the_judgement_anew() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(INTERVAL, 0.0, start);
+        heartbeat.sent_scheduled(start);
+        heartbeat.forgive();
+        assert!(!heartbeat.is_zombie(start));
+        heartbeat.sent_scheduled(start + INTERVAL);
+        assert!(heartbeat.is_zombie(start), "silence since then is held against the server again");
+    }
+}

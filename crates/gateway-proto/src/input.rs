@@ -1,0 +1,194 @@
+//! What the owner of the socket tells a [`Shard`](crate::Shard).
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::IdentifyRefused;
+
+/// One thing that happened outside the state machine.
+///
+/// Exhaustive on purpose. Any input may be given in any state: one that does not apply is ignored.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// The WebSocket asked for by [`Output::Connect`](crate::Output::Connect) is open: the upgrade was answered with 101.
+    Opened,
+    /// The WebSocket asked for by [`Output::Connect`](crate::Output::Connect) could not be opened.
+    ConnectFailed(ConnectError),
+    /// A whole WebSocket message arrived.
+    Message(Message),
+    /// The WebSocket is gone. Nothing of this connection may be handed in after it.
+    Closed(Closed),
+    /// The permit asked for by [`Output::AcquireIdentify`](crate::Output::AcquireIdentify) was given.
+    IdentifyGranted,
+    /// That permit was refused: no session start may be spent. The shard stops with this reason.
+    IdentifyRefused(IdentifyRefused),
+    /// The caller has stopped reading the socket of its own accord, for instance because its event queue is full.
+    ///
+    /// Until [`Input::ReadingResumed`] silence is not taken for a dead connection. Heartbeats go on.
+    ReadingPaused,
+    /// The caller reads the socket again.
+    ReadingResumed,
+    /// The wall clock, as the time since the beginning of 1970. Hand it in now and then, at least whenever a
+    /// [`Output::Timeout`](crate::Output::Timeout) has passed; or never.
+    ///
+    /// It serves to notice a suspended machine: where it has run more than 5 s ahead of the monotonic clock, the connection
+    /// is replaced. A clock that is set back changes nothing, and nothing else depends on it.
+    WallClock(Duration),
+    /// Time has passed; nothing else happened.
+    Timeout,
+}
+
+/// A WebSocket data message, without its framing.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Message {
+    /// A text message: UTF-8 JSON.
+    Text(Bytes),
+    /// A binary message: ETF, or anything compressed.
+    Binary(Bytes),
+}
+
+impl Message {
+    /// The payload, whatever its kind.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(bytes) | Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+/// Why a WebSocket could not be opened. The texts never name the host: a resume URL is a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectError {
+    /// The host name could not be resolved.
+    Dns(String),
+    /// No TCP connection could be made.
+    Tcp(String),
+    /// The TLS handshake failed.
+    Tls(String),
+    /// The server answered the upgrade with something other than 101.
+    Refused(Refused),
+    /// The answer to the upgrade was not a WebSocket handshake (RFC 6455, section 4.1).
+    Handshake(String),
+}
+
+/// A refused upgrade.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The HTTP status code.
+    pub status: u16,
+    /// The `Retry-After` header, if there was one.
+    pub retry_after: Option<Duration>,
+    /// The beginning of the body: at most a few kilobytes, for whoever has to find out why.
+    pub body: Vec<u8>,
+}
+
+impl Refused {
+    /// Reads a `Retry-After` value that is a number of seconds (RFC 9110, section 10.2.3), whole or with a fraction.
+    ///
+    /// The date form is not read: it needs a wall clock. The back-off applies instead.
+    pub fn parse_retry_after(value: &str) -> Option<Duration> {
+        let seconds: f64 = value.trim().parse().ok()?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+}
+
+/// How a WebSocket ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// The server sent a close frame (RFC 6455, section 5.5.1). A frame without a code has `code: None`.
+    Frame {
+        /// The close code.
+        code: Option<u16>,
+        /// The reason in the server's words; empty if none.
+        reason: String,
+    },
+    /// The stream ended without a close frame.
+    Eof,
+    /// The stream failed: reset, or any other I/O error.
+    Failed(String),
+    /// The server broke the WebSocket protocol.
+    Protocol(String),
+    /// A message was larger than [`Limits::message_bytes`](crate::Limits::message_bytes).
+    MessageTooLarge,
+}
+
+/// Prints the kind and the length: the content may be an Identify or a READY.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(bytes) => write!(f, "Text({} bytes)", bytes.len()),
+            Self::Binary(bytes) => write!(f, "Binary({} bytes)", bytes.len()),
+        }
+    }
+}
+
+/// Prints the length of the body: it is whatever stood at that address.
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused")
+            .field("status", &self.status)
+            .field("retry_after", &self.retry_after)
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(detail) => write!(f, "the host name could not be resolved: {detail}"),
+            Self::Tcp(detail) => write!(f, "no TCP connection: {detail}"),
+            Self::Tls(detail) => write!(f, "the TLS handshake failed: {detail}"),
+            Self::Refused(refused) => {
+                write!(f, "the upgrade was refused with HTTP status {}", refused.status)?;
+                match refused.retry_after {
+                    Some(wait) => write!(f, ", retry after {} s", wait.as_secs_f64()),
+                    None => Ok(()),
+                }
+            }
+            Self::Handshake(detail) => write!(f, "the WebSocket handshake failed: {detail}"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame { code: Some(code), reason } if reason.is_empty() => {
+                write!(f, "closed with code {code}")
+            }
+            Self::Frame { code: Some(code), reason } => write!(f, "closed with code {code}: {reason}"),
+            Self::Frame { code: None, .. } => f.write_str("closed without a code"),
+            Self::Eof => f.write_str("the stream ended without a close frame"),
+            Self::Failed(detail) => write!(f, "the connection failed: {detail}"),
+            Self::Protocol(detail) => write!(f, "the server broke the WebSocket protocol: {detail}"),
+            Self::MessageTooLarge => f.write_str("a message was larger than the limit"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_seconds() {
+        assert_eq!(Refused::parse_retry_after("60"), Some(Duration::from_secs(60)));
+        assert_eq!(Refused::parse_retry_after(" 0.5 "), Some(Duration::from_millis(500)));
+        for odd in ["", "-1", "NaN", "inf", "1e300", "Wed, 21 Oct 2026 07:28:00 GMT"] {
+            assert_eq!(Refused::parse_retry_after(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_content() {
+        let message = Message::Text(Bytes::from_static(b"{\"token\":\"secret\"}"));
+        assert_eq!(format!("{:?}", Input::Message(message)), "Message(Text(18 bytes))");
+        let refused = Refused { status: 403, retry_after: None, body: b"secret".to_vec() };
+        assert!(!format!("{:?}", ConnectError::Refused(refused)).contains("secret"));
+    }
+}

@@ -1,0 +1,70 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")
+)]
+
+mod acknowledge;
+mod close_code;
+mod command;
+mod config;
+mod connection;
+mod disconnect;
+mod disconnect_kind;
+mod event;
+mod health;
+mod heartbeat;
+mod identify_budget;
+mod identify_queue;
+mod input;
+mod intents;
+mod member_requests;
+mod outbox;
+mod outgoing;
+mod output;
+mod presence;
+#[cfg(feature = "raw")]
+pub mod raw;
+mod receiver;
+mod retry;
+mod send_window;
+mod session;
+mod shard;
+mod shard_id;
+mod snowflake;
+mod stats;
+mod token;
+mod transitions;
+#[cfg(feature = "upgrade")]
+pub mod upgrade;
+mod url;
+mod wall_clock;
+
+pub use gateway_codec as codec;
+
+pub use acknowledge::{AckError, Delivery};
+pub use close_code::Reaction;
+pub use command::{
+    ChannelInfoField, Command, MemberSelection, RequestGuildMembers, SendError, VoiceStateUpdate,
+};
+pub use config::{BackoffConfig, ConfigError, DEFAULT_URL, Limits, ShardConfig, Timeouts};
+pub use disconnect::{DisconnectReason, Disconnected, Rejection, StopReason};
+pub use disconnect_kind::DisconnectKind;
+pub use event::{Dispatch, Event, Notice, UnknownMessage};
+pub use gateway_codec::{Compression, Encoding, Raw, RawRef};
+pub use health::{Ages, Condition, Health, Phase};
+pub use identify_budget::{IdentifyBudget, IdentifyRefused, IdentifySnapshot, SessionStartLimit, WhenSpent};
+pub use identify_queue::{IdentifyQueue, Ticket};
+pub use input::{Closed, ConnectError, Input, Message, Refused};
+pub use intents::Intents;
+pub use member_requests::{MemberAnswer, MemberRequestError, MemberRequestId, MemberRequests};
+pub use outgoing::IdentifyProperties;
+pub use output::{CloseFrame, Output};
+pub use presence::{Activity, ActivityKind, Presence, Status};
+pub use session::SessionSnapshot;
+pub use shard::{Reconnect, Shard, Shutdown};
+pub use shard_id::{ShardId, ShardIdError};
+pub use snowflake::Snowflake;
+pub use stats::Stats;
+pub use token::Token;
+pub use url::{API_VERSION, GatewayUrl, UrlError};

@@ -1,0 +1,155 @@
+//! Commands that wait to be sent, and the limits of single kinds of them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::{Command, MemberSelection, Snowflake};
+
+/// "5 presence updates per 20 seconds" (Discord Docs, Gateway Events > Update Presence), and a margin: they are counted
+/// where they arrive.
+const PRESENCES: usize = 5;
+const PRESENCE_WINDOW: Duration = Duration::from_millis(20_500);
+/// "limited to 1 request per guild per bot every 30 seconds" where all members are asked for (Discord Docs, Gateway
+/// Events > Request Guild Members), and a margin.
+const MEMBERS_EVERY: Duration = Duration::from_millis(30_500);
+/// The longest `retry_after` that is obeyed: a longer one is a mistake of somebody's.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// The application's commands, on their way out. Survives connections, as these limits do.
+///
+/// The order is kept, but a command whose own limit holds it back lets others pass.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    queue: VecDeque<Waiting>,
+    /// Held back by a limit of their kind: when to look again, and the order in which they came.
+    held: BTreeMap<(Instant, u64), Waiting>,
+    numbered: u64,
+    /// When the newest presence updates were sent.
+    presences: VecDeque<Instant>,
+    /// When all members of a guild may be asked for again.
+    members: BTreeMap<Snowflake, Instant>,
+}
+
+struct Waiting {
+    payload: Bytes,
+    kind: Kind,
+    number: u64,
+}
+
+/// What limits a command, beside the connection's window.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Other,
+    Presence,
+    AllMembers(Snowflake),
+}
+
+impl Kind {
+    fn of(command: &Command) -> Self {
+        match command {
+            Command::UpdatePresence(_) => Self::Presence,
+            Command::RequestGuildMembers(request) if request.members == MemberSelection::Everyone => {
+                Self::AllMembers(request.guild_id)
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Outbox {
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len() + self.held.len()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.queue.clear();
+        self.held.clear();
+    }
+
+    /// Whether this command takes the place of one that waits already. Of presences only the newest counts: the others
+    /// would be seen for a moment, and cost what the newest needs.
+    pub(crate) fn replaces(&self, command: &Command) -> bool {
+        Kind::of(command) == Kind::Presence && self.waiting().any(|waiting| waiting.kind == Kind::Presence)
+    }
+
+    pub(crate) fn push(&mut self, command: &Command, payload: Bytes) {
+        let kind = Kind::of(command);
+        let mut all = self.held.values_mut().chain(&mut self.queue);
+        if kind == Kind::Presence
+            && let Some(waiting) = all.find(|waiting| waiting.kind == Kind::Presence)
+        {
+            waiting.payload = payload;
+            return;
+        }
+        self.numbered += 1;
+        self.queue.push_back(Waiting { payload, kind, number: self.numbered });
+    }
+
+    /// The next command that no limit of its kind holds back. It counts as sent.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Bytes> {
+        while let Some(waiting) = self.next_due(now) {
+            match self.allowed_at(waiting.kind).filter(|allowed_at| *allowed_at > now) {
+                Some(allowed_at) => drop(self.held.insert((allowed_at, waiting.number), waiting)),
+                None => {
+                    self.sent(waiting.kind, now);
+                    return Some(waiting.payload);
+                }
+            }
+        }
+        None
+    }
+
+    /// When [`pop`](Self::pop) has something to look at, if nothing is pushed in between. None: nothing waits.
+    pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
+        match self.queue.is_empty() {
+            true => self.held.keys().next().map(|(at, _)| *at),
+            false => Some(now),
+        }
+    }
+
+    /// The gateway has said RATE_LIMITED to a request for the members of a guild. Only what was asked for counts.
+    pub(crate) fn rate_limited(&mut self, guild: Snowflake, retry_after: Duration, now: Instant) {
+        if let Some(allowed_at) = self.members.get_mut(&guild) {
+            *allowed_at = now + retry_after.min(LONGEST_RETRY_AFTER);
+        }
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.held.values().chain(&self.queue)
+    }
+
+    /// What was held back comes first once its time has come: it has waited longer.
+    fn next_due(&mut self, now: Instant) -> Option<Waiting> {
+        match self.held.first_entry() {
+            Some(held) if held.key().0 <= now => Some(held.remove()),
+            _ => self.queue.pop_front(),
+        }
+    }
+
+    fn allowed_at(&self, kind: Kind) -> Option<Instant> {
+        match kind {
+            Kind::Other => None,
+            Kind::Presence if self.presences.len() < PRESENCES => None,
+            Kind::Presence => self.presences.front().map(|oldest| *oldest + PRESENCE_WINDOW),
+            Kind::AllMembers(guild) => self.members.get(&guild).copied(),
+        }
+    }
+
+    fn sent(&mut self, kind: Kind, now: Instant) {
+        match kind {
+            Kind::Other => {}
+            Kind::Presence => {
+                self.presences.push_back(now);
+                if self.presences.len() > PRESENCES {
+                    self.presences.pop_front();
+                }
+            }
+            Kind::AllMembers(guild) => {
+                self.members.retain(|_, allowed_at| *allowed_at > now);
+                self.members.insert(guild, now + MEMBERS_EVERY);
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What a bot shows of itself.
+
+use serde::{Serialize, Serializer};
+
+/// A presence (Discord Docs, Gateway Events > Update Presence). All four fields are always sent: leaving one out is
+/// answered with close code 4001.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Presence {
+    /// Since when the bot is idle, in milliseconds of Unix time.
+    pub since: Option<u64>,
+    /// What the bot is doing.
+    pub activities: Vec<Activity>,
+    /// The bot's status.
+    pub status: Status,
+    /// Whether the bot is away.
+    pub afk: bool,
+}
+
+/// A status (Discord Docs, Gateway Events > Update Presence > Status Types).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Online.
+    #[default]
+    Online,
+    /// Idle.
+    Idle,
+    /// Do not disturb.
+    Dnd,
+    /// Shown as offline.
+    Invisible,
+    /// Offline.
+    Offline,
+}
+
+/// An activity: the fields that a bot may set (Discord Docs, Gateway Events > Activity Object).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Activity {
+    /// Its name. Required even for [`ActivityKind::Custom`], where it is not shown.
+    pub name: String,
+    /// Its kind.
+    #[serde(rename = "type")]
+    pub kind: ActivityKind,
+    /// The state, or the text of a custom status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// The address of a stream, for [`ActivityKind::Streaming`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+impl Activity {
+    /// An activity of this kind and name.
+    pub fn new(kind: ActivityKind, name: impl Into<String>) -> Self {
+        Self { name: name.into(), kind, state: None, url: None }
+    }
+
+    /// A custom status.
+    pub fn custom(text: impl Into<String>) -> Self {
+        Self { state: Some(text.into()), ..Self::new(ActivityKind::Custom, "Custom Status") }
+    }
+}
+
+/// The kind of an activity (Discord Docs, Gateway Events > Activity Types).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ActivityKind {
+    /// "Playing …"
+    Playing,
+    /// "Streaming …": needs the address of a Twitch or YouTube stream.
+    Streaming,
+    /// "Listening to …"
+    Listening,
+    /// "Watching …"
+    Watching,
+    /// A custom status: its text is the state.
+    Custom,
+    /// "Competing in …"
+    Competing,
+}
+
+impl Serialize for ActivityKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(*self as u8)
+    }
+}

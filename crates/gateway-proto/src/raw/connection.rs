@@ -1,0 +1,383 @@
+//! The connection as its owner sees it: a shard, and whatever stage its byte stream is in.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use super::framing::{Framing, Received};
+use super::transmit::Transmit;
+use super::{Input, Output};
+use crate::upgrade::{Upgrade, Upgraded};
+use crate::{
+    AckError, Closed, Command, ConfigError, ConnectError, GatewayUrl, Health, Reconnect, SendError,
+    SessionSnapshot, Shard, ShardConfig, Shutdown, Stats,
+};
+
+/// How long to wait for the body of a refused upgrade. It is only for whoever has to find out why.
+const BODY_WAIT: Duration = Duration::from_secs(1);
+
+/// A whole gateway client over a byte stream: no socket, no clock, no task.
+///
+/// Inputs and the time go in through [`handle_input`](Self::handle_input), what to do comes out of
+/// [`poll_output`](Self::poll_output), and the bytes to send wait in [`transmit`](Self::transmit). The
+/// [module's documentation](super) shows the loop.
+///
+/// Within is a [`Shard`]; everything it promises holds here. Given the same seed and the same messages at the same times,
+/// it does the same as a shard that is driven with messages.
+pub struct Connection {
+    shard: Shard,
+    stage: Stage,
+    transmit: Transmit,
+    outputs: VecDeque<Output>,
+    /// The socket was shut down: what `transmit` holds is for it, and goes with the next output.
+    forsaken: bool,
+    /// The time of the last input.
+    now: Instant,
+    /// For the keys of upgrade requests. The shard has its own.
+    rng: Rng,
+}
+
+/// Where the byte stream is. What belongs to one stream lives in here and dies with it.
+enum Stage {
+    /// There is none, and none is wanted.
+    Idle,
+    /// The caller opens it.
+    Dialing { url: GatewayUrl, deadline: Instant },
+    /// The upgrade request has been written; the answer has not come.
+    Upgrading(Box<Upgrading>),
+    /// The WebSocket is open.
+    Open(Box<Open>),
+}
+
+struct Upgrading {
+    url: GatewayUrl,
+    upgrade: Upgrade,
+    /// The shard gives up then.
+    deadline: Instant,
+    /// A refusal has come; its body is not waited for any longer than this.
+    refusal_deadline: Option<Instant>,
+}
+
+struct Open {
+    url: GatewayUrl,
+    framing: Framing,
+}
+
+impl Connection {
+    /// A connection that wants to connect at once.
+    ///
+    /// # Errors
+    ///
+    /// Where a field of the configuration cannot be used; the error names it.
+    pub fn new(config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
+        // Not the shard's own sequence: what the shard does must not depend on who drives it.
+        let seed = config.seed.unwrap_or_default().rotate_left(32) ^ u64::from(config.shard.id());
+        let mut this = Self {
+            shard: Shard::new(config, now)?,
+            stage: Stage::Idle,
+            transmit: Transmit::default(),
+            outputs: VecDeque::new(),
+            forsaken: false,
+            now,
+            rng: Rng::with_seed(seed),
+        };
+        this.take_over_outputs();
+        Ok(this)
+    }
+
+    /// Takes an input. Any input may come in any state, and any number before [`poll_output`](Self::poll_output).
+    ///
+    /// Bytes that complete no message do not move the clock: hand in [`Input::Timeout`] when [`Output::Timeout`] says so,
+    /// however much there is to read.
+    ///
+    /// `now` must not run backwards; where it does, the latest time seen is used.
+    pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
+        self.now = self.now.max(now);
+        self.stop_waiting_for_body();
+        match input {
+            Input::Opened => self.opened(),
+            Input::ConnectFailed(error) => self.connect_failed(error),
+            Input::Bytes(bytes) => self.receive(bytes),
+            Input::EndOfStream => self.stream_ended(None),
+            Input::Failed(text) => self.stream_ended(Some(&text)),
+            Input::IdentifyGranted => self.drive(crate::Input::IdentifyGranted),
+            Input::IdentifyRefused(refused) => self.drive(crate::Input::IdentifyRefused(refused)),
+            Input::ReadingPaused => self.drive(crate::Input::ReadingPaused),
+            Input::ReadingResumed => self.drive(crate::Input::ReadingResumed),
+            Input::WallClock(since_1970) => self.drive(crate::Input::WallClock(since_1970)),
+            Input::Timeout => self.drive(crate::Input::Timeout),
+        }
+    }
+
+    /// The next thing to do. Ends in [`Output::Timeout`]: nothing more until then, or until the next input.
+    pub fn poll_output(&mut self) -> Output {
+        if self.forsaken {
+            self.transmit.clear();
+        }
+        let output = loop {
+            if let Some(output) = self.outputs.pop_front() {
+                break output;
+            }
+            let output = self.shard.poll_output();
+            if let Some(output) = self.take_over(output) {
+                break output;
+            }
+        };
+        self.forsaken = matches!(output, Output::ShutDown);
+        output
+    }
+
+    /// The bytes that wait to be written to the socket, in order. Say with [`transmitted`](Self::transmitted) how many
+    /// have been.
+    ///
+    /// Empty where there is nothing to write. After [`Output::ShutDown`] they are the old socket's last, and gone with the
+    /// next output.
+    pub fn transmit(&self) -> &[u8] {
+        self.transmit.unsent()
+    }
+
+    /// This many bytes of [`transmit`](Self::transmit) have been written. More than there are means all.
+    pub fn transmitted(&mut self, count: usize) {
+        self.transmit.consume(count);
+        if let Stage::Open(open) = &mut self.stage {
+            open.framing.flush(&mut self.transmit);
+        }
+    }
+
+    /// Queues a command, see [`Shard::send`].
+    ///
+    /// # Errors
+    ///
+    /// Where the gateway would not accept the command, where too many wait already, and after the shard has stopped.
+    /// Nothing has changed then.
+    pub fn send(&mut self, command: Command) -> Result<(), SendError> {
+        self.shard.send(command)
+    }
+
+    /// Says that the application has dealt with all dispatches up to this sequence number, see [`Shard::ack`].
+    ///
+    /// # Errors
+    ///
+    /// Where no dispatch with this number was given out, or the shard awaits no acknowledgements. Nothing has changed
+    /// then.
+    pub fn ack(&mut self, sequence: u64) -> Result<(), AckError> {
+        self.shard.ack(sequence)
+    }
+
+    /// Ends the shard for good, see [`Shard::shutdown`].
+    pub fn shutdown(&mut self, how: Shutdown) {
+        self.shard.shutdown(how);
+    }
+
+    /// Connects anew, see [`Shard::reconnect`].
+    pub fn reconnect(&mut self, how: Reconnect) {
+        self.shard.reconnect(how);
+    }
+
+    /// The session as it could be resumed by a later process, see [`Shard::session`].
+    pub fn session(&self) -> Option<SessionSnapshot> {
+        self.shard.session()
+    }
+
+    /// What the shard has done so far.
+    pub fn stats(&self) -> &Stats {
+        self.shard.stats()
+    }
+
+    /// How the shard is doing, as of the last input that it was told of.
+    pub fn health(&self) -> Health {
+        self.shard.health()
+    }
+
+    /// How the shard was set up. A saved session has been taken out.
+    pub fn config(&self) -> &ShardConfig {
+        self.shard.config()
+    }
+
+    // ---- The shard ----------------------------------------------------------------------------------------------------
+
+    /// Hands an input to the shard, and does at once what it says: the bytes out must not depend on when the caller asks.
+    fn drive(&mut self, input: crate::Input) {
+        self.shard.handle_input(input, self.now);
+        self.take_over_outputs();
+        if let Stage::Open(open) = &self.stage
+            && open.framing.is_overfull()
+        {
+            self.end(Closed::Failed("the server does not read what it is sent".to_owned()));
+        }
+    }
+
+    fn take_over_outputs(&mut self) {
+        loop {
+            let output = self.shard.poll_output();
+            if let crate::Output::Timeout(_) | crate::Output::Stopped(_) = output {
+                return;
+            }
+            if let Some(output) = self.take_over(output) {
+                self.outputs.push_back(output);
+            }
+        }
+    }
+
+    /// Does what the shard says. What is left is the caller's to do.
+    fn take_over(&mut self, output: crate::Output) -> Option<Output> {
+        match output {
+            crate::Output::Connect(url) => {
+                let deadline = self.now + self.shard.config().timeouts.connect;
+                self.stage = Stage::Dialing { url: url.clone(), deadline };
+                Some(Output::Connect(url))
+            }
+            crate::Output::Send(message) => {
+                if let Stage::Open(open) = &mut self.stage {
+                    open.framing.send(message, &mut self.transmit);
+                }
+                None
+            }
+            crate::Output::Close(frame) => {
+                if let Stage::Open(open) = &mut self.stage {
+                    open.framing.close(frame, &mut self.transmit);
+                }
+                None
+            }
+            crate::Output::Disconnect => {
+                self.stage = Stage::Idle;
+                Some(Output::ShutDown)
+            }
+            crate::Output::AcquireIdentify => Some(Output::AcquireIdentify),
+            crate::Output::CancelIdentify => Some(Output::CancelIdentify),
+            crate::Output::Event(event) => Some(Output::Event(event)),
+            crate::Output::Timeout(deadline) => Some(Output::Timeout(self.earlier(deadline))),
+            crate::Output::Stopped(reason) => Some(Output::Stopped(reason)),
+        }
+    }
+
+    /// The shard's deadline, or that of the body of a refused upgrade.
+    fn earlier(&self, deadline: Instant) -> Instant {
+        match &self.stage {
+            Stage::Upgrading(upgrading) => {
+                upgrading.refusal_deadline.map_or(deadline, |refusal_deadline| refusal_deadline.min(deadline))
+            }
+            _ => deadline,
+        }
+    }
+
+    // ---- The byte stream ----------------------------------------------------------------------------------------------
+
+    fn opened(&mut self) {
+        let Stage::Dialing { url, deadline } = &self.stage else { return };
+        let (url, deadline) = (url.clone(), *deadline);
+        let mut key = [0; 16];
+        self.rng.fill(&mut key);
+        let upgrade = Upgrade::new(&url, key);
+        self.transmit.clear();
+        self.transmit.push(upgrade.request());
+        self.stage = Stage::Upgrading(Box::new(Upgrading { url, upgrade, deadline, refusal_deadline: None }));
+    }
+
+    fn connect_failed(&mut self, error: ConnectError) {
+        let Stage::Dialing { url, .. } = &self.stage else { return };
+        let error = match error {
+            ConnectError::Dns(text) => ConnectError::Dns(url.redact(&text)),
+            ConnectError::Tcp(text) => ConnectError::Tcp(url.redact(&text)),
+            ConnectError::Tls(text) => ConnectError::Tls(url.redact(&text)),
+            ConnectError::Handshake(text) => ConnectError::Handshake(url.redact(&text)),
+            ConnectError::Refused(refused) => ConnectError::Refused(refused),
+        };
+        self.stage = Stage::Idle;
+        self.drive(crate::Input::ConnectFailed(error));
+    }
+
+    fn receive(&mut self, mut bytes: &[u8]) {
+        if let Stage::Upgrading(upgrading) = &mut self.stage {
+            match upgrading.upgrade.push(bytes) {
+                Some(Upgraded::Open { used }) => {
+                    bytes = &bytes[used..];
+                    let framing = Framing::new(&self.shard.config().limits);
+                    self.stage = Stage::Open(Box::new(Open { url: upgrading.url.clone(), framing }));
+                    self.drive(crate::Input::Opened);
+                }
+                Some(Upgraded::Failed(error)) => return self.upgrade_failed(error),
+                None => {
+                    if upgrading.upgrade.is_refused() {
+                        let body_deadline = (self.now + BODY_WAIT).min(upgrading.deadline);
+                        upgrading.refusal_deadline.get_or_insert(body_deadline);
+                    }
+                    return;
+                }
+            }
+        }
+        while let Stage::Open(open) = &mut self.stage {
+            match open.framing.receive(&mut bytes, &mut self.transmit) {
+                Some(Received::Message(message)) => self.drive(crate::Input::Message(message)),
+                Some(Received::Closed(closed)) => self.end(closed),
+                None => return,
+            }
+        }
+    }
+
+    /// The stream ended, or failed with these words.
+    fn stream_ended(&mut self, failure: Option<&str>) {
+        match (&mut self.stage, failure) {
+            (Stage::Upgrading(upgrading), Some(text)) if !upgrading.upgrade.is_refused() => {
+                let error = ConnectError::Handshake(upgrading.url.redact(text));
+                self.upgrade_failed(error);
+            }
+            (Stage::Upgrading(upgrading), _) => {
+                let error = upgrading.upgrade.finish();
+                self.upgrade_failed(error);
+            }
+            (Stage::Open(open), Some(text)) => {
+                let closed = Closed::Failed(open.url.redact(text));
+                self.end(closed);
+            }
+            (Stage::Open(_), None) => self.end(Closed::Eof),
+            // It is the old stream's, or none's.
+            (Stage::Idle | Stage::Dialing { .. }, _) => {}
+        }
+    }
+
+    /// A refusal has come, but the end of its body is not to be waited for.
+    fn stop_waiting_for_body(&mut self) {
+        if let Stage::Upgrading(upgrading) = &mut self.stage
+            && upgrading.refusal_deadline.is_some_and(|deadline| deadline <= self.now)
+        {
+            let error = upgrading.upgrade.finish();
+            self.upgrade_failed(error);
+        }
+    }
+
+    fn upgrade_failed(&mut self, error: ConnectError) {
+        self.shut_down_socket();
+        self.drive(crate::Input::ConnectFailed(error));
+    }
+
+    /// The WebSocket is over. What was to be said to the server has been written.
+    fn end(&mut self, closed: Closed) {
+        self.shut_down_socket();
+        self.drive(crate::Input::Closed(closed));
+    }
+
+    fn shut_down_socket(&mut self) {
+        self.stage = Stage::Idle;
+        self.outputs.push_back(Output::ShutDown);
+    }
+}
+
+/// Shows what is not secret.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stream = match self.stage {
+            Stage::Idle => "idle",
+            Stage::Dialing { .. } => "dialing",
+            Stage::Upgrading(_) => "upgrading",
+            Stage::Open(_) => "open",
+        };
+        f.debug_struct("Connection")
+            .field("shard", &self.shard)
+            .field("stream", &stream)
+            .field("bytes_to_send", &self.transmit.unsent().len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,188 @@
+//! Where each WebSocket frame of a byte stream ends, and what tungstenite does not tell of it.
+//!
+//! tungstenite is handed one frame at a time. So this always knows which frame an answer of tungstenite's is about, and
+//! can add what gets lost there: lengths that RFC 6455 forbids, and the close code of a close frame that is not valid.
+
+/// The longest header: two bytes, a length of eight, a mask of four.
+const LONGEST_HEADER: usize = 14;
+/// "All control frames MUST have a payload length of 125 bytes or less" (RFC 6455, section 5.5).
+const LONGEST_CONTROL: u64 = 125;
+const OPCODE_CLOSE: u8 = 0x8;
+
+/// Follows the frames of one direction of a connection.
+#[derive(Default)]
+pub(crate) struct Frames {
+    header: [u8; LONGEST_HEADER],
+    header_length: usize,
+    /// Payload bytes of the frame that have not come; None while the header is not complete.
+    missing: Option<u64>,
+    /// The payload of the close frame.
+    close: Option<Vec<u8>>,
+    violation: Option<&'static str>,
+}
+
+impl Frames {
+    /// How many of these bytes to hand on: none beyond the end of a frame. None at all after a close frame or a
+    /// violation.
+    pub(crate) fn admit(&mut self, bytes: &[u8]) -> usize {
+        if self.violation.is_some() || (self.close.is_some() && self.missing.is_none()) {
+            return 0;
+        }
+        let mut count = 0;
+        while self.missing.is_none() {
+            let Some(byte) = bytes.get(count) else { return count };
+            self.header[self.header_length] = *byte;
+            self.header_length += 1;
+            count += 1;
+            if self.header_length == header_length(&self.header[..self.header_length])
+                && !self.begin_payload()
+            {
+                return 0;
+            }
+        }
+        let missing = self.missing.unwrap_or_default();
+        let rest = &bytes[count..];
+        let payload = usize::try_from(missing).map_or(rest.len(), |missing| missing.min(rest.len()));
+        if let Some(close) = &mut self.close {
+            close.extend_from_slice(&rest[..payload]);
+        }
+        self.missing = Some(missing - payload as u64).filter(|missing| *missing > 0);
+        if self.missing.is_none() {
+            self.header_length = 0;
+        }
+        count + payload
+    }
+
+    /// What the header of the newest frame says that no header may say.
+    pub(crate) fn violation(&self) -> Option<&'static str> {
+        self.violation
+    }
+
+    /// The close code and the reason of the close frame that came, as they came.
+    pub(crate) fn close_code(&self) -> Option<(u16, &[u8])> {
+        let (code, reason) = self.close.as_ref()?.split_first_chunk()?;
+        Some((u16::from_be_bytes(*code), reason))
+    }
+
+    /// Reads the complete header. False: it is not valid.
+    fn begin_payload(&mut self) -> bool {
+        let [first, second, extended @ ..] = &self.header;
+        let control = first & 0x08 != 0;
+        let (length, least) = match second & 0x7f {
+            126 => (u64::from(u16::from_be_bytes([extended[0], extended[1]])), 126),
+            127 => {
+                let mut bytes = [0; 8];
+                bytes.copy_from_slice(&extended[..8]);
+                (u64::from_be_bytes(bytes), 1 << 16)
+            }
+            length => (u64::from(length), 0),
+        };
+        if control && length > LONGEST_CONTROL {
+            self.violation = Some("a control frame was too long");
+        } else if length < least {
+            self.violation = Some("a frame's length was not written in the shortest way");
+        } else if length > u64::MAX / 2 {
+            self.violation = Some("a frame's length had its highest bit set");
+        } else {
+            self.missing = Some(length);
+            if first & 0x0f == OPCODE_CLOSE {
+                self.close = Some(Vec::new());
+            }
+        }
+        self.violation.is_none()
+    }
+}
+
+/// How long the header is, as far as can be told from its beginning.
+fn header_length(header: &[u8]) -> usize {
+    let [_, second, ..] = header else { return 2 };
+    let extended = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let mask = if second & 0x80 != 0 { 4 } else { 0 };
+    2 + extended + mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lengths of the pieces in which a stream is handed on.
+    fn pieces(mut bytes: &[u8], at_most: usize) -> Vec<usize> {
+        let mut frames = Frames::default();
+        let mut pieces = Vec::new();
+        loop {
+            match frames.admit(&bytes[..bytes.len().min(at_most)]) {
+                0 => return pieces,
+                count => {
+                    pieces.push(count);
+                    bytes = &bytes[count..];
+                }
+            }
+        }
+    }
+
+    fn binary(length: usize) -> Vec<u8> {
+        let mut frame = match length {
+            0..126 => vec![0x82, length as u8],
+            126..0x1_0000 => [&[0x82, 126][..], &(length as u16).to_be_bytes()].concat(),
+            _ => [&[0x82, 127][..], &(length as u64).to_be_bytes()].concat(),
+        };
+        frame.resize(frame.len() + length, 0);
+        frame
+    }
+
+    #[test]
+    fn a_frame_is_handed_on_at_a_time() {
+        let lengths = [0, 1, 125, 126, 0xffff, 0x1_0000];
+        let stream: Vec<u8> = lengths.iter().flat_map(|length| binary(*length)).collect();
+        let expected: Vec<usize> = lengths.iter().map(|length| binary(*length).len()).collect();
+        assert_eq!(pieces(&stream, usize::MAX), expected);
+        assert_eq!(pieces(&stream, 1), vec![1; stream.len()]);
+    }
+
+    #[test]
+    fn nothing_is_handed_on_after_a_close_frame() {
+        let stream = [&binary(3)[..], &[0x88, 4, 0x0f, 0xa0, b'o', b'k'], &binary(3)].concat();
+        assert_eq!(pieces(&stream, usize::MAX), [5, 6]);
+        let mut frames = Frames::default();
+        assert!(stream.iter().take(11).all(|byte| frames.admit(&[*byte]) == 1));
+        assert_eq!(frames.close_code(), Some((4000, &b"ok"[..])));
+        assert_eq!(frames.admit(b"x"), 0);
+    }
+
+    #[test]
+    fn a_close_frame_without_a_code_has_none() {
+        for stream in [&[0x88, 0][..], &[0x88, 1, 3]] {
+            let mut frames = Frames::default();
+            assert_eq!(frames.admit(stream), stream.len());
+            assert_eq!(frames.close_code(), None);
+        }
+    }
+
+    #[test]
+    fn lengths_that_may_not_be_are_seen_as_soon_as_the_header_is_there() {
+        let cases: [(&[u8], &str); 5] = [
+            (&[0x89, 126, 0, 126], "too long"),
+            (&[0x88, 127, 0, 0, 0, 0, 0, 1, 0, 0], "too long"),
+            (&[0x82, 126, 0, 125], "shortest"),
+            (&[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff], "shortest"),
+            (&[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], "highest bit"),
+        ];
+        for (header, text) in cases {
+            let mut frames = Frames::default();
+            let (last, rest) = header.split_last().unwrap();
+            assert_eq!(frames.admit(rest), rest.len());
+            assert_eq!(frames.violation(), None);
+            assert_eq!(frames.admit(&[*last]), 0);
+            assert!(frames.violation().is_some_and(|violation| violation.contains(text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mask_belongs_to_the_header() {
+        assert_eq!(pieces(&[0x82, 0x81, 1, 2, 3, 4, 5, 0x82, 0], usize::MAX), [7, 2]);
+    }
+}

@@ -1,0 +1,71 @@
+//! What the owner of the byte stream tells a [`Connection`](crate::raw::Connection).
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::{ConnectError, IdentifyRefused};
+
+/// One thing that happened outside the state machine.
+///
+/// Exhaustive on purpose. Any input may be given in any state: one that does not apply is ignored.
+#[derive(Clone)]
+pub enum Input<'a> {
+    /// The byte stream asked for by [`Output::Connect`](crate::raw::Output::Connect) is open, TLS included.
+    Opened,
+    /// The byte stream asked for by [`Output::Connect`](crate::raw::Output::Connect) could not be opened.
+    ConnectFailed(ConnectError),
+    /// The byte stream gave these bytes: any number of them, cut anywhere.
+    Bytes(&'a [u8]),
+    /// The byte stream ended: a read gave zero bytes, or TLS said `close_notify`.
+    EndOfStream,
+    /// Reading the byte stream failed, for instance with a reset. What comes after it is ignored.
+    ///
+    /// The text is for the application. The host that was connected to is taken out of it.
+    Failed(String),
+    /// The permit asked for by [`Output::AcquireIdentify`](crate::raw::Output::AcquireIdentify) was given.
+    IdentifyGranted,
+    /// That permit was refused: no session start may be spent. The shard stops with this reason.
+    IdentifyRefused(IdentifyRefused),
+    /// The caller has stopped reading of its own accord. Until [`Input::ReadingResumed`] silence proves nothing.
+    ReadingPaused,
+    /// The caller reads again.
+    ReadingResumed,
+    /// The wall clock, as the time since the beginning of 1970. Hand it in now and then, at least whenever a
+    /// [`Output::Timeout`](crate::raw::Output::Timeout) has passed; or never.
+    ///
+    /// It serves to notice a suspended machine: where it has run more than 5 s ahead of the monotonic clock, the connection
+    /// is replaced. A clock that is set back changes nothing, and nothing else depends on it.
+    WallClock(Duration),
+    /// Time has passed; nothing else happened.
+    Timeout,
+}
+
+/// Prints the number of bytes, not the bytes: they may be a READY.
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Opened => f.write_str("Opened"),
+            Self::ConnectFailed(error) => f.debug_tuple("ConnectFailed").field(error).finish(),
+            Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
+            Self::EndOfStream => f.write_str("EndOfStream"),
+            Self::Failed(_) => f.write_str("Failed(…)"),
+            Self::IdentifyGranted => f.write_str("IdentifyGranted"),
+            Self::IdentifyRefused(refused) => f.debug_tuple("IdentifyRefused").field(refused).finish(),
+            Self::ReadingPaused => f.write_str("ReadingPaused"),
+            Self::ReadingResumed => f.write_str("ReadingResumed"),
+            Self::WallClock(since_1970) => f.debug_tuple("WallClock").field(since_1970).finish(),
+            Self::Timeout => f.write_str("Timeout"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_content() {
+        assert_eq!(format!("{:?}", Input::Bytes(b"secret")), "Bytes(6 bytes)");
+        assert_eq!(format!("{:?}", Input::Failed("secret".to_owned())), "Failed(…)");
+    }
+}

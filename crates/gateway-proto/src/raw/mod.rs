@@ -1,0 +1,20 @@
+//! The whole client over plain bytes: what the socket gave goes in, what it is to be given comes out.
+//!
+//! [`Connection`] wraps a [`Shard`](crate::Shard) and adds what lies between it and a byte stream: the HTTP upgrade, the
+//! WebSocket framing and the close handshake. TCP and TLS stay with the caller. Heartbeats, limits, back-off and the
+//! choice between Identify and Resume are the shard's own, as everywhere else.
+//!
+#![doc = include_str!("BRING_YOUR_OWN_SOCKET.md")]
+//!
+//! How the calls of the Python package `discord-gateway` map to these: [the crate's documentation](crate) has the table.
+
+mod connection;
+mod frames;
+mod framing;
+mod input;
+mod output;
+mod transmit;
+
+pub use connection::Connection;
+pub use input::Input;
+pub use output::Output;

@@ -1,0 +1,60 @@
+//! The bot's token, kept out of sight.
+
+use std::fmt;
+
+/// A bot token. It never appears in `Debug` output, and nothing else prints it.
+///
+/// The gateway wants it bare (Discord Docs, Gateway Events > Identify): a leading `Bot `, which the HTTP API wants, is
+/// taken off.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Box<str>);
+
+impl Token {
+    /// Takes a token, with or without `Bot ` in front.
+    pub fn new(token: impl AsRef<str>) -> Self {
+        let token = token.as_ref().trim();
+        match token.strip_prefix("Bot") {
+            Some(bare) if bare.is_empty() || bare.starts_with(char::is_whitespace) => {
+                Self(bare.trim().into())
+            }
+            _ => Self(token.into()),
+        }
+    }
+
+    /// The bare token. Mind where it goes.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Token {
+    fn from(token: String) -> Self {
+        Self::new(token)
+    }
+}
+
+impl From<&str> for Token {
+    fn from(token: &str) -> Self {
+        Self::new(token)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_is_taken_off_and_nothing_is_printed() {
+        let token = Token::new(" Bot abc.def ");
+        assert_eq!(token.expose(), "abc.def");
+        assert_eq!(format!("{token:?}"), "Token(…)");
+        assert_eq!(Token::new("Bot ").expose(), "", "a prefix alone is no token");
+        assert_eq!(Token::new("Botany").expose(), "Botany");
+    }
+}

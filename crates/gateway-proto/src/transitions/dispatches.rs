@@ -1,0 +1,147 @@
+//! Dispatches: sequence numbers, READY, RESUMED, the replay.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use gateway_codec::{Encoding, Envelope};
+use serde::Deserialize;
+
+use crate::connection::Stage;
+use crate::member_requests::RateLimited;
+use crate::session::{Session, is_usable_session_id};
+use crate::{Dispatch, Event, GatewayUrl, Notice, Shard};
+
+impl Shard {
+    /// The sequence number counts on receipt, whether or not anybody understands the event: a poison event would
+    /// otherwise be replayed for ever.
+    pub(super) fn dispatch(
+        &mut self,
+        payload: &Bytes,
+        encoding: Encoding,
+        envelope: &Envelope<'_>,
+        now: Instant,
+    ) {
+        let dispatch = Dispatch::new(payload, encoding, envelope);
+        match (dispatch.name(), self.stage()) {
+            // Nobody has acknowledged it yet: the session is the same.
+            ("READY", Some(Stage::Resuming { from, .. }))
+                if dispatch.sequence() > Some(*from) && self.is_of_this_session(&dispatch) =>
+            {
+                self.replayed(dispatch, now);
+            }
+            // The server answers with a new session.
+            ("READY", Some(Stage::AwaitingReady { .. } | Stage::Resuming { .. } | Stage::Ready)) => {
+                self.begin_session(&dispatch);
+                self.deliver(dispatch, now);
+                self.now_ready(now);
+                self.event(Event::Ready);
+            }
+            ("RESUMED", Some(Stage::Resuming { replayed, .. })) => {
+                let replayed = *replayed;
+                self.advance(dispatch.sequence());
+                self.deliver(dispatch, now);
+                self.now_ready(now);
+                self.stats.resumed += 1;
+                self.event(Event::Resumed { replayed });
+            }
+            (_, Some(Stage::Resuming { .. })) => self.replayed(dispatch, now),
+            (_, Some(Stage::AwaitingReady { .. } | Stage::Ready)) => {
+                self.advance(dispatch.sequence());
+                self.deliver(dispatch, now);
+            }
+            // Before Identify or Resume, numbers belong to nothing. The event is delivered all the same.
+            (_, Some(Stage::AwaitingHello { .. } | Stage::AwaitingIdentify) | None) => {
+                self.deliver(dispatch, now);
+            }
+        }
+    }
+
+    /// "The server will replay missed events in order, finishing with a Resumed event" (Discord Docs, Gateway > Resuming).
+    fn replayed(&mut self, dispatch: Dispatch, now: Instant) {
+        let timeout = self.config.timeouts.resumed;
+        let Some(connection) = self.connection_mut() else { return };
+        let Stage::Resuming { deadline, from, delivered, replayed } = &mut connection.stage else { return };
+        *deadline = now + timeout;
+        if let Some(sequence) = dispatch.sequence().filter(|sequence| *sequence <= *delivered) {
+            let asked_for = sequence > *from;
+            self.stats.duplicates += 1;
+            if !asked_for {
+                self.event(Event::Notice(Notice::DuplicateDropped { sequence }));
+            }
+            return;
+        }
+        *replayed += 1;
+        self.advance(dispatch.sequence());
+        self.deliver(dispatch, now);
+    }
+
+    fn deliver(&mut self, dispatch: Dispatch, now: Instant) {
+        self.stats.dispatches += 1;
+        self.last_dispatch = Some(now);
+        if dispatch.name() == "RATE_LIMITED"
+            && let Some(limited) = RateLimited::of_member_request(&dispatch)
+        {
+            self.commands.rate_limited(limited.guild, limited.retry_after, now);
+        }
+        self.event(Event::Dispatch(dispatch));
+    }
+
+    /// READY sets the sequence number; after it the newest counts. A dispatch without a number changes nothing.
+    fn advance(&mut self, sequence: Option<u64>) {
+        let (Some(session), Some(sequence)) = (&mut self.session, sequence) else { return };
+        let after = session.sequence;
+        session.sequence = after.max(sequence);
+        if sequence > after.saturating_add(1) {
+            self.event(Event::Notice(Notice::SequenceGap { after, got: sequence }));
+        }
+    }
+
+    /// "you should store `session_id` and `resume_gateway_url`" (Discord Docs, Gateway > Ready Event).
+    fn begin_session(&mut self, ready: &Dispatch) {
+        #[derive(Deserialize)]
+        struct ResumeUrl {
+            resume_gateway_url: String,
+        }
+        self.forget_session();
+        let id = ready.decode::<SessionId>().ok().map(|ready| ready.session_id);
+        let Some(id) = id.filter(|id| is_usable_session_id(id)) else {
+            return self.event(Event::Notice(Notice::SessionNotResumable));
+        };
+        let url = ready.decode::<ResumeUrl>().ok();
+        let resume_url = url.and_then(|ready| self.usable_resume_url(&ready.resume_gateway_url));
+        if resume_url.is_none() {
+            self.event(Event::Notice(Notice::ResumeUrlUnusable));
+        }
+        let sequence = ready.sequence().unwrap_or(0);
+        let acknowledged = sequence.saturating_sub(1);
+        self.session = Some(Session { id: id.into(), resume_url, sequence, acknowledged });
+    }
+
+    /// Whether a READY belongs to the session that we have.
+    fn is_of_this_session(&self, ready: &Dispatch) -> bool {
+        match (&self.session, ready.decode::<SessionId>()) {
+            (Some(session), Ok(ready)) => *session.id == *ready.session_id,
+            _ => false,
+        }
+    }
+
+    /// A resume URL must not take the token out of TLS: `ws` is accepted only where the base URL is `ws` too.
+    pub(crate) fn usable_resume_url(&self, url: &str) -> Option<GatewayUrl> {
+        GatewayUrl::parse(url).ok().filter(|url| url.is_tls() || !self.base_url.is_tls())
+    }
+
+    fn now_ready(&mut self, now: Instant) {
+        if let Some(connection) = self.connection_mut() {
+            connection.stage = Stage::Ready;
+            connection.ready_since.get_or_insert(now);
+        }
+        self.resume_url_failed = false;
+        self.unanswered_resumes = 0;
+    }
+}
+
+/// The field of READY that a session is known by.
+#[derive(Deserialize)]
+struct SessionId {
+    session_id: String,
+}

@@ -1,0 +1,396 @@
+//! The client's half of the WebSocket opening handshake (RFC 6455, section 4.1) over bytes.
+//!
+//! For those who move bytes by themselves: [`raw::Connection`](crate::raw) and the async driver are built on it. It is
+//! written here because tungstenite's own reads a stream, takes a head that comes in many small pieces for an attack,
+//! and drops the body of a refusal.
+
+use std::ops::ControlFlow;
+
+use data_encoding::BASE64;
+use httparse::{Header, Status};
+use tungstenite::handshake::derive_accept_key;
+
+use crate::{ConnectError, GatewayUrl, Refused};
+
+/// What the upgrade request says of this library (Discord Docs, Reference > User Agent).
+const USER_AGENT: &str =
+    concat!("DiscordBot (https://docs.rs/gateway-proto, ", env!("CARGO_PKG_VERSION"), ")");
+
+/// The most that the head of an answer may take.
+const HEAD_BYTES: usize = 16 << 10;
+/// The most headers that an answer may have.
+const HEADERS: usize = 100;
+/// How much of a refusal's body is kept, and with its framing waited for.
+const BODY_BYTES: usize = 4 << 10;
+
+/// A handshake under way: send [`Upgrade::request`], then hand what comes to [`Upgrade::push`].
+pub struct Upgrade {
+    request: String,
+    accept: String,
+    /// The head, then the body of a refusal.
+    received: Vec<u8>,
+    refusal: Option<Refusal>,
+}
+
+/// How a handshake ended.
+#[derive(Debug, PartialEq)]
+pub enum Upgraded {
+    /// The WebSocket is open.
+    Open {
+        /// Of the bytes pushed last, so many belonged to the head. The rest is the WebSocket's.
+        used: usize,
+    },
+    /// It is not.
+    Failed(ConnectError),
+}
+
+/// A refusal whose body is still coming.
+struct Refusal {
+    refused: Refused,
+    end: BodyEnd,
+}
+
+/// How the end of a body is recognized (RFC 9112, section 6.3).
+enum BodyEnd {
+    /// After so many bytes.
+    Length(usize),
+    /// After the chunk of length zero.
+    Chunked,
+    /// With the stream.
+    Eof,
+}
+
+impl Upgrade {
+    /// An upgrade at this URL. `key` has to be random (RFC 6455, section 4.1), though nothing secret depends on it.
+    pub fn new(url: &GatewayUrl, key: [u8; 16]) -> Self {
+        let key = BASE64.encode(&key);
+        let request = format!(
+            "GET {target} HTTP/1.1\r\n\
+             Host: {host}\r\n\
+             Connection: Upgrade\r\n\
+             Upgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: {key}\r\n\
+             User-Agent: {USER_AGENT}\r\n\
+             \r\n",
+            target = url.path_and_query(),
+            host = url.authority(),
+        );
+        Self { request, accept: derive_accept_key(key.as_bytes()), received: Vec::new(), refusal: None }
+    }
+
+    /// What to send, in one piece.
+    pub fn request(&self) -> &[u8] {
+        self.request.as_bytes()
+    }
+
+    /// Takes what the server sent. None: there must be more to come.
+    pub fn push(&mut self, bytes: &[u8]) -> Option<Upgraded> {
+        let mut used = 0;
+        while self.refusal.is_none() {
+            // Line by line: the cost of a head that comes in small pieces stays small, and its end is met exactly.
+            let Some(line) = bytes[used..].iter().position(|byte| *byte == b'\n') else { break };
+            if self.received.len() + line + 1 > HEAD_BYTES {
+                return Some(Upgraded::Failed(handshake("the head is too long")));
+            }
+            self.received.extend_from_slice(&bytes[used..=used + line]);
+            used += line + 1;
+            if !self.may_be_http() {
+                return Some(Upgraded::Failed(handshake("the answer is not HTTP")));
+            }
+            match self.read_head() {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return Some(Upgraded::Open { used }),
+                Err(error) => return Some(Upgraded::Failed(error)),
+            }
+        }
+        let rest = &bytes[used..];
+        if self.refusal.is_some() {
+            let room = BODY_BYTES - self.received.len();
+            self.received.extend_from_slice(&rest[..rest.len().min(room)]);
+            return self.body_is_complete().then(|| Upgraded::Failed(self.finish()));
+        }
+        if self.received.len() + rest.len() > HEAD_BYTES {
+            return Some(Upgraded::Failed(handshake("the head is too long")));
+        }
+        self.received.extend_from_slice(rest);
+        match self.may_be_http() {
+            true => None,
+            // It may never send the end of a line, which is waited for above.
+            false => Some(Upgraded::Failed(handshake("the answer is not HTTP"))),
+        }
+    }
+
+    fn may_be_http(&self) -> bool {
+        self.received.trim_ascii_start().iter().zip(b"HTTP/").all(|(received, expected)| received == expected)
+    }
+
+    /// Whether the server has refused the upgrade, so that only the body is still to come.
+    pub fn is_refused(&self) -> bool {
+        self.refusal.is_some()
+    }
+
+    /// The stream has ended, or was waited for long enough: what there is must do.
+    pub fn finish(&mut self) -> ConnectError {
+        let Some(Refusal { mut refused, end }) = self.refusal.take() else {
+            return handshake("the connection ended before the answer to the upgrade");
+        };
+        refused.body = match end {
+            BodyEnd::Chunked => without_chunk_framing(&self.received),
+            BodyEnd::Length(_) | BodyEnd::Eof => std::mem::take(&mut self.received),
+        };
+        if let BodyEnd::Length(length) = end {
+            refused.body.truncate(length);
+        }
+        ConnectError::Refused(refused)
+    }
+
+    fn body_is_complete(&self) -> bool {
+        let body = &self.received;
+        body.len() >= BODY_BYTES
+            || match self.refusal.as_ref().map(|refusal| &refusal.end) {
+                Some(BodyEnd::Length(length)) => body.len() >= *length,
+                Some(BodyEnd::Chunked) => body.starts_with(b"0\r\n") || body.ends_with(b"\r\n0\r\n\r\n"),
+                Some(BodyEnd::Eof) | None => false,
+            }
+    }
+
+    /// Reads the head if it is complete. Break: the WebSocket is open. Refusals are noted down.
+    fn read_head(&mut self) -> Result<ControlFlow<()>, ConnectError> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+        let mut response = httparse::Response::new(&mut headers);
+        match response.parse(&self.received) {
+            Ok(Status::Complete(_)) => {}
+            Ok(Status::Partial) => return Ok(ControlFlow::Continue(())),
+            Err(error) => return Err(handshake(&error.to_string())),
+        }
+        match response.code {
+            Some(101) if response.version == Some(1) => {
+                self.check_switching(response.headers)?;
+                return Ok(ControlFlow::Break(()));
+            }
+            Some(101) => return Err(handshake("the answer is not HTTP/1.1")),
+            // "A client MUST be able to parse one or more 1xx responses" before the one that counts (RFC 9110, 15.2).
+            Some(100..=199) => {}
+            code => {
+                let retry_after = find(response.headers, "retry-after").and_then(Refused::parse_retry_after);
+                let refused = Refused { status: code.unwrap_or(0), retry_after, body: Vec::new() };
+                self.refusal = Some(Refusal { refused, end: body_end(response.headers) });
+            }
+        }
+        self.received.clear();
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The checks of RFC 6455, section 4.1, on an answer with status 101.
+    fn check_switching(&self, headers: &[Header<'_>]) -> Result<(), ConnectError> {
+        if !has_token(headers, "upgrade", "websocket") {
+            return Err(handshake("the answer lacks `Upgrade: websocket`"));
+        }
+        if !has_token(headers, "connection", "upgrade") {
+            return Err(handshake("the answer lacks `Connection: Upgrade`"));
+        }
+        let mut accepts = named(headers, "sec-websocket-accept");
+        if accepts.next() != Some(self.accept.as_str()) || accepts.next().is_some() {
+            return Err(handshake("the answer's `Sec-WebSocket-Accept` does not fit"));
+        }
+        if named(headers, "sec-websocket-extensions").any(|value| !value.is_empty()) {
+            return Err(handshake("the server chose an extension that was not offered"));
+        }
+        if named(headers, "sec-websocket-protocol").next().is_some() {
+            return Err(handshake("the server chose a subprotocol that was not offered"));
+        }
+        Ok(())
+    }
+}
+
+fn body_end(headers: &[Header<'_>]) -> BodyEnd {
+    if has_token(headers, "transfer-encoding", "chunked") {
+        return BodyEnd::Chunked;
+    }
+    find(headers, "content-length").and_then(|value| value.parse().ok()).map_or(BodyEnd::Eof, BodyEnd::Length)
+}
+
+/// The chunks of a body one after another, as far as they have come (RFC 9112, section 7.1).
+fn without_chunk_framing(mut framed: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Status::Complete((start, length))) = httparse::parse_chunk_size(framed) {
+        let chunk = &framed[start..];
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        body.extend_from_slice(&chunk[..length.min(chunk.len())]);
+        match chunk.get(length..).and_then(|rest| rest.strip_prefix(b"\r\n")) {
+            Some(rest) if length > 0 => framed = rest,
+            _ => break,
+        }
+    }
+    body
+}
+
+/// The values of all headers of this name that are text.
+fn named<'h>(headers: &'h [Header<'h>], name: &'h str) -> impl Iterator<Item = &'h str> {
+    headers
+        .iter()
+        .filter(move |header| header.name.eq_ignore_ascii_case(name))
+        .filter_map(|header| std::str::from_utf8(header.value).ok())
+        .map(str::trim)
+}
+
+fn find<'h>(headers: &'h [Header<'h>], name: &'h str) -> Option<&'h str> {
+    named(headers, name).next()
+}
+
+/// Whether any header of this name lists this token.
+fn has_token(headers: &[Header<'_>], name: &str, token: &str) -> bool {
+    named(headers, name)
+        .flat_map(|value| value.split(','))
+        .any(|part| part.trim().eq_ignore_ascii_case(token))
+}
+
+fn handshake(detail: &str) -> ConnectError {
+    ConnectError::Handshake(detail.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn upgrade() -> Upgrade {
+        let url = GatewayUrl::parse("wss://gateway.example:8443/?v=10&encoding=json").unwrap();
+        Upgrade::new(&url, *b"the sample nonce")
+    }
+
+    /// The answer that RFC 6455 gives to its own sample key, with other spellings of the tokens.
+    const ANSWER: &str = "HTTP/1.1 101 Switching Protocols\r\n\
+                          Upgrade: WebSocket\r\n\
+                          Connection: keep-alive, Upgrade\r\n\
+                          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
+                          \r\n";
+
+    /// Pushes an answer whole and byte by byte; both must end the same way.
+    fn answered(answer: &[u8]) -> Option<Upgraded> {
+        let (mut whole, mut pieces) = (upgrade(), upgrade());
+        let result = whole.push(answer);
+        let by_piece = answer.iter().enumerate().find_map(|(at, byte)| match pieces.push(&[*byte])? {
+            Upgraded::Open { used } => Some(Upgraded::Open { used: at + used }),
+            failed => Some(failed),
+        });
+        assert_eq!(result, by_piece);
+        result
+    }
+
+    fn refused(status: u16, body: &[u8]) -> Upgraded {
+        Upgraded::Failed(ConnectError::Refused(Refused { status, retry_after: None, body: body.to_vec() }))
+    }
+
+    #[test]
+    fn the_request_says_what_it_must_and_offers_no_extension() {
+        let upgrade = upgrade();
+        let request = std::str::from_utf8(upgrade.request()).unwrap();
+        assert!(request.starts_with("GET /?v=10&encoding=json HTTP/1.1\r\nHost: gateway.example:8443\r\n"));
+        assert!(request.contains("\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"));
+        assert!(request.contains("\r\nUser-Agent: DiscordBot (https://docs.rs/gateway-proto, "));
+        assert!(request.ends_with("\r\n\r\n"));
+        assert!(!request.to_ascii_lowercase().contains("extensions"));
+    }
+
+    #[test]
+    fn what_follows_the_head_is_not_the_heads() {
+        let head = ANSWER.len();
+        assert_eq!(answered(ANSWER.as_bytes()), Some(Upgraded::Open { used: head }));
+        let mut whole = upgrade();
+        let with_frame = [ANSWER.as_bytes(), b"\x81\x01\n"].concat();
+        assert_eq!(whole.push(&with_frame), Some(Upgraded::Open { used: head }));
+        let after_hints = format!("HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n{ANSWER}");
+        assert_eq!(answered(after_hints.as_bytes()), Some(Upgraded::Open { used: after_hints.len() }));
+        let bare_newlines = ANSWER.replace("\r\n", "\n");
+        assert_eq!(answered(bare_newlines.as_bytes()), Some(Upgraded::Open { used: bare_newlines.len() }));
+    }
+
+    #[test]
+    fn a_wrong_101_is_no_handshake() {
+        for (from, to) in [
+            ("Upgrade: WebSocket", "Upgrade: h2c"),
+            ("Upgrade: WebSocket\r\n", ""),
+            ("keep-alive, Upgrade", "close"),
+            ("keep-alive, Upgrade", "Upgrader"),
+            ("s3pPLM", "S3pPLM"),
+            ("Sec-WebSocket-Accept: ", "Sec-WebSocket-Accepted: "),
+            ("\r\n\r\n", "\r\nSec-WebSocket-Accept: another\r\n\r\n"),
+            ("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
+            ("\r\n\r\n", "\r\nSec-WebSocket-Protocol: chat\r\n\r\n"),
+            ("HTTP/1.1 101", "HTTP/1.0 101"),
+            ("HTTP/1.1 101", "HTTP/2 101"),
+            ("HTTP/1.1 101 ", "SSH-2.0-"),
+            ("HTTP/1.1 101", "HTTP/1.1 1O1"),
+            ("Connection", "Conn\0ction"),
+        ] {
+            let answer = ANSWER.replace(from, to);
+            assert_ne!(answer, ANSWER);
+            let result = answered(answer.as_bytes());
+            assert!(matches!(result, Some(Upgraded::Failed(ConnectError::Handshake(_)))), "{to}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_http_is_noticed_before_its_line_ends() {
+        for stranger in [&[22, 3, 1, 2, 0][..], b"HTTQ", b"SSH-2.0"] {
+            let failed = upgrade().push(stranger);
+            assert!(matches!(failed, Some(Upgraded::Failed(ConnectError::Handshake(_)))), "{stranger:?}");
+        }
+    }
+
+    #[test]
+    fn a_truncated_head_is_waited_for() {
+        for length in 0..ANSWER.len() {
+            let mut upgrade = upgrade();
+            assert_eq!(upgrade.push(&ANSWER.as_bytes()[..length]), None);
+            assert!(!upgrade.is_refused());
+            assert!(matches!(upgrade.finish(), ConnectError::Handshake(_)));
+        }
+    }
+
+    #[test]
+    fn a_refusal_brings_status_wait_and_body() {
+        let answer = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 4\r\n\r\nslow";
+        let body = b"slow".to_vec();
+        let expected = Refused { status: 429, retry_after: Some(Duration::from_secs(60)), body };
+        assert_eq!(answered(answer), Some(Upgraded::Failed(ConnectError::Refused(expected))));
+
+        let longer = b"HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nslow and more";
+        assert_eq!(answered(longer), Some(refused(403, b"slow")));
+        let chunked =
+            b"HTTP/1.1 502 Bad\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nsl\r\n2;x\r\now\r\n0\r\n\r\n";
+        assert_eq!(answered(chunked), Some(refused(502, b"slow")));
+        assert_eq!(answered(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), Some(refused(404, b"")));
+    }
+
+    #[test]
+    fn a_body_without_an_end_ends_with_the_stream() {
+        for (answer, body) in [
+            (&b"HTTP/1.1 503 Down\r\n\r\nsl"[..], &b"sl"[..]),
+            (b"HTTP/1.1 503 Down\r\nContent-Length: 9\r\n\r\nsl", b"sl"),
+            (b"HTTP/1.1 503 Down\r\nContent-Length: nonsense\r\n\r\nsl", b"sl"),
+            (b"HTTP/1.1 503 Down\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsl", b"sl"),
+            (b"HTTP/1.1 503 Down\r\nTransfer-Encoding: chunked\r\n\r\nnonsense", b""),
+        ] {
+            let mut upgrade = upgrade();
+            assert_eq!(upgrade.push(answer), None);
+            assert!(upgrade.is_refused());
+            assert_eq!(Upgraded::Failed(upgrade.finish()), refused(503, body));
+        }
+    }
+
+    #[test]
+    fn nothing_grows_without_bound() {
+        let line = b"X-Padding: ................................................\r\n";
+        for padding in [&line[..], b"no end of line"] {
+            let answer = [&b"HTTP/1.1 101 Switching Protocols\r\nA: "[..], &padding.repeat(2000)].concat();
+            let result = answered(&answer);
+            assert!(matches!(result, Some(Upgraded::Failed(ConnectError::Handshake(_)))), "{result:?}");
+        }
+        let answer = [&b"HTTP/1.1 503 Down\r\n\r\n"[..], &[b'x'; 100_000]].concat();
+        assert_eq!(answered(&answer), Some(refused(503, &[b'x'; BODY_BYTES])));
+    }
+}

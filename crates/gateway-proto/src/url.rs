@@ -1,0 +1,219 @@
+//! Gateway URLs: where to connect, with which parameters.
+
+use std::fmt;
+
+use gateway_codec::{Compression, Encoding};
+use http::Uri;
+
+/// The version of the API that this crate speaks.
+pub const API_VERSION: u8 = 10;
+
+/// A complete URL to connect to, `ws://` or `wss://`.
+///
+/// `Debug` shows nothing of it: the URL to resume at is a secret of the session.
+#[derive(Clone, PartialEq, Eq)]
+pub struct GatewayUrl {
+    uri: Uri,
+}
+
+/// Why a text is not a gateway URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// It is not a URL.
+    Malformed,
+    /// Its scheme is neither `ws` nor `wss`.
+    Scheme,
+    /// It names no host.
+    Host,
+}
+
+impl GatewayUrl {
+    /// Parses a base URL as `GET /gateway` or READY gives it: with or without a trailing slash, a path or a query.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not a `ws://` or `wss://` URL with a host.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let uri: Uri = text.trim().parse().map_err(|_| UrlError::Malformed)?;
+        match uri.scheme_str() {
+            Some("ws" | "wss") => {}
+            _ => return Err(UrlError::Scheme),
+        }
+        match uri.host() {
+            None | Some("" | "[]") => Err(UrlError::Host),
+            Some(_) => Ok(Self { uri }),
+        }
+    }
+
+    /// The same URL with exactly one `v`, `encoding` and `compress` each; other parameters and the path stay.
+    ///
+    /// "When connecting to the URL, it's a good idea to explicitly pass the API version and encoding"
+    /// (Discord Docs, Gateway > Connecting). The URL to resume at needs the same parameters (Preparing to Resume).
+    #[must_use]
+    pub fn with_parameters(&self, encoding: Encoding, compression: Compression) -> Self {
+        let mut query = format!("v={API_VERSION}&encoding={encoding}");
+        if matches!(compression, Compression::ZlibStream | Compression::ZstdStream) {
+            query.push_str("&compress=");
+            query.push_str(compression.as_str());
+        }
+        for foreign in self.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let key = foreign.split('=').next().unwrap_or_default();
+            if !matches!(key, "v" | "encoding" | "compress") {
+                query.push('&');
+                query.push_str(foreign);
+            }
+        }
+        let path = match self.uri.path() {
+            "" => "/",
+            path => path,
+        };
+        let mut parts = self.uri.clone().into_parts();
+        // The pieces come out of a parsed URI, so they fit together again.
+        parts.path_and_query = format!("{path}?{query}").parse().ok();
+        Self { uri: Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone()) }
+    }
+
+    /// The whole URL. Mind where it goes: the one to resume at is a secret of the session.
+    pub fn expose(&self) -> String {
+        self.uri.to_string()
+    }
+
+    /// A text, for instance of an I/O error, with every mention of the host taken out, and cut to a sensible length.
+    pub fn redact(&self, text: &str) -> String {
+        /// The most bytes of a text that are kept.
+        const TEXT_BYTES: usize = 300;
+        let (host, lower) = (self.host().to_ascii_lowercase(), text.to_ascii_lowercase());
+        let mut clean = String::new();
+        let mut from = 0;
+        for (at, mention) in lower.match_indices(&host) {
+            clean.push_str(&text[from..at]);
+            clean.push('…');
+            from = at + mention.len();
+        }
+        clean.push_str(&text[from..]);
+        let end = (0..=TEXT_BYTES.min(clean.len())).rev().find(|end| clean.is_char_boundary(*end));
+        clean.truncate(end.unwrap_or(0));
+        clean
+    }
+
+    /// Whether TLS is to be used (`wss`).
+    pub fn is_tls(&self) -> bool {
+        self.uri.scheme_str() == Some("wss")
+    }
+
+    /// The host: a name, an IPv4 address, or an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        let host = self.uri.host().unwrap_or_default();
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// The port: as given, else 443 for `wss` and 80 for `ws`.
+    pub fn port(&self) -> u16 {
+        let default = if self.is_tls() { 443 } else { 80 };
+        self.uri.port_u16().unwrap_or(default)
+    }
+
+    /// The value of the `Host` header of the upgrade request (RFC 6455, section 4.1).
+    pub fn authority(&self) -> &str {
+        let authority = self.uri.authority().map_or("", http::uri::Authority::as_str);
+        authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+    }
+
+    /// The target of the upgrade request: path and query.
+    pub fn path_and_query(&self) -> &str {
+        self.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
+    }
+}
+
+impl fmt::Debug for GatewayUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GatewayUrl(…)")
+    }
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "not a URL",
+            Self::Scheme => "a gateway URL begins with `wss://` or `ws://`",
+            Self::Host => "the URL names no host",
+        })
+    }
+}
+
+impl std::error::Error for UrlError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(base: &str, encoding: Encoding, compression: Compression) -> String {
+        GatewayUrl::parse(base).unwrap().with_parameters(encoding, compression).expose()
+    }
+
+    #[test]
+    fn parameters_are_set_once() {
+        let cases = [
+            ("wss://gateway.discord.gg/", "wss://gateway.discord.gg/?v=10&encoding=json"),
+            ("wss://gateway.discord.gg", "wss://gateway.discord.gg/?v=10&encoding=json"),
+            ("wss://h:8443/path", "wss://h:8443/path?v=10&encoding=json"),
+            ("wss://h/?v=6&encoding=etf&compress=zlib-stream&x=1", "wss://h/?v=10&encoding=json&x=1"),
+            ("ws://[::1]:9/?a&b=2&", "ws://[::1]:9/?v=10&encoding=json&a&b=2"),
+        ];
+        for (base, expected) in cases {
+            assert_eq!(full(base, Encoding::Json, Compression::None), expected, "{base}");
+            let again = full(expected, Encoding::Json, Compression::Payload);
+            assert_eq!(again, expected, "a second time changes nothing");
+        }
+        assert_eq!(
+            full("wss://gateway.discord.gg/", Encoding::Json, Compression::ZlibStream),
+            "wss://gateway.discord.gg/?v=10&encoding=json&compress=zlib-stream"
+        );
+        assert_eq!(
+            full("wss://gateway-us-east1-b.discord.gg", Encoding::Etf, Compression::None),
+            "wss://gateway-us-east1-b.discord.gg/?v=10&encoding=etf"
+        );
+    }
+
+    #[test]
+    fn the_parts_are_what_a_socket_needs() {
+        let url = GatewayUrl::parse("ws://user@[::1]:9/x").unwrap();
+        assert_eq!((url.host(), url.port(), url.is_tls()), ("::1", 9, false));
+        assert_eq!(url.authority(), "[::1]:9");
+        assert_eq!(url.path_and_query(), "/x");
+        let url = GatewayUrl::parse("wss://gateway.discord.gg").unwrap();
+        assert_eq!((url.host(), url.port(), url.is_tls()), ("gateway.discord.gg", 443, true));
+        assert_eq!(url.path_and_query(), "/");
+        assert_eq!(GatewayUrl::parse("ws://h").unwrap().port(), 80);
+    }
+
+    #[test]
+    fn what_is_not_a_gateway_url_is_refused() {
+        for (text, error) in [
+            ("", UrlError::Malformed),
+            ("wss://", UrlError::Malformed),
+            ("wss://a b", UrlError::Malformed),
+            ("gateway.discord.gg", UrlError::Scheme),
+            ("https://gateway.discord.gg", UrlError::Scheme),
+            ("/path", UrlError::Scheme),
+            ("wss://:443", UrlError::Host),
+        ] {
+            assert_eq!(GatewayUrl::parse(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_taken_out_of_texts_wherever_it_stands() {
+        let url = GatewayUrl::parse("wss://Gateway.Example").unwrap();
+        assert_eq!(url.redact("no route to gateway.example:443"), "no route to …:443");
+        assert_eq!(url.redact("é GATEWAY.EXAMPLEgateway.example é"), "é …… é");
+        assert_eq!(url.redact("connection refused"), "connection refused");
+        assert_eq!(url.redact(&"é".repeat(1000)), "é".repeat(150), "cut between characters");
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        assert_eq!(format!("{:?}", GatewayUrl::parse("wss://secret.example").unwrap()), "GatewayUrl(…)");
+    }
+}

@@ -1,0 +1,195 @@
+//! At least once: what the application has not acknowledged is replayed to the next process, and nothing comes twice to one.
+
+mod client;
+
+use client::{Client, SESSION, config};
+use gateway_proto::{AckError, Delivery, Event, Notice, ShardConfig};
+use proptest::prelude::*;
+use serde_json::json;
+
+fn acknowledged() -> ShardConfig {
+    let mut config = config();
+    config.delivery = Delivery::Acknowledged;
+    config
+}
+
+fn identified() -> Client {
+    let mut client = Client::new(acknowledged());
+    client.identify();
+    client
+}
+
+fn snapshot_sequence(client: &Client) -> u64 {
+    client.shard.session().unwrap().sequence()
+}
+
+#[test]
+fn the_snapshot_holds_what_was_acknowledged() {
+    let mut client = identified();
+    client.events(2..=9);
+    assert_eq!(snapshot_sequence(&client), 0, "not even READY was");
+    client.shard.ack(7).unwrap();
+    client.shard.ack(4).unwrap();
+    assert_eq!(snapshot_sequence(&client), 7, "an older number changes nothing");
+}
+
+#[test]
+fn what_was_not_delivered_cannot_be_acknowledged() {
+    let mut client = identified();
+    client.events(2..=3);
+    client.shard.ack(2).unwrap();
+    let error = client.shard.ack(4).unwrap_err();
+    assert_eq!(error, AckError::NotDelivered { sequence: 4, delivered: 3 });
+    assert!(error.to_string().contains("the newest is 3"), "{error}");
+    assert_eq!(snapshot_sequence(&client), 2);
+}
+
+#[test]
+fn a_shard_that_awaits_none_says_so() {
+    let mut client = Client::new(config());
+    client.identify();
+    assert_eq!(client.shard.ack(1), Err(AckError::NotAwaited));
+    assert_eq!(snapshot_sequence(&client), 1, "by default what was received counts");
+}
+
+/// The server is told of nothing that was not acknowledged; the application sees nothing twice.
+#[test]
+fn a_reconnect_resumes_from_the_acknowledged_number_and_drops_what_was_delivered() {
+    let mut client = identified();
+    client.events(2..=6);
+    client.shard.ack(3).unwrap();
+    assert_eq!(client.delivered(), [1, 2, 3, 4, 5, 6]);
+    client.lose_connection();
+    client.open();
+    assert_eq!(client.expect(6), json!({"token": "token-of-the-test", "session_id": SESSION, "seq": 3}));
+    client.events(4..=8);
+    client.dispatch("RESUMED", 9, json!({}));
+    let notices = client.events.iter().filter(|event| matches!(event, Event::Notice(_))).count();
+    assert_eq!(notices, 0, "the replay is what was asked for");
+    assert_eq!(client.delivered(), [7, 8, 9]);
+    assert_eq!(client.shard.stats().duplicates, 3);
+    client.shard.ack(9).unwrap();
+    assert_eq!(snapshot_sequence(&client), 9);
+}
+
+#[test]
+fn a_replay_of_more_than_was_asked_for_is_noticed() {
+    let mut client = identified();
+    client.events(2..=6);
+    client.shard.ack(3).unwrap();
+    client.lose_connection();
+    client.open();
+    client.delivered();
+    client.events(3..=4);
+    let notices: Vec<_> = client.events.iter().filter(|event| matches!(event, Event::Notice(_))).collect();
+    assert!(matches!(notices[..], [Event::Notice(Notice::DuplicateDropped { sequence: 3 })]), "{notices:?}");
+}
+
+#[test]
+fn the_next_process_is_replayed_everything_else() {
+    let mut client = identified();
+    client.events(2..=6);
+    client.shard.ack(4).unwrap();
+    let mut config = acknowledged();
+    config.session = client.shard.session();
+    let mut next = Client::new(config);
+    next.open();
+    assert_eq!(next.expect(6)["seq"], 4);
+    next.events(5..=7);
+    assert_eq!(next.delivered(), [5, 6, 7]);
+    next.dispatch("RESUMED", 8, json!({}));
+    assert_eq!(snapshot_sequence(&next), 4);
+}
+
+/// A process that dies before it has dealt with READY is replayed that too: it is no new session.
+#[test]
+fn a_ready_that_nobody_acknowledged_is_replayed() {
+    let client = identified();
+    let mut config = acknowledged();
+    config.session = client.shard.session();
+    let mut next = Client::new(config);
+    next.open();
+    assert_eq!(next.expect(6)["seq"], 0);
+    next.ready();
+    next.events(2..=2);
+    next.dispatch("RESUMED", 3, json!({}));
+    assert_eq!(next.delivered(), [1, 2, 3]);
+    assert_eq!((next.shard.stats().resumed, next.shard.stats().duplicates), (1, 0));
+    // Within the process it is not delivered again.
+    next.lose_connection();
+    next.open();
+    assert_eq!(next.expect(6)["seq"], 0);
+    next.ready();
+    next.events(2..=2);
+    next.dispatch("RESUMED", 4, json!({}));
+    assert_eq!(next.delivered(), [4]);
+}
+
+#[test]
+fn a_late_acknowledgement_is_not_taken_for_the_next_sessions() {
+    let mut client = identified();
+    client.events(2..=50);
+    client.shard.ack(10).unwrap();
+    client.receive(json!({"op": 9, "d": false}));
+    assert_eq!(client.shard.session(), None);
+    client.shard.ack(11).unwrap();
+    client.lose_connection();
+    client.open();
+    client.expect(2);
+    client.ready_of("another session");
+    client.events(2..=40);
+    // The handlers are still busy with the first session.
+    client.shard.ack(30).unwrap();
+    assert_eq!(snapshot_sequence(&client), 0);
+    client.shard.ack(50).unwrap();
+    assert_eq!(snapshot_sequence(&client), 0);
+    client.shard.ack(1).unwrap();
+    client.shard.ack(30).unwrap();
+    assert_eq!(snapshot_sequence(&client), 30);
+    assert!(client.shard.ack(41).is_err());
+}
+
+#[test]
+fn an_application_that_skips_the_rest_of_a_session_is_understood() {
+    let mut client = identified();
+    client.events(2..=50);
+    client.shard.ack(40).unwrap();
+    client.receive(json!({"op": 9, "d": false}));
+    client.lose_connection();
+    client.open();
+    client.ready_of("another session");
+    client.events(2..=60);
+    client.shard.ack(20).unwrap();
+    assert_eq!(snapshot_sequence(&client), 20, "below 40, so of the next session");
+}
+
+proptest! {
+    /// Sessions of any length, handled in order and at any delay: the snapshot never holds what was not dealt with.
+    #[test]
+    fn nothing_counts_as_done_before_it_is(
+        lengths in prop::collection::vec(1u64..12, 1..6),
+        handled in prop::collection::vec(0usize..12, 1..6),
+        every in 1u64..5,
+    ) {
+        let mut client = Client::new(acknowledged());
+        let mut queue = std::collections::VecDeque::new();
+        let mut done = (0, 0);
+        for (session, length) in lengths.iter().enumerate() {
+            client.open();
+            client.ready_of(&format!("session {session}"));
+            client.events(2..=*length);
+            queue.extend(client.delivered().into_iter().map(|sequence| (session, sequence)));
+            for _ in 0..*handled.get(session).unwrap_or(&100) {
+                let Some(next) = queue.pop_front() else { break };
+                done = next;
+                if done.1 % every == 0 {
+                    client.shard.ack(done.1).unwrap();
+                }
+            }
+            let certain = if done.0 == session { done.1 } else { 0 };
+            prop_assert!(snapshot_sequence(&client) <= certain);
+            client.receive(json!({"op": 9, "d": false}));
+            client.lose_connection();
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The session starts of a day, on a virtual clock.
+
+#![allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")]
+
+mod client;
+
+use std::time::{Duration, Instant};
+
+use client::{Client, config};
+use gateway_proto::{
+    DisconnectReason, Event, IdentifyBudget, IdentifyQueue, IdentifyRefused, IdentifySnapshot, Input, Phase,
+    SessionStartLimit, ShardId, StopReason, Ticket, WhenSpent,
+};
+use proptest::prelude::*;
+
+const SPACING: Duration = Duration::from_millis(5250);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn shard(id: u32) -> ShardId {
+    ShardId::new(id, 100_000).unwrap()
+}
+
+fn limit(total: u32, remaining: u32, reset_after: Duration) -> SessionStartLimit {
+    let mut limit = SessionStartLimit::default();
+    (limit.total, limit.remaining, limit.reset_after) = (total, remaining, reset_after);
+    limit
+}
+
+fn budget(when_spent: WhenSpent, reserve: u32) -> IdentifyBudget {
+    let mut budget = IdentifyBudget::default();
+    (budget.when_spent, budget.reserve) = (when_spent, Some(reserve));
+    budget
+}
+
+/// Asks for permits for one shard until `end`, one after the other. Says when each was given.
+fn starts_until(queue: &mut IdentifyQueue, shard: ShardId, mut now: Instant, end: Instant) -> Vec<Instant> {
+    let mut starts = Vec::new();
+    while now < end {
+        let ticket = queue.request(shard);
+        now = now.max(queue.next_deadline(now).unwrap());
+        if now < end {
+            assert_eq!(queue.poll(now), Some(ticket));
+            starts.push(now);
+        }
+    }
+    starts
+}
+
+#[test]
+fn the_documented_object_is_read() {
+    let json =
+        r#"{"total": 1000, "remaining": 999, "reset_after": 14400000, "max_concurrency": 16, "new": 1}"#;
+    let limit: SessionStartLimit = serde_json::from_str(json).unwrap();
+    assert_eq!((limit.total, limit.remaining, limit.max_concurrency), (1000, 999, 16));
+    assert_eq!(limit.reset_after, 4 * HOUR);
+}
+
+#[test]
+fn days_of_constant_failure_stay_below_the_budget() {
+    let start = Instant::now();
+    let budget = budget(WhenSpent::Hold, 100);
+    let mut queue = IdentifyQueue::with_budget(budget, &SessionStartLimit::default(), start).unwrap();
+    let starts = starts_until(&mut queue, shard(0), start, start + 3 * DAY);
+    assert_eq!(starts.len(), 2700);
+    for (index, at) in starts.iter().enumerate() {
+        let within = starts[index..].iter().take_while(|later| **later < *at + DAY).count();
+        assert!(within <= 900, "{within} in the day from start {index}");
+    }
+}
+
+#[test]
+fn a_queue_that_knows_nothing_spends_900_a_day() {
+    let start = Instant::now();
+    let mut queue = IdentifyQueue::new(1);
+    assert_eq!(queue.remaining(start), 1000);
+    let starts = starts_until(&mut queue, shard(0), start, start + DAY);
+    assert_eq!(starts.len(), 900);
+    queue.request(shard(0));
+    let (_, refused) = queue.poll_refused(start + DAY - HOUR).unwrap();
+    assert_eq!((refused.remaining, refused.reserve), (100, 100));
+    assert_eq!(refused.available_in, HOUR, "when the first start is a day old");
+}
+
+#[test]
+fn what_the_server_says_is_left_counts_and_its_update_holds_at_once() {
+    let start = Instant::now();
+    let hold = budget(WhenSpent::Hold, 10);
+    let mut queue = IdentifyQueue::with_budget(hold, &limit(1000, 10, 6 * HOUR), start).unwrap();
+    let ticket = queue.request(shard(0));
+    assert_eq!(queue.poll(start), None);
+    assert_eq!(queue.next_deadline(start), Some(start + 6 * HOUR));
+    assert_eq!(queue.poll_refused(start), None, "it waits");
+    let later = start + HOUR;
+    queue.update(&limit(1000, 500, 5 * HOUR), later).unwrap();
+    assert_eq!(queue.next_deadline(later), Some(later));
+    assert_eq!(queue.poll(later), Some(ticket));
+    assert_eq!(queue.remaining(later), 499);
+}
+
+#[test]
+fn without_an_update_it_goes_on_when_the_server_counts_anew() {
+    let start = Instant::now();
+    let hold = budget(WhenSpent::Hold, 0);
+    let mut queue = IdentifyQueue::with_budget(hold, &limit(1000, 1, HOUR), start).unwrap();
+    let starts = starts_until(&mut queue, shard(0), start, start + 2 * HOUR);
+    assert_eq!(starts[..3], [start, start + HOUR, start + HOUR + SPACING]);
+}
+
+#[test]
+fn a_spent_budget_refuses_every_request_in_shard_order() {
+    let start = Instant::now();
+    let refuse = budget(WhenSpent::Refuse, 100);
+    let mut queue = IdentifyQueue::with_budget(refuse, &limit(1000, 100, HOUR), start).unwrap();
+    let tickets: Vec<Ticket> = [2, 1].map(|id| queue.request(shard(id))).into();
+    let refused: Vec<_> = std::iter::from_fn(|| queue.poll_refused(start)).collect();
+    assert_eq!(refused.iter().map(|(ticket, _)| *ticket).collect::<Vec<_>>(), [tickets[1], tickets[0]]);
+    assert_eq!(refused[0].1, IdentifyRefused::new(100, 100, HOUR));
+    assert!(refused[0].1.to_string().contains("3600 s"), "{}", refused[0].1);
+    assert_eq!((queue.waiting(), queue.next_deadline(start)), (0, None));
+}
+
+/// A shard that fails for ever uses up its own share; the others keep theirs.
+#[test]
+fn a_shard_spends_no_more_than_its_share() {
+    let start = Instant::now();
+    let mut budget = budget(WhenSpent::Hold, 100);
+    (budget.shards, budget.per_shard) = (3, Some(300));
+    let mut queue = IdentifyQueue::with_budget(budget, &SessionStartLimit::default(), start).unwrap();
+    assert_eq!(starts_until(&mut queue, shard(1), start, start + DAY).len(), 300);
+    let late = start + 20 * HOUR;
+    queue.request(shard(1));
+    let other = queue.request(shard(2));
+    assert!(queue.next_deadline(late).unwrap() <= late);
+    assert_eq!((queue.poll(late), queue.poll(late + SPACING)), (Some(other), None));
+}
+
+#[test]
+fn a_budget_whose_worst_case_is_too_much_is_refused() {
+    let problem = |change: fn(&mut IdentifyBudget)| {
+        let mut budget = IdentifyBudget::default();
+        change(&mut budget);
+        let queue = IdentifyQueue::with_budget(budget, &SessionStartLimit::default(), Instant::now());
+        queue.map(drop).map_err(|error| (error.field(), error.to_string()))
+    };
+    assert_eq!(problem(|budget| budget.reserve = Some(1000)).unwrap_err().0, "reserve");
+    assert_eq!(problem(|budget| budget.reserve = Some(2000)).unwrap_err().0, "reserve");
+    assert_eq!(problem(|budget| budget.shards = 901).unwrap_err().0, "shards");
+    assert_eq!(problem(|budget| budget.shards = 900), Ok(()));
+    assert_eq!(problem(|budget| budget.per_shard = Some(0)).unwrap_err().0, "per_shard");
+    let (field, words) = problem(|budget| (budget.shards, budget.per_shard) = (4, Some(226))).unwrap_err();
+    assert_eq!(field, "per_shard");
+    assert!(words.contains("4 shards with 226 session starts each"), "{words}");
+    assert_eq!(problem(|budget| (budget.shards, budget.per_shard) = (4, Some(225))), Ok(()));
+    let most = IdentifyBudget::default();
+    let mut queue = IdentifyQueue::with_budget(most, &limit(1000, 1000, DAY), Instant::now()).unwrap();
+    assert!(queue.update(&limit(0, 0, DAY), Instant::now()).is_err());
+}
+
+#[test]
+fn the_next_process_carries_on_with_the_account() {
+    let start = Instant::now();
+    let hold = || budget(WhenSpent::Hold, 0);
+    let mut queue = IdentifyQueue::with_budget(hold(), &limit(3, 3, DAY), start).unwrap();
+    starts_until(&mut queue, shard(7), start, start + HOUR);
+    let saved = start + HOUR;
+    let text = serde_json::to_string(&queue.snapshot(saved)).unwrap();
+    let snapshot: IdentifySnapshot = serde_json::from_str(&text).unwrap();
+
+    // Another process, another clock: nobody knows how long it took.
+    let now = Instant::now() + 100 * DAY;
+    let mut next = IdentifyQueue::with_budget(hold(), &limit(3, 3, DAY), now).unwrap();
+    next.restore(&snapshot, Duration::ZERO, now);
+    assert_eq!(next.remaining(now), 0);
+    next.request(shard(7));
+    assert_eq!(next.next_deadline(now), Some(now + 23 * HOUR));
+
+    // Somebody knows that it took two hours.
+    let mut next = IdentifyQueue::with_budget(hold(), &limit(3, 3, DAY), now).unwrap();
+    next.restore(&snapshot, 2 * HOUR, now);
+    next.request(shard(7));
+    assert_eq!(next.next_deadline(now), Some(now + 21 * HOUR));
+
+    let mut next = IdentifyQueue::with_budget(hold(), &limit(3, 3, DAY), now).unwrap();
+    next.restore(&snapshot, 30 * HOUR, now);
+    assert_eq!(next.remaining(now), 3);
+}
+
+#[test]
+fn the_pace_survives_a_restart_and_other_keys() {
+    let start = Instant::now();
+    let mut queue = IdentifyQueue::new(16);
+    queue.request(shard(17));
+    queue.poll(start).unwrap();
+    let now = start + Duration::from_secs(1);
+    let mut next = IdentifyQueue::new(16);
+    next.restore(&queue.snapshot(now), Duration::ZERO, now);
+    next.request(shard(33));
+    assert_eq!(next.next_deadline(now), Some(start + SPACING), "33 and 17 share a key");
+    next.request(shard(34));
+    assert_eq!(next.next_deadline(now), Some(now));
+    // With 3 keys, 17 shares one with 35.
+    let mut limit = SessionStartLimit::default();
+    limit.max_concurrency = 3;
+    queue.update(&limit, now).unwrap();
+    queue.request(shard(35));
+    assert_eq!(queue.next_deadline(now), Some(start + SPACING));
+}
+
+#[test]
+fn more_shards_than_16_bits_can_count() {
+    let start = Instant::now();
+    let mut limit = limit(200_000, 200_000, DAY);
+    limit.max_concurrency = 1 << 17;
+    let mut budget = IdentifyBudget::default();
+    budget.shards = 70_000;
+    let mut queue = IdentifyQueue::with_budget(budget, &limit, start).unwrap();
+    let tickets: Vec<Ticket> = (65_530..70_000).map(|id| queue.request(shard(id))).collect();
+    let granted: Vec<Ticket> = std::iter::from_fn(|| queue.poll(start)).collect();
+    assert_eq!(granted, tickets);
+}
+
+#[test]
+fn a_refused_shard_stops_and_says_why() {
+    let mut client = Client::new(config());
+    client.grants = false;
+    client.open();
+    assert_eq!(client.shard.phase(), Phase::AwaitingIdentify);
+    let refused = IdentifyRefused::new(100, 100, HOUR);
+    client.input(Input::IdentifyRefused(refused));
+    assert!(client.sent.is_empty(), "no Identify");
+    client.input(Input::Closed(gateway_proto::Closed::Eof));
+    assert_eq!(client.stopped, Some(StopReason::IdentifyRefused(refused)));
+    let reasons: Vec<_> = client
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Disconnected(disconnected) => Some((&disconnected.reason, disconnected.retry_in)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reasons, [(&DisconnectReason::IdentifyRefused(refused), None)]);
+    assert_eq!(client.connects, 1);
+}
+
+#[test]
+fn a_refusal_that_nobody_waits_for_changes_nothing() {
+    let mut client = Client::new(config());
+    client.identify();
+    client.input(Input::IdentifyRefused(IdentifyRefused::new(0, 0, HOUR)));
+    assert_eq!((client.shard.phase(), client.closes.len()), (Phase::Ready, 0));
+}
+
+proptest! {
+    /// Whatever is asked, cancelled, learned and restarted: no day has more starts than the budget, no key two in 5 s.
+    #[test]
+    fn the_budget_holds_in_any_24_hours(
+        steps in prop::collection::vec((0u32..6, 0u64..20_000, 0u8..12), 1..400),
+        concurrency in 0u32..4,
+    ) {
+        let mut now = Instant::now();
+        let mut session = SessionStartLimit::default();
+        (session.total, session.remaining, session.max_concurrency) = (20, 20, concurrency);
+        let hold = || budget(WhenSpent::Hold, 4);
+        let mut queue = IdentifyQueue::with_budget(hold(), &session, now).unwrap();
+        let mut asked = Vec::new();
+        let mut starts: Vec<(Instant, ShardId)> = Vec::new();
+        for (id, seconds, action) in steps {
+            now += Duration::from_secs(seconds) / if action < 6 { 5000 } else { 1 };
+            match action {
+                1 => {
+                    let snapshot = queue.snapshot(now);
+                    queue = IdentifyQueue::with_budget(hold(), &session, now).unwrap();
+                    queue.restore(&snapshot, Duration::ZERO, now);
+                    asked.clear();
+                }
+                2 => queue.update(&session, now).unwrap(),
+                3 => if let Some((ticket, _)) = asked.pop() {
+                    queue.cancel(ticket);
+                },
+                _ => asked.push((queue.request(shard(id)), shard(id))),
+            }
+            while let Some(granted) = queue.poll(now) {
+                if let Some((_, shard)) = asked.iter().find(|(ticket, _)| *ticket == granted) {
+                    let key = shard.rate_limit_key(concurrency);
+                    let last = starts.iter().rev().find(|(_, other)| other.rate_limit_key(concurrency) == key);
+                    prop_assert!(last.is_none_or(|(at, _)| now - *at >= Duration::from_secs(5)));
+                    starts.push((now, *shard));
+                }
+            }
+            prop_assert!(starts.iter().filter(|(at, _)| now - *at < DAY).count() <= 16);
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! What a server can do wrong, as tables: answers to the upgrade, and frames. Each whole and byte by byte.
+
+#![allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")]
+
+mod raw_support;
+
+use std::time::Duration;
+
+use gateway_proto::raw::Input;
+use gateway_proto::{Closed, ConnectError, DisconnectReason, Event, Refused};
+use raw_support::config;
+use raw_support::peer::{HELLO, Peer, Stage};
+use raw_support::wire::{self, BINARY, CLOSE, PING, TEXT, close, frame, text};
+
+/// A fresh connection for each way of handing in.
+fn both_ways(stage: Stage, check: impl Fn(&mut Peer)) {
+    for one_byte in [false, true] {
+        let mut peer = Peer::at(stage, config());
+        peer.one_byte = one_byte;
+        check(&mut peer);
+    }
+}
+
+/// Makes another answer of the right one.
+type Change = fn(String) -> String;
+
+fn refused(status: u16, body: &[u8]) -> DisconnectReason {
+    let body = body.to_vec();
+    DisconnectReason::ConnectFailed(ConnectError::Refused(Refused { status, retry_after: None, body }))
+}
+
+#[test]
+fn answers_that_are_no_handshake() {
+    let cases: &[(&str, Change)] = &[
+        ("bad accept key", |answer| answer.replace("Accept: ", "Accept: x")),
+        ("no accept key", |answer| answer.replace("Sec-WebSocket-Accept", "X-Accept")),
+        ("another protocol", |answer| answer.replace("Upgrade: websocket", "Upgrade: h2c")),
+        ("no upgrade", |answer| answer.replace("Connection: Upgrade", "Connection: close")),
+        ("a subprotocol", |answer| answer.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: chat\r\n\r\n")),
+        ("an extension", |answer| {
+            answer.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+        }),
+        ("HTTP/1.0", |answer| answer.replace("HTTP/1.1", "HTTP/1.0")),
+        ("no HTTP", |_| "SSH-2.0-OpenSSH_9.7\r\n".to_owned()),
+        ("endless line", |_| "x".repeat(1 << 20)),
+        ("endless head", |_| "HTTP/1.1 101 Switching Protocols\r\n".to_owned() + &"X: y\r\n".repeat(1 << 12)),
+    ];
+    for (name, change) in cases {
+        both_ways(Stage::Upgrading, |peer| {
+            let answer = change(wire::accept(&peer.request()));
+            peer.bytes(answer.as_bytes());
+            let reason = peer.reason();
+            assert!(
+                matches!(reason, Some(DisconnectReason::ConnectFailed(ConnectError::Handshake(_)))),
+                "{name}: {reason:?}"
+            );
+            assert_eq!(peer.shut_downs, 1, "{name}");
+        });
+    }
+}
+
+#[test]
+fn answers_that_are_accepted() {
+    let cases: &[(&str, Change)] = &[
+        ("usual", |answer| answer),
+        ("keep-alive", |answer| answer.replace("Connection: Upgrade", "connection: keep-alive, upgrade")),
+        ("any case", |answer| answer.replace("Upgrade: websocket", "UPGRADE: WebSocket")),
+        ("more headers", |answer| answer.replace("\r\n\r\n", "\r\nServer: cloudflare\r\nDate: now\r\n\r\n")),
+        ("hints before", |answer| format!("HTTP/1.1 103 Early Hints\r\n\r\n{answer}")),
+    ];
+    for (name, change) in cases {
+        both_ways(Stage::Upgrading, |peer| {
+            let mut answer = change(wire::accept(&peer.request())).into_bytes();
+            // What comes right behind the head belongs to the WebSocket.
+            answer.extend_from_slice(&text(HELLO));
+            peer.bytes(&answer);
+            assert!(peer.events.iter().any(|event| matches!(event, Event::Hello { .. })), "{name}");
+        });
+    }
+}
+
+#[test]
+fn a_truncated_answer_is_waited_for_and_ends_with_the_stream() {
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n";
+    for length in 0..answer.len() {
+        let mut peer = Peer::at(Stage::Upgrading, config());
+        peer.bytes(&answer.as_bytes()[..length]);
+        assert_eq!(peer.reason(), None);
+        match length % 2 {
+            0 => peer.input(Input::EndOfStream),
+            _ => peer.input(Input::Failed("reset by gateway.example".to_owned())),
+        }
+        match peer.reason() {
+            Some(DisconnectReason::ConnectFailed(ConnectError::Handshake(text))) => {
+                assert!(!text.contains("example"), "the host is kept secret");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_come_is_given_up() {
+    let mut peer = Peer::at(Stage::Upgrading, config());
+    peer.bytes(b"HTTP/1.1 101 Switching");
+    assert_eq!(peer.wait(), Duration::from_secs(10), "the shard's own time to connect");
+    assert_eq!(peer.reason(), Some(&DisconnectReason::ConnectTimeout));
+    assert_eq!(peer.shut_downs, 1);
+}
+
+#[test]
+fn refusals_bring_their_body() {
+    let cases: &[(&str, u16, &str)] = &[
+        ("HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\nbanned", 403, "banned"),
+        ("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", 403, ""),
+        ("HTTP/1.1 301 Moved\r\nLocation: /\r\nContent-Length: 2\r\n\r\nno", 301, "no"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 200, "hi"),
+    ];
+    for (answer, status, body) in cases {
+        both_ways(Stage::Upgrading, |peer| {
+            peer.bytes(answer.as_bytes());
+            assert_eq!(peer.reason(), Some(&refused(*status, body.as_bytes())));
+            assert_eq!(peer.shut_downs, 1);
+        });
+    }
+}
+
+#[test]
+fn the_body_of_a_refusal_is_waited_for_a_second() {
+    both_ways(Stage::Upgrading, |peer| {
+        peer.bytes(b"HTTP/1.1 503 Down\r\nRetry-After: 60\r\nContent-Length: 100\r\n\r\nmainte");
+        assert_eq!(peer.reason(), None);
+        assert_eq!(peer.wait(), Duration::from_secs(1));
+        let body = b"mainte".to_vec();
+        let retry_after = Some(Duration::from_secs(60));
+        let expected = Refused { status: 503, retry_after, body };
+        assert_eq!(peer.reason(), Some(&DisconnectReason::ConnectFailed(ConnectError::Refused(expected))));
+        peer.bytes(b"nance");
+        assert_eq!(peer.connects.len(), 1);
+        assert_eq!(peer.wait(), Duration::from_secs(60));
+        assert_eq!(peer.connects.len(), 2);
+    });
+}
+
+/// The time to connect may be shorter than that.
+#[test]
+fn a_refusal_that_is_known_is_not_called_a_timeout() {
+    let mut config = config();
+    config.timeouts.connect = Duration::from_millis(500);
+    let mut peer = Peer::at(Stage::Upgrading, config);
+    peer.bytes(b"HTTP/1.1 503 Down\r\n\r\n");
+    assert_eq!(peer.wait(), Duration::from_millis(500));
+    assert_eq!(peer.reason(), Some(&refused(503, b"")));
+}
+
+#[test]
+fn a_refusal_ends_with_the_stream() {
+    for end in [Input::EndOfStream, Input::Failed("reset".to_owned())] {
+        let mut peer = Peer::at(Stage::Upgrading, config());
+        peer.bytes(b"HTTP/1.1 503 Down\r\n\r\nsorry");
+        peer.input(end);
+        assert_eq!(peer.reason(), Some(&refused(503, b"sorry")));
+    }
+}
+
+/// Frames that break RFC 6455: what is said to the server, and what to the application.
+#[test]
+fn frames_that_break_the_rules() {
+    let masked = [&[0x81, 0x82, 1, 2, 3, 4][..], b"hi"].concat();
+    let long = vec![b'x'; 126];
+    let two_texts = [frame(TEXT, b"a"), frame(0x80 | TEXT, b"b")].concat();
+    let half_a_character = [frame(TEXT, b"\xc3"), frame(0x80, b"x")].concat();
+    let cases: &[(&str, Vec<u8>, u16, &str)] = &[
+        ("reserved bit 1", frame(0xc0 | TEXT, b"{}"), 1002, "reserved bits"),
+        ("reserved bit 2", frame(0xa0 | TEXT, b"{}"), 1002, "reserved bits"),
+        ("reserved bit 3", frame(0x90 | TEXT, b"{}"), 1002, "reserved bits"),
+        ("reserved opcode", frame(0x83, b""), 1002, "reserved opcode"),
+        ("reserved control opcode", frame(0x8b, b""), 1002, "reserved opcode"),
+        ("masked", masked, 1002, "masked"),
+        ("length not minimal, 16 bits", vec![0x82, 126, 0, 125], 1002, "shortest"),
+        ("length not minimal, 64 bits", vec![0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff], 1002, "shortest"),
+        ("length of 64 bits", vec![0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], 1002, "highest bit"),
+        ("long ping", frame(0x80 | PING, &long), 1002, "too long"),
+        ("long close", frame(0x80 | CLOSE, &long), 1002, "too long"),
+        ("fragmented ping", frame(PING, b""), 1002, "fragmented"),
+        ("fragmented close", frame(CLOSE, b""), 1002, "fragmented"),
+        ("continuation of nothing", frame(0x80, b"x"), 1002, "continued nothing"),
+        ("message within a message", two_texts, 1002, "within another"),
+        ("bad UTF-8", frame(0x80 | TEXT, b"\xff"), 1007, "UTF-8"),
+        ("UTF-8 cut off", frame(0x80 | TEXT, b"\xc3"), 1007, "UTF-8"),
+        ("UTF-8 bad across fragments", half_a_character, 1007, "UTF-8"),
+        ("half a close code", frame(0x80 | CLOSE, &[3]), 1002, "half a code"),
+        ("close code 0", close(0, b""), 1002, "code 0,"),
+        ("close code 999", close(999, b""), 1002, "code 999,"),
+        ("close code 1005", close(1005, b""), 1002, "code 1005,"),
+        ("close code 1006", close(1006, b"x"), 1002, "code 1006,"),
+        ("close code 2999", close(2999, b""), 1002, "code 2999,"),
+        ("close code 5000", close(5000, b""), 1002, "code 5000,"),
+    ];
+    for (name, bytes, code, text) in cases {
+        both_ways(Stage::Ready, |peer| {
+            peer.bytes(bytes);
+            match peer.reason() {
+                Some(DisconnectReason::Closed(Closed::Protocol(detail))) => {
+                    assert!(detail.contains(text), "{name}: {detail}");
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+            assert_eq!(peer.close_code(), Some(*code), "{name}");
+            assert_eq!(peer.shut_downs, 1, "{name}");
+            assert!(peer.connection.session().is_some(), "{name}: no such code ends the session");
+        });
+    }
+}
+
+#[test]
+fn close_frames_mean_what_their_code_says() {
+    // The frame; its code and reason as the application sees them; the code of the answer.
+    type Case<'a> = (&'a [u8], Option<u16>, &'a str, Option<u16>);
+    let cases: &[Case<'_>] = &[
+        (&close(4000, b"because"), Some(4000), "because", Some(4000)),
+        (&close(1000, b""), Some(1000), "", Some(1000)),
+        (
+            &close(1001, b"CloudFlare WebSocket proxy restarting"),
+            Some(1001),
+            "CloudFlare WebSocket proxy restarting",
+            Some(1001),
+        ),
+        (&frame(0x80 | CLOSE, b""), None, "", None),
+        // The reason is not UTF-8, but the code counts.
+        (&close(4000, b"be\xff"), Some(4000), "be\u{fffd}", Some(1007)),
+    ];
+    for (bytes, code, reason, answer) in cases {
+        both_ways(Stage::Ready, |peer| {
+            peer.bytes(bytes);
+            let expected = Closed::Frame { code: *code, reason: (*reason).to_owned() };
+            assert_eq!(peer.reason(), Some(&DisconnectReason::Closed(expected)));
+            assert_eq!(peer.close_code(), *answer);
+            assert_eq!(peer.shut_downs, 1, "the end of the stream is not waited for");
+        });
+    }
+}
+
+#[test]
+fn a_final_code_is_final_whatever_its_reason() {
+    both_ways(Stage::Ready, |peer| {
+        peer.bytes(&close(4004, b"Authentication \xff"));
+        assert!(peer.stopped);
+    });
+}
+
+#[test]
+fn a_message_above_the_limit() {
+    let announced = [&[0x82, 127][..], &70_000_u64.to_be_bytes()].concat();
+    let in_fragments = [frame(BINARY, &[b'{'; 900]), frame(0x80, &[b' '; 900])].concat();
+    for bytes in [announced, in_fragments] {
+        for one_byte in [false, true] {
+            let mut config = config();
+            config.limits.message_bytes = 1024;
+            let mut peer = Peer::at(Stage::Ready, config);
+            peer.one_byte = one_byte;
+            peer.bytes(&bytes);
+            assert_eq!(peer.reason(), Some(&DisconnectReason::MessageTooLarge));
+            assert_eq!(peer.close_code(), Some(1009));
+            assert!(peer.connection.session().is_none(), "a resume would bring it again");
+        }
+    }
+}
+
+#[test]
+fn pings_are_answered_and_pongs_ignored() {
+    both_ways(Stage::Ready, |peer| {
+        peer.bytes(&[frame(0x80 | PING, b"1"), frame(0x8a, b"unasked"), frame(0x80 | PING, b"")].concat());
+        let frames: Vec<_> = peer.frames().into_iter().map(|frame| (frame.opcode, frame.payload)).collect();
+        assert_eq!(frames, [(wire::PONG, b"1".to_vec()), (wire::PONG, Vec::new())]);
+        assert_eq!(peer.reason(), None);
+    });
+}
+
+#[test]
+fn control_frames_may_come_within_a_message() {
+    both_ways(Stage::Open, |peer| {
+        let (first, second) = HELLO.split_at(10);
+        let bytes = [frame(TEXT, first.as_bytes()), frame(0x80 | PING, b"?"), frame(0x80, second.as_bytes())];
+        peer.bytes(&bytes.concat());
+        assert!(peer.events.iter().any(|event| matches!(event, Event::Hello { .. })));
+        assert_eq!(peer.frames().len(), 1);
+    });
+}

@@ -1,0 +1,292 @@
+//! Whole sessions against the simulated gateway, over bytes: however they are cut, the same is seen, and it is the same
+//! that a shard does when it is driven with messages.
+
+#![allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")]
+
+mod raw_support;
+
+use std::time::{Duration, Instant};
+
+use gateway_proto::{
+    Command, Compression, Encoding, Message, Output, Phase, Presence, Reconnect, Rejection, Shard,
+    ShardConfig, Shutdown, Status, StopReason,
+};
+use gateway_sim::{Action, Control, FrameMode, Point, Response, Rule};
+use raw_support::network::{Chunking, Network, Said, Transcript, describe};
+use raw_support::{config, wire};
+
+/// Something that happens, and what must have come of it.
+struct Scenario {
+    name: &'static str,
+    run: fn(&mut Network),
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "an hour of events", run: an_hour_of_events },
+    Scenario { name: "commands", run: commands },
+    Scenario { name: "fragments", run: fragments },
+    Scenario {
+        name: "reconnect requested",
+        run: |network| resumes_after(network, Control::Reconnect { then_emit: 5 }),
+    },
+    Scenario { name: "end of stream", run: |network| resumes_after(network, Control::Drop) },
+    Scenario { name: "reset", run: |network| resumes_after(network, Control::Abort) },
+    Scenario { name: "cut", run: |network| resumes_after(network, Control::Cut) },
+    Scenario { name: "silence", run: |network| resumes_after(network, Control::Silence) },
+    Scenario {
+        name: "closed without a code",
+        run: |network| resumes_after(network, Control::Close { code: None }),
+    },
+    Scenario {
+        name: "closed with 4000",
+        run: |network| resumes_after(network, Control::Close { code: Some(4000) }),
+    },
+    Scenario {
+        name: "closed with 1001",
+        run: |network| resumes_after(network, Control::Close { code: Some(1001) }),
+    },
+    Scenario {
+        name: "session to be resumed",
+        run: |network| resumes_after(network, Control::Invalid { resumable: true }),
+    },
+    Scenario {
+        name: "session gone",
+        run: |network| identifies_after(network, Control::Invalid { resumable: false }),
+    },
+    Scenario {
+        name: "session timed out",
+        run: |network| identifies_after(network, Control::Close { code: Some(4009) }),
+    },
+    Scenario {
+        name: "session expired",
+        run: |network| {
+            network.run_for_seconds(10);
+            network.control(Control::Expire);
+            identifies_after(network, Control::Drop);
+        },
+    },
+    Scenario { name: "outage", run: outage },
+    Scenario { name: "refused upgrades", run: refused_upgrades },
+    Scenario { name: "unreachable", run: unreachable },
+    Scenario { name: "wrong token", run: wrong_token },
+    Scenario {
+        name: "shut down, to be resumed",
+        run: |network| shuts_down(network, Shutdown::Resumable, 4000),
+    },
+    Scenario { name: "logged off", run: |network| shuts_down(network, Shutdown::LogOff, 1000) },
+    Scenario { name: "told to reconnect", run: told_to_reconnect },
+];
+
+const FORMATS: &[(Encoding, Compression)] = &[
+    (Encoding::Json, Compression::None),
+    (Encoding::Json, Compression::Payload),
+    (Encoding::Json, Compression::ZlibStream),
+    (Encoding::Json, Compression::ZstdStream),
+    (Encoding::Etf, Compression::None),
+    (Encoding::Etf, Compression::ZlibStream),
+    (Encoding::Etf, Compression::ZstdStream),
+];
+
+fn an_hour_of_events(network: &mut Network) {
+    network.run_for_seconds(60);
+    network.control(Control::Beat);
+    network.control(Control::Pump { rate: 0.2, duration: Duration::from_secs(600), padding: 100 });
+    network.run_for_seconds(3540);
+    assert_eq!(network.connection.health().phase, Phase::Ready);
+    assert_eq!(network.connection.stats().acknowledgements, network.connection.stats().heartbeats);
+    assert!(network.connection.stats().heartbeats >= 3600 / 42);
+    assert!(network.connection.stats().dispatches > 120);
+}
+
+fn commands(network: &mut Network) {
+    let presence = Presence { status: Status::Idle, ..Presence::default() };
+    network.send(Command::UpdatePresence(presence));
+    network.run_for_seconds(10);
+    assert_eq!(network.connection.stats().commands, 1);
+}
+
+fn fragments(network: &mut Network) {
+    network.control(Control::FrameMode(FrameMode::Fragments));
+    network.run_for_seconds(5);
+    network.control(Control::FrameMode(FrameMode::ZlibSplit));
+    network.control(Control::Emit { count: 20, padding: 70_000 });
+    network.run_for_seconds(5);
+    assert_eq!(network.connection.health().phase, Phase::Ready);
+    assert!(network.connection.stats().payload_bytes > 20 * 70_000);
+}
+
+fn resumes_after(network: &mut Network, fault: Control) {
+    network.run_for_seconds(10);
+    network.control(Control::Emit { count: 5, padding: 0 });
+    network.control(fault);
+    network.control(Control::Emit { count: 5, padding: 0 });
+    network.run_for_seconds(200);
+    assert_eq!(network.connection.health().phase, Phase::Ready);
+    assert_eq!(network.connection.stats().resumed, 1);
+    assert_eq!(network.gateway.counters().identifies, 1, "the session went on");
+    let seen = network.seen.iter().map(|(sequence, name)| (*sequence, name.as_str()));
+    let comparison = network.gateway.ledger().compare(1, seen.filter(|(_, name)| *name != "RESUMED"));
+    assert!(comparison.is_clean(), "{comparison:?}");
+}
+
+fn identifies_after(network: &mut Network, fault: Control) {
+    network.run_for_seconds(10);
+    network.control(fault);
+    network.run_for_seconds(200);
+    assert_eq!(network.connection.health().phase, Phase::Ready);
+    assert_eq!(network.gateway.counters().readies, 2);
+}
+
+fn outage(network: &mut Network) {
+    network.run_for_seconds(10);
+    network.control(Control::Down { duration: Duration::from_secs(120), emit: 20 });
+    network.run_for_seconds(400);
+    assert_eq!(network.connection.health().phase, Phase::Ready);
+    assert_eq!(network.connection.stats().resumed, 1);
+}
+
+fn refused_upgrades(network: &mut Network) {
+    let busy = Response::empty(429).header("Retry-After", "30");
+    network.control(Control::Rule(Rule::once(Point::Upgrade, Action::Http(busy))));
+    let mut down = Response::empty(503);
+    down.body = "down for maintenance".to_owned();
+    network.control(Control::Rule(Rule::once(Point::Upgrade, Action::Http(down))));
+    network.run_for_seconds(29);
+    assert_eq!(network.connection.stats().connect_attempts, 1, "the server asked for 30 seconds");
+    network.run_for_seconds(60);
+    assert_eq!(network.connection.health().phase, Phase::Ready);
+    assert_eq!(network.connection.stats().connect_attempts, 3);
+    let refusals = network.transcript.outputs.iter().filter(|(_, note)| note.contains("Refused"));
+    assert_eq!(refusals.count(), 2);
+}
+
+fn unreachable(network: &mut Network) {
+    network.unreachable = true;
+    network.run_for_seconds(60);
+    assert!(network.connection.stats().connect_attempts > 2);
+    let secrets = network.transcript.outputs.iter().filter(|(_, note)| note.contains("no route"));
+    assert!(secrets.into_iter().all(|(_, note)| note.contains('…') && !note.contains("xample")));
+    network.unreachable = false;
+    network.run_for_seconds(120);
+    assert_eq!(network.connection.health().phase, Phase::Ready);
+}
+
+fn wrong_token(network: &mut Network) {
+    network.control(Control::Rule(Rule::once(Point::Identify, Action::Close(Some(4004)))));
+    network.run_for_seconds(60);
+    assert_eq!(network.stopped, Some(StopReason::Rejected(Rejection::AuthenticationFailed)));
+}
+
+fn shuts_down(network: &mut Network, how: Shutdown, code: u16) {
+    network.run_for_seconds(10);
+    network.shutdown(how);
+    network.run_for_seconds(10);
+    assert_eq!(network.stopped, Some(StopReason::Shutdown(how)));
+    assert_eq!(network.gateway.counters().client_closes.get(&code), Some(&1));
+    assert_eq!(network.connection.session().is_some(), how == Shutdown::Resumable);
+}
+
+fn told_to_reconnect(network: &mut Network) {
+    network.run_for_seconds(10);
+    network.reconnect(Reconnect::Resume);
+    network.run_for_seconds(20);
+    assert_eq!(network.connection.stats().resumed, 1);
+    network.reconnect(Reconnect::Fresh);
+    network.run_for_seconds(20);
+    assert_eq!(network.connection.stats().identifies, 2);
+    assert_eq!(network.connection.health().phase, Phase::Ready);
+}
+
+/// Runs a scenario. The outcome is asserted by the scenario itself.
+fn run(
+    scenario: &Scenario,
+    config: &ShardConfig,
+    chunking: Chunking,
+    start: Instant,
+) -> (Transcript, Vec<(Instant, Said)>) {
+    let mut sim = gateway_sim::Config::default();
+    sim.url = "ws://gateway.example".to_owned();
+    sim.resume_url = Some("ws://resume.example".to_owned());
+    let mut network = Network::new(config.clone(), sim, chunking, start);
+    (scenario.run)(&mut network);
+    (network.transcript, network.said)
+}
+
+fn with_format(encoding: Encoding, compression: Compression) -> ShardConfig {
+    let mut config = config();
+    config.encoding = encoding;
+    config.compression = compression;
+    config
+}
+
+#[test]
+fn chunking_changes_nothing() {
+    let start = Instant::now();
+    for (seed, (encoding, compression)) in FORMATS.iter().enumerate() {
+        let config = with_format(*encoding, *compression);
+        for scenario in SCENARIOS {
+            let (whole, _) = run(scenario, &config, Chunking::Whole, start);
+            for chunking in [Chunking::OneByte, Chunking::Random(seed as u64)] {
+                let (pieces, _) = run(scenario, &config, chunking, start);
+                assert!(
+                    whole.outputs == pieces.outputs,
+                    "{}: outputs, {chunking:?}, {encoding}",
+                    scenario.name
+                );
+                assert!(whole.sent == pieces.sent, "{}: bytes out, {chunking:?}, {encoding}", scenario.name);
+                assert!(whole.deadlines == pieces.deadlines, "{}: deadlines, {chunking:?}", scenario.name);
+            }
+        }
+    }
+}
+
+/// The other way of driving the same machine: messages instead of bytes.
+#[test]
+fn a_shard_driven_with_messages_does_the_same() {
+    let start = Instant::now();
+    for (encoding, compression) in FORMATS {
+        let config = with_format(*encoding, *compression);
+        for scenario in SCENARIOS {
+            let (transcript, said) = run(scenario, &config, Chunking::Whole, start);
+            let (events, sent) = replay(&config, said, start);
+            let is_event = |note: &&str| {
+                !["connect to", "shut down", "acquire", "cancel"].iter().any(|word| note.starts_with(word))
+            };
+            let of_bytes: Vec<&str> =
+                transcript.outputs.iter().map(|(_, note)| note.as_str()).filter(is_event).collect();
+            assert_eq!(of_bytes, events, "{}: events", scenario.name);
+            let of_bytes: Vec<&[u8]> = transcript
+                .sent
+                .iter()
+                .filter(|(_, frame)| matches!(frame.opcode, wire::TEXT | wire::BINARY))
+                .map(|(_, frame)| &frame.payload[..])
+                .collect();
+            assert!(of_bytes == sent, "{}: messages out", scenario.name);
+        }
+    }
+}
+
+/// Events and messages of a shard that is told these things.
+fn replay(config: &ShardConfig, said: Vec<(Instant, Said)>, start: Instant) -> (Vec<String>, Vec<Vec<u8>>) {
+    let mut shard = Shard::new(config.clone(), start).unwrap();
+    let (mut events, mut sent) = (Vec::new(), Vec::new());
+    let mut drain = |shard: &mut Shard| loop {
+        match shard.poll_output() {
+            Output::Event(event) => events.push(describe(&event)),
+            Output::Send(Message::Text(bytes) | Message::Binary(bytes)) => sent.push(bytes.to_vec()),
+            Output::Timeout(_) | Output::Stopped(_) => return,
+            _ => {}
+        }
+    };
+    drain(&mut shard);
+    for (at, said) in said {
+        match said {
+            Said::Input(input) => shard.handle_input(input, at),
+            Said::Command(command) => shard.send(command).unwrap(),
+            Said::Shutdown(how) => shard.shutdown(how),
+            Said::Reconnect(how) => shard.reconnect(how),
+        }
+        drain(&mut shard);
+    }
+    (events, sent)
+}

@@ -1,0 +1,391 @@
+//! The life of byte streams: ends in every state, late bytes, partial writes, servers that do not read, and anything at all.
+
+#![allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")]
+
+mod raw_support;
+
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use gateway_proto::raw::{Connection, Input, Output};
+use gateway_proto::{
+    Closed, Command, ConnectError, DisconnectReason, Event, Phase, Presence, Reconnect, Shutdown,
+};
+use proptest::prelude::*;
+use raw_support::config;
+use raw_support::peer::{HELLO, Peer, READY, Stage};
+use raw_support::wire::{self, PING, frame, text};
+
+const STAGES: [Stage; 5] = [Stage::Dialing, Stage::Upgrading, Stage::Open, Stage::Ready, Stage::Closing];
+
+#[test]
+fn a_stream_may_end_in_every_state() {
+    for stage in STAGES {
+        for failure in [None, Some("connection reset by GATEWAY.example")] {
+            let mut peer = Peer::at(stage, config());
+            peer.input(match failure {
+                None => Input::EndOfStream,
+                Some(text) => Input::Failed(text.to_owned()),
+            });
+            let reason = peer.reason().cloned();
+            match (stage, &reason) {
+                // It cannot be this stream's: it is not open.
+                (Stage::Dialing, None) => continue,
+                (Stage::Upgrading, Some(DisconnectReason::ConnectFailed(ConnectError::Handshake(_)))) => {}
+                (Stage::Open | Stage::Ready, Some(DisconnectReason::Closed(Closed::Eof))) => {
+                    assert_eq!(failure, None);
+                }
+                (Stage::Open | Stage::Ready, Some(DisconnectReason::Closed(Closed::Failed(text)))) => {
+                    assert_eq!(text, "connection reset by …");
+                }
+                (Stage::Closing, Some(DisconnectReason::ReconnectRequested)) => {}
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(peer.shut_downs, 1, "{stage:?}");
+            // It is over once: nothing more is said, and the next connection is made.
+            peer.input(Input::EndOfStream);
+            peer.input(Input::Failed("again".to_owned()));
+            assert_eq!(peer.shut_downs, 1, "{stage:?}");
+            assert_eq!(peer.reason().cloned(), reason);
+            if peer.connects.len() == 1 {
+                peer.wait();
+            }
+            assert_eq!(peer.connects.len(), 2, "{stage:?}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_attempt_may_fail() {
+    let mut peer = Peer::at(Stage::Dialing, config());
+    peer.input(Input::ConnectFailed(ConnectError::Tls("no certificate for gateway.example".to_owned())));
+    let expected = ConnectError::Tls("no certificate for …".to_owned());
+    assert_eq!(peer.reason(), Some(&DisconnectReason::ConnectFailed(expected)));
+    assert_eq!(peer.shut_downs, 0, "there is no socket to shut down");
+}
+
+#[test]
+fn inputs_that_do_not_apply_change_nothing() {
+    for stage in STAGES {
+        let mut peer = Peer::at(stage, config());
+        let before = format!("{:?}", peer.connection);
+        if stage != Stage::Dialing {
+            peer.input(Input::Opened);
+            peer.input(Input::ConnectFailed(ConnectError::Dns("late".to_owned())));
+        } else {
+            peer.bytes(b"late");
+        }
+        peer.input(Input::ReadingPaused);
+        peer.input(Input::ReadingResumed);
+        peer.input(Input::IdentifyGranted);
+        assert_eq!(format!("{:?}", peer.connection), before, "{stage:?}");
+        assert_eq!(peer.reason(), None);
+    }
+}
+
+/// In the middle of a frame, of a fragmented message, of the close handshake.
+#[test]
+fn a_new_connection_starts_from_clean_state() {
+    let leftovers = [&text(READY)[..20], &frame(1, b"{\"op\""), &[0x81], b""];
+    for leftover in leftovers {
+        let mut peer = Peer::at(Stage::Ready, config());
+        peer.bytes(leftover);
+        peer.input(Input::EndOfStream);
+        // These are the old stream's.
+        peer.bytes(&text(r#"{"op":9,"d":false}"#));
+        peer.bytes(b"\xff\xff\xff");
+        if peer.connects.len() == 1 {
+            peer.wait();
+        }
+        assert!(peer.connects[1].starts_with("ws://resume.example/?v=10"));
+        peer.bytes(b"\xff\xff\xff");
+        peer.events.clear();
+        peer.bring_to(Stage::Open);
+        peer.bytes(&text(HELLO));
+        let frames = peer.frames();
+        assert!(std::str::from_utf8(&frames[0].payload).unwrap().contains(r#""op":6"#), "it resumes");
+        peer.bytes(&text(r#"{"op":0,"s":2,"t":"RESUMED","d":null}"#));
+        assert_eq!(peer.connection.health().phase, Phase::Ready);
+    }
+}
+
+#[test]
+fn what_waits_for_an_old_socket_goes_with_it() {
+    let now = Instant::now();
+    let mut connection = Connection::new(config(), now).unwrap();
+    while !matches!(connection.poll_output(), Output::Timeout(_)) {}
+    connection.handle_input(Input::Opened, now);
+    connection.handle_input(Input::EndOfStream, now);
+    loop {
+        match connection.poll_output() {
+            Output::ShutDown => break,
+            Output::Timeout(_) => panic!("the socket is to be shut down"),
+            _ => {}
+        }
+    }
+    assert!(connection.transmit().starts_with(b"GET "), "it may still be written");
+    connection.poll_output();
+    assert_eq!(connection.transmit(), b"");
+}
+
+/// One byte at a time, and some not at all for a while: the server gets the same.
+#[test]
+fn partial_writes_lose_nothing() {
+    let mut whole = Peer::at(Stage::Upgrading, config());
+    let request = whole.connection.transmit().to_vec();
+    let mut peer = Peer::at(Stage::Upgrading, config());
+    let mut sent = Vec::new();
+    while let Some(byte) = peer.connection.transmit().first().copied() {
+        sent.push(byte);
+        peer.connection.transmitted(1);
+        peer.connection.transmitted(0);
+    }
+    assert_eq!(sent, request);
+    whole.connection.transmitted(usize::MAX);
+    assert_eq!(whole.connection.transmit(), b"");
+}
+
+/// A server that pings without end and never reads costs a bounded amount of memory; one that reads again gets everything
+/// in order.
+#[test]
+fn a_server_that_does_not_read_is_bounded() {
+    let mut peer = Peer::at(Stage::Ready, config());
+    let ping = frame(0x80 | PING, &[b'p'; 125]);
+    for _ in 0..40 {
+        peer.bytes(&ping.repeat(1000));
+        assert!(peer.connection.transmit().len() <= 64 << 10);
+    }
+    assert_eq!(peer.reason(), None);
+    // All that waits, at most a megabyte and a bit.
+    let mut frames = Vec::new();
+    loop {
+        let more = peer.frames();
+        if more.is_empty() {
+            break;
+        }
+        frames.extend(more);
+    }
+    assert!(frames.len() > 1000 && frames.len() < 10_000, "{}", frames.len());
+    assert!(frames.iter().all(|frame| frame.opcode == wire::PONG && frame.payload == [b'p'; 125]));
+    // And it goes on.
+    peer.bytes(&ping);
+    assert_eq!(peer.frames().len(), 1);
+}
+
+/// Pongs do not fill the place of messages for ever: a connection that cannot send is given up.
+#[test]
+fn a_message_that_cannot_wait_any_more_ends_the_connection() {
+    let mut peer = Peer::at(Stage::Ready, config());
+    peer.bytes(&frame(0x80 | PING, &[b'p'; 125]).repeat(20_000));
+    for _ in 0..2 {
+        peer.connection.send(Command::UpdatePresence(Presence::default())).unwrap();
+        peer.input(Input::Timeout);
+    }
+    assert!(
+        matches!(peer.reason(), Some(DisconnectReason::Closed(Closed::Failed(_)))),
+        "{:?}",
+        peer.reason()
+    );
+    assert_eq!(peer.shut_downs, 1);
+}
+
+#[test]
+fn commands_and_wishes_take_effect_at_once() {
+    let mut peer = Peer::at(Stage::Ready, config());
+    peer.connection.send(Command::UpdatePresence(Presence::default())).unwrap();
+    let Output::Timeout(deadline) = peer.connection.poll_output() else { panic!() };
+    assert!(deadline <= peer.now, "hand in a timeout at once");
+    peer.input(Input::Timeout);
+    assert_eq!(peer.frames().len(), 1);
+    peer.connection.shutdown(Shutdown::LogOff);
+    peer.input(Input::Timeout);
+    assert_eq!(peer.close_code(), Some(1000));
+    peer.input(Input::EndOfStream);
+    assert!(peer.stopped);
+}
+
+/// Somebody else's idea of a server: the handshake and the frames of tungstenite.
+#[test]
+fn tungstenite_understands_us() {
+    let mut peer = Peer::at(Stage::Upgrading, config());
+    let pipe = Pipe { incoming: peer.connection.transmit().to_vec(), outgoing: Vec::new() };
+    peer.connection.transmitted(usize::MAX);
+    let mut server = tungstenite::accept(pipe).unwrap();
+    server.send(tungstenite::Message::text(HELLO)).unwrap();
+    let bytes = std::mem::take(&mut server.get_mut().outgoing);
+    peer.bytes(&bytes);
+    peer.input(Input::IdentifyGranted);
+    server.get_mut().incoming = peer.connection.transmit().to_vec();
+    peer.connection.transmitted(usize::MAX);
+    assert!(server.read().unwrap().into_text().unwrap().contains(r#""op":2"#));
+    peer.connection.reconnect(Reconnect::Fresh);
+    peer.input(Input::Timeout);
+    server.get_mut().incoming = peer.connection.transmit().to_vec();
+    assert!(server.read().unwrap().is_close());
+    assert!(matches!(server.read(), Err(tungstenite::Error::ConnectionClosed)));
+    let bytes = std::mem::take(&mut server.get_mut().outgoing);
+    peer.bytes(&bytes);
+    assert_eq!(peer.reason(), Some(&DisconnectReason::Requested));
+}
+
+/// A socket of the server's, in memory.
+struct Pipe {
+    incoming: Vec<u8>,
+    outgoing: Vec<u8>,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.incoming.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = buffer.len().min(self.incoming.len());
+        buffer[..count].copy_from_slice(&self.incoming[..count]);
+        self.incoming.drain(..count);
+        Ok(count)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.outgoing.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Bytes(Vec<u8>),
+    /// The right answer to the upgrade request, if one was sent.
+    Accept,
+    Opened,
+    ConnectFailed,
+    EndOfStream,
+    Failed,
+    Granted,
+    Paused(bool),
+    Wait(u64),
+    Write(usize),
+    Command,
+    Reconnect(bool),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let payload = prop_oneof![
+        Just(HELLO.to_owned()),
+        Just(READY.to_owned()),
+        Just(r#"{"op":7,"d":null}"#.to_owned()),
+        Just(r#"{"op":9,"d":false}"#.to_owned()),
+        Just(r#"{"op":1,"d":null}"#.to_owned()),
+        Just(r#"{"op":11}"#.to_owned()),
+        Just(r#"{"op":0,"s":5,"t":"X","d":{}}"#.to_owned()),
+    ];
+    let step = prop_oneof![
+        3 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(Step::Bytes),
+        6 => payload.prop_map(|payload| Step::Bytes(text(&payload))),
+        1 => (any::<u8>(), proptest::collection::vec(any::<u8>(), 0..200))
+            .prop_map(|(first, payload)| Step::Bytes(frame(first, &payload))),
+        4 => Just(Step::Accept),
+        4 => Just(Step::Opened),
+        1 => Just(Step::ConnectFailed),
+        1 => Just(Step::EndOfStream),
+        1 => Just(Step::Failed),
+        2 => Just(Step::Granted),
+        1 => any::<bool>().prop_map(Step::Paused),
+        4 => (0_u64..100_000).prop_map(Step::Wait),
+        2 => (0_usize..2000).prop_map(Step::Write),
+        1 => Just(Step::Command),
+        1 => any::<bool>().prop_map(Step::Reconnect),
+    ];
+    proptest::collection::vec(step, 0..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Anything in any order: never a panic, bounded memory, one stream at a time, and always a deadline.
+    #[test]
+    fn anything_may_come(steps in steps()) {
+        let mut now = Instant::now();
+        let mut connection = Connection::new(config(), now).unwrap();
+        // Whether there is a stream to be shut down, and whether it was opened.
+        let (mut wanted, mut opened) = (false, false);
+        let (mut connecting, mut disconnected) = (0_u32, 0_u32);
+        for step in std::iter::once(Step::Wait(0)).chain(steps) {
+            let bytes;
+            let input = match step {
+                Step::Bytes(random) => {
+                    bytes = random;
+                    Input::Bytes(&bytes)
+                }
+                Step::Accept => {
+                    let request = String::from_utf8_lossy(connection.transmit()).into_owned();
+                    if !request.starts_with("GET ") {
+                        continue;
+                    }
+                    connection.transmitted(request.len());
+                    bytes = wire::accept(&request).into_bytes();
+                    Input::Bytes(&bytes)
+                }
+                Step::Opened => Input::Opened,
+                Step::ConnectFailed => Input::ConnectFailed(ConnectError::Tcp(String::new())),
+                Step::EndOfStream => Input::EndOfStream,
+                Step::Failed => Input::Failed("gateway.example".to_owned()),
+                Step::Granted => Input::IdentifyGranted,
+                Step::Paused(true) => Input::ReadingPaused,
+                Step::Paused(false) => Input::ReadingResumed,
+                Step::Wait(milliseconds) => {
+                    now += Duration::from_millis(milliseconds);
+                    Input::Timeout
+                }
+                Step::Write(count) => {
+                    connection.transmitted(count);
+                    continue;
+                }
+                Step::Command => {
+                    connection.send(Command::UpdatePresence(Presence::default())).unwrap();
+                    Input::Timeout
+                }
+                Step::Reconnect(resume) => {
+                    connection.reconnect(if resume { Reconnect::Resume } else { Reconnect::Fresh });
+                    Input::Timeout
+                }
+            };
+            match input {
+                Input::Opened => opened |= wanted,
+                Input::ConnectFailed(_) => wanted &= opened,
+                _ => {}
+            }
+            connection.handle_input(input, now);
+            let mut count = 0;
+            loop {
+                count += 1;
+                prop_assert!(count < 1000, "it must come to rest");
+                match connection.poll_output() {
+                    Output::Timeout(deadline) => {
+                        prop_assert!(deadline > now, "what is due has been done");
+                        break;
+                    }
+                    Output::Stopped(_) => break,
+                    Output::Connect(_) => {
+                        prop_assert!(!wanted, "one stream at a time");
+                        (wanted, opened) = (true, false);
+                    }
+                    Output::ShutDown => {
+                        prop_assert!(wanted);
+                        wanted = false;
+                    }
+                    Output::Event(Event::Connecting { .. }) => connecting += 1,
+                    Output::Event(Event::Disconnected(_)) => disconnected += 1,
+                    _ => {}
+                }
+            }
+            prop_assert!(connection.transmit().len() <= 64 << 10);
+            prop_assert!(connecting == disconnected || connecting == disconnected + 1);
+        }
+    }
+}

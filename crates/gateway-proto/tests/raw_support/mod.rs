@@ -1,0 +1,17 @@
+//! What the byte-level tests share: the server's side of the wire, and a network in memory.
+
+#![allow(dead_code, reason = "no test file uses all of it")]
+
+pub(crate) mod network;
+pub(crate) mod peer;
+pub(crate) mod wire;
+
+use gateway_proto::{Intents, ShardConfig};
+
+/// A configuration whose every wait is reproducible.
+pub(crate) fn config() -> ShardConfig {
+    let mut config = ShardConfig::new("simulated-token", Intents::GUILDS | Intents::GUILD_MESSAGES);
+    config.url = "ws://gateway.example".to_owned();
+    config.seed = Some(7);
+    config
+}

@@ -1,0 +1,230 @@
+//! How long to wait before the next connection, and that nothing redials without end.
+
+use gateway_proto::{ConnectError, Input, Phase, Reconnect, Refused};
+
+use crate::support::{BASE, PHASES, Scenario, ms, secs, server};
+
+fn refused(status: u16, retry_after: Option<u64>) -> Input {
+    let retry_after = retry_after.map(secs);
+    Input::ConnectFailed(ConnectError::Refused(Refused { status, retry_after, body: b"no".to_vec() }))
+}
+
+/// Ten minutes without a network: few attempts, ever further apart, never at a hot loop's pace (B21, B22, B30).
+#[test]
+fn ten_minutes_offline_take_few_attempts() {
+    for seed in 0..50 {
+        let mut scenario = Scenario::with(Phase::Connecting, |config| config.seed = Some(seed));
+        let mut waits = Vec::new();
+        while scenario.elapsed() < secs(600) {
+            scenario.connect_failed();
+            waits.push(scenario.disconnected().retry_in.unwrap());
+            assert_eq!(scenario.next_connect(), BASE);
+        }
+        for (failures, wait) in waits.iter().enumerate() {
+            let ceiling = secs(1 << failures.min(6)).min(secs(60));
+            assert!(*wait >= ms(100) && *wait <= ceiling, "{failures}: {wait:?}");
+        }
+        assert!(waits.len() < 80, "{}", waits.len());
+        assert!(waits.iter().max().unwrap() > &secs(20));
+    }
+}
+
+/// Every way in which a dial can fail is waited out, at the first connection of a life too (B50, B95).
+#[test]
+fn every_failed_dial_is_tried_again() {
+    let detail = || "detail".to_owned();
+    for error in [
+        ConnectError::Dns(detail()),
+        ConnectError::Tcp(detail()),
+        ConnectError::Tls(detail()),
+        ConnectError::Handshake(detail()),
+    ] {
+        let mut scenario = Scenario::at(Phase::Connecting);
+        for attempt in 1..=10 {
+            scenario.input(Input::ConnectFailed(error.clone()));
+            assert!(scenario.said()[0].starts_with(&format!("disconnected: {error};")));
+            scenario.advance_until(&format!("connecting, attempt {attempt}"));
+            assert_eq!(scenario.said(), [BASE]);
+        }
+        scenario.open();
+        assert_eq!(scenario.said().last().unwrap(), "acquire identify");
+    }
+}
+
+/// Every refusal of the upgrade is waited out (B102, and wumpy's one 503).
+#[test]
+fn every_refused_upgrade_is_tried_again() {
+    for status in [400, 401, 403, 404, 429, 500, 502, 503, 520, 530] {
+        let mut scenario = Scenario::at(Phase::Connecting);
+        scenario.input(refused(status, None));
+        let wait = scenario.disconnected().retry_in.unwrap();
+        assert!(wait >= ms(100) && wait <= secs(1), "{status}: {wait:?}");
+        assert_eq!(scenario.next_connect(), BASE);
+    }
+}
+
+/// `Retry-After` is obeyed, up to an hour (B102).
+#[test]
+fn retry_after_is_obeyed() {
+    for (asked, wait) in [(60, 60), (3600, 3600), (10_000_000, 3600)] {
+        for status in [429, 503] {
+            let mut scenario = Scenario::at(Phase::Connecting);
+            scenario.input(refused(status, Some(asked)));
+            assert_eq!(scenario.disconnected().retry_in, Some(secs(wait)));
+            scenario.advance(secs(wait) - ms(1));
+            assert_eq!(scenario.said(), [""; 0]);
+            scenario.advance(ms(1));
+            assert_eq!(scenario.said().last().unwrap(), BASE);
+        }
+    }
+}
+
+/// Five refusals in a row that waiting may not cure are told, and so are ten; other failures are not among them.
+#[test]
+fn refusals_in_a_row_are_told() {
+    let mut scenario = Scenario::at(Phase::Connecting);
+    let mut told = Vec::new();
+    for attempt in 1..=10 {
+        scenario.input(refused(403, None));
+        if scenario.said().contains(&format!("notice RefusedRepeatedly {{ status: 403, times: {attempt} }}"))
+        {
+            told.push(attempt);
+        }
+        scenario.next_connect();
+    }
+    assert_eq!(told, [5, 10]);
+    for status in [403, 403, 403, 503, 403, 403, 403, 403] {
+        scenario.input(refused(status, None));
+        scenario.said();
+        scenario.next_connect();
+    }
+    scenario.input(refused(404, None));
+    assert_eq!(scenario.said()[0], "notice RefusedRepeatedly { status: 404, times: 5 }");
+    // A connection that opens ends the row.
+    scenario.next_connect();
+    scenario.input(Input::Opened);
+    for _ in 0..5 {
+        scenario.eof();
+        scenario.next_connect();
+        scenario.input(refused(403, None));
+        assert!(scenario.said()[0].starts_with("disconnected"), "one in a row");
+        scenario.next_connect();
+        scenario.input(Input::Opened);
+    }
+}
+
+/// A gateway that opens, says Hello and closes: the waits grow, because nothing was ever READY (B23, B24).
+#[test]
+fn a_half_up_gateway_is_not_stormed() {
+    let mut scenario = Scenario::at(Phase::Connecting);
+    let start = scenario.elapsed();
+    for _ in 0..50 {
+        scenario.open();
+        scenario.closed(4000);
+        scenario.next_connect();
+    }
+    let mean = (scenario.elapsed() - start) / 50;
+    assert!(mean > secs(15), "{mean:?}");
+    assert_eq!(scenario.shard.stats().connect_attempts, 51);
+}
+
+/// READY alone does not begin the waits anew; a minute of it does (B23, peers: worth beating 1).
+#[test]
+fn only_a_minute_of_ready_begins_the_waits_anew() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    let mut life = |up: std::time::Duration| {
+        scenario.advance(up);
+        scenario.said();
+        scenario.eof();
+        let wait = scenario.disconnected().retry_in.unwrap();
+        scenario.next_connect();
+        scenario.open();
+        scenario.server(&server::resumed(2));
+        wait
+    };
+    assert_eq!(life(secs(1)), secs(0), "the first redial is immediate");
+    let waits: Vec<_> = (0..8).map(|_| life(secs(2))).collect();
+    assert!(waits.iter().all(|wait| *wait >= ms(100)), "{waits:?}");
+    assert!(waits.iter().max().unwrap() > &secs(5), "{waits:?}");
+    for up in [59_999, 60_000] {
+        scenario.live(ms(up));
+        scenario.said();
+        scenario.eof();
+        assert_eq!(scenario.disconnected().retry_in.unwrap().is_zero(), up == 60_000, "up for {up} ms");
+        scenario.next_connect();
+        scenario.open();
+        scenario.server(&server::resumed(2));
+    }
+}
+
+/// A day of Identifies that come to nothing costs fewer than a third of the thousand starts after which the token is
+/// reset, with any seed (B27, B28, B103).
+#[test]
+fn a_day_of_failing_identifies_stays_within_the_budget() {
+    let ends: [(&str, crate::support::Step); 4] = [
+        ("closed with 1011 instead of READY", |scenario| scenario.closed(1011)),
+        ("op 9 instead of READY", |scenario| {
+            scenario.server(&server::invalid_session(false));
+            scenario.eof();
+        }),
+        ("READY, and the session times out at once", |scenario| {
+            scenario.server(&server::ready());
+            scenario.closed(4009);
+        }),
+        ("READY, and op 9 at once", |scenario| {
+            scenario.server(&server::ready());
+            scenario.server(&server::invalid_session(false));
+            scenario.eof();
+        }),
+    ];
+    for (name, end) in ends {
+        for seed in 0..10 {
+            let mut scenario = Scenario::with(Phase::Connecting, |config| config.seed = Some(seed));
+            while scenario.elapsed() < secs(86_400) {
+                scenario.open();
+                scenario.input(Input::IdentifyGranted);
+                end(&mut scenario);
+                scenario.next_connect();
+            }
+            let identifies = scenario.shard.stats().identifies;
+            assert!(identifies < 400, "{name}: {identifies} in a day");
+        }
+    }
+}
+
+/// The application may end a wait (B31, B64), and the attempts are counted on.
+#[test]
+fn a_reconnect_ends_the_wait() {
+    for how in [Reconnect::Resume, Reconnect::Fresh] {
+        let mut scenario = Scenario::at(Phase::BackingOff);
+        scenario.shard.reconnect(how);
+        scenario.settle();
+        assert_eq!(scenario.said(), ["connecting, attempt 1", BASE]);
+    }
+}
+
+/// The configuration says how long the waits are.
+#[test]
+fn the_waits_are_configurable() {
+    let mut scenario = Scenario::with(Phase::Connecting, |config| {
+        config.backoff.base = secs(7);
+        config.backoff.cap = secs(7);
+        config.backoff.minimum = secs(7);
+    });
+    for _ in 0..5 {
+        scenario.connect_failed();
+        assert_eq!(scenario.disconnected().retry_in, Some(secs(7)));
+        scenario.next_connect();
+    }
+}
+
+/// A lost connection is noticed where it stands, whatever the stage: nothing is left waiting (B45, B47).
+#[test]
+fn the_end_of_the_stream_is_noticed_in_every_phase() {
+    for phase in PHASES.into_iter().filter(|phase| *phase != Phase::Stopped) {
+        let mut scenario = Scenario::at(phase);
+        scenario.eof();
+        scenario.connect_failed();
+        scenario.next_connect();
+    }
+}

@@ -1,0 +1,113 @@
+//! A configuration that cannot be used is an error that names the field, and no shard.
+
+use gateway_proto::{Activity, Compression, Encoding, Phase, Presence, Shard, ShardConfig};
+
+use crate::support::{Scenario, config, secs};
+
+type Change = fn(&mut ShardConfig);
+
+/// The field that is named.
+fn refused(change: Change) -> &'static str {
+    let mut config = config();
+    change(&mut config);
+    let now = Scenario::at(Phase::Connecting).now();
+    let error = Shard::new(config, now).expect_err("an unusable configuration");
+    assert!(error.to_string().contains(&format!("`{}`", error.field())), "{error}");
+    assert!(!error.to_string().contains("s3cret"));
+    error.field()
+}
+
+#[test]
+fn every_field_that_cannot_be_used_is_named() {
+    let table: [(&str, Change); 29] = [
+        ("token", |config| config.token = "".into()),
+        ("token", |config| config.token = "Bot ".into()),
+        ("token", |config| config.token = "s3cret two".into()),
+        ("token", |config| config.token = "s3cret\0".into()),
+        ("seed", |config| config.seed = None),
+        ("large_threshold", |config| config.large_threshold = Some(49)),
+        ("large_threshold", |config| config.large_threshold = Some(251)),
+        ("compression", |config| {
+            config.encoding = Encoding::Etf;
+            config.compression = Compression::Payload;
+        }),
+        ("timeouts.connect", |config| config.timeouts.connect = secs(0)),
+        ("timeouts.hello", |config| config.timeouts.hello = secs(0)),
+        ("timeouts.ready", |config| config.timeouts.ready = secs(0)),
+        ("timeouts.resumed", |config| config.timeouts.resumed = secs(0)),
+        ("timeouts.close", |config| config.timeouts.close = secs(86_401)),
+        ("backoff.base", |config| config.backoff.base = secs(0)),
+        ("backoff.cap", |config| config.backoff.cap = secs(86_401)),
+        ("backoff.cap", |config| config.backoff.base = secs(61)),
+        ("backoff.minimum", |config| config.backoff.minimum = secs(2)),
+        ("backoff.minimum", |config| config.backoff.minimum = secs(0)),
+        ("backoff.stable_after", |config| config.backoff.stable_after = secs(86_401)),
+        ("limits.sends_per_minute", |config| config.limits.sends_per_minute = 69),
+        ("limits.payload_bytes", |config| config.limits.payload_bytes = 511),
+        ("limits.resume_attempts", |config| config.limits.resume_attempts = 0),
+        ("limits.message_bytes", |config| config.limits.message_bytes = 1023),
+        ("limits.message_bytes", |config| config.limits.inflated_bytes = 1023),
+        ("url", |config| config.url = String::new()),
+        ("url", |config| config.url = "https://gateway.example".to_owned()),
+        ("url", |config| config.url = "wss://".to_owned()),
+        ("url", |config| config.url = "gateway.example".to_owned()),
+        ("presence", |config| {
+            let activities = vec![Activity::custom("x".repeat(4096))];
+            config.presence = Some(Presence { activities, ..Presence::default() });
+        }),
+    ];
+    for (field, change) in table {
+        assert_eq!(refused(change), field);
+    }
+}
+
+/// The least and the most of what is allowed is allowed.
+#[test]
+fn the_limits_of_what_is_allowed_are_allowed() {
+    let table: [Change; 8] = [
+        |config| config.large_threshold = Some(50),
+        |config| config.large_threshold = Some(250),
+        |config| config.timeouts.close = secs(86_400),
+        |config| config.backoff.cap = config.backoff.base,
+        |config| config.backoff.minimum = config.backoff.base,
+        |config| config.limits.sends_per_minute = 70,
+        |config| config.limits.queued_commands = 0,
+        |config| config.url = "ws://localhost".to_owned(),
+    ];
+    for change in table {
+        Scenario::with(Phase::Connecting, change);
+    }
+}
+
+/// An Identify that fills the limit may be sent; one byte less, and there is no room for it.
+#[test]
+fn identify_may_fill_the_limit() {
+    let limited = |limit| {
+        let mut config = config();
+        let activities = vec![Activity::custom("x".repeat(500))];
+        config.presence = Some(Presence { activities, ..Presence::default() });
+        config.limits.payload_bytes = limit;
+        Shard::new(config, Scenario::at(Phase::Connecting).now()).map_err(|error| error.field())
+    };
+    let least = (512..1024).find(|limit| limited(*limit).is_ok()).unwrap();
+    assert_eq!(limited(least - 1).unwrap_err(), "presence");
+    let mut scenario = Scenario::with(Phase::AwaitingIdentify, |config| {
+        config.presence =
+            Some(Presence { activities: vec![Activity::custom("x".repeat(500))], ..Presence::default() });
+        config.limits.payload_bytes = least;
+    });
+    scenario.input(gateway_proto::Input::IdentifyGranted);
+    assert_eq!(scenario.said()[1].len() - "send ".len(), least);
+}
+
+/// A compression that was not compiled in is told when the shard is made, not when the server has answered with it.
+#[test]
+fn every_compression_works_or_is_refused() {
+    let all = [Compression::None, Compression::Payload, Compression::ZlibStream, Compression::ZstdStream];
+    for compression in all {
+        let mut config = config();
+        config.compression = compression;
+        let now = Scenario::at(Phase::Connecting).now();
+        assert_eq!(Shard::new(config, now).is_ok(), compression.is_supported(), "{compression}");
+    }
+}

@@ -1,0 +1,351 @@
+//! What the server sends, in every encoding and compression, and what it should not send.
+
+use gateway_proto::codec::{self, Deflater};
+use gateway_proto::{Closed, Compression, DisconnectReason, Encoding, Event, Input, Output, Phase};
+
+use crate::support::say::hex;
+use crate::support::{BASE, RESUME, SESSION, Scenario, secs, server};
+
+/// A connection on which the server compresses.
+struct Compressed {
+    scenario: Scenario,
+    /// None: payload compression, which has no context.
+    deflater: Option<Deflater>,
+}
+
+const STREAMS: [Compression; 2] = [Compression::ZlibStream, Compression::ZstdStream];
+
+impl Compressed {
+    /// Dialled, and open.
+    fn open(compression: Compression) -> Self {
+        let scenario = Scenario::with(Phase::AwaitingHello, |config| config.compression = compression);
+        Self { scenario, deflater: Deflater::new(compression) }
+    }
+
+    fn ready(compression: Compression) -> Self {
+        let mut this = Self::open(compression);
+        this.server(&server::hello());
+        this.scenario.input(Input::IdentifyGranted);
+        this.server(&server::ready());
+        this.scenario.said();
+        this
+    }
+
+    fn frame(&mut self, text: &str) -> Vec<u8> {
+        compress(&mut self.deflater, text)
+    }
+
+    fn server(&mut self, text: &str) {
+        let frame = self.frame(text);
+        self.scenario.server_binary(frame);
+    }
+}
+
+fn compress(stream: &mut Option<Deflater>, text: &str) -> Vec<u8> {
+    match stream {
+        Some(stream) => stream.push(text.as_bytes()),
+        None => codec::deflate_zlib(text.as_bytes()),
+    }
+}
+
+/// Both streams carry a whole life: Hello, READY, events, a reconnect with fresh contexts, a replay (B68, B75).
+#[test]
+fn a_compressed_stream_is_read_and_begins_anew_with_every_connection() {
+    for compression in STREAMS {
+        let mut server = Compressed::ready(compression);
+        let half = server.frame(&server::message(2));
+        server.scenario.server_binary(&half[..half.len() / 2]);
+        server.scenario.eof();
+        let url = server.scenario.said().pop().unwrap();
+        assert!(url.ends_with(&format!("&compress={compression}")), "{url}");
+        // Half a message of the old connection is of no consequence for the new one.
+        server.deflater = Deflater::new(compression);
+        server.scenario.input(Input::Opened);
+        server.server(&server::hello());
+        server.server(&server::message(2));
+        server.server(&server::resumed(3));
+        assert_eq!(server.scenario.said().last().unwrap(), "resumed, 1 replayed", "{compression}");
+    }
+}
+
+/// A zlib message may be split over WebSocket messages anywhere, also inside its end marker (B71).
+#[test]
+fn a_zlib_message_may_be_split_at_every_byte() {
+    let length = Compressed::ready(Compression::ZlibStream).frame(&server::message(2)).len();
+    for at in 0..=length {
+        let mut server = Compressed::ready(Compression::ZlibStream);
+        let frame = server.frame(&server::message(2));
+        server.scenario.server_binary(&frame[..at]);
+        server.scenario.server_binary(&frame[at..]);
+        assert_eq!(server.scenario.said(), ["dispatch MESSAGE_CREATE 2"], "split at {at}");
+    }
+}
+
+/// Messages of every awkward size arrive whole, in both streams (B69, B70, B76).
+#[test]
+fn messages_of_every_size_arrive_whole() {
+    for compression in STREAMS {
+        let mut server = Compressed::ready(compression);
+        for (number, size) in [1_usize, 32_767, 32_768, 32_769, 65_536, 5_000_000].into_iter().enumerate() {
+            let noise: String = (0..size).map(|i| char::from(b'a' + (i * i % 23) as u8)).collect();
+            let sequence = number as u64 + 2;
+            server.server(&format!(r#"{{"t":"BIG","s":{sequence},"op":0,"d":"{noise}"}}"#));
+            let outputs = server.scenario.outputs();
+            let Some((_, Output::Event(Event::Dispatch(dispatch)))) = outputs.last() else {
+                panic!("{compression}, {size}: {outputs:?}")
+            };
+            assert_eq!(dispatch.decode::<String>().unwrap(), noise, "{compression}");
+        }
+    }
+}
+
+/// With payload compression the server sends some payloads compressed, each for itself, and others as text (B73, B74).
+#[test]
+fn payload_compression_mixes_text_and_binary() {
+    let mut server = Compressed::open(Compression::Payload);
+    assert!(!server.scenario.shard.config().url.contains("compress"));
+    server.scenario.server(&server::hello());
+    server.scenario.input(Input::IdentifyGranted);
+    assert!(server.scenario.said().last().unwrap().contains(r#""compress":true"#));
+    server.server(&server::ready());
+    server.scenario.server(&server::message(2));
+    server.server(&server::message(3));
+    let delivered = ["dispatch READY 1", "ready", "dispatch MESSAGE_CREATE 2", "dispatch MESSAGE_CREATE 3"];
+    assert_eq!(server.scenario.said(), delivered);
+}
+
+/// Text in a compressed stream is read as the JSON it looks like, and told.
+#[test]
+fn text_in_a_compressed_stream_is_read_all_the_same() {
+    for compression in STREAMS {
+        let mut server = Compressed::ready(compression);
+        server.scenario.server(&server::message(2));
+        server.server(&server::message(3));
+        assert_eq!(
+            server.scenario.said(),
+            ["notice UnexpectedFormat", "dispatch MESSAGE_CREATE 2", "dispatch MESSAGE_CREATE 3"]
+        );
+    }
+}
+
+/// A binary message without stream compression is what its first byte says.
+#[test]
+fn a_binary_message_is_told_by_its_first_byte() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.server_binary(server::message(2));
+    assert_eq!(scenario.said(), ["notice UnexpectedFormat", "dispatch MESSAGE_CREATE 2"]);
+    scenario.server_binary(compress(&mut None, &server::message(3)));
+    assert_eq!(scenario.said(), ["dispatch MESSAGE_CREATE 3"]);
+    for odd in [&[131_u8, 106][..], b"", b"\0", b"[]", b"\x28\xb5\x2f\xfd"] {
+        let mut scenario = Scenario::at(Phase::Ready);
+        scenario.server_binary(odd);
+        assert_eq!(scenario.said(), ["close 4000 undecodable message"], "{odd:?}");
+    }
+}
+
+/// The same life in ETF: the events are the same, the messages are binary both ways.
+#[test]
+fn etf_lives_the_same_life() {
+    let etf = |json: &str| {
+        let value: serde_json::Value = serde_json::from_str(json).unwrap();
+        codec::encode(&value, Encoding::Etf).unwrap()
+    };
+    let mut scenario = Scenario::with(Phase::AwaitingHello, |config| config.encoding = Encoding::Etf);
+    scenario.server_binary(etf(&server::hello()));
+    scenario.input(Input::IdentifyGranted);
+    scenario.server_binary(etf(&server::ready()));
+    scenario.server_binary(etf(&server::message(2)));
+    let said = scenario.said();
+    assert!(said[3].starts_with("send 83740000000"), "{said:?}");
+    assert_eq!(said[4..], ["dispatch READY 1", "ready", "dispatch MESSAGE_CREATE 2"]);
+    scenario.eof();
+    assert_eq!(scenario.said().last().unwrap(), &RESUME.replace("json", "etf"));
+    scenario.input(Input::Opened);
+    scenario.server_binary(etf(&server::hello()));
+    scenario.server(&server::resumed(3));
+    let said = scenario.said();
+    assert_eq!(said[4..], ["notice UnexpectedFormat", "dispatch RESUMED 3", "resumed, 0 replayed"]);
+    assert!(said[3].contains(&hex(SESSION.as_bytes())), "{said:?}");
+}
+
+/// Keys in any order, with blanks, with decoys in `d`, with extra fields (B80).
+#[test]
+fn an_envelope_is_read_in_any_order() {
+    for text in [
+        r#"{"d":{"op":9,"s":99,"t":"READY","d":false},"s":2,"op":0,"t":"MESSAGE_CREATE"}"#,
+        " { \"op\" : 0 ,\n\"x\":{\"op\":7}, \"t\" : \"MESSAGE_CREATE\", \"s\":2, \"d\" : null } ",
+        r#"{"\u006fp":0,"t":"MESSAGE_\u0043REATE","s":2}"#,
+    ] {
+        let mut scenario = Scenario::at(Phase::Ready);
+        scenario.server(text);
+        assert_eq!(scenario.said(), ["dispatch MESSAGE_CREATE 2"], "{text}");
+    }
+}
+
+/// Unknown opcodes and those that no server sends are shown and cost nothing (B80).
+#[test]
+fn unknown_opcodes_are_shown() {
+    for op in [2, 3, 6, 8, 12, 99, u64::MAX] {
+        let mut scenario = Scenario::at(Phase::Ready);
+        scenario.server(&format!(r#"{{"op":{op},"d":{{"a":[1]}}}}"#));
+        let outputs = scenario.outputs();
+        let [(_, Output::Event(Event::Unknown(unknown)))] = &outputs[..] else { panic!("{outputs:?}") };
+        assert_eq!((unknown.op, unknown.data.as_bytes()), (op, &br#"{"a":[1]}"#[..]));
+    }
+}
+
+/// `d` that does not fit is the event's own trouble: the connection lives, and the number counts.
+#[test]
+fn a_bad_event_costs_nothing_but_itself() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.server(r#"{"t":"PRESENCE_UPDATE","s":2,"op":0,"d":{"user":5}}"#);
+    let outputs = scenario.outputs();
+    let [(_, Output::Event(Event::Dispatch(dispatch)))] = &outputs[..] else { panic!("{outputs:?}") };
+    assert!(dispatch.decode::<Vec<u8>>().is_err());
+    assert_eq!(dispatch.raw().as_bytes(), br#"{"user":5}"#);
+    assert_eq!(scenario.shard.session().unwrap().sequence(), 2);
+}
+
+/// What cannot be read ends the connection with 4000, and the session is resumed.
+#[test]
+fn what_cannot_be_read_is_replayed() {
+    for garbage in ["", "garbage", "[]", "{}", r#"{"op":"0"}"#, r#"{"t":"X","s":2,"op":0,"d":{"#, "\u{0}"] {
+        let mut scenario = Scenario::at(Phase::Ready);
+        scenario.server(garbage);
+        assert_eq!(scenario.said(), ["close 4000 undecodable message"], "{garbage}");
+        scenario.closed(4000);
+        let end = scenario.disconnected();
+        assert!(matches!(end.reason, DisconnectReason::Undecodable(_)) && end.resumable);
+        assert_eq!(scenario.shard.stats().undecodable, 1);
+    }
+}
+
+/// A stream that cannot be inflated is poisoned: fresh contexts on a new connection, and Resume (B71).
+#[test]
+fn a_broken_stream_is_replayed() {
+    for compression in STREAMS {
+        let mut server = Compressed::ready(compression);
+        server.scenario.server_binary(*b"\xff\xff\xff\xff not what it should be \0\0\xff\xff");
+        assert_eq!(server.scenario.said(), ["close 4000 undecodable message"], "{compression}");
+        server.server(&server::message(3));
+        assert_eq!(server.scenario.said(), [""; 0], "nothing after it counts");
+        server.scenario.eof();
+        assert_eq!(server.scenario.disconnected().retry_in, Some(secs(0)));
+    }
+}
+
+/// Twice at the same number: the replay itself cannot be read, and only a new session gets past it.
+#[test]
+fn a_replay_that_breaks_twice_at_the_same_place_ends_the_session() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.server("garbage");
+    scenario.eof();
+    scenario.open();
+    scenario.server("garbage");
+    assert_eq!(scenario.shard.session(), None);
+    scenario.eof();
+    assert_eq!(scenario.next_connect(), BASE);
+}
+
+/// At another number it is another message.
+#[test]
+fn a_replay_that_breaks_further_on_is_resumed_again() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    for sequence in 2..7 {
+        scenario.server("garbage");
+        scenario.eof();
+        scenario.next_connect();
+        scenario.open();
+        scenario.server(&server::message(sequence));
+    }
+    assert!(scenario.shard.session().is_some());
+}
+
+/// Nor does what broke in one session say anything of the next.
+#[test]
+fn another_session_breaks_at_places_of_its_own() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.server("garbage");
+    scenario.eof();
+    scenario.open();
+    scenario.server(&server::invalid_session(false));
+    scenario.eof();
+    scenario.next_connect();
+    scenario.open();
+    scenario.input(Input::IdentifyGranted);
+    scenario.server(&server::ready());
+    scenario.server("garbage");
+    assert!(scenario.shard.session().is_some(), "at number 1, as before, but of another session");
+}
+
+/// Garbage before the Resume is no replay: it says nothing of the session, however often it comes.
+#[test]
+fn garbage_before_hello_costs_no_session() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.eof();
+    for _ in 0..4 {
+        scenario.input(Input::Opened);
+        scenario.server("<html>502</html>");
+        scenario.eof();
+        scenario.next_connect();
+    }
+    assert!(scenario.shard.session().is_some());
+}
+
+/// A message over the limit is not replayed: a Resume would bring it again. A new session gets past it (B76).
+#[test]
+fn a_message_over_the_limit_ends_the_session() {
+    let mut frame = Scenario::with(Phase::Ready, |config| config.limits.message_bytes = 1024);
+    frame.server(&format!(r#"{{"op":0,"d":"{}"}}"#, "x".repeat(1024)));
+    assert_eq!(frame.said(), ["close 4000 message too large"]);
+    let mut socket = Scenario::at(Phase::Ready);
+    socket.input(Input::Closed(Closed::MessageTooLarge));
+    for mut scenario in [frame, socket] {
+        if scenario.shard.phase() == Phase::Closing {
+            scenario.eof();
+        }
+        let end = scenario.disconnected();
+        assert_eq!((end.reason, end.resumable), (DisconnectReason::MessageTooLarge, false));
+        assert_eq!(scenario.next_connect(), BASE);
+    }
+}
+
+/// One that fills the limit is no larger than it.
+#[test]
+fn a_message_that_fills_the_limit_is_read() {
+    let mut scenario = Scenario::with(Phase::Ready, |config| config.limits.message_bytes = 1024);
+    let frame = r#"{"op":99,"d":""}"#.len();
+    scenario.server(&format!(r#"{{"op":99,"d":"{}"}}"#, "x".repeat(1024 - frame)));
+    assert_eq!(scenario.said(), ["unknown op 99"]);
+}
+
+/// A bomb is not inflated beyond the limit.
+#[test]
+fn a_bomb_is_over_the_limit() {
+    for compression in [Compression::ZlibStream, Compression::ZstdStream, Compression::Payload] {
+        let mut scenario = Scenario::with(Phase::AwaitingHello, |config| {
+            config.compression = compression;
+            config.limits.inflated_bytes = 100_000;
+        });
+        let bomb = format!(r#"{{"op":0,"d":"{}"}}"#, "x".repeat(10_000_000));
+        let frame = compress(&mut Deflater::new(compression), &bomb);
+        assert!(frame.len() < 100_000);
+        scenario.server_binary(frame);
+        assert_eq!(scenario.said(), ["close 4000 message too large"], "{compression}");
+    }
+}
+
+/// What is received is counted, before and after inflating.
+#[test]
+fn messages_and_payloads_are_counted() {
+    let mut server = Compressed::ready(Compression::ZlibStream);
+    let before = server.scenario.shard.stats().clone();
+    let text = server::message(2);
+    let frame = server.frame(&text);
+    server.scenario.server_binary(&frame[..4]);
+    server.scenario.server_binary(&frame[4..]);
+    let after = server.scenario.shard.stats();
+    assert_eq!((after.messages - before.messages, after.payloads - before.payloads), (2, 1));
+    assert_eq!(after.message_bytes - before.message_bytes, frame.len() as u64);
+    assert_eq!(after.payload_bytes - before.payload_bytes, text.len() as u64);
+}

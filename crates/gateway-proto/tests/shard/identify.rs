@@ -1,0 +1,224 @@
+//! From Hello to READY (Discord Docs, Gateway > Identifying, Ready).
+
+use gateway_proto::{
+    Activity, ActivityKind, Closed, Command, IdentifyRefused, Input, Phase, Presence, Reconnect, Shutdown,
+    StopReason,
+};
+
+use crate::support::{BASE, HEARTBEAT_NULL, PHASES, RESUME_URL, SESSION, Scenario, Step, secs, server};
+
+/// Identify waits for Hello, asks for its permit then, and goes out with the permit: not later, for the first beat.
+#[test]
+fn identify_goes_out_after_hello_with_the_permit() {
+    let mut scenario = Scenario::at(Phase::Connecting);
+    scenario.input(Input::Opened);
+    assert_eq!(scenario.said(), ["connected"]);
+    scenario.advance(secs(2));
+    assert_eq!(scenario.said(), [""; 0]);
+    scenario.server(&server::hello());
+    assert_eq!(scenario.said(), ["hello 40s", "acquire identify"]);
+    scenario.input(Input::IdentifyGranted);
+    let said = scenario.said();
+    assert_eq!(said[0], "identifying");
+    assert!(said[1].starts_with(r#"send {"op":2,"#), "{said:?}");
+    assert_eq!((said.len(), scenario.elapsed()), (2, secs(2)));
+    assert_eq!(scenario.shard.stats().identifies, 1);
+}
+
+/// A permit that nobody waits for changes nothing: no second Identify (it would be answered with 4005).
+#[test]
+fn a_permit_that_is_not_awaited_is_not_used() {
+    for phase in PHASES.into_iter().filter(|phase| *phase != Phase::AwaitingIdentify) {
+        let mut scenario = Scenario::at(phase);
+        scenario.input(Input::IdentifyGranted);
+        assert_eq!((scenario.said(), scenario.shard.phase()), (Vec::new(), phase));
+    }
+}
+
+/// However a connection ends that waits for its permit, the permit is given back, once (B47).
+#[test]
+fn a_lost_connection_gives_its_permit_back() {
+    let ends: [(&str, Step); 11] = [
+        ("refused", |scenario| scenario.input(Input::IdentifyRefused(IdentifyRefused::new(0, 0, secs(60))))),
+        ("sleep", |scenario| {
+            scenario.input(Input::WallClock(secs(0)));
+            scenario.input(Input::WallClock(secs(3_600)));
+        }),
+        ("close frame", |scenario| scenario.closed(4000)),
+        ("end of stream", Scenario::eof),
+        ("too large", |scenario| scenario.input(Input::Closed(Closed::MessageTooLarge))),
+        ("op 7", |scenario| scenario.server(&server::reconnect())),
+        ("op 9", |scenario| scenario.server(&server::invalid_session(false))),
+        ("garbage", |scenario| scenario.server("garbage")),
+        ("zombie", |scenario| scenario.advance(secs(81))),
+        ("shutdown", |scenario| scenario.shard.shutdown(Shutdown::LogOff)),
+        ("reconnect", |scenario| scenario.shard.reconnect(Reconnect::Fresh)),
+    ];
+    for (name, end) in ends {
+        let mut scenario = Scenario::at(Phase::AwaitingIdentify);
+        end(&mut scenario);
+        scenario.settle();
+        let said = scenario.said();
+        assert_eq!(said.iter().filter(|line| *line == "cancel identify").count(), 1, "{name}: {said:?}");
+    }
+}
+
+/// A permit that is refused stops the shard, and what comes after that is not delivered.
+#[test]
+fn a_refused_permit_stops_the_shard() {
+    let mut scenario = Scenario::at(Phase::AwaitingIdentify);
+    let refused = IdentifyRefused::new(0, 0, secs(60));
+    scenario.input(Input::IdentifyRefused(refused));
+    scenario.said();
+    scenario.server(&server::message(2));
+    assert_eq!(scenario.said(), [""; 0]);
+    scenario.eof();
+    assert_eq!(scenario.said()[1], format!("stopped: {}", StopReason::IdentifyRefused(refused)));
+}
+
+/// READY begins a session: its id, URL and number are kept, the dispatch is delivered before the news of it.
+#[test]
+fn ready_begins_a_session() {
+    let mut scenario = Scenario::at(Phase::AwaitingReady);
+    assert_eq!(scenario.shard.session(), None);
+    scenario.server(&server::ready());
+    assert_eq!(scenario.said(), ["dispatch READY 1", "ready"]);
+    let session = serde_json::to_value(scenario.shard.session().unwrap()).unwrap();
+    assert_eq!(session["session_id"], SESSION);
+    assert_eq!(session["resume_gateway_url"], "wss://resume-s3cret.example/");
+    assert_eq!(
+        (session["sequence"].clone(), session["shard"].clone()),
+        (1.into(), serde_json::json!([0, 1]))
+    );
+    assert_eq!(RESUME_URL, "wss://resume-s3cret.example");
+}
+
+/// After READY nothing is identified again, whatever the server says.
+#[test]
+fn a_second_ready_replaces_the_session_and_identifies_nothing() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.server(&server::message(2));
+    scenario.server(&server::hello());
+    scenario
+        .server(&server::ready_with(r#""session_id":"other","resume_gateway_url":"wss://other.example""#));
+    let said = scenario.said();
+    assert_eq!(said, ["dispatch MESSAGE_CREATE 2", "hello 40s", "dispatch READY 1", "ready"]);
+    assert_eq!(scenario.shard.session().unwrap().sequence(), 1);
+    scenario.eof();
+    assert_eq!(scenario.said().last().unwrap(), "connect wss://other.example/?v=10&encoding=json");
+}
+
+/// A READY that names no usable session leaves the shard working; it just cannot resume.
+#[test]
+fn a_ready_without_a_session_id_cannot_be_resumed() {
+    let long = format!(r#""session_id":"{}""#, "x".repeat(513));
+    for fields in [r#""x":0"#, r#""session_id":null"#, r#""session_id":5"#, r#""session_id":"""#, &long] {
+        let mut scenario = Scenario::at(Phase::AwaitingReady);
+        scenario.server(&server::ready_with(fields));
+        let said = scenario.said();
+        assert_eq!(said, ["notice SessionNotResumable", "dispatch READY 1", "ready"], "{fields}");
+        scenario.server(&server::message(2));
+        scenario.eof();
+        scenario.open();
+        let said = scenario.said();
+        assert!(said.contains(
+            &"disconnected: the stream ended without a close frame; no session; retry in 0ns".into()
+        ));
+        assert!(said.contains(&BASE.to_owned()) && said.contains(&"acquire identify".to_owned()), "{said:?}");
+    }
+}
+
+/// A resume URL that cannot be used is not: the base URL serves. `ws` would take the token out of TLS.
+#[test]
+fn an_unusable_resume_url_is_replaced_by_the_base_url() {
+    for url in ["null", "5", r#""""#, r#""https://x""#, r#""ws://plain.example""#, r#""wss://""#, r#""a b""#]
+    {
+        let mut scenario = Scenario::at(Phase::AwaitingReady);
+        scenario.server(&server::ready_with(&format!(r#""session_id":"x","resume_gateway_url":{url}"#)));
+        assert_eq!(scenario.said()[0], "notice ResumeUrlUnusable", "{url}");
+        scenario.eof();
+        assert_eq!(scenario.said()[1..], ["connecting to resume, attempt 1", BASE], "{url}");
+    }
+}
+
+/// Where the configured gateway is `ws` itself, so may the resume URL be.
+#[test]
+fn a_plain_resume_url_is_used_behind_a_plain_base_url() {
+    let mut scenario = Scenario::with(Phase::AwaitingReady, |config| config.url = "ws://[::1]:9".to_owned());
+    scenario.server(&server::ready_with(r#""session_id":"x","resume_gateway_url":"ws://[::1]:10/r""#));
+    scenario.eof();
+    assert_eq!(scenario.said().last().unwrap(), "connect ws://[::1]:10/r?v=10&encoding=json");
+}
+
+/// READY counts where it is an answer; before Identify it is an event like any other.
+#[test]
+fn a_ready_that_nobody_asked_for_begins_nothing() {
+    for phase in [Phase::AwaitingHello, Phase::AwaitingIdentify] {
+        let mut scenario = Scenario::at(phase);
+        scenario.server(&server::ready());
+        scenario.server(&server::resumed(2));
+        assert_eq!(scenario.said(), ["dispatch READY 1", "dispatch RESUMED 2"]);
+        assert_eq!((scenario.shard.phase(), scenario.shard.session()), (phase, None));
+    }
+}
+
+/// Dispatches before READY are delivered as they come.
+#[test]
+fn dispatches_before_ready_are_delivered() {
+    let mut scenario = Scenario::at(Phase::AwaitingReady);
+    scenario.server(&server::dispatch("EARLY", 1));
+    assert_eq!(scenario.said(), ["dispatch EARLY 1"]);
+    scenario.server(&server::heartbeat_request());
+    assert_eq!(scenario.said(), [HEARTBEAT_NULL], "the number of no session");
+}
+
+/// A new session shows the presence that was last asked for, not the one of the configuration (B98).
+#[test]
+fn identify_carries_the_newest_presence() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    let playing = |name: &str| Presence {
+        activities: vec![Activity::new(ActivityKind::Playing, name)],
+        ..Presence::default()
+    };
+    scenario.shard.send(Command::UpdatePresence(playing("chess"))).unwrap();
+    scenario.settle();
+    scenario.closed(4009);
+    scenario.open();
+    scenario.said();
+    scenario.input(Input::IdentifyGranted);
+    let said = scenario.said();
+    assert!(
+        said[1].contains(r#""presence":{"since":null,"activities":[{"name":"chess","type":0}]"#),
+        "{said:?}"
+    );
+}
+
+/// One that fits into its own command but not into Identify as well is left out: Identify must not break the limit.
+#[test]
+fn identify_leaves_out_a_presence_that_does_not_fit() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    let long = Presence { activities: vec![Activity::custom("x".repeat(3_900))], ..Presence::default() };
+    scenario.shard.send(Command::UpdatePresence(long)).unwrap();
+    scenario.settle();
+    scenario.closed(4009);
+    scenario.open();
+    scenario.said();
+    scenario.input(Input::IdentifyGranted);
+    let said = scenario.said();
+    assert!(said[1].starts_with(r#"send {"op":2,"#) && !said[1].contains("presence"), "{said:?}");
+}
+
+/// A server that asks for heartbeats without end leaves a place for Identify within the 120 messages of a minute.
+#[test]
+fn identify_has_a_place_however_many_heartbeats_are_asked_for() {
+    let mut scenario = Scenario::at(Phase::AwaitingIdentify);
+    scenario.said();
+    for _ in 0..200 {
+        scenario.server(&server::heartbeat_request());
+    }
+    let requested = scenario.said().len();
+    scenario.input(Input::IdentifyGranted);
+    assert_eq!(scenario.said().iter().filter(|line| line.starts_with("send")).count(), 1);
+    // Two heartbeats are due in a window.
+    assert_eq!(requested + 1, 118);
+}

@@ -1,0 +1,151 @@
+//! op 9 (Discord Docs, Gateway Events > Invalid Session).
+
+use gateway_proto::{DisconnectReason, Phase};
+
+use crate::support::{BASE, OPEN, RESUME, Scenario, secs, server};
+
+/// op 9 `true`: close with a code that keeps the session, wait one to five seconds, resume at its URL (B40).
+#[test]
+fn op_9_true_resumes() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.server(&server::invalid_session(true));
+    assert_eq!(scenario.said(), ["close 4000 session to be resumed"]);
+    scenario.eof();
+    let wait = scenario.disconnected().retry_in.unwrap();
+    assert!((secs(1)..=secs(5)).contains(&wait), "{wait:?}");
+    scenario.advance(wait);
+    assert_eq!(scenario.said(), ["connecting to resume, attempt 1", RESUME]);
+}
+
+/// op 9 `false`: forget session, number and URL, wait one to five seconds, identify through the gate (B32, B40, B53).
+#[test]
+fn op_9_false_identifies_at_the_base_url() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.server(&server::invalid_session(false));
+    assert_eq!(scenario.said(), ["close 1000 session invalid"]);
+    assert_eq!(scenario.shard.session(), None);
+    scenario.closed(1000);
+    let end = scenario.disconnected();
+    assert_eq!(end.reason, DisconnectReason::InvalidSession { resumable: false });
+    let wait = end.retry_in.unwrap();
+    assert!((secs(1)..=secs(5)).contains(&wait), "{wait:?}");
+    scenario.advance(wait);
+    assert_eq!(scenario.said(), ["connecting, attempt 1", BASE]);
+    scenario.open();
+    assert_eq!(scenario.said().last().unwrap(), "acquire identify");
+}
+
+/// The wait is uniform between one and five seconds.
+#[test]
+fn the_wait_is_uniform_between_one_and_five_seconds() {
+    let waits: Vec<f64> = (0..300)
+        .map(|seed| {
+            let mut scenario = Scenario::with(Phase::Ready, |config| config.seed = Some(seed));
+            scenario.server(&server::invalid_session(false));
+            scenario.eof();
+            scenario.disconnected().retry_in.unwrap().as_secs_f64()
+        })
+        .collect();
+    assert!(waits.iter().all(|wait| (1.0..=5.0).contains(wait)));
+    let mean = waits.iter().sum::<f64>() / 300.0;
+    assert!((2.7..3.3).contains(&mean), "{mean}");
+    assert!(waits.iter().any(|wait| *wait < 1.2) && waits.iter().any(|wait| *wait > 4.8));
+}
+
+/// op 9 is obeyed in every stage, before Hello too (B46).
+#[test]
+fn op_9_is_obeyed_in_every_stage() {
+    for phase in OPEN {
+        for resumable in [true, false] {
+            let mut scenario = Scenario::at(phase);
+            let session = scenario.shard.session().is_some();
+            scenario.server(&server::invalid_session(resumable));
+            assert_eq!(scenario.shard.phase(), Phase::Closing, "{phase:?}");
+            assert_eq!(scenario.shard.session().is_some(), session && resumable, "{phase:?}");
+            scenario.eof();
+            assert_eq!(scenario.disconnected().reason, DisconnectReason::InvalidSession { resumable });
+        }
+    }
+}
+
+/// Nothing but `true` is a promise to resume.
+#[test]
+fn anything_but_true_means_false() {
+    for d in ["null", "0", "1", r#""true""#, "{}", "[true]"] {
+        let mut scenario = Scenario::at(Phase::Ready);
+        scenario.server(&format!(r#"{{"op":9,"d":{d}}}"#));
+        assert_eq!(scenario.shard.session(), None, "{d}");
+    }
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.server(r#"{"op":9}"#);
+    assert_eq!(scenario.shard.session(), None);
+}
+
+/// The server may close at once after op 9, or leave it to us: both lead to the same (B41).
+#[test]
+fn it_does_not_matter_who_closes_after_op_9() {
+    let lives: Vec<Vec<String>> = [true, false]
+        .into_iter()
+        .map(|server_closes| {
+            let mut scenario = Scenario::at(Phase::Ready);
+            scenario.server(&server::invalid_session(false));
+            match server_closes {
+                true => scenario.closed(1000),
+                false => scenario.advance(secs(5)),
+            }
+            scenario.next_deadline();
+            scenario.open();
+            scenario.said().into_iter().filter(|line| line != "disconnect").collect()
+        })
+        .collect();
+    assert_eq!(lives[0], lives[1]);
+}
+
+/// Commands stop at once: one that is in flight after op 9 is answered with 4003.
+#[test]
+fn nothing_is_sent_after_op_9() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.server(&server::invalid_session(true));
+    scenario.shard.send(crate::support::raw_command(50, "1")).unwrap();
+    scenario.said();
+    scenario.advance(secs(4));
+    assert_eq!(scenario.said(), [""; 0]);
+    assert_eq!(scenario.shard.health().queued_commands, 1, "it waits for the next READY");
+}
+
+/// What comes after op 9 does not count: the Resume brings it again, or it belongs to no session any more.
+#[test]
+fn nothing_counts_after_op_9() {
+    for resumable in [true, false] {
+        let mut scenario = Scenario::at(Phase::Ready);
+        scenario.server(&server::invalid_session(resumable));
+        scenario.said();
+        scenario.server(&server::message(2));
+        scenario.server(&server::ready());
+        assert_eq!(scenario.said(), [""; 0]);
+        let sequence = scenario.shard.session().map(|session| session.sequence());
+        assert_eq!(sequence, resumable.then_some(1));
+    }
+}
+
+/// From the third in a row the wait grows (B62, and ewohltman's four hours).
+#[test]
+fn from_the_third_in_a_row_the_wait_grows() {
+    let mut longest = secs(0);
+    for seed in 0..20 {
+        let mut scenario = Scenario::with(Phase::AwaitingReady, |config| config.seed = Some(seed));
+        for row in 1..=10 {
+            scenario.server(&server::invalid_session(false));
+            scenario.said();
+            scenario.eof();
+            let wait = scenario.disconnected().retry_in.unwrap();
+            assert!(wait >= secs(1));
+            assert!(row > 2 || wait <= secs(5), "{row}: {wait:?}");
+            longest = longest.max(wait);
+            scenario.advance(wait);
+            scenario.open();
+            scenario.input(gateway_proto::Input::IdentifyGranted);
+        }
+    }
+    assert!(longest > secs(120), "{longest:?}");
+}

@@ -1,0 +1,282 @@
+//! When silence means that a connection is dead, and when it does not.
+
+use gateway_proto::{Condition, DisconnectReason, Input, Message, Phase};
+
+use crate::support::{INTERVAL, PHASES, RESUME, Scenario, ms, secs, server};
+
+/// The zombie rule: at a scheduled beat the one before is unanswered and nothing came since. The socket is dropped at
+/// once, without waiting for a close reply that will never come, and the session is resumed (B1, B9, B19).
+#[test]
+fn silence_since_the_last_beat_is_a_zombie() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    let first = scenario.advance_until("send");
+    scenario.said();
+    scenario.advance(INTERVAL - ms(1));
+    assert_eq!(scenario.said(), [""; 0]);
+    scenario.advance(ms(1));
+    assert_eq!(scenario.elapsed(), first + INTERVAL);
+    assert_eq!(
+        scenario.said(),
+        [
+            "close 4000 heartbeats unanswered",
+            "disconnect",
+            "disconnected: heartbeats went unanswered; resumable; retry in 0ns",
+            "connecting to resume, attempt 1",
+            RESUME,
+        ]
+    );
+    assert_eq!(scenario.shard.stats().zombies, 1);
+}
+
+/// A black hole from Hello on is noticed within two intervals, in every stage that waits (B1, B47).
+#[test]
+fn a_black_hole_is_noticed_within_two_intervals() {
+    for phase in [Phase::AwaitingIdentify, Phase::AwaitingReady, Phase::Resuming, Phase::Ready] {
+        let mut scenario = Scenario::at(phase);
+        let start = scenario.elapsed();
+        let dropped = scenario.advance_until("disconnect");
+        assert!(dropped - start <= INTERVAL * 2, "{phase:?}: {:?}", dropped - start);
+    }
+}
+
+/// Anything received since the beat proves life: acknowledgements queue behind megabytes of guilds at start-up (B4, B5).
+#[test]
+fn traffic_since_the_beat_proves_life() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.advance_until("send");
+    for sequence in 2..10_002 {
+        scenario.advance(INTERVAL / 8_000);
+        scenario.server(&server::message(sequence));
+    }
+    scenario.server(&server::acknowledgement());
+    assert_eq!(scenario.shard.phase(), Phase::Ready);
+    assert_eq!((scenario.shard.stats().disconnects, scenario.shard.stats().dispatches), (0, 10_001));
+}
+
+/// But not for longer than two intervals: a server that sends events and acknowledges nothing is broken
+/// (peers: worth beating 4).
+#[test]
+fn traffic_does_not_hide_two_unanswered_intervals() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    let first = scenario.advance_until("send");
+    for sequence in 2.. {
+        scenario.advance(secs(1));
+        if scenario.shard.phase() != Phase::Ready {
+            break;
+        }
+        scenario.server(&server::message(sequence));
+    }
+    assert_eq!(scenario.advance_until("disconnect"), first + INTERVAL * 2);
+    assert_eq!(scenario.disconnected().reason, DisconnectReason::Zombie);
+}
+
+/// What came between a requested beat and the scheduled one says nothing about the time after.
+#[test]
+fn a_requested_beat_does_not_excuse_the_silence_after_a_scheduled_one() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    let first = scenario.advance_until("send");
+    scenario.server(&server::acknowledgement());
+    scenario.advance(secs(30));
+    scenario.server(&server::heartbeat_request());
+    scenario.advance(secs(5));
+    scenario.server(&server::message(2));
+    assert_eq!(scenario.advance_until("disconnect"), first + INTERVAL * 2);
+}
+
+/// A requested beat is not a scheduled one: unanswered at the next scheduled beat, it proves nothing.
+#[test]
+fn an_unanswered_requested_beat_is_no_zombie() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    let first = scenario.advance_until("send");
+    scenario.server(&server::acknowledgement());
+    scenario.advance(INTERVAL - ms(10));
+    scenario.server(&server::heartbeat_request());
+    scenario.said();
+    assert_eq!(scenario.advance_until("send"), first + INTERVAL);
+    assert_eq!(scenario.shard.phase(), Phase::Ready);
+}
+
+/// An acknowledgement just in time saves the connection.
+#[test]
+fn an_acknowledgement_just_in_time_counts() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    for _ in 0..10 {
+        scenario.advance_until("send");
+        scenario.advance(INTERVAL - ms(1));
+        scenario.server(&server::acknowledgement());
+    }
+    assert_eq!(scenario.shard.stats().zombies, 0);
+}
+
+/// Before the kill the health says that beats go unanswered, and after it that the shard reconnects (B10, B11).
+#[test]
+fn health_is_degraded_before_the_kill_and_reconnecting_after() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.advance_until("send");
+    assert_eq!(scenario.shard.health().condition, Condition::Healthy);
+    scenario.advance(INTERVAL / 2);
+    assert_eq!(scenario.shard.health().condition, Condition::Degraded { missed_heartbeats: 1 });
+    assert_eq!(scenario.shard.health().phase, Phase::Ready);
+    scenario.advance(INTERVAL / 2);
+    let reconnecting =
+        Condition::Reconnecting { attempt: 1, next_at: None, reason: DisconnectReason::Zombie };
+    assert_eq!(scenario.shard.health().condition, reconnecting);
+    scenario.open();
+    scenario.server(&server::resumed(2));
+    assert_eq!(scenario.shard.health().condition, Condition::Healthy);
+}
+
+/// The heartbeat state is fresh on every connection: what was owed on the old one is not held against the new (B8).
+#[test]
+fn the_heartbeat_begins_anew_on_a_new_connection() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.advance_until("send");
+    scenario.eof();
+    scenario.open();
+    scenario.server(&server::resumed(2));
+    let first = scenario.advance_until(r#"send {"op":1"#);
+    assert_eq!(scenario.shard.phase(), Phase::Ready);
+    assert_eq!(scenario.advance_until("disconnect"), first + INTERVAL);
+}
+
+/// Time may pass in every state, an input may come in every state, and nothing panics (B3).
+#[test]
+fn a_day_of_silence_ends_badly_nowhere() {
+    for phase in PHASES {
+        let mut scenario = Scenario::at(phase);
+        scenario.advance(secs(86_400));
+        scenario.input(Input::Timeout);
+        scenario.lag(secs(86_400));
+        scenario.input(Input::Timeout);
+    }
+}
+
+/// A clock that runs backwards is not believed; the latest time seen counts.
+#[test]
+fn time_does_not_run_backwards() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.advance(secs(5));
+    let past = scenario.now() - secs(4);
+    let message = Message::Text(server::message(2).into());
+    scenario.input(Input::Timeout);
+    scenario.shard.handle_input(Input::Message(message), past);
+    assert_eq!(scenario.shard.health().last_received, Some(scenario.now()));
+}
+
+// ---- Our own silence ----
+
+/// A shard that nobody drove has not listened: after the pause the server gets a whole interval to answer.
+#[test]
+fn lateness_of_our_own_is_forgiven() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.advance_until("send");
+    scenario.lag(secs(600));
+    scenario.settle();
+    assert_eq!(scenario.shard.phase(), Phase::Ready);
+    let beat = scenario.elapsed();
+    assert_eq!(scenario.advance_until("disconnect"), beat + INTERVAL, "silence after it counts");
+}
+
+/// Two seconds late is a busy machine, and forgives nothing.
+#[test]
+fn a_little_lateness_forgives_nothing() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    let first = scenario.advance_until("send");
+    scenario.advance(INTERVAL / 2);
+    scenario.lag(INTERVAL / 2 + secs(2));
+    scenario.settle();
+    assert_eq!(scenario.advance_until("disconnect"), first + INTERVAL + secs(2));
+}
+
+/// A driver that is always late, with nothing to read in between, cannot keep a dead connection alive for ever.
+#[test]
+fn a_driver_that_is_always_late_still_notices_a_dead_connection() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.advance_until("send");
+    let mut rounds = 0;
+    while scenario.shard.phase() == Phase::Ready {
+        let left = scenario.time_left();
+        scenario.lag(left + secs(3));
+        scenario.input(Input::Timeout);
+        rounds += 1;
+        assert!(rounds < 20, "a dead connection is kept");
+    }
+}
+
+/// But one that reads something each time has listened in between, and is forgiven again.
+#[test]
+fn a_driver_that_is_always_late_keeps_a_live_connection() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    for sequence in 2..100 {
+        let left = scenario.time_left();
+        scenario.lag(left + secs(3));
+        scenario.server(&server::message(sequence));
+    }
+    assert_eq!((scenario.shard.phase(), scenario.shard.stats().disconnects), (Phase::Ready, 0));
+}
+
+/// A wait for the server begins anew too when nobody drove the shard: Hello may lie in the socket behind something else.
+#[test]
+fn lateness_of_our_own_does_not_end_a_wait() {
+    for (phase, timeout) in
+        [(Phase::AwaitingHello, secs(20)), (Phase::AwaitingReady, secs(60)), (Phase::Resuming, secs(60))]
+    {
+        let mut scenario = Scenario::at(phase);
+        scenario.lag(secs(300));
+        scenario.server(r#"{"op":99,"d":null}"#);
+        assert_eq!(scenario.shard.phase(), phase);
+        let late = scenario.elapsed();
+        // Answer the beats, so that only the wait itself is left.
+        while scenario.shard.phase() == phase {
+            scenario.server(r#"{"op":99,"d":null}"#);
+            scenario.next_deadline();
+        }
+        assert!(scenario.elapsed() - late >= timeout, "{phase:?}: {:?}", scenario.elapsed() - late);
+    }
+}
+
+/// While the owner does not read the socket, silence is his doing: beats go on, and nothing is given up (B6, B92).
+#[test]
+fn a_paused_reader_is_not_held_against_the_server() {
+    for phase in [Phase::AwaitingHello, Phase::AwaitingReady, Phase::Resuming, Phase::Ready] {
+        let mut scenario = Scenario::at(phase);
+        scenario.input(Input::ReadingPaused);
+        scenario.advance(secs(3600));
+        assert_eq!(scenario.shard.phase(), phase);
+        let beats = scenario.said().iter().filter(|line| line.starts_with(r#"send {"op":1,"#)).count();
+        let expected = if phase == Phase::AwaitingHello { 0 } else { 89 };
+        assert!(beats >= expected, "{phase:?}: {beats} beats in an hour");
+        scenario.input(Input::ReadingResumed);
+        assert_eq!(scenario.shard.phase(), phase, "the wait begins anew");
+        scenario.advance(secs(19));
+        assert_eq!(scenario.shard.phase(), phase);
+        scenario.advance(secs(100));
+        assert_ne!(scenario.shard.phase(), phase, "silence counts again");
+    }
+}
+
+/// A pause may be said before there is a connection, and holds for the next one.
+#[test]
+fn a_pause_said_before_the_connection_opens_counts() {
+    let mut scenario = Scenario::at(Phase::Connecting);
+    scenario.input(Input::ReadingPaused);
+    scenario.input(Input::Opened);
+    scenario.advance(secs(60));
+    assert_eq!(scenario.shard.phase(), Phase::AwaitingHello);
+    scenario.input(Input::ReadingResumed);
+    assert_eq!(scenario.advance_until("close"), secs(80));
+}
+
+/// A server that acknowledges heartbeats but never answers Identify may have lost it: it is waited for, but not for ever.
+#[test]
+fn ready_is_waited_for_while_acknowledgements_come_and_an_hour_at_most() {
+    let mut scenario = Scenario::at(Phase::AwaitingReady);
+    let identified = scenario.elapsed();
+    while scenario.shard.phase() == Phase::AwaitingReady {
+        scenario.server(&server::acknowledgement());
+        scenario.advance(secs(1));
+    }
+    assert_eq!(scenario.elapsed() - identified, secs(3600));
+    scenario.eof();
+    assert_eq!(scenario.disconnected().reason, DisconnectReason::ReadyTimeout);
+}

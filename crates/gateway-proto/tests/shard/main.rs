@@ -1,0 +1,25 @@
+//! The shard against the protocol, on a virtual clock. One file for each theme; `FAULTS.md` beside this folder says which
+//! reported fault is held by which test.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod back_off;
+mod close_codes;
+mod commands;
+mod config;
+mod documents;
+mod ending;
+mod every_input;
+#[cfg(all(feature = "zlib", feature = "zstd"))]
+mod formats;
+mod golden;
+mod health;
+mod heartbeat;
+mod identify;
+mod invalid_session;
+mod liveness;
+mod properties;
+mod reconnect;
+mod resume;
+mod timeouts;

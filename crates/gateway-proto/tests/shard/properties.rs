@@ -1,0 +1,214 @@
+//! Arbitrary lives: any input, any request, any lapse of time, in any order. `Watch` looks at every output; see
+//! `support/watch.rs` for what must always hold.
+
+use std::time::Duration;
+
+use gateway_proto::{
+    Closed, ConnectError, IdentifyRefused, Input, Message, Output, Phase, Reconnect, Refused, Shutdown,
+};
+use proptest::prelude::*;
+
+use crate::support::{Scenario, raw_command, saved_session, secs, server};
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Happening {
+    Input(Vec<Word>),
+    Advance(Duration),
+    /// Nobody drives the shard for this long.
+    Lag(Duration),
+    /// Whatever the shard waits for comes.
+    Proceed,
+    Commands(u8),
+    Shutdown(Shutdown),
+    Reconnect(Reconnect),
+}
+
+/// An input.
+#[derive(Debug, Clone)]
+enum Word {
+    Opened,
+    ConnectFailed(Option<u16>),
+    Closed(Option<u16>),
+    TooLarge,
+    IdentifyGranted,
+    IdentifyRefused,
+    WallClock(u64),
+    Paused,
+    Resumed,
+    Timeout,
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+impl Word {
+    fn into_input(self) -> Input {
+        match self {
+            Self::Opened => Input::Opened,
+            Self::ConnectFailed(None) => Input::ConnectFailed(ConnectError::Tcp(String::new())),
+            Self::ConnectFailed(Some(status)) => {
+                let refused = Refused { status, retry_after: None, body: Vec::new() };
+                Input::ConnectFailed(ConnectError::Refused(refused))
+            }
+            Self::Closed(None) => Input::Closed(Closed::Eof),
+            Self::Closed(code) => Input::Closed(Closed::Frame { code, reason: String::new() }),
+            Self::TooLarge => Input::Closed(Closed::MessageTooLarge),
+            Self::IdentifyGranted => Input::IdentifyGranted,
+            Self::IdentifyRefused => Input::IdentifyRefused(IdentifyRefused::new(0, 0, secs(60))),
+            Self::WallClock(seconds) => Input::WallClock(secs(seconds)),
+            Self::Paused => Input::ReadingPaused,
+            Self::Resumed => Input::ReadingResumed,
+            Self::Timeout => Input::Timeout,
+            Self::Text(text) => Input::Message(Message::Text(text.into())),
+            Self::Binary(bytes) => Input::Message(Message::Binary(bytes.into())),
+        }
+    }
+}
+
+fn text() -> impl Strategy<Value = String> {
+    let sequence = prop_oneof![8 => 1_u64..50, 1 => any::<u64>()];
+    prop_oneof![
+        6 => sequence.clone().prop_map(server::message),
+        2 => Just(server::ready()),
+        1 => Just(server::ready_with(r#""x":0"#)),
+        2 => sequence.prop_map(server::resumed),
+        2 => Just(server::heartbeat_request()),
+        3 => Just(server::acknowledgement()),
+        1 => Just(server::reconnect()),
+        1 => any::<bool>().prop_map(server::invalid_session),
+        2 => prop_oneof![Just(1_000), Just(41_250), any::<u64>()].prop_map(server::hello_with),
+        1 => any::<u64>().prop_map(|op| format!(r#"{{"op":{op},"d":null}}"#)),
+        1 => ".{0,20}",
+    ]
+}
+
+fn word() -> impl Strategy<Value = Word> {
+    let code = prop_oneof![Just(1000), Just(4000), Just(4008), Just(4009), 4000_u16..4017, any::<u16>()];
+    let status = prop_oneof![Just(403), Just(429), Just(503)];
+    prop_oneof![
+        2 => Just(Word::Opened),
+        1 => proptest::option::of(status).prop_map(Word::ConnectFailed),
+        2 => proptest::option::of(code).prop_map(Word::Closed),
+        1 => Just(Word::TooLarge),
+        6 => Just(Word::IdentifyGranted),
+        1 => Just(Word::IdentifyRefused),
+        1 => (0_u64..100_000).prop_map(Word::WallClock),
+        1 => Just(Word::Paused),
+        1 => Just(Word::Resumed),
+        1 => Just(Word::Timeout),
+        12 => text().prop_map(Word::Text),
+        1 => proptest::collection::vec(any::<u8>(), 0..30).prop_map(Word::Binary),
+    ]
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let lapse = prop_oneof![
+        (0_u64..3_000).prop_map(Duration::from_millis),
+        (0_u64..120).prop_map(Duration::from_secs),
+    ];
+    let shutdown = prop_oneof![Just(Shutdown::Resumable), Just(Shutdown::LogOff)];
+    let reconnect = prop_oneof![Just(Reconnect::Resume), Just(Reconnect::Fresh)];
+    prop_oneof![
+        12 => proptest::collection::vec(word(), 1..4).prop_map(Happening::Input),
+        6 => lapse.clone().prop_map(Happening::Advance),
+        2 => lapse.prop_map(Happening::Lag),
+        14 => Just(Happening::Proceed),
+        3 => (1_u8..120).prop_map(Happening::Commands),
+        1 => shutdown.prop_map(Happening::Shutdown),
+        2 => reconnect.prop_map(Happening::Reconnect),
+    ]
+}
+
+/// What the shard waits for, comes.
+fn proceed(scenario: &mut Scenario) {
+    match scenario.shard.phase() {
+        Phase::BackingOff => {
+            scenario.next_deadline();
+        }
+        Phase::Connecting => scenario.input(Input::Opened),
+        Phase::AwaitingHello => scenario.server(&server::hello()),
+        Phase::AwaitingIdentify => scenario.input(Input::IdentifyGranted),
+        Phase::AwaitingReady => scenario.server(&server::ready()),
+        Phase::Resuming => scenario.server(&server::resumed(60)),
+        Phase::Closing => scenario.eof(),
+        _ => scenario.server(&server::acknowledgement()),
+    }
+}
+
+/// A life from its beginning: what it said, and when. Every step of it is watched.
+fn live(happenings: Vec<Happening>, seed: u64, resume: bool) -> Vec<(Duration, String)> {
+    let mut scenario = Scenario::with(Phase::Connecting, |config| {
+        config.seed = Some(seed);
+        config.session = resume.then(saved_session);
+        config.limits.queued_commands = 300;
+    });
+    let mut commands = 0_u64;
+    for happening in happenings {
+        match happening {
+            Happening::Input(words) => words.into_iter().for_each(|word| scenario.input(word.into_input())),
+            Happening::Advance(by) => scenario.advance(by),
+            Happening::Lag(by) => scenario.lag(by),
+            Happening::Proceed => proceed(&mut scenario),
+            Happening::Commands(count) => {
+                for _ in 0..count {
+                    let sent = scenario.shard.send(raw_command(50, &commands.to_string()));
+                    commands += u64::from(sent.is_ok());
+                }
+            }
+            Happening::Shutdown(how) => scenario.shard.shutdown(how),
+            Happening::Reconnect(how) => scenario.shard.reconnect(how),
+        }
+        assert!(scenario.shard.health().queued_commands <= 300);
+        // Every live phase has an end in sight.
+        if scenario.shard.phase() != Phase::Stopped {
+            assert!(scenario.time_left() <= secs(3_600), "in {:?}", scenario.shard.phase());
+        }
+    }
+    scenario.said_at()
+}
+
+fn lives() -> impl Strategy<Value = Vec<Happening>> {
+    proptest::collection::vec(happening(), 1..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens, nothing panics and the invariants hold; and commands go out in their order, none twice.
+    #[test]
+    fn every_life_keeps_the_invariants(happenings in lives(), seed in any::<u64>(), resume in any::<bool>()) {
+        let said = live(happenings, seed, resume);
+        let number = |line: &str| line.strip_prefix(r#"send {"op":50,"d":"#)?.strip_suffix('}')?.parse().ok();
+        let commands: Vec<u64> = said.iter().filter_map(|(_, line)| number(line)).collect();
+        prop_assert!(commands.windows(2).all(|pair| pair[0] < pair[1]), "{commands:?}");
+    }
+
+    /// A life depends on nothing but its inputs, their times and the seed.
+    #[test]
+    fn equal_lives_are_equal(happenings in lives(), seed in any::<u64>()) {
+        prop_assert_eq!(live(happenings.clone(), seed, true), live(happenings, seed, true));
+    }
+
+    /// Any number of inputs may come before anybody asks for an output, and the answer is finite: what one input is worth
+    /// for each of them, and in the end a deadline or the end.
+    #[test]
+    fn inputs_may_come_in_any_number_before_the_outputs_are_asked_for(
+        words in proptest::collection::vec((word(), 0_u64..200_000), 1..200),
+    ) {
+        let mut scenario = Scenario::at(Phase::Connecting);
+        let (mut now, inputs) = (scenario.now(), words.len());
+        for (word, later) in words {
+            now += Duration::from_millis(later);
+            scenario.shard.handle_input(word.into_input(), now);
+        }
+        let mut outputs = 0;
+        let end = loop {
+            match scenario.shard.poll_output() {
+                end @ (Output::Timeout(_) | Output::Stopped(_)) => break end,
+                _ => outputs += 1,
+            }
+        };
+        prop_assert!(outputs <= 12 * inputs, "{outputs} outputs for {inputs} inputs");
+        prop_assert_eq!(format!("{end:?}"), format!("{:?}", scenario.shard.poll_output()), "it repeats");
+    }
+}

@@ -1,0 +1,140 @@
+//! How long the server is waited for: to the millisecond, and what then (protocol, section 9).
+
+use gateway_proto::{DisconnectReason, Input, Phase};
+
+use crate::support::{BASE, Scenario, ms, secs, server};
+
+/// A dial that does not open is given up after ten seconds: TCP, TLS or the upgrade (B48).
+#[test]
+fn a_dial_is_given_up_after_ten_seconds() {
+    let mut scenario = Scenario::at(Phase::Connecting);
+    scenario.advance(ms(9_999));
+    assert_eq!(scenario.said(), [""; 0]);
+    scenario.advance(ms(1));
+    let said = scenario.said();
+    assert_eq!(said[0], "disconnect");
+    assert!(said[1].starts_with("disconnected: the connection did not open in time"), "{said:?}");
+    assert_eq!(scenario.next_connect(), BASE);
+}
+
+/// A server that opens and stays silent is left after twenty seconds (B47, and five libraries that wait for ever).
+#[test]
+fn hello_is_waited_for_for_twenty_seconds() {
+    let mut scenario = Scenario::at(Phase::AwaitingHello);
+    assert_eq!(scenario.advance_until("close 4000 timed out"), secs(20));
+    assert_eq!(scenario.advance_until("disconnect"), secs(25));
+    assert_eq!(scenario.disconnected().reason, DisconnectReason::HelloTimeout);
+}
+
+/// Anything but Hello does not end that wait.
+#[test]
+fn other_messages_do_not_stand_in_for_hello() {
+    let mut scenario = Scenario::at(Phase::AwaitingHello);
+    for sequence in 1..20 {
+        scenario.advance(secs(1));
+        scenario.server(&server::message(sequence));
+    }
+    assert_eq!(scenario.advance_until("close 4000 timed out"), secs(20));
+}
+
+/// Without READY and without acknowledgements, the wait ends after a minute (B48).
+#[test]
+fn ready_is_waited_for_for_a_minute_without_acknowledgements() {
+    let mut scenario = Scenario::at(Phase::AwaitingReady);
+    for _ in 0..59 {
+        scenario.advance(secs(1));
+        scenario.server(&server::dispatch("X", 1));
+    }
+    assert_eq!(scenario.advance_until("close 4000 timed out"), secs(60));
+    scenario.eof();
+    assert_eq!(scenario.disconnected().reason, DisconnectReason::ReadyTimeout);
+}
+
+/// In an outage the server acknowledges for long before it sends READY: that is waited for (protocol, 5.2),
+/// for an hour: a server that has lost the Identify acknowledges too.
+#[test]
+fn ready_is_waited_for_while_acknowledgements_come() {
+    let mut scenario = Scenario::at(Phase::AwaitingReady);
+    scenario.live(secs(3590));
+    assert_eq!(scenario.shard.phase(), Phase::AwaitingReady);
+    scenario.server(&server::ready());
+    assert_eq!(scenario.shard.phase(), Phase::Ready);
+    assert_eq!(scenario.shard.stats().connects, 1);
+}
+
+/// RESUMED is waited for for a minute after the Resume, whatever is acknowledged in the meantime
+/// (peers: worth beating 5).
+#[test]
+fn resumed_is_waited_for_for_a_minute() {
+    let mut scenario = Scenario::at(Phase::Resuming);
+    scenario.advance_until(r#"send {"op":1"#);
+    scenario.server(&server::acknowledgement());
+    assert_eq!(scenario.advance_until("close 4000 timed out"), secs(60));
+    scenario.eof();
+    assert_eq!(scenario.disconnected().reason, DisconnectReason::ResumedTimeout);
+    assert!(scenario.shard.session().is_some());
+}
+
+/// A replay may take as long as it likes, if it goes on.
+#[test]
+fn a_replay_may_take_long() {
+    let mut scenario = Scenario::at(Phase::Resuming);
+    for sequence in 2..12 {
+        scenario.live(secs(59));
+        scenario.server(&server::message(sequence));
+    }
+    assert_eq!(scenario.elapsed(), secs(590));
+    assert_eq!(scenario.shard.phase(), Phase::Resuming);
+    scenario.live(secs(60) - ms(1));
+    assert_eq!(scenario.shard.phase(), Phase::Resuming);
+    assert_eq!(scenario.advance_until("close 4000 timed out"), secs(650));
+}
+
+/// A READY on its way when its time is up saves the Identify: the messages before the server's close still count.
+#[test]
+fn a_ready_that_is_just_too_late_still_counts() {
+    let mut scenario = Scenario::at(Phase::AwaitingReady);
+    for _ in 0..60 {
+        scenario.advance(secs(1));
+        scenario.server(&server::dispatch("X", 1));
+    }
+    assert_eq!(scenario.shard.phase(), Phase::Closing);
+    scenario.server(&server::ready());
+    scenario.eof();
+    assert!(scenario.disconnected().resumable);
+}
+
+/// All of them are configurable, and exact.
+#[test]
+fn every_timeout_is_configurable() {
+    let change = |config: &mut gateway_proto::ShardConfig| {
+        config.timeouts.connect = ms(11);
+        config.timeouts.hello = ms(12);
+        config.timeouts.ready = ms(13);
+        config.timeouts.resumed = ms(14);
+        config.timeouts.close = ms(15);
+    };
+    for (phase, timeout, word) in [
+        (Phase::Connecting, 11, "disconnect"),
+        (Phase::AwaitingHello, 12, "close"),
+        (Phase::AwaitingReady, 13, "close"),
+        (Phase::Resuming, 14, "close"),
+        (Phase::Closing, 15, "disconnect"),
+    ] {
+        let mut scenario = Scenario::with(phase, change);
+        assert_eq!(scenario.advance_until(word), ms(timeout), "{phase:?}");
+    }
+}
+
+/// Every live phase has a deadline that is not for ever away, and meeting it leads to another one.
+#[test]
+fn every_live_phase_has_a_deadline() {
+    for phase in crate::support::PHASES.into_iter().filter(|phase| *phase != Phase::Stopped) {
+        let mut scenario = Scenario::at(phase);
+        for _ in 0..50 {
+            scenario.input(Input::Timeout);
+            assert!(scenario.time_left() <= secs(600), "{phase:?}: {:?}", scenario.time_left());
+            scenario.next_deadline();
+        }
+    }
+}

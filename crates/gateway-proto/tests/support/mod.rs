@@ -1,0 +1,322 @@
+//! A shard, a scripted server and a clock that moves only when told to. Every scenario is watched: see `watch.rs`.
+
+pub(crate) mod say;
+pub(crate) mod server;
+mod watch;
+
+use std::time::{Duration, Instant};
+
+use gateway_proto::{
+    Closed, Command, Encoding, Input, Intents, Message, Output, Phase, Raw, SessionSnapshot, Shard,
+    ShardConfig, ShardId,
+};
+
+use watch::Watch;
+
+pub(crate) const TOKEN: &str = "t0ken-s3cret";
+pub(crate) const SESSION: &str = "s3ssion-s3cret";
+pub(crate) const RESUME_URL: &str = "wss://resume-s3cret.example";
+/// The heartbeat interval of the scripted server.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(40);
+
+pub(crate) const BASE: &str = "connect wss://gateway.example/?v=10&encoding=json";
+pub(crate) const RESUME: &str = "connect wss://resume-s3cret.example/?v=10&encoding=json";
+pub(crate) const HEARTBEAT_NULL: &str = r#"send {"op":1,"d":null}"#;
+
+/// Something that happens to a shard.
+pub(crate) type Step = fn(&mut Scenario);
+
+/// Every phase that a shard can be driven to.
+pub(crate) const PHASES: [Phase; 9] = [
+    Phase::BackingOff,
+    Phase::Connecting,
+    Phase::AwaitingHello,
+    Phase::AwaitingIdentify,
+    Phase::AwaitingReady,
+    Phase::Resuming,
+    Phase::Ready,
+    Phase::Closing,
+    Phase::Stopped,
+];
+
+/// Those with an open connection.
+pub(crate) const OPEN: [Phase; 5] =
+    [Phase::AwaitingHello, Phase::AwaitingIdentify, Phase::AwaitingReady, Phase::Resuming, Phase::Ready];
+
+pub(crate) fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+pub(crate) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A configuration in which nothing depends on the machine.
+pub(crate) fn config() -> ShardConfig {
+    let mut config = ShardConfig::new(TOKEN, Intents::GUILDS | Intents::GUILD_MESSAGES);
+    config.url = "wss://gateway.example".to_owned();
+    config.properties.os = "linux".to_owned();
+    config.seed = Some(7);
+    config
+}
+
+/// A session of an earlier process, at sequence number 5.
+pub(crate) fn saved_session() -> SessionSnapshot {
+    SessionSnapshot::new(SESSION.to_owned(), Some(RESUME_URL.to_owned()), 5, ShardId::ONE)
+}
+
+/// A shard in its world.
+pub(crate) struct Scenario {
+    pub(crate) shard: Shard,
+    start: Instant,
+    now: Instant,
+    /// The deadline given out last. None: stopped.
+    deadline: Option<Instant>,
+    said: Vec<(Duration, Output)>,
+    watch: Watch,
+}
+
+impl Scenario {
+    pub(crate) fn new(config: ShardConfig) -> Self {
+        // The one look at a clock: a beginning to count from.
+        #[allow(clippy::disallowed_methods, reason = "a virtual clock has to begin somewhere")]
+        let start = Instant::now();
+        let limit = config.limits.sends_per_minute;
+        let shard = Shard::new(config, start).expect("a usable configuration");
+        let watch = Watch::new(limit);
+        let mut this = Self { shard, start, now: start, deadline: None, said: Vec::new(), watch };
+        this.drain();
+        this
+    }
+
+    /// A shard in the given phase, with nothing said yet.
+    pub(crate) fn at(phase: Phase) -> Self {
+        Self::with(phase, |_| {})
+    }
+
+    /// As [`Scenario::at`], with another configuration.
+    pub(crate) fn with(phase: Phase, change: impl FnOnce(&mut ShardConfig)) -> Self {
+        let mut config = config();
+        change(&mut config);
+        let mut this = Self::new(config);
+        this.drive_to(phase);
+        assert_eq!(this.shard.phase(), phase);
+        this.said.clear();
+        this
+    }
+
+    fn drive_to(&mut self, phase: Phase) {
+        match phase {
+            Phase::Connecting => {}
+            Phase::BackingOff => self.connect_failed(),
+            Phase::AwaitingHello => self.input(Input::Opened),
+            Phase::AwaitingIdentify => {
+                self.drive_to(Phase::AwaitingHello);
+                self.server(&server::hello());
+            }
+            Phase::AwaitingReady => {
+                self.drive_to(Phase::AwaitingIdentify);
+                self.input(Input::IdentifyGranted);
+            }
+            Phase::Ready => {
+                self.drive_to(Phase::AwaitingReady);
+                self.server(&server::ready());
+            }
+            Phase::Resuming => {
+                self.drive_to(Phase::Ready);
+                self.eof();
+                self.open();
+            }
+            Phase::Closing => {
+                self.drive_to(Phase::Ready);
+                self.server(&server::reconnect());
+            }
+            Phase::Stopped => {
+                self.drive_to(Phase::Ready);
+                self.closed(4004);
+            }
+            other => panic!("no way to {other:?} is known"),
+        }
+    }
+
+    // ---- What happens to the shard ----
+
+    pub(crate) fn input(&mut self, input: Input) {
+        self.watch.input(&input);
+        self.shard.handle_input(input, self.now);
+        self.drain();
+    }
+
+    /// A text message from the server.
+    pub(crate) fn server(&mut self, text: &str) {
+        self.input(Input::Message(Message::Text(text.as_bytes().to_vec().into())));
+    }
+
+    /// A binary message from the server.
+    pub(crate) fn server_binary(&mut self, bytes: impl Into<Vec<u8>>) {
+        self.input(Input::Message(Message::Binary(bytes.into().into())));
+    }
+
+    /// The dialled connection opens and the server says Hello.
+    pub(crate) fn open(&mut self) {
+        self.input(Input::Opened);
+        self.server(&server::hello());
+    }
+
+    /// The server sends a close frame.
+    pub(crate) fn closed(&mut self, code: u16) {
+        self.input(Input::Closed(Closed::Frame { code: Some(code), reason: String::new() }));
+    }
+
+    pub(crate) fn eof(&mut self) {
+        self.input(Input::Closed(Closed::Eof));
+    }
+
+    pub(crate) fn connect_failed(&mut self) {
+        self.input(Input::ConnectFailed(gateway_proto::ConnectError::Tcp("refused".to_owned())));
+    }
+
+    // ---- Time ----
+
+    /// Time passes. Every deadline is met exactly when it is due.
+    pub(crate) fn advance(&mut self, by: Duration) {
+        self.drain();
+        let target = self.now + by;
+        let mut at_this_instant = 0;
+        while let Some(deadline) = self.deadline.filter(|deadline| *deadline <= target) {
+            at_this_instant = if deadline > self.now { 0 } else { at_this_instant + 1 };
+            assert!(at_this_instant < 5, "the run loop spins in {:?}", self.shard.phase());
+            self.now = self.now.max(deadline);
+            self.input(Input::Timeout);
+        }
+        self.now = target;
+    }
+
+    /// As [`Scenario::advance`], and the server acknowledges every heartbeat at once.
+    pub(crate) fn live(&mut self, by: Duration) {
+        self.drain();
+        let end = self.elapsed() + by;
+        while self.elapsed() < end {
+            let beats = self.shard.stats().heartbeats;
+            self.advance(self.time_left().min(end - self.elapsed()));
+            if self.shard.stats().heartbeats > beats {
+                self.server(&server::acknowledgement());
+            }
+        }
+    }
+
+    /// What was asked for since the last input takes effect.
+    pub(crate) fn settle(&mut self) {
+        self.advance(Duration::ZERO);
+    }
+
+    /// Time passes while nobody drives the shard.
+    pub(crate) fn lag(&mut self, by: Duration) {
+        self.now += by;
+    }
+
+    /// Goes on to the next deadline and meets it.
+    pub(crate) fn next_deadline(&mut self) -> Duration {
+        self.drain();
+        let deadline = self.deadline.expect("a stopped shard has no deadline");
+        self.advance(deadline.saturating_duration_since(self.now));
+        self.elapsed()
+    }
+
+    /// Goes on, deadline by deadline, until something is said that begins like this. Gives its time.
+    pub(crate) fn advance_until(&mut self, beginning: &str) -> Duration {
+        for _ in 0..10_000 {
+            if let Some(at) = self.find(beginning) {
+                return at;
+            }
+            self.next_deadline();
+        }
+        panic!("never said: {beginning}");
+    }
+
+    /// Goes on to the next connection. Gives its URL, as it is said.
+    pub(crate) fn next_connect(&mut self) -> String {
+        for _ in 0..1_000 {
+            let url = self.said().into_iter().rfind(|line| line.starts_with("connect w"));
+            match url {
+                Some(url) if self.shard.phase() == Phase::Connecting => return url,
+                _ => self.next_deadline(),
+            };
+        }
+        panic!("no connection is made");
+    }
+
+    /// The time since the beginning.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The time left until the deadline that was given out last.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.deadline.expect("a stopped shard has no deadline").saturating_duration_since(self.now)
+    }
+
+    // ---- What the shard said ----
+
+    /// What was said since the last call, in words: see `say.rs`.
+    pub(crate) fn said(&mut self) -> Vec<String> {
+        self.said_at().into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// As [`Scenario::said`], with times since the beginning.
+    pub(crate) fn said_at(&mut self) -> Vec<(Duration, String)> {
+        self.outputs().into_iter().map(|(at, output)| (at, say::output(&output))).collect()
+    }
+
+    /// As [`Scenario::said_at`], not in words.
+    pub(crate) fn outputs(&mut self) -> Vec<(Duration, Output)> {
+        self.drain();
+        std::mem::take(&mut self.said)
+    }
+
+    /// When something was said that begins like this, and forgets everything up to it.
+    fn find(&mut self, beginning: &str) -> Option<Duration> {
+        let at = self.said.iter().position(|(_, output)| say::output(output).starts_with(beginning))?;
+        self.said.drain(..=at).next_back().map(|(at, _)| at)
+    }
+
+    /// The reason, the verdict on the session and the wait of the one disconnection said since the last call.
+    pub(crate) fn disconnected(&mut self) -> gateway_proto::Disconnected {
+        let mut ends = self.outputs().into_iter().filter_map(|(_, output)| match output {
+            Output::Event(gateway_proto::Event::Disconnected(end)) => Some(end),
+            _ => None,
+        });
+        let end = ends.next().expect("a disconnection");
+        assert!(ends.next().is_none(), "one disconnection");
+        end
+    }
+
+    fn drain(&mut self) {
+        loop {
+            let output = self.shard.poll_output();
+            match output {
+                Output::Timeout(deadline) => {
+                    self.deadline = Some(deadline);
+                    return self.watch.settled(&self.shard);
+                }
+                Output::Stopped(_) if self.watch.is_stopped() => return self.watch.settled(&self.shard),
+                output => {
+                    self.watch.output(&output, &self.shard, self.now);
+                    if let Output::Stopped(_) = output {
+                        self.deadline = None;
+                    }
+                    self.said.push((self.now - self.start, output));
+                }
+            }
+        }
+    }
+}
+
+/// A command of any opcode, with this JSON as its data.
+pub(crate) fn raw_command(op: u64, json: &str) -> Command {
+    Command::Raw { op, data: Raw::new(json.as_bytes().to_vec(), Encoding::Json) }
+}
