@@ -1,0 +1,101 @@
+//! How a shard is driven, as opposed to what it says.
+
+use std::fmt;
+use std::sync::Arc;
+
+use gateway_proto::ConfigError;
+use rustls::ClientConfig;
+
+use crate::{Connector, IdentifyGate, SessionKeeper, TlsError};
+
+/// How a shard is driven. The default is right for one shard on the open internet.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct DriverConfig {
+    /// The TLS configuration. None: one for all shards of the process, made from the features that are compiled in
+    /// (see [`TlsSettings`](crate::TlsSettings)). `ws://` needs none.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Opens connections in place of the runtime, for instance through a proxy.
+    pub connector: Option<Arc<dyn Connector>>,
+    /// Who says when the shard may identify. Shards of one bot share one gate. None: a gate of its own.
+    pub identify_gate: Option<Arc<dyn IdentifyGate>>,
+    /// Keeps the shard's session for the next process. May be shared by many shards. None: nobody does.
+    pub session_keeper: Option<Arc<SessionKeeper>>,
+    /// The size of the buffer that the socket is read into, 1 KiB to 1 MiB. Default 16 KiB.
+    ///
+    /// A payload that is kept keeps a buffer of this size alive; a smaller one costs more system calls.
+    pub read_buffer_bytes: usize,
+}
+
+impl Default for DriverConfig {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            connector: None,
+            identify_gate: None,
+            session_keeper: None,
+            read_buffer_bytes: 16 << 10,
+        }
+    }
+}
+
+impl DriverConfig {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        match (1 << 10..=1 << 20).contains(&self.read_buffer_bytes) {
+            true => Ok(()),
+            false => Err(ConfigError::new("read_buffer_bytes", "it must be between 1 KiB and 1 MiB")),
+        }
+    }
+}
+
+/// Why a shard cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A field of the configuration cannot be used.
+    Config(ConfigError),
+    /// The URL asks for TLS, and there is no TLS configuration.
+    Tls(TlsError),
+}
+
+impl fmt::Debug for DriverConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DriverConfig")
+            .field("tls", &self.tls.is_some())
+            .field("connector", &self.connector.is_some())
+            .field("identify_gate", &self.identify_gate.is_some())
+            .field("session_keeper", &self.session_keeper)
+            .field("read_buffer_bytes", &self.read_buffer_bytes)
+            .finish()
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::Tls(error) => Some(error),
+        }
+    }
+}
+
+impl From<ConfigError> for BuildError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<TlsError> for BuildError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}

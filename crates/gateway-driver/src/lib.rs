@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+
+mod background;
+mod config;
+mod dial;
+mod identify;
+pub mod net;
+mod runtime;
+mod sender;
+mod session_keeper;
+mod session_store;
+mod shard;
+mod stream;
+mod timer;
+mod tls;
+mod websocket;
+
+pub use gateway_proto as proto;
+pub use rustls;
+
+pub use background::{Events, Task};
+pub use config::{BuildError, DriverConfig};
+pub use identify::{AcquiringIdentify, IdentifyGate, LocalIdentifyGate};
+pub use runtime::Runtime;
+pub use sender::Sender;
+pub use session_keeper::{Checkpoints, SessionKeeper};
+pub use session_store::{FileSessionStore, SessionStore};
+pub use shard::Shard;
+pub use stream::{BoxedStream, ByteStream, Connecting, Connector};
+pub use tls::{Roots, TlsError, TlsSettings};

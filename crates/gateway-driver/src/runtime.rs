@@ -1,0 +1,40 @@
+//! What a runtime must offer: a connection, and a clock to sleep by.
+
+use std::future::Future;
+use std::io;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+/// An async runtime, as far as a shard needs one. Two methods make an adapter.
+///
+/// [`net`](crate::net) has what most adapters share: trying every address of a name, and telling a failed name look-up
+/// from a failed connection.
+pub trait Runtime: Clone + Send + Sync + 'static {
+    /// A connected byte stream.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Opens a TCP connection, without TLS. The host is a name, an IPv4 address, or an IPv6 address without brackets.
+    ///
+    /// There is no need for a timeout here: the future is dropped when the shard has waited long enough.
+    ///
+    /// # Errors
+    ///
+    /// Whatever went wrong. Wrap a failed name look-up with [`net::resolve_error`](crate::net::resolve_error), so that
+    /// it is reported as one.
+    fn connect(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Waits until this moment, as [`Runtime::now`] measures it. A moment in the past is over at once.
+    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static;
+
+    /// The time. A test with a clock of its own overrides this.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// The wall clock, as the time since the beginning of 1970. It serves to notice a suspended machine, nothing else.
+    /// None: there is none.
+    fn wall_clock(&self) -> Option<Duration> {
+        SystemTime::now().duration_since(UNIX_EPOCH).ok()
+    }
+}

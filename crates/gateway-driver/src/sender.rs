@@ -1,0 +1,132 @@
+//! A handle to a shard for other tasks and threads.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use gateway_proto::{AckError, Command, Health, Reconnect, SendError, SessionSnapshot, Shutdown, Stats};
+
+/// Talks to a shard from any task or thread. Clones talk to the same shard.
+///
+/// Nothing here waits: what is asked for is checked and noted, and happens when the shard is driven next.
+#[derive(Clone)]
+pub struct Sender {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Sender {
+    /// Sends a command, as soon as the session and the rate limit allow it.
+    ///
+    /// # Errors
+    ///
+    /// Where the command can never be sent, or too many wait already. Nothing has changed then. A shard that has
+    /// stopped or was dropped says [`SendError::Stopped`].
+    pub fn send(&self, command: Command) -> Result<(), SendError> {
+        let mut state = self.shared.lock();
+        if state.dropped {
+            return Err(SendError::Stopped);
+        }
+        state.machine.send(command)?;
+        state.wake();
+        Ok(())
+    }
+
+    /// Says that the application has dealt with all dispatches up to this sequence number, in the order of delivery.
+    /// Only with [`Delivery::Acknowledged`](gateway_proto::Delivery::Acknowledged): see [`gateway_proto::Shard::ack`].
+    ///
+    /// # Errors
+    ///
+    /// Where no dispatch with this number was given out, or the shard awaits no acknowledgements. Nothing has changed
+    /// then.
+    pub fn ack(&self, sequence: u64) -> Result<(), AckError> {
+        self.shared.lock().machine.ack(sequence)
+    }
+
+    /// Ends the shard. [`Shutdown::Resumable`] leaves the session alive for [`Sender::session`];
+    /// [`Shutdown::LogOff`] ends it too.
+    pub fn shutdown(&self, how: Shutdown) {
+        let mut state = self.shared.lock();
+        state.machine.shutdown(how);
+        state.shutting_down = true;
+        state.wake();
+    }
+
+    /// Replaces the connection, or ends the wait before the next one.
+    pub fn reconnect(&self, how: Reconnect) {
+        let mut state = self.shared.lock();
+        state.machine.reconnect(how);
+        state.wake();
+    }
+
+    /// The session as it stands, to be resumed by a later process. Keep it where secrets are kept.
+    pub fn session(&self) -> Option<SessionSnapshot> {
+        self.shared.lock().machine.session()
+    }
+
+    /// Counters since the shard was made.
+    pub fn stats(&self) -> Stats {
+        self.shared.lock().machine.stats().clone()
+    }
+
+    /// How the shard is doing.
+    pub fn health(&self) -> Health {
+        self.shared.lock().machine.health()
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+/// The state machine, shared by the driver and its senders.
+pub(crate) struct Shared {
+    state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    pub(crate) machine: gateway_proto::Shard,
+    /// Wakes whoever drives the shard.
+    waker: Option<Waker>,
+    pub(crate) shutting_down: bool,
+    dropped: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(machine: gateway_proto::Shard) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State { machine, waker: None, shutting_down: false, dropped: false }),
+        })
+    }
+
+    /// A panic elsewhere while the lock was held is no reason to panic here.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers who drives the shard. To be called before the machine is asked for outputs, so that nothing that a
+    /// sender does in between goes unnoticed.
+    pub(crate) fn register(&self, waker: &Waker) {
+        let mut state = self.lock();
+        match &mut state.waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    /// Nobody will drive the shard any more.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.lock();
+        state.dropped = true;
+        state.waker = None;
+    }
+}
+
+impl State {
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+}

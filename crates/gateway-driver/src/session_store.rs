@@ -1,0 +1,196 @@
+//! Where sessions are kept from one process to the next.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use gateway_proto::codec::{self, Encoding, RawRef};
+use gateway_proto::{SessionSnapshot, ShardId};
+
+/// Keeps sessions. What it holds is as secret as the token.
+///
+/// The methods may block: a [`SessionKeeper`](crate::SessionKeeper) calls them on a thread of its own.
+pub trait SessionStore: Send + Sync + 'static {
+    /// The session that was kept last for a shard. None: there is none.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read. A session that is not there is no error.
+    fn load(&self, shard: ShardId) -> io::Result<Option<SessionSnapshot>>;
+
+    /// Keeps a shard's session in place of the last one. After a crash at any point there is either the old one or the
+    /// new one, whole. None: it is over, and nothing is kept.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written. What was kept before is still there.
+    fn save(&self, shard: ShardId, session: Option<&SessionSnapshot>) -> io::Result<()>;
+}
+
+/// Keeps each session in a file of its own, as JSON, readable for its owner only.
+///
+/// Crash-safe: a session is written to a temporary file, synced, renamed over the old one, and the folder is synced.
+#[derive(Debug, Clone)]
+pub struct FileSessionStore {
+    place: Place,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    /// `shard-ID-COUNT.json` in this folder.
+    Folder(PathBuf),
+    /// This file.
+    File(PathBuf),
+}
+
+impl FileSessionStore {
+    /// A file for each shard, `shard-ID-COUNT.json`, in a folder that exists.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        Self { place: Place::Folder(folder.into()) }
+    }
+
+    /// One file, for a bot of one shard.
+    pub fn in_file(file: impl Into<PathBuf>) -> Self {
+        Self { place: Place::File(file.into()) }
+    }
+
+    fn path(&self, shard: ShardId) -> PathBuf {
+        match &self.place {
+            Place::Folder(folder) => folder.join(format!("shard-{}-{}.json", shard.id(), shard.count())),
+            Place::File(file) => file.clone(),
+        }
+    }
+}
+
+impl SessionStore for FileSessionStore {
+    fn load(&self, shard: ShardId) -> io::Result<Option<SessionSnapshot>> {
+        let text = match fs::read(self.path(shard)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // What is in the file is not told: it is a secret, or was one.
+        let unusable = |_| io::Error::new(io::ErrorKind::InvalidData, "the file holds no session");
+        RawRef::new(&text, Encoding::Json).decode().map(Some).map_err(unusable)
+    }
+
+    fn save(&self, shard: ShardId, session: Option<&SessionSnapshot>) -> io::Result<()> {
+        let path = self.path(shard);
+        match session {
+            Some(session) => {
+                let text = codec::encode(session, Encoding::Json).map_err(io::Error::other)?;
+                let temporary = with_suffix(&path, ".tmp");
+                write_synced(&temporary, &text)?;
+                fs::rename(&temporary, &path)?;
+            }
+            None => match fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                result => result?,
+            },
+        }
+        sync_folder_of(&path)
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn write_synced(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+/// The new name is on the disk only once its folder is. Only unix lets a folder be opened for that.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(sequence: u64) -> SessionSnapshot {
+        SessionSnapshot::new("secret-session".to_owned(), None, sequence, ShardId::ONE)
+    }
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("gateway-driver-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn files(&self) -> Vec<String> {
+            let files = fs::read_dir(&self.0).unwrap();
+            files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn sessions_come_back_and_go() {
+        let folder = Folder::new("store");
+        let store = FileSessionStore::in_folder(&folder.0);
+        let other = ShardId::new(1, 2).unwrap();
+        assert_eq!(store.load(ShardId::ONE).unwrap(), None);
+        store.save(ShardId::ONE, Some(&session(7))).unwrap();
+        store.save(ShardId::ONE, Some(&session(8))).unwrap();
+        assert_eq!(store.load(ShardId::ONE).unwrap(), Some(session(8)));
+        assert_eq!(store.load(other).unwrap(), None);
+        assert_eq!(folder.files(), ["shard-0-1.json"], "no temporary file is left");
+        store.save(ShardId::ONE, None).unwrap();
+        store.save(ShardId::ONE, None).unwrap();
+        assert!(folder.files().is_empty());
+    }
+
+    /// A crash before the rename leaves a temporary file, whole or not: the old session is there and is used.
+    #[test]
+    fn a_crash_while_writing_costs_nothing() {
+        let folder = Folder::new("crash");
+        let store = FileSessionStore::in_file(folder.0.join("session.json"));
+        store.save(ShardId::ONE, Some(&session(7))).unwrap();
+        fs::write(folder.0.join("session.json.tmp"), b"{\"version\":1,\"sess").unwrap();
+        assert_eq!(store.load(ShardId::ONE).unwrap(), Some(session(7)));
+        store.save(ShardId::ONE, Some(&session(8))).unwrap();
+        assert_eq!(store.load(ShardId::ONE).unwrap(), Some(session(8)));
+    }
+
+    #[test]
+    fn errors_tell_nothing_of_the_content() {
+        let folder = Folder::new("errors");
+        let store = FileSessionStore::in_file(folder.0.join("session.json"));
+        fs::write(folder.0.join("session.json"), b"{\"session_id\": \"secret\"}").unwrap();
+        let error = store.load(ShardId::ONE).unwrap_err();
+        assert_eq!(error.to_string(), "the file holds no session");
+        assert!(FileSessionStore::in_folder("/nonexistent").save(ShardId::ONE, Some(&session(1))).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_may_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = Folder::new("mode");
+        FileSessionStore::in_folder(&folder.0).save(ShardId::ONE, Some(&session(1))).unwrap();
+        let mode = fs::metadata(folder.0.join("shard-0-1.json")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

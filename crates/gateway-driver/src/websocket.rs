@@ -1,0 +1,160 @@
+//! An open WebSocket: messages out in order without blocking, messages in, and every error given its type.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use async_tungstenite::tungstenite::protocol::frame::Frame;
+use async_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use async_tungstenite::tungstenite::protocol::{CloseFrame as WireCloseFrame, Role, WebSocketConfig};
+use async_tungstenite::tungstenite::{Bytes, Error, Message as WireMessage, Utf8Bytes};
+use futures_core::Stream;
+use futures_io::AsyncWrite as _;
+use futures_sink::Sink;
+use gateway_proto::{CloseFrame, Closed, GatewayUrl, Limits, Message};
+
+use crate::stream::BoxedStream;
+
+/// The least room for outgoing bytes. One message and a pong at a time are given to tungstenite.
+const WRITE_BUFFER_BYTES: usize = 1 << 20;
+
+pub(crate) struct Socket {
+    stream: WebSocketStream<BoxedStream>,
+    /// For what must not be told of it.
+    url: GatewayUrl,
+    /// Messages that tungstenite has not been given yet.
+    queue: VecDeque<WireMessage>,
+    /// Something was given to tungstenite and may not be on the wire yet.
+    unflushed: bool,
+    /// Why writing has failed. What the server said before is read all the same.
+    write_failure: Option<Closed>,
+}
+
+/// What came out of a socket.
+pub(crate) enum Received {
+    Message(Message),
+    /// The last word: the socket is to be dropped.
+    Closed(Closed),
+}
+
+impl Socket {
+    /// Takes over a stream after the upgrade. `head` was read behind the answer.
+    pub(crate) async fn new(
+        stream: BoxedStream,
+        head: Vec<u8>,
+        limits: &Limits,
+        read_buffer_bytes: usize,
+        url: GatewayUrl,
+    ) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(read_buffer_bytes)
+            .write_buffer_size(0)
+            .max_write_buffer_size(WRITE_BUFFER_BYTES.max(limits.payload_bytes.saturating_mul(2)))
+            .max_message_size(Some(limits.message_bytes))
+            .max_frame_size(Some(limits.message_bytes));
+        let stream = WebSocketStream::from_partially_read(stream, head, Role::Client, Some(config)).await;
+        Self { stream, url, queue: VecDeque::new(), unflushed: false, write_failure: None }
+    }
+
+    /// Puts a message at the end of what is to be sent.
+    pub(crate) fn send(&mut self, message: Message) {
+        let (kind, payload) = match message {
+            Message::Text(payload) => (Data::Text, payload),
+            Message::Binary(payload) => (Data::Binary, payload),
+        };
+        self.queue.push_back(WireMessage::Frame(Frame::message(payload, OpCode::Data(kind), true)));
+    }
+
+    /// Puts a close frame at the end of what is to be sent.
+    pub(crate) fn close(&mut self, frame: CloseFrame) {
+        let reason = match frame.reason {
+            std::borrow::Cow::Borrowed(text) => Utf8Bytes::from_static(text),
+            std::borrow::Cow::Owned(text) => text.into(),
+        };
+        self.queue.push_back(WireMessage::Close(Some(WireCloseFrame { code: frame.code.into(), reason })));
+    }
+
+    /// Writes as much as goes without waiting, and asks to be woken when more can go.
+    pub(crate) fn poll_write(&mut self, context: &mut Context<'_>) {
+        if self.write_failure.is_some() {
+            return;
+        }
+        if let Poll::Ready(Err(error)) = self.try_write(context) {
+            self.queue.clear();
+            self.write_failure = Some(self.closed_by(error));
+        }
+    }
+
+    fn try_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut stream = Pin::new(&mut self.stream);
+        while !self.queue.is_empty() {
+            std::task::ready!(stream.as_mut().poll_ready(context))?;
+            if let Some(message) = self.queue.pop_front() {
+                self.unflushed = true;
+                stream.as_mut().start_send(message)?;
+            }
+        }
+        if self.unflushed {
+            std::task::ready!(stream.poll_flush(context))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads the next message. Answers pings and close frames on the way.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Received> {
+        loop {
+            let closed = match Pin::new(&mut self.stream).poll_next(context) {
+                Poll::Ready(Some(Ok(WireMessage::Text(text)))) => {
+                    return Poll::Ready(Received::Message(Message::Text(Bytes::from(text))));
+                }
+                Poll::Ready(Some(Ok(WireMessage::Binary(bytes)))) => {
+                    return Poll::Ready(Received::Message(Message::Binary(bytes)));
+                }
+                Poll::Ready(Some(Ok(WireMessage::Close(frame)))) => {
+                    // The answer waits within tungstenite. It goes out if it can; nobody waits for that.
+                    let _ = Pin::new(&mut self.stream).poll_flush(context);
+                    match frame {
+                        Some(frame) => {
+                            Closed::Frame { code: Some(frame.code.into()), reason: frame.reason.to_string() }
+                        }
+                        None => Closed::Frame { code: None, reason: String::new() },
+                    }
+                }
+                Poll::Ready(Some(Ok(_))) => continue,
+                Poll::Ready(Some(Err(error))) => self.closed_by(error),
+                Poll::Ready(None) => Closed::Eof,
+                Poll::Pending => match self.write_failure.take() {
+                    Some(failure) => failure,
+                    None => return Poll::Pending,
+                },
+            };
+            return Poll::Ready(Received::Closed(closed));
+        }
+    }
+
+    /// Takes leave: writes what goes without waiting, and says goodbye in TLS if that is spoken.
+    pub(crate) fn leave(&mut self, context: &mut Context<'_>) {
+        self.poll_write(context);
+        let _ = Pin::new(self.stream.get_mut()).poll_close(context);
+    }
+
+    /// What an error means. Its own text may hold a payload or a host, so it is never passed on.
+    fn closed_by(&self, error: Error) -> Closed {
+        match error {
+            Error::ConnectionClosed | Error::AlreadyClosed => Closed::Eof,
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Closed::Eof,
+            // What TLS says when the peer leaves without close_notify.
+            Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Closed::Eof,
+            Error::Io(error) => Closed::Failed(self.url.redact(&error.to_string())),
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => Closed::MessageTooLarge,
+            Error::Protocol(error) => Closed::Protocol(error.to_string()),
+            Error::Utf8(_) => Closed::Protocol("a text was not UTF-8".to_owned()),
+            Error::WriteBufferFull(_) => Closed::Failed("the write buffer is full".to_owned()),
+            _ => Closed::Failed("the WebSocket failed".to_owned()),
+        }
+    }
+}

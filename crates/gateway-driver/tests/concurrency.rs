@@ -1,0 +1,180 @@
+//! What goes on at the same time: writing, reading, the clock, other threads, futures that are dropped.
+
+mod support;
+
+use std::time::Duration;
+
+use gateway_driver::proto::{
+    Command, DisconnectReason, Event, Reconnect, SendError, Shutdown, Snowflake, VoiceStateUpdate,
+};
+use serde_json::json;
+use support::{Client, HEARTBEAT, acknowledgement, config, dispatch, event};
+
+fn command(guild: u64) -> Command {
+    let guild_id = Snowflake(guild);
+    Command::UpdateVoiceState(VoiceStateUpdate {
+        guild_id,
+        channel_id: None,
+        self_mute: true,
+        self_deaf: true,
+    })
+}
+
+/// The guilds of the commands that the server has received.
+fn guilds(server: &mut support::Server) -> Vec<u64> {
+    std::iter::from_fn(|| server.receive_payload())
+        .map(|payload| {
+            assert_eq!(payload["op"], 4);
+            payload["d"]["guild_id"].as_str().unwrap().parse().unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn a_blocked_write_hides_neither_the_reader_nor_the_clock() {
+    for room in [0, 1, 10, 100] {
+        let mut client = Client::new(config());
+        let mut server = client.connect_and_identify();
+        server.end.set_room(Some(room));
+        (1..=20).for_each(|guild| client.shard.send(command(guild)).unwrap());
+        for sequence in 2..=50 {
+            server.send(event(sequence));
+            client.pass(HEARTBEAT / 50);
+        }
+        assert_eq!(client.sequences(), (1..=50).collect::<Vec<_>>(), "room {room}: reading goes on");
+        assert!(client.shard.stats().heartbeats >= 1, "room {room}: so do the heartbeats");
+        assert_eq!(client.disconnects(), []);
+
+        server.end.set_room(None);
+        client.settle();
+        assert_eq!(guilds(&mut server), (1..=20).collect::<Vec<_>>(), "room {room}: nothing is lost or torn");
+    }
+}
+
+#[test]
+fn a_write_that_stays_blocked_is_a_dead_connection() {
+    let mut client = Client::new(config());
+    let server = client.connect_and_identify();
+    server.end.set_room(Some(0));
+    client.shard.send(command(1)).unwrap();
+    client.connect_and_resume();
+    assert_eq!(client.disconnects(), [DisconnectReason::Zombie]);
+    assert!(server.end.client_is_gone());
+}
+
+#[test]
+fn what_the_server_said_last_is_read_although_writing_fails() {
+    let mut client = Client::new(config());
+    let mut server = client.connect_and_identify();
+    server.send(event(2));
+    server.close(4004, "Authentication failed.");
+    server.end.end();
+    client.shard.send(command(1)).unwrap();
+    client.settle();
+    assert_eq!(client.sequences(), [1, 2]);
+    assert!(client.ended, "{:?}", client.disconnects());
+}
+
+/// `Client` drops every future after one poll. Here the streams also move a few bytes at a time, so that futures are
+/// dropped within frames, in the upgrade, and in half-written commands.
+#[test]
+fn futures_dropped_at_every_poll_lose_nothing() {
+    for bytes in [1, 2, 3, 7, 64, 1000] {
+        let mut client = Client::new(config());
+        let end = client.wait_for_connection().unwrap();
+        end.set_trickle(bytes);
+        let mut upgrading = support::Upgrading::new(end);
+        let mut server = loop {
+            client.settle();
+            if let Some(server) = upgrading.go_on() {
+                break server;
+            }
+        };
+        server.send(support::hello());
+        client.settle();
+        server.expect_op(2);
+        server.send(support::ready());
+        for sequence in 2..=500 {
+            let data = json!("é".repeat(sequence as usize % 40));
+            server.send(dispatch("X", sequence, data));
+        }
+        (1..=50).for_each(|guild| client.shard.send(command(guild)).unwrap());
+        client.settle();
+        assert_eq!(client.sequences(), (1..=500).collect::<Vec<_>>(), "{bytes} bytes at a time");
+        assert_eq!(guilds(&mut server), (1..=50).collect::<Vec<_>>(), "{bytes} bytes at a time");
+    }
+}
+
+#[test]
+fn commands_come_from_any_thread_and_wake_the_shard() {
+    let mut client = Client::new(config());
+    let mut server = client.connect_and_identify();
+    assert!(!client.is_woken());
+    let threads: Vec<_> = (0..8)
+        .map(|thread| {
+            let sender = client.shard.sender();
+            std::thread::spawn(move || (0..10).for_each(|n| sender.send(command(thread * 10 + n)).unwrap()))
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert!(client.is_woken());
+    client.settle();
+    let mut received = guilds(&mut server);
+    received.sort_unstable();
+    assert_eq!(received, (0..80).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_command_that_can_never_be_sent_is_refused_at_once() {
+    let mut config = config();
+    config.limits.queued_commands = 2;
+    let mut client = Client::new(config);
+    let sender = client.shard.sender();
+    let nobody = Command::RequestSoundboardSounds { guild_ids: vec![] };
+    assert!(matches!(sender.send(nobody), Err(SendError::Invalid(_))));
+    let too_large = Command::RequestSoundboardSounds { guild_ids: vec![Snowflake(u64::MAX); 1000] };
+    assert!(matches!(sender.send(too_large), Err(SendError::TooLarge { .. })));
+    sender.send(command(1)).unwrap();
+    sender.send(command(2)).unwrap();
+    assert!(matches!(sender.send(command(3)), Err(SendError::QueueFull { .. })));
+    let mut server = client.connect_and_identify();
+    assert_eq!(guilds(&mut server), [1, 2], "the others wait for READY");
+    sender.shutdown(Shutdown::LogOff);
+    assert!(matches!(sender.send(command(4)), Err(SendError::Stopped)));
+}
+
+#[test]
+fn a_sender_ends_any_wait() {
+    let mut client = Client::new(config());
+    for _ in 0..4 {
+        client.runtime.plan(support::clock::Dial::Fail(std::io::ErrorKind::ConnectionRefused.into()));
+    }
+    client.pass(Duration::from_millis(1));
+    let sender = client.shard.sender();
+    let attempts = client.runtime.connects().len();
+    sender.reconnect(Reconnect::Resume);
+    assert!(client.is_woken());
+    client.settle();
+    assert_eq!(client.runtime.connects().len(), attempts + 1, "no time has passed");
+    sender.shutdown(Shutdown::LogOff);
+    client.settle();
+    assert!(client.ended);
+}
+
+/// A process that was stopped for hours finds what came before in its socket, and says so.
+#[test]
+fn a_late_look_finds_what_came_in_time() {
+    let mut client = Client::new(config());
+    let mut server = client.connect_and_identify();
+    client.pass(HEARTBEAT);
+    server.send(acknowledgement());
+    for sequence in 2..=20 {
+        server.send(event(sequence));
+    }
+    client.runtime.jump(HEARTBEAT * 10);
+    client.settle();
+    assert_eq!(client.sequences(), (1..=20).collect::<Vec<_>>());
+    assert_eq!(client.disconnects(), [], "silence while nobody looked is no proof");
+    let ready = client.events.iter().filter(|event| matches!(event, Event::Ready)).count();
+    assert_eq!(ready, 1);
+}

@@ -1,0 +1,155 @@
+//! Shards that share a gate identify one after the other.
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use gateway_driver::proto::{
+    IdentifyBudget, IdentifyRefused, SessionStartLimit, ShardId, StopReason, WhenSpent,
+};
+use gateway_driver::{AcquiringIdentify, DriverConfig, IdentifyGate, LocalIdentifyGate, Runtime};
+use support::clock::VirtualRuntime;
+use support::{Client, PollOnce, Wakeups, config, hello};
+
+const SPACING: Duration = Duration::from_millis(5250);
+
+#[test]
+fn shards_identify_one_after_the_other_and_heartbeat_meanwhile() {
+    let runtime = VirtualRuntime::default();
+    let mut driver = DriverConfig::default();
+    driver.identify_gate = Some(Arc::new(LocalIdentifyGate::new(runtime.clone(), 1)));
+    let mut shards: Vec<_> = (0..3)
+        .map(|id| {
+            let mut config = config();
+            config.shard = ShardId::new(id, 3).unwrap();
+            let mut client = Client::with(runtime.clone(), config, driver.clone());
+            let mut server = client.connect();
+            server.send(hello());
+            (client, server)
+        })
+        .collect();
+    let mut identified = Vec::new();
+    for _ in 0..3 {
+        for (client, server) in &mut shards {
+            client.settle();
+            if let Some(payload) = server.receive_payload() {
+                assert_eq!(payload["op"], 2);
+                identified.push(payload["d"]["shard"][0].as_u64().unwrap());
+            }
+        }
+        let end = runtime.now() + SPACING;
+        while !runtime.advance_to_next(end) {
+            shards.iter_mut().for_each(|(client, _)| client.settle());
+        }
+    }
+    assert_eq!(identified, [0, 1, 2]);
+}
+
+#[test]
+fn keys_do_not_wait_for_each_other_and_dropped_requests_cost_nothing() {
+    let runtime = VirtualRuntime::default();
+    let gate = LocalIdentifyGate::new(runtime.clone(), 2);
+    let wakeups = Arc::new(Wakeups::default());
+    let waker = Waker::from(wakeups.clone());
+    let acquire = |id| gate.acquire(ShardId::new(id, 100).unwrap());
+
+    assert_eq!(acquire(0).as_mut().poll_once(&waker), Poll::Ready(Ok(())));
+    assert_eq!(acquire(1).as_mut().poll_once(&waker), Poll::Ready(Ok(())));
+    let mut crowd: Vec<_> = (2..98).map(acquire).collect();
+    assert!(crowd.iter_mut().all(|request| request.as_mut().poll_once(&waker).is_pending()));
+    let mut last = acquire(98);
+    assert_eq!(last.as_mut().poll_once(&waker), Poll::Pending);
+    drop(crowd);
+
+    let due = runtime.now() + SPACING;
+    while !runtime.advance_to_next(due) {}
+    assert!(wakeups.take());
+    assert_eq!(last.as_mut().poll_once(&waker), Poll::Ready(Ok(())));
+}
+
+fn limit(remaining: u32) -> SessionStartLimit {
+    let mut limit = SessionStartLimit::default();
+    (limit.remaining, limit.reset_after) = (remaining, Duration::from_secs(3600));
+    limit
+}
+
+fn spent_gate(runtime: &VirtualRuntime, when_spent: WhenSpent) -> LocalIdentifyGate<VirtualRuntime> {
+    let mut budget = IdentifyBudget::default();
+    budget.when_spent = when_spent;
+    LocalIdentifyGate::with_budget(runtime.clone(), budget, &limit(100)).unwrap()
+}
+
+#[test]
+fn a_spent_budget_stops_the_shard_without_an_identify() {
+    let runtime = VirtualRuntime::default();
+    let mut driver = DriverConfig::default();
+    driver.identify_gate = Some(Arc::new(spent_gate(&runtime, WhenSpent::Refuse)));
+    let mut client = Client::with(runtime, config(), driver);
+    let mut server = client.connect();
+    server.send(hello());
+    client.settle();
+    assert_eq!(server.expect_close(), Some(4000));
+    client.settle();
+    assert!(client.ended);
+    let refused = IdentifyRefused::new(100, 100, Duration::from_secs(3600));
+    assert_eq!(client.shard.stop_reason(), Some(&StopReason::IdentifyRefused(refused)));
+    assert_eq!(client.shard.stats().identifies, 0);
+}
+
+#[test]
+fn whoever_waits_goes_on_when_the_server_says_that_more_is_left() {
+    let runtime = VirtualRuntime::default();
+    let gate = spent_gate(&runtime, WhenSpent::Hold);
+    let wakeups = Arc::new(Wakeups::default());
+    let waker = Waker::from(wakeups.clone());
+    let mut request = gate.acquire(ShardId::ONE);
+    assert_eq!(request.as_mut().poll_once(&waker), Poll::Pending);
+    gate.update(&limit(500)).unwrap();
+    assert!(wakeups.take(), "at once");
+    assert_eq!(request.as_mut().poll_once(&waker), Poll::Ready(Ok(())));
+    assert_eq!(gate.remaining(), 499);
+    let next = spent_gate(&runtime, WhenSpent::Hold);
+    next.update(&limit(1000)).unwrap();
+    next.restore(&gate.snapshot(), Duration::ZERO);
+    assert_eq!(next.remaining(), 999, "the next process counts it too");
+}
+
+/// A gate of somebody else's that gives permits at once and hears what becomes of them.
+#[derive(Default)]
+struct Listening(Mutex<Vec<&'static str>>);
+
+impl IdentifyGate for Listening {
+    fn acquire(&self, _: ShardId) -> AcquiringIdentify {
+        self.0.lock().unwrap().push("acquire");
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn used(&self, _: ShardId) {
+        self.0.lock().unwrap().push("used");
+    }
+
+    fn failed(&self, _: ShardId) {
+        self.0.lock().unwrap().push("failed");
+    }
+}
+
+#[test]
+fn a_gate_hears_what_becomes_of_its_permits() {
+    let gate = Arc::new(Listening::default());
+    let mut driver = DriverConfig::default();
+    driver.identify_gate = Some(gate.clone());
+    let mut client = Client::with(VirtualRuntime::default(), config(), driver);
+    let mut server = client.connect();
+    server.send(hello());
+    client.settle();
+    server.expect_op(2);
+    assert_eq!(gate.0.lock().unwrap()[..], ["acquire", "used"]);
+    server.close(4000, "");
+    let server = client.connect_and_identify();
+    drop(server);
+    client.settle();
+    let heard = std::mem::take(&mut *gate.0.lock().unwrap());
+    assert_eq!(heard, ["acquire", "used", "failed", "acquire", "used"]);
+}

@@ -1,0 +1,92 @@
+//! Token, session id and resume URL are in nothing that anybody may print.
+
+mod support;
+
+use std::sync::Mutex;
+
+use gateway_driver::proto::{DisconnectReason, Shutdown};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use serde_json::json;
+use support::clock::Dial;
+use support::{Client, RESUME_HOST, SESSION_ID, TOKEN, config};
+
+fn assert_clean(what: &str, text: &str) {
+    for secret in [TOKEN, SESSION_ID, RESUME_HOST] {
+        assert!(!text.contains(secret), "{what}: {text}");
+    }
+}
+
+/// Everything that is logged in this process.
+struct Recorder {
+    lines: Mutex<Vec<(Level, String, String)>>,
+}
+
+impl Log for Recorder {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let line = (record.level(), record.target().to_owned(), record.args().to_string());
+        self.lines.lock().unwrap().push(line);
+    }
+
+    fn flush(&self) {}
+}
+
+static RECORDER: Recorder = Recorder { lines: Mutex::new(Vec::new()) };
+
+/// A whole life: identify, lose the connection in several ways, resume, fail to reach the resume URL, log off.
+fn live() -> Client {
+    let mut client = Client::new(config());
+    let mut server = client.connect_and_identify();
+    client
+        .shard
+        .sender()
+        .send(gateway_driver::proto::Command::RequestSoundboardSounds {
+            guild_ids: vec![gateway_driver::proto::Snowflake(1)],
+        })
+        .unwrap();
+    client.settle();
+    server.close(4000, "unknown error");
+    let (server, _) = client.connect_and_resume();
+    client.runtime.plan(Dial::Fail(std::io::Error::other(format!("cannot reach {RESUME_HOST}:80"))));
+    server.end.reset();
+    let (mut server, _) = client.connect_and_resume();
+    server.send(json!({"op": 9, "d": true, "s": null, "t": null}));
+    client.settle();
+    server.expect_close();
+    client.connect_and_resume();
+    client.shard.shutdown(Shutdown::Resumable);
+    client.settle();
+    client
+}
+
+#[test]
+fn nothing_printable_holds_a_secret() {
+    log::set_logger(&RECORDER).unwrap();
+    log::set_max_level(LevelFilter::Trace);
+    let client = live();
+    log::set_max_level(LevelFilter::Off);
+
+    let failed = |reason: &DisconnectReason| matches!(reason, DisconnectReason::ConnectFailed(_));
+    assert!(client.disconnects().iter().any(failed), "the resume URL could not be reached once");
+    for event in &client.events {
+        assert_clean("an event", &format!("{event:?}"));
+    }
+    for reason in client.disconnects() {
+        assert_clean("a reason", &reason.to_string());
+    }
+    assert_clean("the shard", &format!("{:?} {:?}", client.shard, client.shard.sender()));
+    assert_clean("health and stats", &format!("{:?} {:?}", client.shard.health(), client.shard.stats()));
+    assert_clean("the session", &format!("{:?}", client.shard.session()));
+
+    let lines = RECORDER.lines.lock().unwrap();
+    assert!(!lines.is_empty());
+    for (level, target, line) in lines.iter() {
+        // The one exception, told in the README: tungstenite prints every frame at the level trace.
+        if *level < Level::Trace || !target.starts_with("tungstenite") {
+            assert_clean(&format!("a log line of {target} at {level}"), line);
+        }
+    }
+}

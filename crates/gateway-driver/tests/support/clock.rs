@@ -1,0 +1,135 @@
+//! A runtime whose time stands still until a test moves it, and whose connections are pipes in memory.
+
+use std::collections::VecDeque;
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use gateway_driver::Runtime;
+
+use super::pipe::{self, ClientEnd, ServerEnd};
+
+#[derive(Clone)]
+pub struct VirtualRuntime {
+    world: Arc<Mutex<World>>,
+}
+
+struct World {
+    now: Instant,
+    /// The time since 1970, which goes on while the machine sleeps.
+    wall_clock: Duration,
+    sleepers: Vec<(Instant, Waker)>,
+    /// How the next connections go; after the last, they succeed.
+    dials: VecDeque<Dial>,
+    /// The server's ends of connections that nobody has taken yet.
+    accepted: VecDeque<ServerEnd>,
+    connects: Vec<(String, u16)>,
+}
+
+/// How a connection goes.
+pub enum Dial {
+    Accept,
+    Fail(io::Error),
+    /// Never answers.
+    Hang,
+}
+
+impl Default for VirtualRuntime {
+    fn default() -> Self {
+        let world = World {
+            now: Instant::now(),
+            wall_clock: Duration::from_secs(1_780_000_000),
+            sleepers: Vec::new(),
+            dials: VecDeque::new(),
+            accepted: VecDeque::new(),
+            connects: Vec::new(),
+        };
+        Self { world: Arc::new(Mutex::new(world)) }
+    }
+}
+
+impl VirtualRuntime {
+    /// Says how the next connection that is not planned yet goes.
+    pub fn plan(&self, dial: Dial) {
+        self.world.lock().unwrap().dials.push_back(dial);
+    }
+
+    /// The server's end of the oldest connection that was not taken yet.
+    pub fn accept(&self) -> Option<ServerEnd> {
+        self.world.lock().unwrap().accepted.pop_front()
+    }
+
+    /// Where connections were asked for.
+    pub fn connects(&self) -> Vec<(String, u16)> {
+        self.world.lock().unwrap().connects.clone()
+    }
+
+    /// Moves the time to the next moment that somebody waits for, but not beyond `limit`. Says whether it got there.
+    pub fn advance_to_next(&self, limit: Instant) -> bool {
+        let mut world = self.world.lock().unwrap();
+        let next = world.sleepers.iter().map(|(at, _)| *at).min().unwrap_or(limit).min(limit);
+        let passed = next.saturating_duration_since(world.now);
+        (world.now, world.wall_clock) = (world.now + passed, world.wall_clock + passed);
+        let now = world.now;
+        let (due, waiting) = std::mem::take(&mut world.sleepers).into_iter().partition(|(at, _)| *at <= now);
+        world.sleepers = waiting;
+        drop(world);
+        let due: Vec<(Instant, Waker)> = due;
+        due.into_iter().for_each(|(_, waker)| waker.wake());
+        now >= limit
+    }
+
+    /// Moves the time without waking anybody: what a process sees after it was stopped.
+    pub fn jump(&self, by: Duration) {
+        let mut world = self.world.lock().unwrap();
+        (world.now, world.wall_clock) = (world.now + by, world.wall_clock + by);
+    }
+
+    /// Puts the machine to sleep: only the wall clock goes on.
+    pub fn sleep(&self, by: Duration) {
+        self.world.lock().unwrap().wall_clock += by;
+    }
+}
+
+impl Runtime for VirtualRuntime {
+    type Stream = ClientEnd;
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<ClientEnd> {
+        let dial = {
+            let mut world = self.world.lock().unwrap();
+            world.connects.push((host.to_owned(), port));
+            world.dials.pop_front().unwrap_or(Dial::Accept)
+        };
+        match dial {
+            Dial::Fail(error) => Err(error),
+            Dial::Hang => pending().await,
+            Dial::Accept => {
+                let (client, server) = pipe::new();
+                self.world.lock().unwrap().accepted.push_back(server);
+                Ok(client)
+            }
+        }
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
+        let world = self.world.clone();
+        poll_fn(move |context| {
+            let mut world = world.lock().unwrap();
+            if world.now >= deadline {
+                return Poll::Ready(());
+            }
+            world.sleepers.push((deadline, context.waker().clone()));
+            Poll::Pending
+        })
+    }
+
+    fn now(&self) -> Instant {
+        self.world.lock().unwrap().now
+    }
+
+    fn wall_clock(&self) -> Option<Duration> {
+        Some(self.world.lock().unwrap().wall_clock)
+    }
+}

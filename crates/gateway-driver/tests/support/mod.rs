@@ -1,0 +1,308 @@
+//! A shard under a virtual clock, and a gateway that says what a test tells it to.
+
+#![allow(dead_code, unreachable_pub, reason = "every test file uses its own part")]
+
+pub mod clock;
+pub mod pipe;
+
+use std::io::{Read, Write};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use gateway_driver::proto::{Event, Intents, ShardConfig};
+use gateway_driver::{DriverConfig, Runtime, Shard};
+use serde_json::{Value, json};
+use tungstenite::handshake::MidHandshake;
+use tungstenite::handshake::server::{NoCallback, ServerHandshake};
+use tungstenite::protocol::CloseFrame;
+use tungstenite::{HandshakeError, Message, WebSocket};
+
+use clock::VirtualRuntime;
+use pipe::ServerEnd;
+
+/// Secrets that must turn up nowhere.
+pub const TOKEN: &str = "TOKEN-secret-of-the-bot";
+pub const SESSION_ID: &str = "SESSION-secret-of-the-shard";
+pub const RESUME_HOST: &str = "resume-secret.example";
+
+pub const HEARTBEAT: Duration = Duration::from_secs(40);
+
+/// A configuration for a gateway without TLS.
+pub fn config() -> ShardConfig {
+    let mut config = ShardConfig::new(TOKEN, Intents::GUILDS);
+    config.url = "ws://gateway.example/".to_owned();
+    config.seed = Some(7);
+    config
+}
+
+/// A shard and the events that it has given out.
+pub struct Client {
+    pub runtime: VirtualRuntime,
+    pub shard: Shard<VirtualRuntime>,
+    pub events: Vec<Event>,
+    pub ended: bool,
+    wakeups: Arc<Wakeups>,
+}
+
+impl Client {
+    pub fn new(config: ShardConfig) -> Self {
+        Self::with(VirtualRuntime::default(), config, DriverConfig::default())
+    }
+
+    pub fn with(runtime: VirtualRuntime, config: ShardConfig, driver: DriverConfig) -> Self {
+        let shard = Shard::with(runtime.clone(), config, driver).unwrap();
+        Self { runtime, shard, events: Vec::new(), ended: false, wakeups: Arc::default() }
+    }
+
+    /// Lets the shard run until it waits for something, if anybody has woken it. Every poll is of a future of its own
+    /// that is dropped right after it: nothing may get lost by that.
+    pub fn settle(&mut self) {
+        let waker = Waker::from(self.wakeups.clone());
+        while !self.ended && self.wakeups.take() {
+            match pin!(self.shard.next_event()).poll_once(&waker) {
+                Poll::Ready(Some(event)) => {
+                    self.events.push(event);
+                    self.wakeups.wake_by_ref();
+                }
+                Poll::Ready(None) => self.ended = true,
+                Poll::Pending => {}
+            }
+        }
+    }
+
+    /// Whether somebody has asked for the shard to be polled again.
+    pub fn is_woken(&self) -> bool {
+        self.wakeups.woken.load(Ordering::SeqCst)
+    }
+
+    /// Lets time pass, and the shard run at every moment that it waits for.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.runtime.now() + time;
+        self.settle();
+        while !self.runtime.advance_to_next(end) {
+            self.settle();
+        }
+        self.settle();
+    }
+
+    /// Lets time pass, as little as it takes, until the shard has connected. None: not within five minutes.
+    pub fn wait_for_connection(&mut self) -> Option<ServerEnd> {
+        let end = self.runtime.now() + Duration::from_secs(300);
+        loop {
+            self.settle();
+            if let Some(end) = self.runtime.accept() {
+                return Some(end);
+            }
+            if self.runtime.now() >= end {
+                return None;
+            }
+            self.runtime.advance_to_next(end);
+        }
+    }
+
+    /// Connects and opens the WebSocket.
+    pub fn connect(&mut self) -> Server {
+        let end = self.wait_for_connection().expect("the shard connects");
+        let mut upgrading = Upgrading::new(end);
+        loop {
+            self.settle();
+            if let Some(server) = upgrading.go_on() {
+                return server;
+            }
+        }
+    }
+
+    /// Connects, and goes through Hello, Identify and READY.
+    pub fn connect_and_identify(&mut self) -> Server {
+        let mut server = self.connect();
+        server.send(hello());
+        self.settle();
+        assert_eq!(server.expect_op(2)["d"]["token"], TOKEN);
+        server.send(ready());
+        self.settle();
+        server
+    }
+
+    /// Connects again, and goes through Hello, Resume and RESUMED. Returns the sequence number resumed at.
+    pub fn connect_and_resume(&mut self) -> (Server, u64) {
+        let mut server = self.connect();
+        server.send(hello());
+        self.settle();
+        let resume = server.expect_op(6);
+        assert_eq!(resume["d"]["session_id"], SESSION_ID);
+        let sequence = resume["d"]["seq"].as_u64().unwrap();
+        server.send(dispatch("RESUMED", sequence + 1, json!({})));
+        self.settle();
+        (server, sequence)
+    }
+
+    /// The sequence numbers of all dispatches so far.
+    pub fn sequences(&self) -> Vec<u64> {
+        let dispatches = self.events.iter().filter_map(|event| match event {
+            Event::Dispatch(dispatch) => dispatch.sequence(),
+            _ => None,
+        });
+        dispatches.collect()
+    }
+
+    /// Why connections have ended so far.
+    pub fn disconnects(&self) -> Vec<gateway_driver::proto::DisconnectReason> {
+        let reasons = self.events.iter().filter_map(|event| match event {
+            Event::Disconnected(disconnected) => Some(disconnected.reason.clone()),
+            _ => None,
+        });
+        reasons.collect()
+    }
+}
+
+/// Polls a future once, with a waker of the test's own.
+pub trait PollOnce: Future {
+    fn poll_once(self: Pin<&mut Self>, waker: &Waker) -> Poll<Self::Output> {
+        self.poll(&mut Context::from_waker(waker))
+    }
+}
+
+impl<F: Future + ?Sized> PollOnce for F {}
+
+/// Remembers whether anybody was woken. A task that was never polled has to be.
+pub struct Wakeups {
+    woken: AtomicBool,
+}
+
+impl Default for Wakeups {
+    fn default() -> Self {
+        Self { woken: AtomicBool::new(true) }
+    }
+}
+
+impl Wakeups {
+    /// Whether anybody was woken since this was last asked.
+    pub fn take(&self) -> bool {
+        self.woken.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl Wake for Wakeups {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A WebSocket that is being opened.
+pub struct Upgrading {
+    end: ServerEnd,
+    handshake: Option<MidHandshake<ServerHandshake<ServerEnd, NoCallback>>>,
+}
+
+impl Upgrading {
+    pub fn new(end: ServerEnd) -> Self {
+        let config = tungstenite::protocol::WebSocketConfig::default();
+        let handshake = ServerHandshake::start(end.clone(), NoCallback, Some(config));
+        Self { end, handshake: Some(handshake) }
+    }
+
+    /// Does what can be done. None: the client has more to say.
+    pub fn go_on(&mut self) -> Option<Server> {
+        match self.handshake.take()?.handshake() {
+            Ok(socket) => return Some(Server { end: self.end.clone(), socket }),
+            Err(HandshakeError::Interrupted(handshake)) => self.handshake = Some(handshake),
+            Err(HandshakeError::Failure(error)) => panic!("the upgrade is wrong: {error}"),
+        }
+        None
+    }
+}
+
+/// The gateway's end of an open WebSocket.
+pub struct Server {
+    pub end: ServerEnd,
+    socket: WebSocket<ServerEnd>,
+}
+
+impl Server {
+    pub fn send(&mut self, payload: Value) {
+        self.socket.send(Message::text(payload.to_string())).unwrap();
+    }
+
+    pub fn send_message(&mut self, message: Message) {
+        self.socket.send(message).unwrap();
+    }
+
+    pub fn close(&mut self, code: u16, reason: &'static str) {
+        self.socket
+            .send(Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() })))
+            .unwrap();
+    }
+
+    /// The next message of the client. None: there is none, or the connection has ended.
+    pub fn receive(&mut self) -> Option<Message> {
+        self.socket.read().ok()
+    }
+
+    /// The next payload of the client, heartbeats left out.
+    pub fn receive_payload(&mut self) -> Option<Value> {
+        loop {
+            let payload: Value = serde_json::from_str(self.receive()?.to_text().ok()?).ok()?;
+            if payload["op"] != 1 {
+                return Some(payload);
+            }
+        }
+    }
+
+    pub fn expect_op(&mut self, op: u64) -> Value {
+        let payload = self.receive_payload().expect("the client has sent something");
+        assert_eq!(payload["op"], op, "{payload}");
+        payload
+    }
+
+    /// The code of the client's close frame, if that is what comes next.
+    pub fn expect_close(&mut self) -> Option<u16> {
+        loop {
+            if let Message::Close(frame) = self.receive()? {
+                // Sends the answer, which ends the connection.
+                let _ = self.socket.flush();
+                return frame.map(|frame| frame.code.into());
+            }
+        }
+    }
+}
+
+/// Sends raw bytes as the answer to an upgrade, once the request has come.
+pub fn answer_upgrade(client: &mut Client, mut end: ServerEnd, answer: &[u8]) -> String {
+    client.settle();
+    let mut request = Vec::new();
+    let _ = end.read_to_end(&mut request);
+    end.write_all(answer).unwrap();
+    client.settle();
+    String::from_utf8(request).unwrap()
+}
+
+pub fn hello() -> Value {
+    json!({"t": null, "s": null, "op": 10, "d": {"heartbeat_interval": HEARTBEAT.as_millis() as u64}})
+}
+
+pub fn ready() -> Value {
+    let resume_url = format!("ws://{RESUME_HOST}");
+    let data = json!({"v": 10, "session_id": SESSION_ID, "resume_gateway_url": resume_url, "guilds": []});
+    dispatch("READY", 1, data)
+}
+
+pub fn acknowledgement() -> Value {
+    json!({"t": null, "s": null, "op": 11, "d": null})
+}
+
+pub fn dispatch(name: &str, sequence: u64, data: Value) -> Value {
+    json!({"t": name, "s": sequence, "op": 0, "d": data})
+}
+
+/// A plain event.
+pub fn event(sequence: u64) -> Value {
+    dispatch("TYPING_START", sequence, json!({"channel_id": "1", "user_id": "2"}))
+}
+
+/// A moment that no deadline of a shard lies beyond.
+pub fn far(now: Instant) -> Instant {
+    now + Duration::from_secs(24 * 60 * 60)
+}
