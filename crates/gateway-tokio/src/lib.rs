@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+
+use std::future::Future;
+use std::io;
+use std::time::Instant;
+
+use gateway_driver::{Runtime, net};
+use tokio::net::TcpStream;
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+pub use gateway_driver as driver;
+pub use gateway_driver::{
+    AcquiringIdentify, BuildError, Checkpoints, Connector, DriverConfig, Events, FileSessionStore,
+    IdentifyGate, Roots, Sender, SessionKeeper, SessionStore, TlsError, TlsSettings, proto,
+};
+
+/// A shard on tokio. See [`gateway_driver::Shard`].
+pub type Shard = gateway_driver::Shard<TokioRuntime>;
+
+/// The gate that shards of one process share. See [`gateway_driver::LocalIdentifyGate`].
+pub type LocalIdentifyGate = gateway_driver::LocalIdentifyGate<TokioRuntime>;
+
+/// Tokio, with its `net` and `time` drivers running: shards must be polled within such a runtime.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokioRuntime;
+
+impl Runtime for TokioRuntime {
+    type Stream = Compat<TcpStream>;
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Stream> {
+        let addresses = tokio::net::lookup_host((host, port)).await.map_err(net::resolve_error)?;
+        let stream = net::connect_any(self, addresses, TcpStream::connect).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream.compat())
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
+        tokio::time::sleep_until(deadline.into())
+    }
+}
