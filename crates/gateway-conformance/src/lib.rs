@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+
+mod live;
+mod memory;
+mod observation;
+mod probe;
+mod report;
+mod runner;
+mod scenario;
+mod suite;
+mod table;
+mod vocabulary;
+
+pub use live::Driving;
+pub use observation::{ClientAct, Seen, TraceLine};
+pub use probe::Probe;
+pub use report::{Outcome, Report};
+pub use runner::Failure;
+pub use scenario::{
+    ALL, BOTH, Deed, DialFault, ETF, Expectation, JSON, Network, PAYLOAD, STREAMS, Scenario, Setup, Step,
+    Test, Variant, ZLIB, ZSTD,
+};
+pub use suite::{Suite, run};
+pub use table::table;
+
+/// What scenarios are written with.
+pub mod words {
+    pub use crate::vocabulary::*;
+    pub use crate::{holds, loses, loses_all, sees, send_in_vain};
+    pub use gateway_driver::proto::Event;
+}

@@ -1,0 +1,279 @@
+//! Scenarios over real sockets, on any runtime, against a simulated gateway behind TLS.
+
+mod application;
+mod runtime;
+mod stage;
+mod trap;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use gateway_driver::proto::{SessionSnapshot, ShardConfig};
+use gateway_driver::{
+    DriverConfig, IdentifyGate, LocalIdentifyGate, Roots, Runtime, Sender, Shard, TlsSettings,
+};
+use gateway_sim::{Config, Control, Server, ServerConfig, Tls};
+
+use crate::memory::{refused, through_a_file};
+use crate::observation::{ClientAct, Observed, Seen, TraceLine, Wire};
+use crate::probe::Probe;
+use crate::runner::{Stall, Way};
+use crate::scenario::{Deed, Network, Setup};
+use runtime::{Faulty, Routes};
+use stage::{Clock, Stage};
+use trap::Trap;
+
+/// How much faster than the wall's the clocks of shard and server run, so that nobody waits long for a minute to pass.
+pub(crate) const SPEED: u32 = 10;
+
+/// A future that has to be run to its end.
+pub type Driving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs a future to its end on some runtime.
+pub(crate) type BlockOn = Arc<dyn Fn(Driving) + Send + Sync>;
+
+/// One scenario on a runtime.
+pub(crate) struct Live<R: Runtime> {
+    stage: Arc<Stage>,
+    server: Server,
+    runtime: Faulty<R>,
+    /// Outlives a restart: the server remembers when the last shard identified.
+    gate: Arc<dyn IdentifyGate>,
+    routes: Arc<Routes>,
+    traps: Vec<Trap>,
+    config: ShardConfig,
+    setup: Setup,
+    block_on: BlockOn,
+    /// How long something is waited for that must be seen.
+    patience: Duration,
+    /// The shard, once somebody waits for something that it does.
+    running: Option<Running>,
+}
+
+struct Running {
+    sender: Sender,
+    thread: JoinHandle<()>,
+}
+
+impl<R: Runtime> Live<R> {
+    /// A scenario that begins.
+    pub(crate) fn new(
+        runtime: R,
+        block_on: BlockOn,
+        mut config: ShardConfig,
+        gateway: Config,
+        setup: Setup,
+        patience: Duration,
+    ) -> Result<Self, String> {
+        let clock = Clock::start(SPEED);
+        let stage = Arc::new(Stage::new(clock));
+        let server = serve(gateway, Wire::new(clock.started(), config.encoding), setup.tls, &stage)
+            .map_err(|error| format!("no simulated gateway: {error}"))?;
+        let scheme = if setup.tls { "wss" } else { "ws" };
+        config.url = format!("{scheme}://localhost:{}{}", server.address().port(), config.url);
+        let routes = Arc::new(Routes::default());
+        let runtime = Faulty::new(runtime, clock, routes.clone());
+        let gate = Arc::new(LocalIdentifyGate::new(runtime.clone(), 1));
+        Ok(Self {
+            stage,
+            server,
+            runtime,
+            gate,
+            routes,
+            traps: Vec::new(),
+            config,
+            setup,
+            block_on,
+            patience,
+            running: None,
+        })
+    }
+
+    /// Starts the shard if it does not run yet.
+    fn sender(&mut self) -> Result<&Sender, String> {
+        if self.running.is_none() {
+            self.start(self.config.clone())?;
+        }
+        match &self.running {
+            Some(running) => Ok(&running.sender),
+            None => Err("the shard does not run".to_owned()),
+        }
+    }
+
+    fn start(&mut self, config: ShardConfig) -> Result<(), String> {
+        let mut driver = DriverConfig::default();
+        driver.identify_gate = Some(self.gate.clone());
+        if self.setup.tls {
+            driver.tls = Some(self.trust()?);
+        }
+        let shard = Shard::with(self.runtime.clone(), config, driver).map_err(|error| error.to_string())?;
+        let sender = shard.sender();
+        let driving = application::drive(shard, self.setup.background, self.stage.clone());
+        let block_on = self.block_on.clone();
+        let thread = thread::Builder::new()
+            .name("conformance".to_owned())
+            .spawn(move || block_on(driving))
+            .map_err(|error| format!("no thread: {error}"))?;
+        self.running = Some(Running { sender, thread });
+        Ok(())
+    }
+
+    /// Trust in the throw-away root of the server, and in those of the traps that ought to be trusted.
+    fn trust(&self) -> Result<Arc<gateway_driver::rustls::ClientConfig>, String> {
+        let mut settings = TlsSettings::default();
+        settings.roots = Roots::ExtraOnly;
+        let roots = self.traps.iter().filter_map(Trap::root_certificate);
+        for root in self.server.root_certificate().into_iter().chain(roots) {
+            settings.add_pem_roots(root.as_bytes()).map_err(|error| error.to_string())?;
+        }
+        settings.client_config().map_err(|error| error.to_string())
+    }
+
+    fn restart(&mut self, change: fn(&mut ShardConfig)) -> Result<(), String> {
+        let session = self.sender()?.session();
+        self.join();
+        let session: Option<SessionSnapshot> = session.map(|session| through_a_file(&session)).transpose()?;
+        let mut config = self.config.clone();
+        config.session = session;
+        change(&mut config);
+        self.stage.begin_again();
+        self.start(config)
+    }
+
+    /// Waits for the shard's thread; one that hangs is left behind, so that the suite does not hang with it.
+    fn join(&mut self) {
+        if let Some(running) = self.running.take()
+            && self.stage.wait_for_end(self.patience)
+        {
+            // If it panicked, what it should have done is missed already.
+            let _ = running.thread.join();
+        }
+    }
+}
+
+/// A simulated gateway whose records go to the stage.
+fn serve(gateway: Config, mut wire: Wire, tls: bool, stage: &Arc<Stage>) -> std::io::Result<Server> {
+    let mut config = ServerConfig::default();
+    config.gateway = gateway;
+    // Messages may be bunched up on their way: a clock that runs fast makes little delays long.
+    config.gateway.identify_interval /= 2;
+    config.gateway.send_window = config.gateway.send_window * 4 / 5;
+    config.resume_port = true;
+    config.tls = tls.then(Tls::default);
+    config.speed = SPEED;
+    let stage = stage.clone();
+    config.observer = Some(Box::new(move |record| {
+        let (act, line) = wire.read(record);
+        stage.observe(act, line);
+    }));
+    Server::start(config)
+}
+
+impl<R: Runtime> Way for Live<R> {
+    fn next_act(&mut self) -> Result<Observed<ClientAct>, Stall> {
+        self.sender().map_err(|_| Stall("the shard could not be made"))?;
+        self.stage.next_act(self.patience)
+    }
+
+    fn put_back(&mut self, acts: Vec<Observed<ClientAct>>) -> bool {
+        self.stage.put_back(acts);
+        true
+    }
+
+    fn next_seen(&mut self) -> Result<Observed<Seen>, Stall> {
+        self.sender().map_err(|_| Stall("the shard could not be made"))?;
+        self.stage.next_seen(self.patience)
+    }
+
+    fn seen_but_not_asked_for(&mut self) -> Vec<Observed<ClientAct>> {
+        self.stage.acts_so_far()
+    }
+
+    fn control(&mut self, control: Control) -> Result<(), String> {
+        self.server.control(control).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn act(&mut self, deed: &Deed) -> Result<(), String> {
+        let sender = self.sender()?;
+        match deed {
+            Deed::Send(command) => sender.send(command.clone()).map_err(|error| error.to_string())?,
+            Deed::SendMany(command, count) => {
+                for _ in 0..*count {
+                    sender.send(command.clone()).map_err(|error| error.to_string())?;
+                }
+            }
+            Deed::SendInVain(command, expected) => refused(sender.send(command.clone()), expected)?,
+            Deed::Shutdown(how) => sender.shutdown(*how),
+            Deed::Reconnect(how) => sender.reconnect(*how),
+            Deed::StopTaking => self.stage.set_taking(false),
+            Deed::TakeAgain => self.stage.set_taking(true),
+            Deed::Suspend => self.stage.set_suspended(true),
+            Deed::WakeUp => self.stage.set_suspended(false),
+            Deed::Acknowledge(sequence) => sender.ack(*sequence).map_err(|error| error.to_string())?,
+            Deed::SetWallClock(ahead) => self.routes.set_wall_clock(*ahead),
+            Deed::Restart(change) => self.restart(*change)?,
+        }
+        Ok(())
+    }
+
+    fn network(&mut self, network: Network) {
+        match network {
+            Network::Dials(fault, count) => match Trap::start(fault) {
+                Ok(trap) => {
+                    self.routes.add(&trap, count);
+                    self.traps.push(trap);
+                }
+                // Without its trap the connection succeeds, and the scenario fails.
+                Err(error) => self.stage.note(&format!("no trap: {error}")),
+            },
+            Network::StopWrites => self.routes.stop_writes(),
+        }
+    }
+
+    fn elapse(&mut self, time: Duration) {
+        if self.sender().is_ok() {
+            self.stage.let_pass(time / SPEED);
+        }
+    }
+
+    fn comes_to_hold(&mut self, test: &dyn Fn(&Probe) -> bool) -> bool {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            if self.probe().as_ref().is_some_and(test) {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            // Nothing tells of it.
+            self.stage.let_pass(Duration::from_millis(2));
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.stage.now()
+    }
+
+    fn is_exact(&self) -> bool {
+        false
+    }
+
+    fn probe(&mut self) -> Option<Probe> {
+        let sender = self.sender().ok()?;
+        Some(Probe { health: sender.health(), stats: sender.stats(), session: sender.session() })
+    }
+
+    fn trace(&self) -> Vec<TraceLine> {
+        self.stage.lines()
+    }
+}
+
+impl<R: Runtime> Drop for Live<R> {
+    fn drop(&mut self) {
+        self.stage.abort();
+        self.join();
+    }
+}

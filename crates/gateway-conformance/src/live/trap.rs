@@ -1,0 +1,132 @@
+//! Servers that a connection can be led to instead of the right one.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use gateway_sim::{Server, ServerConfig, Tls};
+
+use super::runtime::Route;
+use crate::scenario::DialFault;
+
+/// A label of a name has at most 63 bytes: whatever resolver there is, this one is not found, and nobody is asked.
+const NO_NAME: &str = "a-label-of-a-host-name-that-is-longer-than-the-63-bytes-that-it-may-have.test";
+
+/// Somewhere else than the simulated gateway.
+pub(crate) struct Trap {
+    route: Route,
+    kind: Kind,
+}
+
+enum Kind {
+    /// There is nobody there.
+    Empty,
+    /// A listener that is no server of TLS.
+    Listener { stop: Arc<AtomicBool>, address: SocketAddr, thread: Option<JoinHandle<()>> },
+    /// A server whose certificate is not good enough.
+    Server { server: Box<Server>, trusted: bool },
+}
+
+impl Trap {
+    pub(crate) fn start(fault: DialFault) -> io::Result<Self> {
+        match fault {
+            DialFault::UnknownName => {
+                Ok(Self { route: Route::To(NO_NAME.to_owned(), 443), kind: Kind::Empty })
+            }
+            DialFault::Unreachable => Ok(Self { route: Route::Nowhere, kind: Kind::Empty }),
+            DialFault::Refused => {
+                // The listener is gone when anybody comes.
+                let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+                Ok(Self { route: to(address), kind: Kind::Empty })
+            }
+            DialFault::SilentTls => Self::listen(|stream, kept| kept.push(stream)),
+            DialFault::ResetInTls => Self::listen(|stream, _| reset(stream)),
+            DialFault::GarbageForTls => Self::listen(|stream, _| garbage(stream)),
+            DialFault::WrongName => {
+                let mut tls = Tls::default();
+                tls.names = vec!["elsewhere.test".to_owned()];
+                Self::serve(tls, true)
+            }
+            DialFault::Expired => {
+                let mut tls = Tls::default();
+                tls.expired = true;
+                Self::serve(tls, true)
+            }
+            DialFault::UnknownRoot => Self::serve(Tls::default(), false),
+        }
+    }
+
+    pub(crate) fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// The root that a client is to trust, so that it is only the other fault that it can find.
+    pub(crate) fn root_certificate(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Server { server, trusted: true } => server.root_certificate(),
+            _ => None,
+        }
+    }
+
+    fn serve(tls: Tls, trusted: bool) -> io::Result<Self> {
+        let mut config = ServerConfig::default();
+        config.tls = Some(tls);
+        let server = Server::start(config)?;
+        Ok(Self { route: to(server.address()), kind: Kind::Server { server: Box::new(server), trusted } })
+    }
+
+    /// Does something to each connection; what is kept stays open as long as the trap does.
+    fn listen(serve: fn(TcpStream, &mut Vec<TcpStream>)) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = stop.clone();
+        let thread = thread::Builder::new().name("trap".to_owned()).spawn(move || {
+            let mut kept = Vec::new();
+            for stream in listener.incoming() {
+                if stopping.load(Ordering::SeqCst) {
+                    return;
+                }
+                if let Ok(stream) = stream {
+                    serve(stream, &mut kept);
+                }
+            }
+        })?;
+        Ok(Self { route: to(address), kind: Kind::Listener { stop, address, thread: Some(thread) } })
+    }
+}
+
+fn to(address: SocketAddr) -> Route {
+    Route::To(address.ip().to_string(), address.port())
+}
+
+/// Waits for the first bytes of the client, and resets.
+fn reset(mut stream: TcpStream) {
+    let mut first = [0; 64];
+    let _ = stream.read(&mut first);
+    let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Answers as a server of something else does.
+fn garbage(mut stream: TcpStream) {
+    let mut rest = [0; 4096];
+    let _ = stream.write_all(b"220 mail.example ready\r\n");
+    // Until the client has had enough.
+    while stream.read(&mut rest).is_ok_and(|count| count > 0) {}
+}
+
+impl Drop for Trap {
+    fn drop(&mut self) {
+        if let Kind::Listener { stop, address, thread } = &mut self.kind {
+            stop.store(true, Ordering::SeqCst);
+            // Wakes the thread; if nobody listens any more it is awake.
+            let _ = TcpStream::connect_timeout(address, Duration::from_secs(1));
+            if let Some(thread) = thread.take() {
+                let _ = thread.join();
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Runs one scenario in one way: tells the three parties what to do, and holds what is seen against what must be seen.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use gateway_driver::proto::{Event, Notice, Shutdown};
+use gateway_sim::Control;
+
+use crate::observation::{ClientAct, Observed, Seen, TraceLine};
+use crate::probe::Probe;
+use crate::scenario::{Deed, Expectation, Network, Step, TOKEN};
+
+/// A way of running scenarios: a shard, a server and a network, and a clock for all of them.
+pub(crate) trait Way {
+    /// The next thing that the server saw. Waits for it.
+    fn next_act(&mut self) -> Result<Observed<ClientAct>, Stall>;
+
+    /// Takes acts back that were seen too early: they come next again. False where connections cannot cross.
+    fn put_back(&mut self, _acts: Vec<Observed<ClientAct>>) -> bool {
+        false
+    }
+    /// The next thing that the application saw. Waits for it.
+    fn next_seen(&mut self) -> Result<Observed<Seen>, Stall>;
+    /// What the server saw and nobody has asked for yet, without waiting.
+    fn seen_but_not_asked_for(&mut self) -> Vec<Observed<ClientAct>>;
+    /// The server does something.
+    fn control(&mut self, control: Control) -> Result<(), String>;
+    /// The application does something.
+    fn act(&mut self, deed: &Deed) -> Result<(), String>;
+    /// The network does something.
+    fn network(&mut self, network: Network);
+    /// Lets time pass.
+    fn elapse(&mut self, time: Duration);
+    /// Waits until this holds; false if it does not come to.
+    fn comes_to_hold(&mut self, test: &dyn Fn(&Probe) -> bool) -> bool;
+    /// The time since the start.
+    fn now(&self) -> Duration;
+    /// Whether times are exact, so that they can be asserted.
+    fn is_exact(&self) -> bool;
+    /// What the present shard answers, if there is one.
+    fn probe(&mut self) -> Option<Probe>;
+    /// Everything so far, for people.
+    fn trace(&self) -> Vec<TraceLine>;
+}
+
+/// Nothing more happens, or nothing in time.
+pub(crate) struct Stall(pub(crate) &'static str);
+
+/// Why a scenario has failed, and what had happened until then.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Failure {
+    /// What was wrong, in a sentence.
+    pub sentence: String,
+    /// Which step it was, from 1; 0 for what must hold at the end of every scenario.
+    pub step: usize,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.step {
+            0 => f.write_str(&self.sentence),
+            step => write!(f, "step {step}: {}", self.sentence),
+        }
+    }
+}
+
+/// Runs the steps, ends the shard, and checks what must hold in every scenario.
+pub(crate) fn run(steps: &[Step], way: &mut dyn Way) -> Result<(), Failure> {
+    let mut runner = Runner { way, mark: Duration::ZERO, step: 0, seen: Vec::new(), stopped: false };
+    let result = runner.steps(steps).and_then(|()| {
+        runner.step = 0;
+        runner.end()
+    });
+    result.map_err(|sentence| Failure { sentence, step: runner.step })
+}
+
+struct Runner<'a> {
+    way: &'a mut dyn Way,
+    /// When the last thing happened that was asked for.
+    mark: Duration,
+    step: usize,
+    /// Everything that the application has seen.
+    seen: Vec<Seen>,
+    stopped: bool,
+}
+
+impl Runner<'_> {
+    fn steps(&mut self, steps: &[Step]) -> Result<(), String> {
+        steps.iter().try_for_each(|step| match step {
+            Step::Group(steps) => self.steps(steps),
+            step => {
+                self.step += 1;
+                self.step(step)
+            }
+        })
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Wire(expected) => return self.wire(expected),
+            Step::App(expected) => return self.application(expected),
+            Step::Gateway(control) => self.way.control(control.clone())?,
+            Step::Client(deed) => {
+                if let Deed::Restart(_) = deed {
+                    // What another process has seen, this one may see again.
+                    self.invariants()?;
+                    (self.seen, self.stopped) = (Vec::new(), false);
+                }
+                self.way.act(deed)?;
+            }
+            Step::Network(network) => self.way.network(*network),
+            Step::Elapse(time) => self.way.elapse(*time),
+            Step::Holds(expected) => {
+                if !self.way.comes_to_hold(&|probe| expected.is_met_by(probe)) {
+                    let probe = self.way.probe();
+                    return Err(format!("it does not hold that {}: {probe:?}", expected.text));
+                }
+            }
+            Step::Group(_) => {}
+        }
+        self.mark = self.way.now();
+        Ok(())
+    }
+
+    fn wire(&mut self, expected: &Expectation<ClientAct>) -> Result<(), String> {
+        // Over real sockets the end of one connection may be seen after the beginning of the next.
+        let may_cross = expected.is_met_by(&ClientAct::Leaves) && self.way.put_back(Vec::new());
+        let mut early = Vec::new();
+        loop {
+            let Observed { at, what } = self.way.next_act().map_err(|stall| {
+                format!("the client should have been seen that it {}, but {}", expected.text, stall.0)
+            })?;
+            if expected.is_met_by(&what) {
+                self.way.put_back(early);
+                return self.on_time(at, expected.within, &what);
+            }
+            if may_cross && (!early.is_empty() || matches!(what, ClientAct::Opens { .. })) {
+                early.push(Observed { at, what });
+                continue;
+            }
+            if !what.is_quiet() {
+                return Err(format!(
+                    "the client {what}, where it should have been seen that it {}",
+                    expected.text
+                ));
+            }
+        }
+    }
+
+    fn application(&mut self, expected: &Expectation<Seen>) -> Result<(), String> {
+        loop {
+            let Observed { at, what } = self.way.next_seen().map_err(|stall| {
+                format!("the application should have seen {}, but {}", expected.text, stall.0)
+            })?;
+            self.stopped |= matches!(what, Seen::Stopped(_));
+            self.seen.push(what.clone());
+            if expected.is_met_by(&what) {
+                return self.on_time(at, expected.within, &what);
+            }
+            if !self.may_happen_at_any_time(&what) {
+                return Err(format!(
+                    "the application saw {what}, where it should have seen {}",
+                    expected.text
+                ));
+            }
+        }
+    }
+
+    /// Where times are not exact, the machine may be too busy to drive the shard.
+    fn may_happen_at_any_time(&self, seen: &Seen) -> bool {
+        let not_driven = matches!(seen, Seen::Event(Event::Notice(Notice::NotDriven { .. })));
+        seen.is_quiet() || (not_driven && !self.way.is_exact())
+    }
+
+    fn on_time(
+        &mut self,
+        at: Duration,
+        within: Option<(Duration, Duration)>,
+        what: &dyn fmt::Display,
+    ) -> Result<(), String> {
+        let after = at.saturating_sub(self.mark);
+        self.mark = self.mark.max(at);
+        match within {
+            Some((earliest, latest)) if self.way.is_exact() && !(earliest..=latest).contains(&after) => {
+                Err(format!("{what}: after {after:?}, where it should be {earliest:?} to {latest:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the shard if it has not ended, and looks at everything that is left.
+    fn end(&mut self) -> Result<(), String> {
+        if !self.stopped {
+            self.way.act(&Deed::TakeAgain)?;
+            self.way.act(&Deed::WakeUp)?;
+            self.way.act(&Deed::Shutdown(Shutdown::Resumable))?;
+        }
+        let mut ending = Vec::new();
+        while !self.stopped {
+            let observed = self
+                .way
+                .next_seen()
+                .map_err(|stall| format!("the shard should have stopped when asked to, but {}", stall.0))?;
+            self.stopped = matches!(observed.what, Seen::Stopped(_));
+            ending.push(observed.what);
+        }
+        // The end of the shard is its own doing; what came before it is not.
+        let extra = ending.iter().find(|seen| {
+            !self.may_happen_at_any_time(seen)
+                && !matches!(seen, Seen::Stopped(_) | Seen::Event(Event::Disconnected(_)))
+        });
+        if let Some(extra) = extra {
+            return Err(format!("the application saw {extra} besides all that it should"));
+        }
+        self.seen.extend(ending);
+        let acts = self.way.seen_but_not_asked_for();
+        let extra = acts.iter().find(|act| {
+            !act.what.is_quiet()
+                && !matches!(act.what, ClientAct::Closes { code: Some(4000) } | ClientAct::Opens { .. })
+        });
+        if let Some(extra) = extra {
+            return Err(format!("the client {} besides all that it should", extra.what));
+        }
+        self.invariants()
+    }
+
+    /// What holds in every scenario.
+    fn invariants(&mut self) -> Result<(), String> {
+        let events: Vec<&Event> = self
+            .seen
+            .iter()
+            .filter_map(|seen| match seen {
+                Seen::Event(event) => Some(event),
+                Seen::Stopped(_) => None,
+            })
+            .collect();
+        one_end_for_each_beginning(&events)?;
+        nothing_twice(&events)?;
+        no_secret(&self.seen)
+    }
+}
+
+/// Exactly one `Disconnected` for each `Connecting`, in turns.
+fn one_end_for_each_beginning(events: &[&Event]) -> Result<(), String> {
+    let mut connected = false;
+    for event in events {
+        let begins = match event {
+            Event::Connecting { .. } => true,
+            Event::Disconnected(_) => false,
+            _ => continue,
+        };
+        if begins == connected {
+            return Err(format!("{event:?} came twice in a row"));
+        }
+        connected = begins;
+    }
+    match connected {
+        true => Err("the last Connecting had no Disconnected".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// Within a session, sequence numbers only grow.
+fn nothing_twice(events: &[&Event]) -> Result<(), String> {
+    let mut delivered = BTreeSet::new();
+    let mut newest = 0;
+    for event in events {
+        let Event::Dispatch(dispatch) = event else { continue };
+        if dispatch.name() == "READY" {
+            (newest, delivered) = (0, BTreeSet::new());
+        }
+        let Some(sequence) = dispatch.sequence() else { continue };
+        if sequence < newest || !delivered.insert(sequence) {
+            return Err(format!("{event:?} came out of order, or twice, after sequence {newest}"));
+        }
+        newest = newest.max(sequence);
+    }
+    Ok(())
+}
+
+/// The token shows nowhere.
+fn no_secret(seen: &[Seen]) -> Result<(), String> {
+    match seen.iter().find(|seen| format!("{seen} {seen:?}").contains(TOKEN)) {
+        Some(_) => Err("the token shows in what is printed of an event".to_owned()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,277 @@
+//! Running the table, or a part of it, in as many ways as wanted.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gateway_driver::Runtime;
+use gateway_driver::proto::{ShardConfig, Timeouts};
+use gateway_sim::Config;
+
+use crate::live::{BlockOn, Driving, Live, SPEED};
+use crate::memory::{MessageClient, OneByteAtATime, Simulation, WholeReads};
+use crate::observation::TraceLine;
+use crate::report::{Outcome, Report};
+use crate::runner::{self, Failure, Way};
+use crate::scenario::{Scenario, Variant};
+use crate::table::table;
+
+/// How long, by the wall's clock, something is waited for that must be seen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many live scenarios are run at the same time: they mostly wait.
+const AT_ONCE: usize = 32;
+
+/// Runs the whole table on a runtime: over real sockets, against a simulated gateway behind TLS.
+///
+/// `block_on` runs a future to its end on that runtime. It is called on many threads at the same time, once for each
+/// shard.
+pub fn run<R: Runtime>(runtime: R, block_on: impl Fn(Driving) + Send + Sync + 'static) -> Report {
+    let mut suite = Suite::new();
+    suite.live("live", runtime, block_on);
+    suite.run()
+}
+
+/// Scenarios, and the ways in which they are to be run.
+pub struct Suite {
+    scenarios: Vec<Scenario>,
+    patience: Duration,
+    ways: Vec<(String, Kind)>,
+}
+
+/// Runs one variant of one scenario.
+type Play = Arc<dyn Fn(&Scenario, Variant) -> Played + Send + Sync>;
+
+/// What came of it, and what happened.
+type Played = (Result<(), Failure>, Vec<TraceLine>);
+
+enum Kind {
+    /// One after the other: they never wait.
+    Computed(Play),
+    /// Many at the same time.
+    Waited(Play),
+}
+
+impl Default for Suite {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Suite {
+    /// The whole table, in no way yet.
+    pub fn new() -> Self {
+        Self::of(table())
+    }
+
+    /// Scenarios of your own.
+    pub fn of(scenarios: Vec<Scenario>) -> Self {
+        Self { scenarios, patience: PATIENCE, ways: Vec::new() }
+    }
+
+    /// Only the scenarios whose names are like this.
+    pub fn only(&mut self, is_wanted: impl Fn(&str) -> bool) -> &mut Self {
+        self.scenarios.retain(|scenario| is_wanted(scenario.name));
+        self
+    }
+
+    /// How long a live scenario waits for something that must be seen, before it has failed. Default 20 s. For the ways
+    /// that are added after this.
+    pub fn patience(&mut self, patience: Duration) -> &mut Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The way `virtual`: the state machine over messages, in memory, on a virtual clock. Times are asserted exactly.
+    pub fn on_virtual_clock(&mut self) -> &mut Self {
+        let play: Play = Arc::new(|scenario, variant| {
+            play(scenario, variant, Timeouts::default(), |shard, gateway| {
+                in_memory::<MessageClient>(scenario, shard, gateway)
+            })
+        });
+        self.ways.push(("virtual".to_owned(), Kind::Computed(play)));
+        self
+    }
+
+    /// The way `raw`: the whole client over bytes, in memory, on a virtual clock. It is run with whole reads and byte by
+    /// byte, and both must see the same at the same times.
+    pub fn over_raw_bytes(&mut self) -> &mut Self {
+        let play: Play = Arc::new(|scenario, variant| {
+            let (result, trace) = play(scenario, variant, Timeouts::default(), |shard, gateway| {
+                in_memory::<WholeReads>(scenario, shard, gateway)
+            });
+            if result.is_err() {
+                return (result, trace);
+            }
+            let (bytewise, other) = play(scenario, variant, Timeouts::default(), |shard, gateway| {
+                in_memory::<OneByteAtATime>(scenario, shard, gateway)
+            });
+            let agree = bytewise.and_then(|()| match first_difference(&trace, &other) {
+                None => Ok(()),
+                Some(line) => {
+                    Err(Failure { sentence: format!("read byte by byte, it differs: {line}"), step: 0 })
+                }
+            });
+            (agree, other)
+        });
+        self.ways.push(("raw".to_owned(), Kind::Computed(play)));
+        self
+    }
+
+    /// A live way, under this name: over real sockets and TLS. Order is asserted, durations are not.
+    pub fn live<R: Runtime>(
+        &mut self,
+        name: &str,
+        runtime: R,
+        block_on: impl Fn(Driving) + Send + Sync + 'static,
+    ) -> &mut Self {
+        let block_on: BlockOn = Arc::new(block_on);
+        let patience = self.patience;
+        let play: Play = Arc::new(move |scenario, variant| {
+            play(scenario, variant, patient_timeouts(), |shard, gateway| {
+                let live =
+                    Live::new(runtime.clone(), block_on.clone(), shard, gateway, scenario.setup, patience)?;
+                Ok(Box::new(live) as Box<dyn Way>)
+            })
+        });
+        self.ways.push((name.to_owned(), Kind::Waited(play)));
+        self
+    }
+
+    /// Runs every scenario in every way.
+    pub fn run(&self) -> Report {
+        let mut outcomes: Vec<(usize, usize, Outcome)> = Vec::new();
+        for (column, (name, kind)) in self.ways.iter().enumerate() {
+            let (play, workers) = match kind {
+                Kind::Computed(play) => (play, 1),
+                Kind::Waited(play) => (play, AT_ONCE),
+            };
+            let of_way = self.run_way(name, play, workers);
+            outcomes.extend(of_way.into_iter().map(|(row, outcome)| (row, column, outcome)));
+        }
+        outcomes.sort_by_key(|(row, column, _)| (*row, *column));
+        Report { outcomes: outcomes.into_iter().map(|(_, _, outcome)| outcome).collect() }
+    }
+
+    /// One job for each variant of each scenario, so that none waits for another.
+    fn run_way(&self, name: &str, play: &Play, workers: usize) -> Vec<(usize, Outcome)> {
+        let jobs = self.scenarios.iter().enumerate().flat_map(|(row, scenario)| {
+            scenario.variants.iter().enumerate().map(move |(index, variant)| Job {
+                row,
+                index,
+                scenario,
+                variant: *variant,
+            })
+        });
+        let waiting: Mutex<VecDeque<Job<'_>>> = Mutex::new(jobs.collect());
+        let done = Mutex::new(BTreeMap::new());
+        thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    loop {
+                        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                        let Some(job) = next else { return };
+                        let played = play(job.scenario, job.variant);
+                        done.lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .insert((job.row, job.index), played);
+                    }
+                });
+            }
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let outcomes = self.scenarios.iter().enumerate().map(|(row, scenario)| {
+            let variants = scenario.variants.iter().enumerate();
+            let played =
+                variants.filter_map(|(index, variant)| Some((*variant, done.remove(&(row, index))?)));
+            (row, outcome(scenario, name, played))
+        });
+        outcomes.collect()
+    }
+}
+
+struct Job<'a> {
+    row: usize,
+    /// Which of the scenario's variants it is.
+    index: usize,
+    scenario: &'a Scenario,
+    variant: Variant,
+}
+
+/// The first variant that failed counts, or else the first that passed.
+fn outcome(scenario: &Scenario, way: &str, played: impl Iterator<Item = (Variant, Played)>) -> Outcome {
+    let mut outcome = Outcome {
+        scenario: scenario.name,
+        rule: scenario.rule,
+        way: way.to_owned(),
+        failure: None,
+        trace: Vec::new(),
+    };
+    for (variant, (result, trace)) in played {
+        if outcome.trace.is_empty() || result.is_err() {
+            outcome.trace = trace;
+        }
+        if let Err(failure) = result {
+            outcome.failure = Some((variant, failure));
+            break;
+        }
+    }
+    outcome
+}
+
+fn play(
+    scenario: &Scenario,
+    variant: Variant,
+    timeouts: Timeouts,
+    make: impl FnOnce(ShardConfig, Config) -> Result<Box<dyn Way>, String>,
+) -> Played {
+    let (shard, gateway) = scenario.configs(variant, timeouts);
+    match make(shard, gateway) {
+        Ok(mut way) => {
+            let result = runner::run(&scenario.steps, way.as_mut());
+            (result, way.trace())
+        }
+        Err(sentence) => (Err(Failure { sentence, step: 0 }), Vec::new()),
+    }
+}
+
+fn in_memory<C: crate::memory::Client + 'static>(
+    scenario: &Scenario,
+    shard: ShardConfig,
+    gateway: Config,
+) -> Result<Box<dyn Way>, String> {
+    // Any moment will do: nothing looks at a clock again.
+    let simulation = Simulation::<C>::new(shard, gateway, scenario.setup.background, Instant::now())?;
+    Ok(Box::new(simulation))
+}
+
+/// Where a scenario says nothing about a timeout, a busy machine must not run into it.
+fn patient_timeouts() -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    for timeout in [
+        &mut timeouts.connect,
+        &mut timeouts.hello,
+        &mut timeouts.ready,
+        &mut timeouts.resumed,
+        &mut timeouts.close,
+    ] {
+        *timeout *= SPEED;
+    }
+    timeouts
+}
+
+fn first_difference(one: &[TraceLine], other: &[TraceLine]) -> Option<String> {
+    let lines = one.len().max(other.len());
+    (0..lines).find(|index| one.get(*index) != other.get(*index)).map(|index| {
+        let line = |trace: &[TraceLine]| trace.get(index).map_or("nothing".to_owned(), ToString::to_string);
+        format!("{} against {}", line(other).trim(), line(one).trim())
+    })
+}
+
+impl std::fmt::Debug for Suite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ways: Vec<&str> = self.ways.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Suite").field("scenarios", &self.scenarios.len()).field("ways", &ways).finish()
+    }
+}

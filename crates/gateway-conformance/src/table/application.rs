@@ -1,0 +1,99 @@
+//! Applications that are slow, blocked, or elsewhere.
+
+use gateway_driver::proto::{DisconnectReason, Shutdown};
+use gateway_sim::Control;
+use serde_json::json;
+
+use crate::scenario::{ALL, BOTH, Deed, Scenario, Step};
+use crate::words::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("a-shard-in-the-background", "F26: the same events, through a queue")
+            .background(100)
+            .variants(ALL)
+            .steps([
+                session(),
+                emits(3),
+                messages(2, 3),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                resumes(4, 0),
+                logs_off(),
+            ]),
+        Scenario::new("heartbeats-while-a-handler-blocks", "B5, B6, B15: they leave on time")
+            .background(100)
+            .gateway(|config| config.heartbeat_interval = seconds(10))
+            .steps([
+                session(),
+                Step::Client(Deed::StopTaking),
+                beats(1).between(seconds(0), seconds(10)),
+                beats(1).after(seconds(10)),
+                beats(1).after(seconds(10)),
+                beats(1).after(seconds(10)),
+                Step::Client(Deed::TakeAgain),
+                emits(1),
+                messages(2, 1),
+                holds!(|probe| probe.stats.connects == 1 && probe.stats.acknowledgements >= 3),
+            ]),
+        Scenario::new("a-full-queue-stops-reading", "B92, F26: it does not grow, and its pause is no zombie")
+            .background(4)
+            .gateway(|config| config.heartbeat_interval = seconds(10))
+            .variants(BOTH)
+            .steps([
+                session(),
+                Step::Client(Deed::StopTaking),
+                emits(30),
+                beats_any(),
+                beats_any(),
+                beats_any(),
+                beats_any(),
+                Step::Client(Deed::TakeAgain),
+                messages(2, 30),
+                holds!(|probe| probe.stats.connects == 1 && probe.stats.zombies == 0),
+            ]),
+        Scenario::new("commands-while-a-handler-blocks", "B12, B100: they need no reader")
+            .background(4)
+            .steps([
+                session(),
+                Step::Client(Deed::StopTaking),
+                emits(30),
+                send(leave_voice()),
+                says(VOICE_STATE_UPDATE, json!({})),
+                Step::Client(Deed::TakeAgain),
+                messages(2, 30),
+            ]),
+        Scenario::new("leaving-while-a-handler-blocks", "B89: the end comes, behind the events that wait")
+            .background(100)
+            .steps([
+                session(),
+                Step::Client(Deed::StopTaking),
+                shutdown(Shutdown::LogOff),
+                closes(1000),
+                Step::Client(Deed::TakeAgain),
+                sees!(Event::Disconnected(end) if end.retry_in.is_none()),
+                stops(gateway_driver::proto::StopReason::Shutdown(Shutdown::LogOff)),
+            ]),
+        Scenario::new(
+            "a-connection-lost-while-a-handler-blocks",
+            "B5, B6: found, and replaced when there is room",
+        )
+        .background(100)
+        .steps([
+            session(),
+            Step::Client(Deed::StopTaking),
+            gateway(Control::Abort),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 1})),
+            Step::Client(Deed::TakeAgain),
+            loses!(DisconnectReason::Closed(_)),
+            dispatches("RESUMED", 2),
+            sees!(Event::Resumed { replayed: 0 }),
+        ]),
+    ]
+}
+
+/// A heartbeat, whatever was read by then.
+fn beats_any() -> Step {
+    says_where(HEARTBEAT, "whatever the number", |_| true)
+}

@@ -1,0 +1,143 @@
+//! What each close code of the server means.
+
+use gateway_driver::proto::{Closed, DisconnectReason, Disconnected, Rejection, StopReason};
+use gateway_sim::{Action, Control, Point};
+use serde_json::json;
+
+use crate::scenario::{Scenario, Step};
+use crate::words::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    let resumed = RESUMED.into_iter().map(|(name, code)| {
+        Scenario::new(name, "protocol 5.6, B24, B39, B103: resume").steps([
+            session(),
+            gateway(Control::Close { code }),
+            echoes(),
+            is_lost(code, true),
+            opens_resume_url().after(seconds(0)),
+            resumes_here(1, 0),
+        ])
+    });
+    let identified = IDENTIFIED.into_iter().map(|(name, code)| {
+        Scenario::new(name, "protocol 5.6, B9: a new session, at the base URL").steps([
+            session(),
+            gateway(Control::Close { code: Some(code) }),
+            is_lost(Some(code), false),
+            session(),
+        ])
+    });
+    let stopped = STOPPED.into_iter().map(|(name, code, rejection)| {
+        Scenario::new(name, "protocol 5.6, B29: stop, with a typed reason").steps([
+            once(Point::Identify, Action::Close(Some(code))),
+            opens_base_url(),
+            says(IDENTIFY, json!({})),
+            echoes(),
+            sees!(Event::Disconnected(Disconnected { resumable: false, retry_in: None, .. })),
+            stops(StopReason::Rejected(rejection)),
+        ])
+    });
+    let others = [
+        Scenario::new("close-4008-resumes-later", "protocol 5.6: rate limited: resume after 5 s or more")
+            .steps([
+                session(),
+                gateway(Control::Close { code: Some(4008) }),
+                is_lost(Some(4008), true),
+                opens_resume_url().between(seconds(5), seconds(6)),
+                resumes_here(1, 0),
+            ]),
+        Scenario::new("a-fatal-code-in-a-session", "B29: final whenever it comes").steps([
+            session(),
+            gateway(Control::Close { code: Some(4004) }),
+            sees!(Event::Disconnected(Disconnected { resumable: false, retry_in: None, .. })),
+            stops(StopReason::Rejected(Rejection::AuthenticationFailed)),
+        ]),
+        Scenario::new("a-fatal-code-in-answer-to-resume", "protocol 4.1: expect 4004 for a bad token").steps(
+            [
+                session(),
+                once(Point::Resume, Action::Close(Some(4004))),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                opens_resume_url(),
+                says(RESUME, json!({"seq": 1})),
+                sees!(Event::Disconnected(Disconnected { resumable: false, retry_in: None, .. })),
+                stops(StopReason::Rejected(Rejection::AuthenticationFailed)),
+            ],
+        ),
+        Scenario::new("an-invalid-sequence-in-resume", "protocol 5.6: 4007 begins anew").steps([
+            session(),
+            // More than the server has sent.
+            payload(json!({"op": 0, "s": 50, "t": "TYPING_START", "d": {}})),
+            sees!(Event::Notice(gateway_driver::proto::Notice::SequenceGap { .. })),
+            dispatches("TYPING_START", 50),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 50})),
+            is_lost(Some(4007), false),
+            session(),
+        ]),
+        Scenario::new("the-server-closes-while-ready-is-awaited", "B46: a close in each state").steps([
+            once(Point::Identify, Action::Close(Some(4000))),
+            opens_base_url(),
+            says(IDENTIFY, json!({})),
+            is_lost(Some(4000), false),
+            session(),
+        ]),
+        Scenario::new("the-server-closes-within-the-replay", "B46: a close in each state").steps([
+            session(),
+            once(Point::Resume, Action::Close(Some(1001))),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 1})),
+            is_lost(Some(1001), true),
+            resumes(1, 0),
+        ]),
+    ];
+    resumed.chain(identified).chain(stopped).chain(others).collect()
+}
+
+/// After these the session is resumed.
+const RESUMED: [(&str, Option<u16>); 15] = [
+    ("close-4000-resumes", Some(4000)),
+    ("close-4001-resumes", Some(4001)),
+    ("close-4002-resumes", Some(4002)),
+    ("close-4005-resumes", Some(4005)),
+    ("close-4015-resumes", Some(4015)),
+    ("close-4016-resumes", Some(4016)),
+    ("close-1000-resumes", Some(1000)),
+    ("close-1001-resumes", Some(1001)),
+    ("close-1002-resumes", Some(1002)),
+    ("close-1011-resumes", Some(1011)),
+    ("close-1012-resumes", Some(1012)),
+    ("close-3000-resumes", Some(3000)),
+    ("close-4500-resumes", Some(4500)),
+    ("close-4999-resumes", Some(4999)),
+    ("close-without-a-code-resumes", None),
+];
+
+/// After these a new session begins.
+const IDENTIFIED: [(&str, u16); 4] = [
+    ("close-4003-identifies", 4003),
+    ("close-4006-identifies", 4006),
+    ("close-4007-identifies", 4007),
+    ("close-4009-identifies", 4009),
+];
+
+/// After these nothing more is tried.
+const STOPPED: [(&str, u16, Rejection); 6] = [
+    ("close-4004-stops", 4004, Rejection::AuthenticationFailed),
+    ("close-4010-stops", 4010, Rejection::InvalidShard),
+    ("close-4011-stops", 4011, Rejection::ShardingRequired),
+    ("close-4012-stops", 4012, Rejection::InvalidApiVersion),
+    ("close-4013-stops", 4013, Rejection::InvalidIntents),
+    ("close-4014-stops", 4014, Rejection::DisallowedIntents),
+];
+
+/// The connection was closed with this code, and the session kept or not.
+fn is_lost(wanted: Option<u16>, resumable: bool) -> Step {
+    ends_where(&format!("closed by {wanted:?}, resumable {resumable}"), move |end| match &end.reason {
+        DisconnectReason::Closed(Closed::Frame { code, .. }) => *code == wanted && end.resumable == resumable,
+        _ => false,
+    })
+}

@@ -1,0 +1,149 @@
+//! The application ends the shard: in each state, once and for all.
+
+use gateway_driver::proto::{DisconnectReason, Disconnected, SendError, Shutdown, StopReason};
+use gateway_sim::{Action, Control, Point};
+use serde_json::json;
+
+use crate::scenario::{ALL, DialFault, Scenario, Step};
+use crate::words::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("logging-off-closes-with-1000", "protocol 5.5, B38: the one place for 1000")
+            .variants(ALL)
+            .steps([session(), logs_off(), holds!(|probe| probe.session.is_none())]),
+        Scenario::new("leaving-closes-with-4000", "protocol 5.5, B66: the session stays")
+            .variants(ALL)
+            .steps([
+                session(),
+                shutdown(Shutdown::Resumable),
+                closes(4000),
+                is_over(true),
+                holds!(|probe| probe.session.as_ref().is_some_and(|session| session.sequence() == 1)),
+            ]),
+        Scenario::new("leaving-while-in-a-back-off", "B64: at once, however long the wait")
+            .shard(|config| {
+                config.backoff.base = seconds(600);
+                config.backoff.cap = seconds(600);
+                config.backoff.minimum = seconds(500);
+            })
+            .steps([
+                dials_fail(1, DialFault::Refused),
+                loses_all!(DisconnectReason::ConnectFailed(_)),
+                shutdown(Shutdown::Resumable),
+                stops(StopReason::Shutdown(Shutdown::Resumable)).after(seconds(0)),
+            ]),
+        Scenario::new("leaving-while-dialing", "B64: a dial is given up").steps([
+            dials_fail(1, DialFault::Unreachable),
+            sees!(Event::Connecting { .. }),
+            shutdown(Shutdown::LogOff),
+            is_over(false).after(seconds(0)),
+        ]),
+        Scenario::new("leaving-before-hello", "B46, B64: in each state").steps([
+            once(Point::Connect, Action::Ignore),
+            opens_base_url(),
+            sees!(Event::Connected),
+            shutdown(Shutdown::LogOff),
+            closes(1000),
+            is_over(false),
+        ]),
+        Scenario::new("leaving-before-ready", "B46, B64: in each state").steps([
+            once(Point::Identify, Action::Ignore),
+            opens_base_url(),
+            says(IDENTIFY, json!({})),
+            shutdown(Shutdown::Resumable),
+            closes(4000),
+            is_over(false),
+        ]),
+        Scenario::new("leaving-while-waiting-for-a-permit", "B64: in each state").steps([
+            session(),
+            gateway(Control::Invalid { resumable: false }),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { .. }),
+            opens_base_url(),
+            sees!(Event::Hello { .. }),
+            shutdown(Shutdown::LogOff),
+            ends_somehow(),
+        ]),
+        Scenario::new("leaving-while-resuming", "B46, B64: in each state, and the session stays").steps([
+            session(),
+            once(Point::Resume, Action::Ignore),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 1})),
+            shutdown(Shutdown::Resumable),
+            closes(4000),
+            is_over(true),
+            holds!(|probe| probe.session.is_some()),
+        ]),
+        Scenario::new("leaving-a-server-that-says-nothing", "B9, B45, B89: 5 s, then it is over")
+            .shard(|config| config.timeouts.close = seconds(5))
+            .steps([
+                session(),
+                gateway(Control::Silence),
+                shutdown(Shutdown::LogOff),
+                closes(1000),
+                is_over(false).after(seconds(5)),
+            ]),
+        Scenario::new("leaving-twice", "B50, B86: one close, one end").steps([
+            session(),
+            shutdown(Shutdown::Resumable),
+            shutdown(Shutdown::LogOff),
+            closes_once(),
+            sees!(Event::Disconnected(Disconnected { retry_in: None, .. })),
+            ends(),
+        ]),
+        Scenario::new("commands-after-the-end", "B89: a clear error").steps([
+            session(),
+            logs_off(),
+            send_in_vain!(presence(), SendError::Stopped),
+        ]),
+        Scenario::new("leaving-delivers-nothing-more", "F24: the snapshot ends with the last event seen")
+            .steps([
+                session(),
+                once(Point::Close, Action::Delay(seconds(2))),
+                shutdown(Shutdown::Resumable),
+                closes(4000),
+                emits(5),
+                is_over(true),
+                holds!(|probe| probe.session.as_ref().is_some_and(|session| session.sequence() == 1)),
+                restart(|_| {}),
+                resumes(1, 5),
+            ])
+            .shard(|config| config.timeouts.close = seconds(60)),
+    ]
+}
+
+/// The last Disconnected, and the end.
+fn is_over(resumable: bool) -> Step {
+    let last = ends_where(&format!("the last connection ended, resumable {resumable}"), move |end| {
+        end.resumable == resumable && end.retry_in.is_none()
+    });
+    all([last, ends()])
+}
+
+/// The events have ended because the application wanted it.
+fn ends() -> Step {
+    Step::App(crate::Expectation::new("the end, as asked for", |seen: &crate::Seen| {
+        matches!(seen, crate::Seen::Stopped(StopReason::Shutdown(_)))
+    }))
+}
+
+/// Whether the permit came before the wish is not for the scenario to say.
+fn ends_somehow() -> Step {
+    all([
+        Step::Wire(crate::Expectation::new(
+            "closes with 1000, perhaps after an Identify",
+            |act: &crate::ClientAct| matches!(act, crate::ClientAct::Closes { code: Some(1000) }),
+        )),
+        is_over(false),
+    ])
+}
+
+/// One close frame, with either code.
+fn closes_once() -> Step {
+    Step::Wire(crate::Expectation::new("closes with 1000 or 4000", |act: &crate::ClientAct| {
+        matches!(act, crate::ClientAct::Closes { code: Some(1000 | 4000) })
+    }))
+}

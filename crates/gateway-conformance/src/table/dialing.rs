@@ -1,0 +1,102 @@
+//! Connections that are not made: names, TCP, TLS, and nobody who answers.
+
+use gateway_driver::proto::{ConnectError, DisconnectReason};
+use gateway_sim::{Action, Control, Point};
+
+use crate::scenario::{DialFault, JSON, Scenario};
+use crate::words::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("a-name-fails-ten-times-and-then-works", "B95: also the first connection ever")
+            .shard(|config| config.backoff.cap = seconds(4))
+            .steps([
+                dials_fail(10, DialFault::UnknownName),
+                all(std::array::from_fn::<_, 10, _>(|_| {
+                    loses_all!(DisconnectReason::ConnectFailed(ConnectError::Dns(_)))
+                })),
+                session(),
+            ]),
+        Scenario::new(
+            "a-name-that-fails-costs-no-session",
+            "B95, B50: a failed look-up on the way to Resume",
+        )
+        .steps([
+            session(),
+            dials_fail(2, DialFault::UnknownName),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            loses!(DisconnectReason::ConnectFailed(ConnectError::Dns(_))),
+            loses!(DisconnectReason::ConnectFailed(ConnectError::Dns(_))),
+            opens_base_url(),
+            resumes_here(1, 0),
+        ]),
+        Scenario::new("nobody-listens", "B50: TCP refused, then accepted").steps([
+            dials_fail(3, DialFault::Refused),
+            loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tcp(_))),
+            loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tcp(_))),
+            loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tcp(_))),
+            session(),
+        ]),
+        Scenario::new("tcp-leads-nowhere", "B48: the connection never comes about")
+            .shard(|config| config.timeouts.connect = seconds(60))
+            .variants(JSON)
+            .steps([
+                dials_fail(1, DialFault::Unreachable),
+                sees!(Event::Connecting { .. }),
+                loses_all!(DisconnectReason::ConnectTimeout).after(seconds(60)),
+                session(),
+            ]),
+        Scenario::new("tls-is-never-finished", "B48: the server takes the connection and says nothing")
+            .shard(|config| config.timeouts.connect = seconds(60))
+            .variants(JSON)
+            .steps([
+                dials_fail(1, DialFault::SilentTls),
+                sees!(Event::Connecting { .. }),
+                loses_all!(DisconnectReason::ConnectTimeout).after(seconds(60)),
+                session(),
+            ]),
+        Scenario::new("the-upgrade-is-never-answered", "B48: HTTP without an answer")
+            .shard(|config| config.timeouts.connect = seconds(60))
+            .variants(JSON)
+            .steps([
+                once(Point::Upgrade, Action::Ignore),
+                opens_base_url(),
+                loses_all!(DisconnectReason::ConnectTimeout).after(seconds(60)),
+                leaves(),
+                session(),
+            ]),
+        tls_fails("a-reset-in-tls", "bad input: a reset in the TLS handshake", DialFault::ResetInTls),
+        tls_fails("garbage-for-tls", "bad input: the server does not speak TLS", DialFault::GarbageForTls),
+        tls_fails("a-certificate-for-another-name", "bad input: TLS with a wrong name", DialFault::WrongName),
+        tls_fails("an-expired-certificate", "bad input: TLS with an expired certificate", DialFault::Expired),
+        tls_fails(
+            "a-certificate-of-unknown-origin",
+            "bad input: TLS with an unknown root",
+            DialFault::UnknownRoot,
+        ),
+        Scenario::new(
+            "a-certificate-that-fails-costs-no-session",
+            "protocol 1.3: TLS failures keep the session",
+        )
+        .steps([
+            session(),
+            dials_fail(1, DialFault::UnknownRoot),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            loses!(DisconnectReason::ConnectFailed(ConnectError::Tls(_))),
+            opens_base_url(),
+            resumes_here(1, 0),
+        ]),
+    ]
+}
+
+/// TLS fails twice, and then does not.
+fn tls_fails(name: &'static str, rule: &'static str, fault: DialFault) -> Scenario {
+    Scenario::new(name, rule).variants(JSON).steps([
+        dials_fail(2, fault),
+        loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tls(_))),
+        loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tls(_))),
+        session(),
+    ])
+}

@@ -1,0 +1,149 @@
+//! JSON and ETF: what servers write, what is read all the same, and what is not.
+
+use gateway_driver::proto::{DisconnectReason, Notice};
+use gateway_sim::{Control, KeyOrder};
+use serde_json::json;
+
+use crate::scenario::{ALL, BOTH, ETF, JSON, STREAMS, Scenario};
+use crate::words::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("ready-in-each-encoding", "protocol 2.2, B84: atoms, STRING_EXT and bignums")
+            .variants(ALL)
+            .steps([
+                opens_base_url(),
+                says(IDENTIFY, json!({"shard": [0, 1]})),
+                delivers("READY", json!({"v": 10, "shard": [0, 1], "session_type": "normal"})),
+                sees!(Event::Ready),
+            ]),
+        Scenario::new("keys-in-any-order", "protocol 2.1: key order is not promised")
+            .variants(ALL)
+            .gateway(|config| config.key_order = KeyOrder::Changing)
+            .steps([session(), emits(24), messages(2, 24)]),
+        Scenario::new("the-envelope-is-not-found-by-text-search", "protocol 9: d first, with decoys in it")
+            .steps([
+                session(),
+                payload(json!({
+                    "d": {"d": null, "op": 9, "s": 99, "t": "READY"}, "op": 0, "s": 2, "t": "TYPING_START",
+                })),
+                delivers("TYPING_START", json!({"op": 9, "s": 99, "t": "READY"})),
+                beats(2),
+            ]),
+        Scenario::new("nul-and-odd-characters-in-text", "protocol 9: NUL in text is kept")
+            .variants(ALL)
+            .steps([
+                session(),
+                emits_event("TYPING_START", json!({"x": "a\u{0}b\u{1F600}\"\\\u{2028}"})),
+                delivers("TYPING_START", json!({"x": "a\u{0}b\u{1F600}\"\\\u{2028}"})),
+            ]),
+        Scenario::new("numbers-at-the-edges", "protocol 2.2: every integer that a field can have")
+            .variants(BOTH)
+            .steps([session(), emits_event("TYPING_START", numbers()), delivers("TYPING_START", numbers())]),
+        Scenario::new("lists-of-small-numbers-are-lists", "protocol 2.2: STRING_EXT is a list")
+            .variants(BOTH)
+            .steps([
+                session(),
+                emits_event("TYPING_START", json!({"a": [0, 300], "b": [104, 105], "c": []})),
+                delivers("TYPING_START", json!({"a": [0, 300], "b": [104, 105], "c": []})),
+            ]),
+        Scenario::new("etf-with-rare-tags", "protocol 2.2: tags that are read though not sent today")
+            .variants(ETF)
+            .steps([
+                session(),
+                gateway(Control::RawBytes(rare_tags())),
+                delivers("RARE", json!({"a": [1, 42, 2.5, "x"], "7": null})),
+                beats(2),
+            ]),
+        Scenario::new("etf-text-that-is-not-utf-8", "protocol 2.2: replaced, not fatal").variants(ETF).steps(
+            [
+                session(),
+                gateway(Control::RawBytes(dispatch_term(
+                    &[b"\x6d\x00\x00\x00\x03a\xffb".as_slice()].concat(),
+                ))),
+                delivers("X", json!("a\u{FFFD}b")),
+            ],
+        ),
+        Scenario::new("bytes-behind-an-etf-term", "protocol 9: trailing bytes are ignored")
+            .variants(ETF)
+            .steps([
+                session(),
+                gateway(Control::RawBytes([dispatch_term(b"\x61\x07"), b"rest".to_vec()].concat())),
+                delivers("X", json!(7)),
+            ]),
+        broken(
+            "an-improper-list",
+            ETF,
+            Control::RawBytes(b"\x83\x6c\x00\x00\x00\x01\x61\x01\x61\x02".to_vec()),
+        ),
+        broken("a-map-bomb", ETF, Control::RawBytes(b"\x83\x74\xff\xff\xff\xff".to_vec())),
+        broken("a-wrong-version-byte", ETF, Control::RawBytes(b"\x82\x6a".to_vec())),
+        broken("a-process-id-for-an-envelope", ETF, Control::RawBytes(b"\x83\x67\x61\x01".to_vec())),
+        broken("json-that-ends-too-early", JSON, Control::Raw("{\"op\":0,\"d\":".to_owned())),
+        broken("json-that-is-none", JSON, Control::Raw("hello".to_owned())),
+        broken("an-envelope-without-an-opcode", BOTH, Control::Payload(json!({"d": null}))),
+        broken("an-opcode-that-is-a-text", BOTH, Control::Payload(json!({"op": "zero"}))),
+        broken("an-empty-binary-message", BOTH, Control::RawBytes(Vec::new())),
+        broken("etf-where-json-was-asked-for", JSON, Control::RawBytes(dispatch_term(b"\x61\x07"))),
+        unexpected("json-in-a-binary-message", JSON, Control::RawBytes(json_dispatch().into_bytes())),
+        unexpected("json-where-etf-was-asked-for", ETF, Control::RawBytes(json_dispatch().into_bytes())),
+        unexpected("plain-text-under-a-stream", STREAMS, Control::RawText(json_dispatch())),
+    ]
+}
+
+/// Something that cannot be read: the connection is given up, the session is not.
+fn broken(name: &'static str, variants: &'static [crate::Variant], control: Control) -> Scenario {
+    Scenario::new(name, "protocol 9: an undecodable frame closes with 4000 and resumes")
+        .variants(variants)
+        .steps([
+            session(),
+            gateway(control),
+            closes(4000),
+            loses!(DisconnectReason::Undecodable(_)),
+            resumes(1, 0),
+        ])
+}
+
+/// Something that was not asked for, but can be read.
+fn unexpected(name: &'static str, variants: &'static [crate::Variant], control: Control) -> Scenario {
+    Scenario::new(name, "protocol 9: tried as what it looks like, and told").variants(variants).steps([
+        session(),
+        gateway(control),
+        sees!(Event::Notice(Notice::UnexpectedFormat)),
+        dispatches("TYPING_START", None),
+        emits(1),
+        messages(2, 1),
+    ])
+}
+
+fn json_dispatch() -> String {
+    json!({"op": 0, "s": null, "t": "TYPING_START", "d": {}}).to_string()
+}
+
+fn numbers() -> serde_json::Value {
+    json!({
+        "a": 0, "b": 255, "c": 256, "d": -1, "e": 2_147_483_647_i64, "f": 2_147_483_648_u64,
+        "g": -2_147_483_649_i64,
+        "h": 4_294_967_296_u64, "i": 2.5,
+    })
+}
+
+/// A dispatch called X with sequence number 2, whose data is this term.
+fn dispatch_term(data: &[u8]) -> Vec<u8> {
+    let head = b"\x83\x74\x00\x00\x00\x04\x77\x02op\x61\x00\x77\x01s\x61\x02\x77\x01t\x77\x01X\x77\x01d";
+    [head.as_slice(), data].concat()
+}
+
+/// A dispatch called RARE: keys as atoms, binaries and integers, a tuple, a large bignum, an old float, UTF-8 atoms.
+fn rare_tags() -> Vec<u8> {
+    let float = [b"\x632.50000000000000000000e+00".as_slice(), &[0; 5]].concat();
+    [
+        b"\x83".as_slice(),
+        b"\x74\x00\x00\x00\x04\x6d\x00\x00\x00\x02op\x61\x00\x73\x01s\x6e\x01\x00\x02",
+        b"\x76\x00\x01t\x76\x00\x04RARE\x64\x00\x01d",
+        b"\x74\x00\x00\x00\x02\x73\x01a\x68\x04\x61\x01\x6f\x00\x00\x00\x01\x00\x2a",
+        &float,
+        b"\x77\x01x\x61\x07\x77\x03nil",
+    ]
+    .concat()
+}

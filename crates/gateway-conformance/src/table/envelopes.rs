@@ -1,0 +1,120 @@
+//! Envelopes that no documentation foretells: opcodes, names, fields that are unknown, null or missing.
+
+use gateway_driver::proto::{DisconnectReason, Notice};
+use gateway_sim::{Action, Point};
+use serde_json::json;
+
+use crate::scenario::{BOTH, Scenario};
+use crate::words::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("an-unknown-opcode", "B80, protocol 9: surfaced, never an error").steps([
+            session(),
+            payload(json!({"op": 4242, "d": {"x": 1}, "s": null, "t": null})),
+            sees!(Event::Unknown(message) if message.op == 4242),
+            emits(1),
+            messages(2, 1),
+        ]),
+        Scenario::new("an-unknown-event", "B80, protocol 7: the name and the raw data are exposed").steps([
+            session(),
+            emits_event("NOBODY_KNOWS_THIS_EVENT", json!({"deep": [{"x": 1}]})),
+            delivers("NOBODY_KNOWS_THIS_EVENT", json!({"deep": [{"x": 1}]})),
+            beats(2),
+        ]),
+        Scenario::new("an-event-with-an-odd-shape", "B80: d does not fit, the connection lives").steps([
+            session(),
+            emits_event("MESSAGE_CREATE", json!([1, "two", null])),
+            dispatches("MESSAGE_CREATE", 2),
+            beats(2),
+        ]),
+        Scenario::new("an-event-without-data", "B80: d is null").steps([
+            session(),
+            emits_event("TYPING_START", json!(null)),
+            sees!(Event::Dispatch(dispatch) if dispatch.data().value().is_ok_and(|value| value.is_null())),
+        ]),
+        Scenario::new("a-dispatch-without-d", "B80: d is missing").steps([
+            session(),
+            payload(json!({"op": 0, "s": 2, "t": "TYPING_START"})),
+            sees!(Event::Dispatch(dispatch) if dispatch.data().value().is_ok_and(|value| value.is_null())),
+            beats(2),
+        ]),
+        Scenario::new("a-dispatch-with-a-null-sequence", "protocol 9: delivered, the sequence number stays")
+            .steps([
+                session(),
+                payload(json!({"op": 0, "s": null, "t": "TYPING_START", "d": {}})),
+                dispatches("TYPING_START", None),
+                beats(1),
+            ]),
+        Scenario::new("a-dispatch-without-a-sequence", "protocol 9: delivered, the sequence number stays")
+            .steps([
+                session(),
+                payload(json!({"op": 0, "t": "TYPING_START", "d": {}})),
+                dispatches("TYPING_START", None),
+                beats(1),
+            ]),
+        Scenario::new("a-dispatch-without-a-name", "protocol 9: delivered with an empty name").steps([
+            session(),
+            payload(json!({"op": 0, "s": 2, "d": {"x": 1}})),
+            delivers("", json!({"x": 1})),
+            beats(2),
+        ]),
+        Scenario::new("more-fields-than-expected", "B80: extra fields of the envelope").steps([
+            session(),
+            payload(json!({"op": 0, "s": 2, "t": "TYPING_START", "d": {}, "z": [1], "a": {"op": 7}})),
+            dispatches("TYPING_START", 2),
+            beats(2),
+        ]),
+        Scenario::new("a-sequence-number-on-something-else", "protocol 9: s counts on op 0 alone").steps([
+            session(),
+            payload(json!({"op": 11, "s": 77, "d": null, "t": null})),
+            beats(1),
+        ]),
+        Scenario::new("hello-without-an-interval", "protocol 9: the usual interval, and a notice").steps([
+            once(Point::Connect, Action::Ignore),
+            opens_base_url(),
+            payload(json!({"op": 10, "d": {}})),
+            sees!(Event::Notice(Notice::HeartbeatIntervalClamped { asked_ms: None, .. })),
+            says(IDENTIFY, json!({})),
+            readies(),
+            beats(1).between(seconds(0), milliseconds(41_250)),
+            beats(1).after(milliseconds(41_250)),
+        ]),
+        Scenario::new("hello-with-an-interval-of-nothing", "protocol 9: below 1 s is 1 s")
+            .gateway(|config| {
+                config.heartbeat_interval = milliseconds(1);
+                config.missed_heartbeats = None;
+            })
+            .steps([
+                sees!(Event::Notice(Notice::HeartbeatIntervalClamped { asked_ms: Some(1), .. })),
+                session(),
+                beats(1).between(seconds(0), seconds(1)),
+                beats(1).after(seconds(1)),
+            ]),
+        Scenario::new("hello-with-an-interval-of-a-day", "protocol 9: above 10 min is 10 min")
+            .variants(BOTH)
+            .gateway(|config| config.heartbeat_interval = seconds(86_400))
+            .steps([
+                sees!(Event::Notice(Notice::HeartbeatIntervalClamped { asked_ms: Some(86_400_000), .. })),
+                session(),
+                holds!(|probe| probe.stats.undecodable == 0),
+            ]),
+        Scenario::new(
+            "the-same-message-breaks-twice",
+            "protocol 9: twice at the same sequence number, then Identify",
+        )
+        .steps([
+            session(),
+            once(Point::Resume, Action::Ignore),
+            payload(json!({"d": null})),
+            closes(4000),
+            loses!(DisconnectReason::Undecodable(_)),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 1})),
+            payload(json!({"d": null})),
+            closes(4000),
+            loses_all!(DisconnectReason::Undecodable(_)),
+            session(),
+        ]),
+    ]
+}

@@ -1,0 +1,290 @@
+//! Heartbeats, acknowledgements, and connections that are dead without saying so.
+
+use gateway_driver::proto::{Closed, Condition, DisconnectReason, Notice};
+use gateway_sim::{Action, Control, Point};
+use serde_json::json;
+
+use crate::scenario::{BOTH, Deed, JSON, Scenario, Step};
+use crate::words::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("heartbeats-are-regular", "protocol 5.2.1: jitter, then every interval").steps([
+            session(),
+            beats(1).between(seconds(0), milliseconds(41_250)),
+            beats(1).after(milliseconds(41_250)),
+            emits(2),
+            messages(2, 2),
+            beats(3).after(milliseconds(41_250)),
+        ]),
+        Scenario::new(
+            "the-first-heartbeat-says-null",
+            "protocol 5.2.2, B43: null before READY, then its number",
+        )
+        .gateway(|config| config.heartbeat_interval = seconds(10))
+        .steps([
+            once(Point::Identify, Action::Delay(seconds(15))),
+            opens_base_url(),
+            says(IDENTIFY, json!({})),
+            beats(None).between(seconds(0), seconds(10)),
+            readies(),
+            beats(1),
+        ]),
+        Scenario::new("heartbeats-do-not-wait-for-a-permit", "protocol 5.1: heartbeats run in AwaitPermit")
+            .gateway(|config| config.heartbeat_interval = seconds(1))
+            .steps([
+                session(),
+                gateway(Control::Invalid { resumable: false }),
+                closes(1000),
+                loses_all!(DisconnectReason::InvalidSession { .. }),
+                opens_base_url(),
+                says(IDENTIFY, json!({})),
+                readies(),
+                beats(1),
+            ]),
+        Scenario::new("heartbeats-while-resuming", "protocol 5.2.2: the session's number, before RESUMED")
+            .gateway(|config| config.heartbeat_interval = seconds(10))
+            .steps([
+                session(),
+                emits(2),
+                messages(2, 2),
+                once(Point::Resume, Action::Delay(seconds(15))),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                opens_resume_url(),
+                says(RESUME, json!({"seq": 3})),
+                beats(3).between(seconds(0), seconds(10)),
+                dispatches("RESUMED", 4),
+                sees!(Event::Resumed { replayed: 0 }),
+            ]),
+        asked_for("a-heartbeat-that-is-asked-for", json!(null)),
+        asked_for("a-heartbeat-that-is-asked-for-with-a-number", json!(251)),
+        Scenario::new(
+            "asking-for-a-heartbeat-changes-no-schedule",
+            "protocol 5.2.3, B81: the schedule is unchanged",
+        )
+        .steps([
+            session(),
+            beats(1),
+            elapse(seconds(20)),
+            gateway(Control::Beat),
+            beats(1).after(seconds(0)),
+            beats(1).after(milliseconds(21_250)),
+        ]),
+        Scenario::new("a-heartbeat-asked-for-before-hello", "protocol 9: op 1 is handled in any state")
+            .steps([
+                once(Point::Connect, Action::Ignore),
+                opens_base_url(),
+                gateway(Control::Beat),
+                beats(None).after(seconds(0)),
+                gateway(Control::Hello),
+                says(IDENTIFY, json!({})),
+                readies(),
+            ]),
+        Scenario::new("a-flood-of-requests-for-heartbeats", "protocol 4.2: never more than 120 in 60 s")
+            .variants(JSON)
+            .steps([
+                session(),
+                all((0..200).map(|_| gateway(Control::Beat))),
+                beats(1),
+                emits(1),
+                messages(2, 1),
+                elapse(seconds(70)),
+                gateway(Control::Beat),
+                beats(2),
+            ]),
+        Scenario::new("a-zombie-is-dropped", "B1, protocol 5.2.5: 4000, and nobody waits for an answer")
+            .steps([
+                session(),
+                gateway(Control::Silence),
+                beats(1).between(seconds(0), milliseconds(41_250)),
+                closes(4000).after(milliseconds(41_250)),
+                loses!(DisconnectReason::Zombie).after(seconds(0)),
+                opens_resume_url().after(seconds(0)),
+                resumes_here(1, 0),
+            ]),
+        Scenario::new("silence-before-the-first-heartbeat-is-no-zombie", "B5: wait one full interval")
+            .gateway(|config| config.heartbeat_interval = seconds(10))
+            .steps([
+                session(),
+                beats(1).between(seconds(0), seconds(10)),
+                sees!(Event::HeartbeatAcknowledged { .. }),
+                beats(1).after(seconds(10)),
+                sees!(Event::HeartbeatAcknowledged { .. }),
+            ]),
+        Scenario::new("a-zombie-before-ready", "B3, B5: silence while READY is awaited")
+            .steps([
+                once(Point::Identify, Action::Silence),
+                opens_base_url(),
+                says(IDENTIFY, json!({})),
+                beats(None),
+                closes(4000).after(milliseconds(41_250)),
+                loses_all!(DisconnectReason::Zombie),
+                session(),
+            ])
+            .shard(|config| config.timeouts.ready = seconds(600)),
+        Scenario::new("a-zombie-while-resuming", "B2, B3: silence while the replay is awaited")
+            .shard(|config| config.timeouts.resumed = seconds(600))
+            .steps([
+                session(),
+                once(Point::Resume, Action::Silence),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                opens_resume_url(),
+                says(RESUME, json!({"seq": 1})),
+                beats(1),
+                closes(4000).after(milliseconds(41_250)),
+                loses!(DisconnectReason::Zombie),
+                opens(),
+                resumes_here(1, 0),
+            ]),
+        Scenario::new("late-acks-behind-a-flood", "B4, protocol 9: anything received proves life")
+            .gateway(|config| {
+                config.heartbeat_interval = seconds(10);
+                config.ack_delay = seconds(12);
+            })
+            .variants(JSON)
+            .steps([
+                session(),
+                gateway(Control::Pump { rate: 2.0, duration: seconds(60), padding: 0 }),
+                messages(2, 120),
+                holds!(|probe| probe.stats.zombies == 0),
+            ]),
+        Scenario::new(
+            "events-without-acks-prove-life-only-for-so-long",
+            "protocol 9: un-ACKed for two intervals",
+        )
+        .gateway(|config| config.heartbeat_interval = seconds(10))
+        .steps([
+            session(),
+            gateway(Control::Mute(true)),
+            beats(1),
+            elapse(seconds(5)),
+            emits(1),
+            messages(2, 1),
+            beats(2).after(seconds(5)),
+            elapse(seconds(5)),
+            emits(1),
+            messages(3, 1),
+            closes(4000).after(seconds(5)),
+            loses!(DisconnectReason::Zombie),
+            resumes(3, 0),
+        ]),
+        Scenario::new("an-ack-that-nobody-asked-for", "protocol 5.2.6, B20: ignored, and no latency").steps(
+            [
+                session(),
+                payload(json!({"op": 11, "d": null})),
+                emits(1),
+                messages(2, 1),
+                holds!(|probe| probe.stats.acknowledgements == 0 && probe.health.latency.is_none()),
+                beats(2),
+                sees!(Event::HeartbeatAcknowledged { .. }),
+                holds!(|probe| probe.stats.acknowledgements == 1 && probe.health.latency.is_some()),
+            ],
+        ),
+        Scenario::new("an-ack-that-is-missing-once", "protocol 9: one late ACK, and then life again")
+            .gateway(|config| config.heartbeat_interval = seconds(40))
+            .steps([
+                session(),
+                gateway(Control::Mute(true)),
+                beats(1),
+                elapse(seconds(20)),
+                holds!(|probe| probe.health.condition == Condition::Degraded { missed_heartbeats: 1 }),
+                gateway(Control::Mute(false)),
+                payload(json!({"op": 11, "d": null})),
+                sees!(Event::HeartbeatAcknowledged { .. }),
+                holds!(|probe| probe.health.condition == Condition::Healthy),
+                beats(1),
+            ]),
+        Scenario::new("health-tells-before-the-end", "B11: degraded first, then reconnecting")
+            .gateway(|config| config.heartbeat_interval = seconds(20))
+            .steps([
+                session(),
+                gateway(Control::Mute(true)),
+                beats(1),
+                elapse(seconds(11)),
+                holds!(|probe| probe.health.condition == Condition::Degraded { missed_heartbeats: 1 }),
+                closes(4000).after(seconds(9)),
+                loses!(DisconnectReason::Zombie),
+                resumes(1, 0),
+            ]),
+        Scenario::new("a-second-hello", "protocol 9: restarts the heartbeat, and identifies no second time")
+            .steps([
+                session(),
+                gateway(Control::HeartbeatInterval(seconds(10))),
+                gateway(Control::Hello),
+                sees!(Event::Hello { .. }),
+                beats(1).between(seconds(0), seconds(10)),
+                beats(1).after(seconds(10)),
+                emits(1),
+                messages(2, 1),
+            ]),
+        Scenario::new(
+            "a-suspended-process-sends-one-heartbeat",
+            "protocol 5.2.4, B16: one beat, not the missed ones",
+        )
+        .gateway(|config| {
+            config.heartbeat_interval = seconds(10);
+            config.missed_heartbeats = None;
+        })
+        .variants(BOTH)
+        .steps([
+            session(),
+            beats(1),
+            sees!(Event::HeartbeatAcknowledged { .. }),
+            Step::Client(Deed::Suspend),
+            elapse(seconds(95)),
+            Step::Client(Deed::WakeUp),
+            sees!(Event::Notice(Notice::NotDriven { .. })),
+            beats(1).after(seconds(0)),
+            beats(1).after(seconds(10)),
+        ]),
+        Scenario::new("a-machine-that-slept", "B16, B17: the wall clock ran on, the other stood still")
+            .steps([
+                session(),
+                beats(1),
+                wall_clock(3600),
+                closes(4000).between(seconds(0), milliseconds(41_250)),
+                loses!(DisconnectReason::Suspended { .. }),
+                resumes(1, 0),
+            ]),
+        Scenario::new("a-clock-that-is-set-back", "B17, B18: means nothing, to no limit and no judgement")
+            .steps([
+                session(),
+                beats(1),
+                wall_clock(-3600),
+                beats(1).after(milliseconds(41_250)),
+                send(leave_voice()),
+                says(VOICE_STATE_UPDATE, json!({})).after(seconds(0)),
+                wall_clock(-3597),
+                beats(1).after(milliseconds(41_250)),
+                holds!(|probe| probe.stats.connects == 1),
+            ]),
+        Scenario::new(
+            "a-suspended-process-whose-server-left",
+            "B16: what happened meanwhile is found at once",
+        )
+        .gateway(|config| config.heartbeat_interval = seconds(10))
+        .steps([
+            session(),
+            Step::Client(Deed::Suspend),
+            elapse(seconds(60)),
+            Step::Client(Deed::WakeUp),
+            sees!(Event::Notice(Notice::NotDriven { .. })),
+            loses_all!(DisconnectReason::Closed(Closed::Frame { code: Some(4009), .. })),
+            session(),
+        ]),
+    ]
+}
+
+fn asked_for(name: &'static str, data: serde_json::Value) -> Scenario {
+    Scenario::new(name, "protocol 5.2.3, B81: answered at once, with our own number").steps([
+        session(),
+        emits(2),
+        messages(2, 2),
+        payload(json!({"op": 1, "d": data})),
+        beats(3).after(seconds(0)),
+        payload(json!({"op": 1})),
+        beats(3).after(seconds(0)),
+    ])
+}

@@ -1,0 +1,145 @@
+//! Identify: what is in it, when it is sent, and what the server may object to.
+
+use gateway_driver::proto::{
+    Activity, ActivityKind, DisconnectReason, Disconnected, Intents, Presence, Rejection, ShardId, StopReason,
+};
+use gateway_sim::{Action, Control, Point};
+use serde_json::json;
+
+use crate::scenario::{BOTH, Scenario, TOKEN};
+use crate::words::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("identify-in-full", "protocol 4.1, B82: every field as documented")
+            .shard(|config| {
+                config.shard = ShardId::new(1, 4).expect("1 is below 4");
+                config.intents = Intents::GUILDS | Intents::GUILD_MESSAGES;
+                config.large_threshold = Some(250);
+                config.presence = Some(Presence {
+                    activities: vec![Activity::new(ActivityKind::Watching, "the wire")],
+                    ..Presence::default()
+                });
+            })
+            .gateway(|config| config.guilds = 0)
+            .steps([
+                opens_base_url(),
+                says(
+                    IDENTIFY,
+                    json!({
+                        "token": TOKEN, "intents": 513, "compress": false, "large_threshold": 250,
+                        "shard": [1, 4],
+                        "properties": {"browser": "gateway-proto", "device": "gateway-proto"},
+                        "presence": {
+                            "since": null, "status": "online", "afk": false,
+                            "activities": [{"name": "the wire", "type": 3}],
+                        },
+                    }),
+                ),
+                readies(),
+            ]),
+        Scenario::new("the-newest-presence-is-identified-with", "F21: a presence that was changed since")
+            .steps([
+                session(),
+                send(crate::words::idle()),
+                says(PRESENCE_UPDATE, json!({"status": "idle"})),
+                gateway(Control::Invalid { resumable: false }),
+                closes(1000),
+                loses_all!(DisconnectReason::InvalidSession { .. }),
+                opens_base_url(),
+                says(IDENTIFY, json!({"presence": {"status": "idle", "since": null}})),
+                readies(),
+            ]),
+        Scenario::new("ready-never-comes", "B48: neither READY nor an ACK")
+            .shard(|config| config.timeouts.ready = seconds(30))
+            .steps([
+                once(Point::Identify, Action::Silence),
+                opens_base_url(),
+                says(IDENTIFY, json!({})),
+                closes(4000).after(seconds(30)),
+                loses_all!(DisconnectReason::ReadyTimeout),
+                session(),
+            ]),
+        Scenario::new(
+            "ready-comes-late-in-an-outage",
+            "protocol 5.2, 9: as long as ACKs flow it is waited for",
+        )
+        .shard(|config| config.timeouts.ready = seconds(25))
+        .gateway(|config| config.heartbeat_interval = seconds(10))
+        .steps([
+            once(Point::Identify, Action::Delay(seconds(90))),
+            opens_base_url(),
+            says(IDENTIFY, json!({})),
+            dispatches("READY", 1).after(seconds(90)),
+            sees!(Event::Ready),
+            holds!(|probe| probe.stats.connects == 1 && probe.stats.identifies == 1),
+        ]),
+        Scenario::new("identifies-are-spaced", "protocol 6, B54, B62: one in 5 s, also after op 9").steps([
+            session(),
+            gateway(Control::Invalid { resumable: false }),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { .. }),
+            // The server answers an Identify within 5 s of the last with opcode 9.
+            session(),
+            gateway(Control::Invalid { resumable: false }),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { .. }),
+            session(),
+            holds!(|probe| probe.stats.identifies == 3 && probe.stats.invalid_sessions == 2),
+        ]),
+        Scenario::new(
+            "a-permit-that-is-not-needed-any-more",
+            "B47: a connection lost while it waits for its turn",
+        )
+        .steps([
+            session(),
+            gateway(Control::Invalid { resumable: false }),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { .. }),
+            once(Point::Hello, Action::Abort),
+            opens_base_url(),
+            loses_all!(DisconnectReason::Closed(_)),
+            session(),
+            holds!(|probe| probe.stats.identifies == 2),
+        ])
+        .shard(|config| config.backoff.base = seconds(1)),
+        rejected(
+            "a-wrong-token",
+            |config| config.token = "another".to_owned(),
+            Rejection::AuthenticationFailed,
+        ),
+        rejected(
+            "too-many-guilds-for-a-shard",
+            |config| config.guilds_per_shard = 0,
+            Rejection::ShardingRequired,
+        ),
+        rejected(
+            "an-intent-that-is-not-switched-on",
+            |config| config.disallowed_intents = Intents::GUILD_MESSAGES.bits(),
+            Rejection::DisallowedIntents,
+        ),
+        rejected("an-intent-that-does-not-exist", |_| {}, Rejection::InvalidIntents)
+            .shard(|config| config.intents = Intents::from_bits(1 << 60)),
+        Scenario::new("each-shard-says-which-it-is", "protocol 6: [id, count], which READY repeats")
+            .shard(|config| config.shard = ShardId::new(2, 16).expect("2 is below 16"))
+            .variants(BOTH)
+            .gateway(|config| config.guilds = 0)
+            .steps([
+                opens_base_url(),
+                says(IDENTIFY, json!({"shard": [2, 16]})),
+                delivers("READY", json!({"shard": [2, 16]})),
+                sees!(Event::Ready),
+            ]),
+    ]
+}
+
+/// The server refuses the Identify for good: no other connection is made.
+fn rejected(name: &'static str, gateway: fn(&mut gateway_sim::Config), rejection: Rejection) -> Scenario {
+    Scenario::new(name, "protocol 5.6, B29: fatal, with a typed reason").gateway(gateway).steps([
+        opens_base_url(),
+        says(IDENTIFY, json!({})),
+        sees!(Event::Disconnected(Disconnected { resumable: false, retry_in: None, .. })),
+        stops(StopReason::Rejected(rejection)),
+        holds!(|probe| probe.stats.connect_attempts == 1 && probe.session.is_none()),
+    ])
+}

@@ -1,0 +1,145 @@
+//! Invalid Session (op 9).
+
+use gateway_driver::proto::{DisconnectReason, Reconnect};
+use gateway_sim::{Action, Control, Point, Rule};
+use serde_json::json;
+
+use crate::scenario::{Scenario, Step};
+use crate::words::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new(
+            "op-9-false-ends-the-session",
+            "protocol 5.4, B32, B40, B53: forget all, wait 1 to 5 s, base URL",
+        )
+        .steps([
+            session(),
+            gateway(Control::Invalid { resumable: false }),
+            closes(1000).after(seconds(0)),
+            loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+            opens_base_url().between(seconds(1), seconds(5)),
+            says(IDENTIFY, json!({})),
+            readies(),
+        ]),
+        Scenario::new("op-9-true-keeps-the-session", "protocol 9, B40: 4000, wait 1 to 5 s, Resume").steps([
+            session(),
+            gateway(Control::Invalid { resumable: true }),
+            closes(4000).after(seconds(0)),
+            loses!(DisconnectReason::InvalidSession { resumable: true }),
+            opens_resume_url().between(seconds(1), seconds(5)),
+            resumes_here(1, 0),
+        ]),
+        Scenario::new("op-9-in-answer-to-identify", "protocol 5.4: also if too fast").steps([
+            once(Point::Identify, Action::Invalid(false)),
+            opens_base_url(),
+            says(IDENTIFY, json!({})),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+            session().between(seconds(1), seconds(5)),
+        ]),
+        Scenario::new("op-9-in-answer-to-resume", "B2, B32: Identify at the base URL").steps([
+            session(),
+            gateway(Control::Expire),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 1})),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+            session().between(seconds(1), seconds(5)),
+        ]),
+        Scenario::new("op-9-true-in-answer-to-resume", "protocol 5.4: the session may be resumed, later")
+            .steps([
+                session(),
+                once(Point::Resume, Action::Invalid(true)),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                opens_resume_url(),
+                says(RESUME, json!({"seq": 1})),
+                closes(4000),
+                loses!(DisconnectReason::InvalidSession { resumable: true }),
+                resumes(1, 0).between(seconds(1), seconds(5)),
+            ]),
+        Scenario::new("op-9-instead-of-hello", "protocol 5.1: handled in every state").steps([
+            once(Point::Connect, Action::Invalid(false)),
+            opens_base_url(),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+            session(),
+        ]),
+        Scenario::new("op-9-within-the-replay", "B46: the session ends, and what was replayed was delivered")
+            .gateway(|config| config.hello_delay = seconds(5))
+            .steps([
+                session(),
+                gateway(Control::Rule(Rule {
+                    after: 2,
+                    ..Rule::once(Point::Replay, Action::Invalid(false))
+                })),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                emits(4),
+                opens_resume_url(),
+                says(RESUME, json!({"seq": 1})),
+                messages(2, 2),
+                closes(1000),
+                loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+                session(),
+            ]),
+        Scenario::new("op-9-with-something-else-in-it", "protocol 4: what is not true is false").steps([
+            session(),
+            payload(json!({"op": 9, "d": null})),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+            session(),
+        ]),
+        Scenario::new("op-9-and-then-a-close", "B41: the server may close after it").steps([
+            session(),
+            once(Point::Close, Action::Ignore),
+            gateway(Control::Invalid { resumable: true }),
+            gateway(Control::Close { code: Some(4000) }),
+            closes_or_not(),
+            loses!(DisconnectReason::InvalidSession { resumable: true }),
+            resumes(1, 0).between(seconds(1), seconds(5)),
+        ]),
+        Scenario::new("nothing-is-sent-after-op-9", "protocol 5.4: commands in flight close 4003").steps([
+            session(),
+            gateway(Control::Invalid { resumable: false }),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+            send(leave_voice()),
+            session(),
+            says(VOICE_STATE_UPDATE, json!({})),
+        ]),
+        Scenario::new("op-9-a-third-time", "protocol 9: from the third in a row on, back-off besides").steps(
+            [
+                times(3, Point::Identify, Action::Invalid(false)),
+                all(std::array::from_fn::<_, 3, _>(|_| {
+                    all([
+                        opens_base_url(),
+                        says(IDENTIFY, json!({})),
+                        closes(1000),
+                        loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+                    ])
+                })),
+                session().between(seconds(1), seconds(13)),
+            ],
+        ),
+        Scenario::new("the-application-does-not-wait-after-op-9", "F7: reconnect ends the wait").steps([
+            session(),
+            gateway(Control::Invalid { resumable: true }),
+            closes(4000),
+            loses!(DisconnectReason::InvalidSession { resumable: true }),
+            reconnect(Reconnect::Resume),
+            opens_resume_url().after(seconds(0)),
+            resumes_here(1, 0),
+        ]),
+    ]
+}
+
+/// Whose close frame came first is not for the scenario to say: ours, or the answer to the server's.
+fn closes_or_not() -> Step {
+    Step::Wire(crate::Expectation::new("closes, or answers the server's close", |act: &crate::ClientAct| {
+        matches!(act, crate::ClientAct::Closes { .. } | crate::ClientAct::Echoes { .. })
+    }))
+}

@@ -1,0 +1,83 @@
+//! Limits: how much may be sent, how much may be received.
+
+use gateway_driver::proto::DisconnectReason;
+use gateway_sim::Control;
+use serde_json::json;
+
+use crate::scenario::{BOTH, Deed, JSON, Scenario, Step, Variant, ZSTD};
+use crate::words::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("no-more-than-120-in-60-seconds", "protocol 4.2: sliding window, all sends counted")
+            .variants(JSON)
+            .steps([
+                session(),
+                Step::Client(Deed::SendMany(leave_voice(), 200)),
+                all((0..200).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+                holds!(|probe| probe.stats.commands == 200 && probe.stats.connects == 1),
+            ]),
+        Scenario::new("heartbeats-come-before-commands", "B12, B13, B100: a full queue starves no heartbeat")
+            .variants(JSON)
+            .gateway(|config| {
+                config.heartbeat_interval = seconds(5);
+                // The server ends a session of which it hears no heartbeat.
+                config.missed_heartbeats = Some(2);
+            })
+            .steps([
+                session(),
+                Step::Client(Deed::SendMany(leave_voice(), 180)),
+                all((0..180).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+                holds!(|probe| probe.stats.connects == 1),
+            ]),
+        Scenario::new("a-new-connection-begins-at-zero", "protocol 4.2: the counter is per connection")
+            .variants(JSON)
+            .steps([
+                session(),
+                Step::Client(Deed::SendMany(leave_voice(), 110)),
+                all((0..110).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+                gateway(Control::Drop),
+                loses!(DisconnectReason::Closed(_)),
+                resumes(1, 0),
+                Step::Client(Deed::SendMany(leave_voice(), 110)),
+                all((0..110).map(|_| says(VOICE_STATE_UPDATE, json!({})).between(seconds(0), seconds(0)))),
+            ]),
+        Scenario::new("a-message-of-seventeen-megabytes", "B76, protocol 9: no small limit")
+            .variants(LARGE)
+            .steps([
+                session(),
+                gateway(Control::Emit { count: 1, padding: 17 << 20 }),
+                messages(2, 1),
+                emits(1),
+                messages(3, 1),
+            ]),
+        Scenario::new(
+            "a-message-above-the-limit",
+            "B76, protocol 9: an error, and a new session: Resume would replay it",
+        )
+        .variants(BOTH)
+        .shard(|config| config.limits.message_bytes = 65_536)
+        .steps([
+            session(),
+            gateway(Control::Emit { count: 1, padding: 100_000 }),
+            loses_all!(DisconnectReason::MessageTooLarge),
+            breaks_off(),
+            session(),
+        ]),
+        Scenario::new("sending-while-receiving-much", "B79: both directions move at the same time")
+            .variants(BOTH)
+            .steps([
+                session(),
+                gateway(Control::Emit { count: 50, padding: 100_000 }),
+                Step::Client(Deed::SendMany(leave_voice(), 50)),
+                messages(2, 50),
+                all((0..50).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+            ]),
+        Scenario::new("thousands-of-events", "B4, B91, B92: a flood is delivered whole and in order")
+            .variants(ZSTD)
+            .steps([session(), gateway(Control::Emit { count: 3_000, padding: 10 }), messages(2, 3_000)]),
+    ]
+}
+
+/// Plain, and with the compression that makes it small.
+const LARGE: &[Variant] = &[JSON[0], ZSTD[1]];

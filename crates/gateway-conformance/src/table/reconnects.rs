@@ -1,0 +1,151 @@
+//! Reconnect (op 7), from the server; and the application's own wish for another connection.
+
+use gateway_driver::proto::{DisconnectReason, Reconnect};
+use gateway_sim::{Action, Control, Point, Rule};
+use serde_json::json;
+
+use crate::scenario::{ALL, DialFault, JSON, Scenario};
+use crate::words::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("op-7-is-obeyed-at-once", "protocol 9: 4000, redial without back-off, Resume").steps([
+            session(),
+            gateway(Control::Reconnect { then_emit: 0 }),
+            closes(4000).after(seconds(0)),
+            loses!(DisconnectReason::ReconnectRequested),
+            opens_resume_url().after(seconds(0)),
+            resumes_here(1, 0),
+        ]),
+        Scenario::new("events-behind-op-7", "protocol 9: what is on its way is delivered, and counted")
+            .variants(ALL)
+            .steps([
+                session(),
+                gateway(Control::Reconnect { then_emit: 5 }),
+                closes(4000),
+                messages(2, 5),
+                loses!(DisconnectReason::ReconnectRequested),
+                resumes(6, 0),
+            ]),
+        Scenario::new("op-7-instead-of-hello", "B44, protocol 5.1: it may come before or instead of Hello")
+            .steps([
+                once(Point::Connect, Action::Reconnect),
+                opens_base_url(),
+                closes(4000),
+                loses_all!(DisconnectReason::ReconnectRequested),
+                session(),
+            ]),
+        Scenario::new("op-7-instead-of-hello-with-a-session", "B44: the URL for Resume stays the right one")
+            .steps([
+                session(),
+                once(Point::Connect, Action::Reconnect),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                opens_resume_url(),
+                closes(4000),
+                loses!(DisconnectReason::ReconnectRequested),
+                resumes(1, 0),
+            ]),
+        Scenario::new("op-7-instead-of-ready", "B46, protocol 5.1: handled in every state").steps([
+            once(Point::Identify, Action::Reconnect),
+            opens_base_url(),
+            says(IDENTIFY, json!({})),
+            closes(4000),
+            loses_all!(DisconnectReason::ReconnectRequested),
+            session(),
+        ]),
+        Scenario::new("op-7-within-the-replay", "B46: what was replayed counts")
+            .gateway(|config| config.hello_delay = seconds(5))
+            .steps([
+                session(),
+                gateway(Control::Rule(Rule { after: 2, ..Rule::once(Point::Replay, Action::Reconnect) })),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                emits(4),
+                opens_resume_url(),
+                says(RESUME, json!({"seq": 1})),
+                messages(2, 2),
+                closes(4000),
+                messages(4, 2),
+                dispatches("RESUMED", 6),
+                sees!(Event::Resumed { replayed: 4 }),
+                loses!(DisconnectReason::ReconnectRequested),
+                resumes(6, 0),
+            ]),
+        Scenario::new("op-7-with-something-in-it", "protocol 4: its content is ignored").steps([
+            session(),
+            payload(json!({"op": 7, "d": {"why": "nobody knows"}, "s": 99})),
+            closes(4000),
+            loses!(DisconnectReason::ReconnectRequested),
+            resumes(1, 0),
+        ]),
+        Scenario::new("a-close-that-is-never-answered", "B9: 5 s, then the socket is dropped")
+            .shard(|config| config.timeouts.close = seconds(5))
+            .steps([
+                session(),
+                once(Point::Close, Action::Ignore),
+                gateway(Control::Reconnect { then_emit: 0 }),
+                closes(4000),
+                loses!(DisconnectReason::ReconnectRequested).after(seconds(5)),
+                resumes(1, 0),
+            ]),
+        Scenario::new("a-close-that-is-answered-with-another-code", "protocol 5.6: the server's word holds")
+            .steps([
+                session(),
+                once(Point::Close, Action::Close(Some(4009))),
+                gateway(Control::Reconnect { then_emit: 0 }),
+                closes(4000),
+                loses_all!(DisconnectReason::Closed(_)),
+                session(),
+            ]),
+        Scenario::new("op-7-again-and-again", "B105: never an Identify")
+            .shard(|config| config.backoff.cap = seconds(1))
+            .variants(JSON)
+            .steps([
+                session(),
+                all((1..=15).map(|sequence| {
+                    all([
+                        gateway(Control::Reconnect { then_emit: 0 }),
+                        closes(4000),
+                        loses!(DisconnectReason::ReconnectRequested),
+                        resumes(sequence, 0),
+                    ])
+                })),
+                holds!(|probe| probe.stats.identifies == 1),
+            ]),
+        Scenario::new("the-application-wants-another-connection", "F7: reconnect(Resume) keeps the session")
+            .steps([
+                session(),
+                reconnect(Reconnect::Resume),
+                closes(4000),
+                loses!(DisconnectReason::Requested),
+                opens_resume_url().after(seconds(0)),
+                resumes_here(1, 0),
+            ]),
+        Scenario::new(
+            "the-application-wants-another-session",
+            "F7: reconnect(Fresh) ends this one with 1000",
+        )
+        .steps([
+            session(),
+            reconnect(Reconnect::Fresh),
+            closes(1000),
+            loses_all!(DisconnectReason::Requested),
+            session(),
+        ]),
+        Scenario::new("the-application-does-not-want-to-wait", "B31, F7: reconnect ends a back-off")
+            .shard(|config| {
+                config.backoff.base = seconds(600);
+                config.backoff.cap = seconds(600);
+                config.backoff.minimum = seconds(500);
+            })
+            .steps([
+                dials_fail(1, DialFault::Refused),
+                loses_all!(DisconnectReason::ConnectFailed(_)),
+                reconnect(Reconnect::Resume),
+                opens_base_url().after(seconds(0)),
+                says(IDENTIFY, json!({})),
+                readies(),
+            ]),
+    ]
+}

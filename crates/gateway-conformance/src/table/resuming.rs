@@ -1,0 +1,247 @@
+//! Resume: the replay, what it brings twice or not at all, and when it is given up.
+
+use gateway_driver::proto::{Closed, Delivery, DisconnectReason, Notice, Shutdown, StopReason};
+use gateway_sim::{Action, Control, Point, Rule};
+use serde_json::json;
+
+use super::sessions::ready_data;
+use crate::scenario::{ALL, Scenario};
+use crate::words::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new(
+            "missed-events-are-replayed",
+            "protocol 5.3: everything after seq, in order, then RESUMED",
+        )
+        .gateway(|config| config.hello_delay = seconds(5))
+        .variants(ALL)
+        .steps([
+            session(),
+            emits(2),
+            messages(2, 2),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            emits(20),
+            resumes(3, 20),
+            emits(1),
+            messages(25, 1),
+        ]),
+        Scenario::new("resume-in-full", "protocol 4.1: token, session_id and seq, nothing else").steps([
+            session(),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_resume_url(),
+            says_where(RESUME, "with exactly its three fields", |data| {
+                data.as_object().is_some_and(|fields| fields.len() == 3)
+                    && data["token"] == crate::scenario::TOKEN
+                    && data["session_id"].as_str().is_some_and(|id| id.len() == 32)
+                    && data["seq"] == 1
+            }),
+            dispatches("RESUMED", 2),
+            sees!(Event::Resumed { replayed: 0 }),
+        ]),
+        Scenario::new("a-resume-needs-no-permit", "B63, protocol 6: Resume is not limited").steps([
+            session(),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)).after(seconds(0)),
+            opens_resume_url().after(seconds(0)),
+            says(RESUME, json!({"seq": 1})).after(seconds(0)),
+            dispatches("RESUMED", 2),
+            sees!(Event::Resumed { .. }),
+        ]),
+        Scenario::new(
+            "a-replay-that-begins-too-early",
+            "protocol 5.3: delivered more than once by the server, not by us",
+        )
+        .steps([
+            session(),
+            emits(2),
+            messages(2, 2),
+            once(Point::Resume, Action::Ignore),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 3})),
+            payload(json!({"op": 0, "s": 3, "t": "TYPING_START", "d": {}})),
+            sees!(Event::Notice(Notice::DuplicateDropped { sequence: 3 })),
+            payload(json!({"op": 0, "s": 4, "t": "TYPING_START", "d": {}})),
+            dispatches("TYPING_START", 4),
+            payload(json!({"op": 0, "s": 5, "t": "RESUMED", "d": null})),
+            dispatches("RESUMED", 5),
+            sees!(Event::Resumed { replayed: 1 }),
+            beats(5),
+        ]),
+        Scenario::new("resumed-with-nothing-in-it", "protocol 5.3: d is null, {} or a trace").steps([
+            session(),
+            once(Point::Resume, Action::Ignore),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 1})),
+            payload(json!({"op": 0, "s": 2, "t": "RESUMED", "d": {}})),
+            dispatches("RESUMED", 2),
+            sees!(Event::Resumed { replayed: 0 }),
+        ]),
+        Scenario::new("a-new-session-in-answer-to-resume", "B8, protocol 9: READY instead of RESUMED").steps(
+            [
+                session(),
+                once(Point::Resume, Action::Ignore),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                opens_resume_url(),
+                says(RESUME, json!({"seq": 1})),
+                payload(ready_data(json!({"session_id": "another"}))),
+                sees!(Event::Notice(Notice::ResumeUrlUnusable)),
+                readies(),
+                once(Point::Resume, Action::Ignore),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                opens_base_url(),
+                says(RESUME, json!({"session_id": "another", "seq": 1})),
+            ],
+        ),
+        Scenario::new("resumed-never-comes", "B48: neither RESUMED nor a replay")
+            .shard(|config| config.timeouts.resumed = seconds(30))
+            .steps([
+                session(),
+                once(Point::Resume, Action::Ignore),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                opens_resume_url(),
+                says(RESUME, json!({"seq": 1})),
+                closes(4000).after(seconds(30)),
+                loses!(DisconnectReason::ResumedTimeout),
+                resumes(1, 0),
+            ]),
+        Scenario::new("a-slow-replay-is-waited-for", "protocol 5.1: each replayed dispatch is progress")
+            .shard(|config| config.timeouts.resumed = seconds(30))
+            .gateway(|config| config.heartbeat_interval = seconds(300))
+            .steps([
+                session(),
+                once(Point::Resume, Action::Ignore),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                opens_resume_url(),
+                says(RESUME, json!({"seq": 1})),
+                elapse(seconds(20)),
+                payload(json!({"op": 0, "s": 2, "t": "TYPING_START", "d": {}})),
+                dispatches("TYPING_START", 2),
+                elapse(seconds(20)),
+                payload(json!({"op": 0, "s": 3, "t": "TYPING_START", "d": {}})),
+                dispatches("TYPING_START", 3),
+                closes(4000).after(seconds(30)),
+                loses!(DisconnectReason::ResumedTimeout),
+            ]),
+        Scenario::new(
+            "a-bricked-session-is-given-up",
+            "B25, protocol 9: five Resumes in a row that come to nothing",
+        )
+        .shard(|config| config.backoff.cap = seconds(2))
+        .steps([
+            session(),
+            times(5, Point::Resume, Action::Drop),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            all(std::array::from_fn::<_, 4, _>(|_| {
+                all([
+                    opens_resume_url(),
+                    says(RESUME, json!({"seq": 1})),
+                    loses!(DisconnectReason::Closed(Closed::Eof)),
+                ])
+            })),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 1})),
+            sees!(Event::Notice(Notice::ResumeGivenUp { attempts: 5 })),
+            loses_all!(DisconnectReason::Closed(Closed::Eof)),
+            session(),
+        ]),
+        Scenario::new("a-replay-in-many-parts", "B25: a replay that goes on is no brick")
+            .shard(|config| config.backoff.cap = seconds(2))
+            .gateway(|config| config.hello_delay = seconds(5))
+            .steps([
+                session(),
+                gateway(Control::Rule(Rule {
+                    after: 1,
+                    count: Some(7),
+                    ..Rule::once(Point::Replay, Action::Drop)
+                })),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                emits(10),
+                all((1..=7).map(|sequence| {
+                    all([
+                        opens_resume_url(),
+                        says(RESUME, json!({"seq": sequence})),
+                        messages(sequence + 1, 1),
+                        loses!(DisconnectReason::Closed(_)),
+                    ])
+                })),
+                resumes(8, 3),
+            ]),
+        Scenario::new("more-was-missed-than-is-kept", "protocol 5.3: the replay buffer is bounded")
+            .gateway(|config| {
+                config.replay_limit = Some(10);
+                config.hello_delay = seconds(5);
+            })
+            .steps([
+                session(),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                emits(30),
+                opens_resume_url(),
+                says(RESUME, json!({"seq": 1})),
+                closes(1000),
+                loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+                session(),
+            ]),
+        Scenario::new("what-was-not-dealt-with-comes-again", "F3: at least once, across a restart")
+            .shard(|config| config.delivery = Delivery::Acknowledged)
+            .steps([
+                session(),
+                emits(5),
+                messages(2, 5),
+                acknowledges(3),
+                shutdown(Shutdown::Resumable),
+                closes(4000),
+                sees!(Event::Disconnected(end) if end.retry_in.is_none()),
+                stops(StopReason::Shutdown(Shutdown::Resumable)),
+                restart(|_| {}),
+                opens_resume_url(),
+                says(RESUME, json!({"seq": 3})),
+                messages(4, 3),
+                dispatches("RESUMED", 7),
+                sees!(Event::Resumed { replayed: 3 }),
+            ]),
+        Scenario::new(
+            "what-was-seen-comes-no-second-time",
+            "F3: the same process has seen it, though it has not dealt with it",
+        )
+        .shard(|config| config.delivery = Delivery::Acknowledged)
+        .steps([
+            session(),
+            emits(5),
+            messages(2, 5),
+            acknowledges(3),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 3})),
+            dispatches("RESUMED", 7),
+            sees!(Event::Resumed { .. }),
+        ]),
+        Scenario::new("many-connections-one-session", "B52, B105: no Identify, whatever happens")
+            .shard(|config| config.backoff.cap = seconds(1))
+            .steps([
+                session(),
+                all((1..=20).map(|sequence| {
+                    all([
+                        gateway(Control::Drop),
+                        loses!(DisconnectReason::Closed(Closed::Eof)),
+                        resumes(sequence, 0),
+                    ])
+                })),
+                holds!(|probe| probe.stats.identifies == 1 && probe.stats.resumed == 20),
+            ]),
+    ]
+}

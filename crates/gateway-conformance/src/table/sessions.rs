@@ -1,0 +1,139 @@
+//! Sessions: how they begin, what they deliver, and how they are kept.
+
+use gateway_driver::proto::{DisconnectReason, Intents, Notice, ShardId, Shutdown, StopReason};
+use gateway_sim::{Action, Control, Point};
+use serde_json::json;
+
+use crate::scenario::{ALL, BOTH, Scenario, Step};
+use crate::words::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("a-session-from-first-to-last", "protocol 5.1, B88, B93: the states in their order")
+            .variants(ALL)
+            .steps([session(), emits(3), messages(2, 3), logs_off()]),
+        Scenario::new("ready-is-stored", "protocol 5.3: session id and sequence number").steps([
+            session(),
+            holds!(|probe| probe.session.as_ref().is_some_and(|session| session.sequence() == 1)),
+            emits(4),
+            messages(2, 4),
+            holds!(|probe| probe.session.as_ref().is_some_and(|session| session.sequence() == 5)),
+        ]),
+        Scenario::new("guilds-follow-ready", "protocol 5.3, B90: in the order of their numbers")
+            .shard(|config| config.intents = Intents::GUILDS)
+            .gateway(|config| {
+                config.guilds = 5;
+                config.members = 3;
+            })
+            .variants(ALL)
+            .steps([session(), all((2..=6).map(|sequence| dispatches("GUILD_CREATE", sequence)))]),
+        Scenario::new("events-before-ready", "B90, protocol 9: delivered as they come").steps([
+            once(Point::Identify, Action::Ignore),
+            opens_base_url(),
+            says(IDENTIFY, json!({})),
+            payload(json!({"op": 0, "s": null, "t": "GUILD_CREATE", "d": {"id": "1"}})),
+            dispatches("GUILD_CREATE", None),
+            payload(ready_data(json!({"session_id": "0123456789abcdef"}))),
+            sees!(Event::Notice(Notice::ResumeUrlUnusable)),
+            readies(),
+        ]),
+        Scenario::new("ready-without-a-session-id", "protocol 9: a session that cannot be resumed is told")
+            .steps([
+                once(Point::Identify, Action::Ignore),
+                opens_base_url(),
+                says(IDENTIFY, json!({})),
+                payload(ready_data(json!({"resume_gateway_url": "wss://gateway.test"}))),
+                sees!(Event::Notice(Notice::SessionNotResumable)),
+                readies(),
+                gateway(Control::Abort),
+                loses_all!(DisconnectReason::Closed(_)),
+                session(),
+            ]),
+        Scenario::new("ready-with-a-useless-resume-url", "protocol 9: then the base URL serves").steps([
+            once(Point::Identify, Action::Ignore),
+            opens_base_url(),
+            says(IDENTIFY, json!({})),
+            payload(ready_data(json!({"session_id": "abc", "resume_gateway_url": "https://gateway.test"}))),
+            sees!(Event::Notice(Notice::ResumeUrlUnusable)),
+            readies(),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_base_url(),
+            says(RESUME, json!({"session_id": "abc", "seq": 1})),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+        ]),
+        Scenario::new("sequence-numbers-with-a-gap", "protocol 9: gaps are told, and nothing else").steps([
+            session(),
+            payload(json!({"op": 0, "s": 5, "t": "TYPING_START", "d": {}})),
+            sees!(Event::Notice(Notice::SequenceGap { after: 1, got: 5 })),
+            dispatches("TYPING_START", 5),
+            beats(5),
+        ]),
+        Scenario::new(
+            "a-session-outlives-its-process",
+            "F1, B65, protocol 5.3: a snapshot in a file, a Resume",
+        )
+        .variants(ALL)
+        .steps([
+            session(),
+            emits(3),
+            messages(2, 3),
+            leaves_the_session(),
+            emits(2),
+            restart(|_| {}),
+            resumes(4, 2),
+            emits(1),
+            messages(8, 1),
+        ]),
+        Scenario::new(
+            "a-session-of-another-shard-count",
+            "B65, protocol 5.3: resume only if the count is unchanged",
+        )
+        .variants(BOTH)
+        .gateway(|config| config.guilds = 0)
+        .steps([
+            session(),
+            leaves_the_session(),
+            restart(|config| config.shard = ShardId::new(0, 2).expect("0 is below 2")),
+            sees!(Event::Notice(Notice::SavedSessionForOtherShard)),
+            session(),
+        ]),
+        Scenario::new(
+            "a-session-that-expired-meanwhile",
+            "protocol 5.3: minutes without a connection, then op 9",
+        )
+        .steps([
+            session(),
+            leaves_the_session(),
+            gateway(Control::Expire),
+            restart(|_| {}),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 1})),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+            session(),
+        ]),
+        Scenario::new("a-second-log-in-after-a-log-off", "B39, protocol 5.5: 1000 ends the session").steps([
+            session(),
+            logs_off(),
+            holds!(|probe| probe.session.is_none()),
+            restart(|_| {}),
+            session(),
+        ]),
+    ]
+}
+
+fn leaves_the_session() -> Step {
+    all([
+        shutdown(Shutdown::Resumable),
+        closes(4000),
+        sees!(Event::Disconnected(end) if end.resumable && end.retry_in.is_none()),
+        stops(StopReason::Shutdown(Shutdown::Resumable)),
+    ])
+}
+
+/// A READY with these fields.
+pub(crate) fn ready_data(data: serde_json::Value) -> serde_json::Value {
+    json!({"op": 0, "s": 1, "t": "READY", "d": data})
+}

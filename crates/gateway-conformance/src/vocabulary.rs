@@ -1,0 +1,404 @@
+//! The words that scenarios are written in.
+
+use std::time::Duration;
+
+use gateway_driver::proto::{
+    Command, Disconnected, Event, Presence, Reconnect, ShardConfig, Shutdown, Snowflake, Status,
+    VoiceStateUpdate,
+};
+use gateway_sim::{Action, Control, Point, Rule};
+use serde_json::Value;
+
+use crate::observation::{ClientAct, Seen};
+use crate::scenario::{Deed, DialFault, Expectation, Network, Step};
+
+/// The opcode of a heartbeat.
+pub const HEARTBEAT: u64 = 1;
+/// The opcode of Identify.
+pub const IDENTIFY: u64 = 2;
+/// The opcode of Presence Update.
+pub const PRESENCE_UPDATE: u64 = 3;
+/// The opcode of Voice State Update.
+pub const VOICE_STATE_UPDATE: u64 = 4;
+/// The opcode of Resume.
+pub const RESUME: u64 = 6;
+/// The opcode of Request Guild Members.
+pub const REQUEST_GUILD_MEMBERS: u64 = 8;
+/// The opcode of Request Soundboard Sounds.
+pub const REQUEST_SOUNDBOARD_SOUNDS: u64 = 31;
+/// The opcode of Request Channel Info.
+pub const REQUEST_CHANNEL_INFO: u64 = 43;
+
+/// The application must see an event that fits this pattern next.
+#[macro_export]
+macro_rules! sees {
+    ($($pattern:tt)+) => {
+        $crate::Step::App($crate::Expectation::new(
+            stringify!($($pattern)+),
+            |seen: &$crate::Seen| match seen {
+                $crate::Seen::Event(event) => matches!(event, $($pattern)+),
+                _ => false,
+            },
+        ))
+    };
+}
+
+/// The application must see that a connection has ended for a reason that fits this pattern, with the session kept.
+#[macro_export]
+macro_rules! loses {
+    ($($reason:tt)+) => {
+        $crate::Step::App($crate::Expectation::new(
+            concat!("the connection lost, the session kept: ", stringify!($($reason)+)),
+            |seen: &$crate::Seen| match seen {
+                $crate::Seen::Event(Event::Disconnected(end)) => {
+                    end.resumable && end.retry_in.is_some() && matches!(&end.reason, $($reason)+)
+                }
+                _ => false,
+            },
+        ))
+    };
+}
+
+/// The application must see that a connection has ended for a reason that fits this pattern, without a session that is kept.
+#[macro_export]
+macro_rules! loses_all {
+    ($($reason:tt)+) => {
+        $crate::Step::App($crate::Expectation::new(
+            concat!("the connection lost, and no session: ", stringify!($($reason)+)),
+            |seen: &$crate::Seen| match seen {
+                $crate::Seen::Event(Event::Disconnected(end)) => {
+                    !end.resumable && end.retry_in.is_some() && matches!(&end.reason, $($reason)+)
+                }
+                _ => false,
+            },
+        ))
+    };
+}
+
+/// This must hold of the shard.
+#[macro_export]
+macro_rules! holds {
+    (|$probe:ident| $condition:expr) => {
+        $crate::Step::Holds($crate::Expectation::new(stringify!($condition), |$probe: &$crate::Probe| {
+            $condition
+        }))
+    };
+}
+
+/// The application sends a command that must be refused with an error that fits this pattern.
+#[macro_export]
+macro_rules! send_in_vain {
+    ($command:expr, $($pattern:tt)+) => {
+        $crate::Step::Client($crate::Deed::SendInVain(
+            $command,
+            $crate::Expectation::new(stringify!($($pattern)+), |error| matches!(error, $($pattern)+)),
+        ))
+    };
+}
+
+/// The steps one after the other, as one.
+pub fn all(steps: impl IntoIterator<Item = Step>) -> Step {
+    Step::Group(steps.into_iter().collect())
+}
+
+/// So many seconds.
+pub const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// So many thousandths of a second.
+pub const fn milliseconds(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+// ---- What the server must see --------------------------------------------------------------------------------------
+
+/// The client asks for a WebSocket, wherever.
+pub fn opens() -> Step {
+    opens_where("asks for a WebSocket", |_| true)
+}
+
+/// The client asks for a WebSocket at the base URL.
+pub fn opens_base_url() -> Step {
+    opens_where("asks for a WebSocket at the base URL", |target| target.starts_with('/'))
+}
+
+/// The client asks for a WebSocket at the URL that READY named.
+pub fn opens_resume_url() -> Step {
+    opens_where("asks for a WebSocket at the URL for Resume", |target| target.starts_with("ws"))
+}
+
+/// The client asks for a WebSocket at a target that is like this.
+pub fn opens_where(text: &str, test: impl Fn(&str) -> bool + Send + Sync + 'static) -> Step {
+    Step::Wire(Expectation::new(text, move |act: &ClientAct| match act {
+        ClientAct::Opens { target } => test(target),
+        _ => false,
+    }))
+}
+
+/// The client sends a payload with this opcode, whose data has at least these fields with these values.
+pub fn says(opcode: u64, data: Value) -> Step {
+    Step::Wire(Expectation::new(format!("says op {opcode} {data}"), move |act: &ClientAct| match act {
+        ClientAct::Says { op, data: said } => *op == opcode && contains(said, &data),
+        _ => false,
+    }))
+}
+
+/// The client sends a payload with this opcode, whose data is like this.
+pub fn says_where(opcode: u64, text: &str, test: impl Fn(&Value) -> bool + Send + Sync + 'static) -> Step {
+    Step::Wire(Expectation::new(format!("says op {opcode} {text}"), move |act: &ClientAct| match act {
+        ClientAct::Says { op, data } => *op == opcode && test(data),
+        _ => false,
+    }))
+}
+
+/// The client sends a heartbeat with this sequence number, or with null.
+pub fn beats(sequence: impl Into<Option<u64>>) -> Step {
+    let sequence = sequence.into();
+    let data = sequence.map_or(Value::Null, Value::from);
+    says_where(HEARTBEAT, &data.to_string(), move |said| {
+        said.as_u64() == sequence && said.is_null() == sequence.is_none()
+    })
+}
+
+/// The client begins to close, with this code.
+pub fn closes(code: u16) -> Step {
+    Step::Wire(Expectation::new(format!("closes with {code}"), move |act: &ClientAct| {
+        *act == ClientAct::Closes { code: Some(code) }
+    }))
+}
+
+/// The client answers the server's close frame.
+pub fn echoes() -> Step {
+    Step::Wire(Expectation::new("answers the close frame", |act: &ClientAct| {
+        matches!(act, ClientAct::Echoes { .. })
+    }))
+}
+
+/// The client answers a ping.
+pub fn pongs() -> Step {
+    Step::Wire(Expectation::new("answers the ping", |act: &ClientAct| *act == ClientAct::Pong))
+}
+
+/// The client ends the stream.
+pub fn leaves() -> Step {
+    Step::Wire(Expectation::new("ends the stream", |act: &ClientAct| *act == ClientAct::Leaves))
+}
+
+/// The client gives a connection up: it ends the stream, or says before why, with a code of the WebSocket layer.
+pub fn breaks_off() -> Step {
+    Step::Wire(Expectation::new("breaks off", |act: &ClientAct| {
+        matches!(act, ClientAct::Leaves | ClientAct::Closes { code: Some(1002 | 1007 | 1009) })
+    }))
+}
+
+/// Whether a value has all that another one has.
+fn contains(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => {
+            part.iter().all(|(key, value)| whole.get(key).is_some_and(|found| contains(found, value)))
+        }
+        _ => whole == part,
+    }
+}
+
+// ---- What the application must see ---------------------------------------------------------------------------------
+
+/// A dispatch of this name and sequence number is delivered.
+pub fn dispatches(name: &'static str, sequence: impl Into<Option<u64>>) -> Step {
+    let sequence = sequence.into();
+    Step::App(Expectation::new(format!("{name} {sequence:?}"), move |seen: &Seen| match seen {
+        Seen::Event(Event::Dispatch(dispatch)) => dispatch.name() == name && dispatch.sequence() == sequence,
+        _ => false,
+    }))
+}
+
+/// So many messages are delivered, from this sequence number on.
+pub fn messages(from: u64, count: u64) -> Step {
+    Step::Group((from..from + count).map(|sequence| dispatches("MESSAGE_CREATE", sequence)).collect())
+}
+
+/// A dispatch is delivered whose data, as JSON, has at least these fields with these values. Ids may come as numbers.
+pub fn delivers(name: &'static str, data: Value) -> Step {
+    Step::App(Expectation::new(format!("{name} {data}"), move |seen: &Seen| match seen {
+        Seen::Event(Event::Dispatch(dispatch)) => {
+            dispatch.name() == name
+                && dispatch
+                    .data()
+                    .value()
+                    .is_ok_and(|delivered| contains(&with_ids_as_text(delivered), &data))
+        }
+        _ => false,
+    }))
+}
+
+/// A connection, or an attempt at one, has ended like this.
+pub fn ends_where(text: &str, test: impl Fn(&Disconnected) -> bool + Send + Sync + 'static) -> Step {
+    Step::App(Expectation::new(text, move |seen: &Seen| match seen {
+        Seen::Event(Event::Disconnected(end)) => test(end),
+        _ => false,
+    }))
+}
+
+/// The same value, with numbers that are ids as text: the two encodings differ in that.
+fn with_ids_as_text(value: Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_u64() {
+            Some(id) if id >= 1 << 53 => Value::String(id.to_string()),
+            _ => Value::Number(number),
+        },
+        Value::Array(items) => items.into_iter().map(with_ids_as_text).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(key, value)| (key, with_ids_as_text(value))).collect()
+        }
+        other => other,
+    }
+}
+
+/// The shard has stopped, and the events have ended.
+pub fn stops(reason: gateway_driver::proto::StopReason) -> Step {
+    Step::App(Expectation::new(format!("the end: {reason:?}"), move |seen: &Seen| match seen {
+        Seen::Stopped(seen) => *seen == reason,
+        Seen::Event(_) => false,
+    }))
+}
+
+// ---- What happens --------------------------------------------------------------------------------------------------
+
+/// The server does this.
+pub fn gateway(control: Control) -> Step {
+    Step::Gateway(control)
+}
+
+/// The next time that a client gets there, the server does this instead of the usual.
+pub fn once(on: Point, action: Action) -> Step {
+    Step::Gateway(Control::Rule(Rule::once(on, action)))
+}
+
+/// The next so many times that a client gets there, the server does this instead of the usual.
+pub fn times(count: u32, on: Point, action: Action) -> Step {
+    Step::Gateway(Control::Rule(Rule { count: Some(count), ..Rule::once(on, action) }))
+}
+
+/// The server dispatches so many messages.
+pub fn emits(count: u32) -> Step {
+    Step::Gateway(Control::Emit { count, padding: 0 })
+}
+
+/// The server dispatches an event of this name.
+pub fn emits_event(name: &str, data: Value) -> Step {
+    Step::Gateway(Control::Event { name: name.to_owned(), data })
+}
+
+/// The server sends this payload, in the encoding and compression of the connection.
+pub fn payload(payload: Value) -> Step {
+    Step::Gateway(Control::Payload(payload))
+}
+
+/// The application sends a command.
+pub fn send(command: Command) -> Step {
+    Step::Client(Deed::Send(command))
+}
+
+/// The application has dealt with all events up to this sequence number.
+pub fn acknowledges(sequence: u64) -> Step {
+    Step::Client(Deed::Acknowledge(sequence))
+}
+
+/// The wall clock is so many seconds ahead, or behind.
+pub fn wall_clock(ahead: i64) -> Step {
+    Step::Client(Deed::SetWallClock(ahead))
+}
+
+/// The application ends the shard.
+pub fn shutdown(how: Shutdown) -> Step {
+    Step::Client(Deed::Shutdown(how))
+}
+
+/// The application asks for another connection.
+pub fn reconnect(how: Reconnect) -> Step {
+    Step::Client(Deed::Reconnect(how))
+}
+
+/// Another shard starts from the session of the last one, with these changes.
+pub fn restart(change: fn(&mut ShardConfig)) -> Step {
+    Step::Client(Deed::Restart(change))
+}
+
+/// The next so many connections fail like this.
+pub fn dials_fail(count: u32, fault: DialFault) -> Step {
+    Step::Network(Network::Dials(fault, count))
+}
+
+/// So much time passes.
+pub fn elapse(time: Duration) -> Step {
+    Step::Elapse(time)
+}
+
+// ---- What happens in many scenarios --------------------------------------------------------------------------------
+
+/// A new session, up to READY, which has sequence number 1.
+pub fn session() -> Step {
+    Step::Group(vec![opens_base_url(), says(IDENTIFY, Value::Object(serde_json::Map::new())), readies()])
+}
+
+/// The application sees that a new session has begun.
+pub fn readies() -> Step {
+    Step::Group(vec![dispatches("READY", 1), sees!(Event::Ready)])
+}
+
+/// The session goes on, at the URL for Resume, from this sequence number; so many messages are replayed.
+pub fn resumes(sequence: u64, replayed: u64) -> Step {
+    Step::Group(vec![opens_resume_url(), resumes_here(sequence, replayed)])
+}
+
+/// The session goes on, on a connection that is open already.
+pub fn resumes_here(sequence: u64, replayed: u64) -> Step {
+    let resumed = Step::App(Expectation::new(
+        format!("Resumed with {replayed} replayed"),
+        move |seen: &Seen| match seen {
+            Seen::Event(Event::Resumed { replayed: seen }) => *seen == replayed,
+            _ => false,
+        },
+    ));
+    Step::Group(vec![
+        says(RESUME, serde_json::json!({"seq": sequence})),
+        messages(sequence + 1, replayed),
+        dispatches("RESUMED", sequence + replayed + 1),
+        resumed,
+    ])
+}
+
+/// The application logs off, and everything ends.
+pub fn logs_off() -> Step {
+    Step::Group(vec![
+        shutdown(Shutdown::LogOff),
+        closes(1000),
+        sees!(Event::Disconnected(Disconnected {
+            reason: gateway_driver::proto::DisconnectReason::Shutdown(Shutdown::LogOff),
+            resumable: false,
+            retry_in: None,
+        })),
+        stops(gateway_driver::proto::StopReason::Shutdown(Shutdown::LogOff)),
+    ])
+}
+
+/// A command that is small and needs no answer.
+pub fn presence() -> Command {
+    Command::UpdatePresence(Presence::default())
+}
+
+/// A command that changes the status.
+pub fn idle() -> Command {
+    Command::UpdatePresence(Presence { status: Status::Idle, ..Presence::default() })
+}
+
+/// A command that leaves the voice channels of a guild.
+pub fn leave_voice() -> Command {
+    Command::UpdateVoiceState(VoiceStateUpdate {
+        guild_id: Snowflake::from(1),
+        channel_id: None,
+        self_mute: false,
+        self_deaf: false,
+    })
+}
