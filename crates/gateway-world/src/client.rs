@@ -1,0 +1,92 @@
+//! One shard in its process: the machine, what its driver and its application know, and what was stored.
+
+use std::collections::VecDeque;
+
+use fastrand::Rng;
+use gateway_proto::{Compression, Encoding, SessionSnapshot, ShardId, Ticket};
+
+use crate::fault::Unreachable;
+use crate::link::{Down, LinkId};
+use crate::time::Time;
+
+/// A shard, its driver and its application.
+pub(crate) struct Client<M> {
+    pub(crate) id: ShardId,
+    pub(crate) encoding: Encoding,
+    pub(crate) compression: Compression,
+    /// None: the process is not running.
+    pub(crate) machine: Option<M>,
+    /// Counts the processes, so that what was meant for an earlier one is not given to this.
+    pub(crate) process: u32,
+    /// The gateway has refused the bot for good; somebody has to look after it.
+    pub(crate) refused: bool,
+    /// The connection it has or opens.
+    pub(crate) link: Option<LinkId>,
+    pub(crate) connections: u64,
+    /// The deadline given out last.
+    pub(crate) deadline: Time,
+    /// When the machine was last told the wall clock.
+    pub(crate) clock_told: Time,
+    /// The earliest wake-up in the queue.
+    pub(crate) wakes_at: Option<Time>,
+    pub(crate) ticket: Option<Ticket>,
+    /// The handler is busy until then, and the socket is not read.
+    pub(crate) busy_until: Option<Time>,
+    /// What has arrived and is not read yet.
+    pub(crate) inbox: VecDeque<(LinkId, Down)>,
+    pub(crate) unreachable: Option<(Unreachable, Time)>,
+    pub(crate) shutting_down: Option<Restart>,
+    /// The `session_id` that the application is on.
+    pub(crate) session_id: Option<String>,
+    /// The sequence number of the newest dispatch that the application has handled.
+    pub(crate) handled: u64,
+    pub(crate) stored: Option<Stored>,
+    pub(crate) rng: Rng,
+}
+
+/// What a process leaves for the next.
+#[derive(Clone)]
+pub(crate) struct Stored {
+    pub(crate) snapshot: SessionSnapshot,
+    pub(crate) session_id: Option<String>,
+    pub(crate) handled: u64,
+}
+
+/// When a process that is shutting down is to come back.
+#[derive(Clone, Copy)]
+pub(crate) struct Restart {
+    pub(crate) at: Time,
+    pub(crate) log_off: bool,
+}
+
+impl<M> Client<M> {
+    pub(crate) fn new(id: ShardId, encoding: Encoding, compression: Compression, seed: u64) -> Self {
+        Self {
+            id,
+            encoding,
+            compression,
+            machine: None,
+            process: 0,
+            refused: false,
+            link: None,
+            connections: 0,
+            deadline: Time::NEVER,
+            clock_told: Time::ZERO,
+            wakes_at: None,
+            ticket: None,
+            busy_until: None,
+            inbox: VecDeque::new(),
+            unreachable: None,
+            shutting_down: None,
+            session_id: None,
+            handled: 0,
+            stored: None,
+            rng: Rng::with_seed(seed),
+        }
+    }
+
+    /// Why no connection can be opened at this time, if none can.
+    pub(crate) fn unreachable(&self, now: Time) -> Option<Unreachable> {
+        self.unreachable.filter(|(_, until)| now < *until).map(|(how, _)| how)
+    }
+}

@@ -1,0 +1,229 @@
+//! What can go wrong in the world, and what its user may do: each a value that can be written down and played again.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Time;
+
+/// Something that is to happen at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// When.
+    pub at: Time,
+    /// To which shard. None: to all.
+    pub shard: Option<u32>,
+    /// What.
+    pub fault: Fault,
+}
+
+/// A fault of the network or of the server, or an act of the user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields are said in the sentence of their fault")]
+pub enum Fault {
+    /// The connection is lost, and both ends are told.
+    Reset,
+    /// The connection is lost after so many more messages in one direction.
+    ResetAfter { messages: u32, direction: Direction },
+    /// What is sent in this direction on this connection is lost from now on, and nobody is told.
+    HalfOpen { direction: Direction },
+    /// Nothing arrives for a while, in either direction; then all of it at once.
+    Stall { lasting: Duration },
+    /// Every message takes longer for a while.
+    Slow { by: Duration, lasting: Duration },
+    /// No connection can be opened for a while.
+    Unreachable { how: Unreachable, lasting: Duration },
+
+    /// All connections are reset and the gateway is away for a while. It may forget its sessions.
+    Restart { lasting: Duration, forgets: bool },
+    /// The gateway asks for a reconnect (op 7), with events right behind.
+    Reconnect { then_emit: u32 },
+    /// The gateway ends the session, or asks for a Resume (op 9).
+    Invalid { resumable: bool },
+    /// The gateway closes the connection, with a code or without.
+    Close { code: Option<u16> },
+    /// The gateway forgets the session without a word.
+    Expire,
+    /// The gateway asks for heartbeats (op 1).
+    Beat { times: u32 },
+    /// The gateway says Hello again.
+    Hello,
+    /// The gateway asks for another heartbeat interval in every Hello from now on.
+    HeartbeatInterval { interval: Duration },
+    /// The gateway acknowledges no heartbeats on this connection.
+    Mute,
+    /// The gateway acknowledges heartbeats late.
+    AckDelay { by: Duration },
+    /// The gateway does something else instead of the usual, so many times.
+    Rule { at: Point, action: Action, times: u32 },
+    /// The gateway does the usual again, everywhere.
+    EndRules,
+    /// The gateway sends something that no client understands.
+    Nonsense { what: Nonsense },
+    /// The gateway dispatches many events at once.
+    Flood { events: u32 },
+
+    /// The user sends commands.
+    Commands { count: u32 },
+    /// The user's handler takes long: nothing is read meanwhile.
+    SlowHandler { lasting: Duration },
+    /// The machine with all shards is suspended: time passes and nobody notices. On some, the monotonic clock stops too.
+    Suspend {
+        lasting: Duration,
+        #[serde(default)]
+        clock_stops: bool,
+    },
+    /// The wall clock of that machine is set to another time.
+    WallClock { seconds: i32 },
+    /// The process of the shard dies and comes back with the last snapshot it stored.
+    Crash { lasting: Duration },
+    /// The process is stopped in an orderly way and comes back.
+    Redeploy { lasting: Duration, log_off: bool },
+    /// The user asks for a reconnect.
+    UserReconnect { fresh: bool },
+}
+
+/// A direction of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From the shard to the gateway.
+    Up,
+    /// From the gateway to the shard.
+    Down,
+    /// Both.
+    Both,
+}
+
+/// Why a connection cannot be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unreachable {
+    /// The name is not resolved.
+    Dns,
+    /// The port is closed.
+    Tcp,
+    /// The certificate is no good.
+    Tls,
+    /// Nothing answers at all.
+    Nothing,
+    /// The answer is no handshake.
+    Handshake,
+    /// The edge refuses the upgrade.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The seconds of its `Retry-After`.
+        retry_after: Option<u32>,
+    },
+}
+
+/// Where the gateway can do something else: see [`gateway_sim::Point`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are those of the simulator")]
+pub enum Point {
+    Upgrade,
+    Connect,
+    Hello,
+    Identify,
+    Ready,
+    Resume,
+    Replay,
+    Resumed,
+    Heartbeat,
+    Close,
+}
+
+/// What the gateway does instead: see [`gateway_sim::Action`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are those of the simulator")]
+pub enum Action {
+    Close { code: Option<u16> },
+    Abort,
+    Drop,
+    Invalid { resumable: bool },
+    Reconnect,
+    Ignore,
+    Delay { by: Duration },
+}
+
+/// Messages that no client understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nonsense {
+    /// Text that is not JSON.
+    Text,
+    /// Bytes that are neither ETF nor compressed.
+    Bytes,
+    /// An opcode that there is not.
+    Opcode,
+    /// A dispatch without a number and with a name nobody knows.
+    Dispatch,
+    /// Hello with an interval of nothing.
+    Hello,
+}
+
+impl Fault {
+    /// How long it lasts, if it ends by itself.
+    pub fn lasting(&self) -> Option<Duration> {
+        match self {
+            Self::Stall { lasting }
+            | Self::Slow { lasting, .. }
+            | Self::Unreachable { lasting, .. }
+            | Self::Restart { lasting, .. }
+            | Self::SlowHandler { lasting }
+            | Self::Suspend { lasting, .. }
+            | Self::Crash { lasting, .. }
+            | Self::Redeploy { lasting, .. } => Some(*lasting),
+            _ => None,
+        }
+    }
+
+    /// The same, ending after `longest` at the latest.
+    #[must_use]
+    pub fn within(mut self, longest: Duration) -> Self {
+        match &mut self {
+            Self::Stall { lasting }
+            | Self::Slow { lasting, .. }
+            | Self::Unreachable { lasting, .. }
+            | Self::Restart { lasting, .. }
+            | Self::SlowHandler { lasting }
+            | Self::Suspend { lasting, .. }
+            | Self::Crash { lasting, .. }
+            | Self::Redeploy { lasting, .. } => *lasting = (*lasting).min(longest),
+            _ => {}
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_written_down_and_read_again() {
+        let planned = Planned {
+            at: Time::from_hours(1.5),
+            shard: Some(3),
+            fault: Fault::Rule {
+                at: Point::Resume,
+                action: Action::Delay { by: Duration::from_millis(70) },
+                times: 2,
+            },
+        };
+        let text = serde_json::to_string(&planned).unwrap();
+        assert_eq!(serde_json::from_str::<Planned>(&text).unwrap(), planned, "{text}");
+    }
+
+    #[test]
+    fn only_what_lasts_is_cut_short() {
+        let minute = Duration::from_secs(60);
+        let outage = Fault::Unreachable { how: Unreachable::Dns, lasting: minute * 60 };
+        assert_eq!(outage.within(minute).lasting(), Some(minute));
+        assert_eq!(Fault::Reset.within(minute), Fault::Reset);
+    }
+}

@@ -1,0 +1,47 @@
+//! Every live state has a deadline that comes, and meeting it leads somewhere.
+
+use std::time::Duration;
+
+use super::Invariant;
+use crate::observation::Observation;
+use crate::time::Time;
+
+/// The longest wait there is: the longest `Retry-After` that is obeyed.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// So often a deadline may lie in the past without anything else happening.
+const PATIENCE: u32 = 1000;
+
+/// For each shard, deadlines in the past in a row.
+pub(super) struct Deadlines(Vec<u32>);
+
+impl Deadlines {
+    pub(super) fn new(shards: usize) -> Self {
+        Self(vec![0; shards])
+    }
+}
+
+impl Invariant for Deadlines {
+    fn name(&self) -> &'static str {
+        "deadlines"
+    }
+
+    fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
+        let past = &mut self.0[shard];
+        match what {
+            Observation::Deadline(deadline) if *deadline <= at => {
+                *past += 1;
+                if *past > PATIENCE {
+                    return Err("the deadline stays in the past: the shard spins".to_owned());
+                }
+            }
+            Observation::Deadline(deadline) => {
+                *past = 0;
+                if deadline.since(at) > LONGEST {
+                    return Err(format!("nothing is to happen for {:?}", deadline.since(at)));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

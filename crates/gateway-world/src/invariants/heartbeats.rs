@@ -1,0 +1,88 @@
+//! A heartbeat leaves in every interval, whatever the user does (Discord Docs, Gateway > Sending Heartbeats).
+//!
+//! Only one thing comes before it: the limit of 120 messages in a minute, where the server has shortened the interval when
+//! its places were taken already.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use gateway_proto::{Event, Output};
+
+use super::Invariant;
+use crate::observation::Observation;
+use crate::time::Time;
+
+const HEARTBEAT: u64 = 1;
+const LIMIT: usize = 120;
+/// A minute, and the second of margin that a shard may keep.
+const WINDOW: Duration = Duration::from_secs(61);
+
+/// For each shard, while a connection is open and Hello has come.
+pub(super) struct Heartbeats {
+    pulses: Vec<Option<Pulse>>,
+    /// When each connection sent something in the last minute.
+    sent: Vec<VecDeque<Time>>,
+}
+
+#[derive(Clone, Copy)]
+struct Pulse {
+    interval: Duration,
+    due: Time,
+}
+
+impl Heartbeats {
+    pub(super) fn new(shards: usize) -> Self {
+        Self { pulses: vec![None; shards], sent: vec![VecDeque::new(); shards] }
+    }
+}
+
+impl Invariant for Heartbeats {
+    fn name(&self) -> &'static str {
+        "heartbeats"
+    }
+
+    fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
+        let (pulse, sent) = (&mut self.pulses[shard], &mut self.sent[shard]);
+        if let Observation::Sent { .. } = what {
+            sent.push_back(at);
+        }
+        while sent.front().is_some_and(|oldest| at.since(*oldest) >= WINDOW) {
+            sent.pop_front();
+        }
+        match what {
+            Observation::Output(Output::Event(Event::Hello { heartbeat_interval })) => {
+                *pulse = Some(Pulse { interval: *heartbeat_interval, due: at + *heartbeat_interval });
+            }
+            Observation::Output(Output::Connect(_)) => sent.clear(),
+            Observation::Output(Output::Close(_) | Output::Disconnect | Output::Stopped(_))
+            | Observation::Output(Output::Event(Event::Disconnected(_)))
+            | Observation::Died => *pulse = None,
+            Observation::Sent { op: Some(HEARTBEAT), .. } => {
+                if let Some(pulse) = pulse {
+                    pulse.due = at + pulse.interval;
+                }
+            }
+            // Whoever sleeps has no heartbeat, and whoever wakes has one at once.
+            Observation::Suspended => {
+                if let Some(pulse) = pulse {
+                    pulse.due = Time::NEVER;
+                }
+            }
+            Observation::Woke => {
+                if let Some(pulse) = pulse {
+                    pulse.due = at + pulse.interval;
+                }
+            }
+            Observation::Settled | Observation::Calm { .. } => {
+                if let Some(Pulse { interval, due }) = pulse
+                    && at > *due
+                    && sent.len() < LIMIT
+                {
+                    return Err(format!("no heartbeat for more than the interval of {interval:?}"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

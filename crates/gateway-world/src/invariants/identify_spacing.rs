@@ -1,0 +1,42 @@
+//! One Identify in 5 seconds for each rate limit key (Discord Docs, Gateway > Sharding > Max Concurrency).
+//!
+//! Measured where they are sent: how long each takes to arrive is nobody's doing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Invariant;
+use crate::observation::Observation;
+use crate::time::Time;
+
+const IDENTIFY: u64 = 2;
+const SPACING: Duration = Duration::from_secs(5);
+
+/// When each key last identified.
+pub(super) struct IdentifySpacing {
+    max_concurrency: u32,
+    newest: BTreeMap<usize, Time>,
+}
+
+impl IdentifySpacing {
+    pub(super) fn new(max_concurrency: u32) -> Self {
+        Self { max_concurrency: max_concurrency.max(1), newest: BTreeMap::new() }
+    }
+}
+
+impl Invariant for IdentifySpacing {
+    fn name(&self) -> &'static str {
+        "identify spacing"
+    }
+
+    fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
+        let Observation::Sent { op: Some(IDENTIFY), .. } = what else { return Ok(()) };
+        let key = shard % self.max_concurrency as usize;
+        match self.newest.insert(key, at) {
+            Some(before) if at.since(before) < SPACING => {
+                Err(format!("Identify {:?} after another of key {key}", at.since(before)))
+            }
+            _ => Ok(()),
+        }
+    }
+}

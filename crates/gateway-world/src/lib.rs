@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+
+mod client;
+mod fault;
+mod invariants;
+mod link;
+mod machine;
+mod observation;
+mod plan;
+mod profile;
+mod queue;
+mod shrink;
+mod time;
+mod transcript;
+mod watch;
+mod world;
+
+pub use fault::{Action, Direction, Fault, Nonsense, Planned, Point, Unreachable};
+pub use machine::Machine;
+pub use observation::{Observation, Violation};
+pub use plan::{Cycle, Setting};
+pub use profile::Profile;
+pub use shrink::Case;
+pub use time::Time;
+pub use transcript::Transcript;
+pub use world::{Counts, Outcome, RECOVERY, World};

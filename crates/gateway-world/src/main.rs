@@ -1,0 +1,134 @@
+//! The program behind `cargo xtask simulate`.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use gateway_proto::Shard;
+use gateway_world::{Case, Profile, Setting, Time, Transcript, Violation, World};
+use lexopt::{Arg, Parser, ValueExt};
+use peak_alloc::PeakAlloc;
+
+const HELP: &str = "\
+gateway-world simulate [--seed N] [--hours H] [--shards N] [--profile calm|flaky|outage|hostile]
+gateway-world replay FILE
+";
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+fn main() -> ExitCode {
+    let mut arguments = Parser::from_env();
+    let result = match arguments.next() {
+        Ok(Some(Arg::Value(task))) if task == "simulate" => simulate(arguments),
+        Ok(Some(Arg::Value(task))) if task == "replay" => replay(arguments),
+        Ok(_) => Err(HELP.to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn simulate(arguments: Parser) -> Result<(), String> {
+    let setting = setting(arguments).map_err(|error| error.to_string())?;
+    if setting.hours < 2.0 || setting.hours.is_nan() || !(1..=900).contains(&setting.shards) {
+        return Err("a world has 1 to 900 shards and lasts at least two hours".to_owned());
+    }
+    let start = Instant::now();
+    let cycles = (0..).map_while(move |number| setting.cycle(number));
+    let world = World::<Shard>::new(setting, Time::ZERO, cycles).with_heap(|| HEAP.current_usage());
+    let outcome = world.run();
+    let seconds = start.elapsed().as_secs_f64();
+    let counts = &outcome.counts;
+    println!(
+        "profile={} seed={} faults={} connects={} identifies={} resumed={} dispatches={} peak_heap_mb={:.0} seconds={seconds:.1} shard_hours_a_second={:.0}",
+        setting.profile,
+        setting.seed,
+        counts.faults,
+        counts.connects,
+        counts.identifies,
+        counts.resumed,
+        counts.dispatches,
+        HEAP.peak_usage_as_mb(),
+        outcome.shard_hours / seconds,
+    );
+    let violations = u32::from(outcome.violation.is_some());
+    println!(
+        "simulate: shard_hours={:.0} identifies_max_24h={} violations={violations}",
+        outcome.shard_hours, outcome.identifies_max_24h,
+    );
+    match outcome.violation {
+        None => Ok(()),
+        Some(violation) => Err(explain(setting, &violation)),
+    }
+}
+
+/// Finds the few faults that it takes, and writes down what happens.
+fn explain(setting: Setting, violation: &Violation) -> String {
+    eprintln!("seed {}: {violation}", setting.seed);
+    let case = Case::new(setting, violation);
+    let before = case.faults();
+    let case = case.shrink::<Shard>(violation.invariant);
+    let outcome = case.run::<Shard>();
+    let Some(violation) = outcome.violation else {
+        return "the same world does not break the rule again".to_owned();
+    };
+    let outcome = case.run_with_steps::<Shard>(violation.shard);
+    eprintln!("{} of {before} faults are enough:", case.faults());
+    for planned in case.cycles.iter().flat_map(|cycle| &cycle.faults) {
+        eprintln!("  {} {:?} {:?}", planned.at, planned.shard, planned.fault);
+    }
+    let path = format!("simulate-{}-{}.jsonl", setting.profile, setting.seed);
+    let (shard, steps) = (violation.shard, outcome.steps);
+    let transcript = Transcript { case, shard, steps, violation: violation.to_string() };
+    match File::create(&path).and_then(|file| transcript.write(BufWriter::new(file))) {
+        Ok(()) => format!("{violation}\nstep by step: cargo xtask replay {path}"),
+        Err(error) => format!("{violation}\n{path} could not be written: {error}"),
+    }
+}
+
+/// Plays a transcript again, and says whether it goes the same way.
+fn replay(mut arguments: Parser) -> Result<(), String> {
+    let path = arguments.value().map_err(|_| HELP.to_owned())?;
+    let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let transcript = Transcript::read(BufReader::new(file)).map_err(|error| error.to_string())?;
+    let outcome = transcript.case.run_with_steps::<Shard>(transcript.shard);
+    let mut differing = None;
+    for (number, step) in outcome.steps.iter().enumerate() {
+        println!("{step}");
+        if differing.is_none() && transcript.steps.get(number) != Some(step) {
+            differing = Some(number + 1);
+        }
+    }
+    let steps = outcome.steps.len();
+    match (outcome.violation, differing) {
+        (Some(violation), None) => println!("replay: {steps} steps, as written down: {violation}"),
+        (Some(violation), Some(number)) => {
+            println!("replay: from step {number} on it goes otherwise: {violation}");
+        }
+        (None, _) => println!("replay: the rule is kept now: {}", transcript.violation),
+    }
+    Ok(())
+}
+
+fn setting(mut arguments: Parser) -> Result<Setting, lexopt::Error> {
+    let mut setting = Setting { seed: 0, hours: 24.0, shards: 10, profile: Profile::Calm };
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Long("seed") => setting.seed = arguments.value()?.parse()?,
+            Arg::Long("hours") => setting.hours = arguments.value()?.parse()?,
+            Arg::Long("shards") => setting.shards = arguments.value()?.parse()?,
+            Arg::Long("profile") => setting.profile = arguments.value()?.parse()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(setting)
+}

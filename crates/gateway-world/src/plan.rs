@@ -1,0 +1,280 @@
+//! What will go wrong: drawn from the seed, one cycle after the other, each ending in a time without faults.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::fault::{Action, Direction, Fault, Nonsense, Planned, Point, Unreachable};
+use crate::profile::{Kind, Profile};
+use crate::time::Time;
+
+/// A world is made of cycles of a day.
+pub(crate) const CYCLE_HOURS: f64 = 24.0;
+/// So much of a cycle's end is without faults, for the shards to recover in.
+pub(crate) const CALM_HOURS: f64 = 1.0;
+
+/// The properties of a world: with them, everything that happens in it is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The seed of all chance.
+    pub seed: u64,
+    /// How long it lasts. The last hour is without faults.
+    pub hours: f64,
+    /// How many shards live in it.
+    pub shards: u32,
+    /// How bad it is.
+    pub profile: Profile,
+}
+
+/// One stretch of faults and the calm after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cycle {
+    /// When the faults stop.
+    pub calm_from: Time,
+    /// When the cycle is over.
+    pub end: Time,
+    /// What happens, in the order of time.
+    pub faults: Vec<Planned>,
+}
+
+impl Setting {
+    /// The `number`th cycle, if the world lasts that long.
+    pub fn cycle(&self, number: u32) -> Option<Cycle> {
+        let start_hours = f64::from(number) * CYCLE_HOURS;
+        if start_hours >= self.hours {
+            return None;
+        }
+        let end_hours = (start_hours + CYCLE_HOURS).min(self.hours);
+        let (start, end) = (Time::from_hours(start_hours), Time::from_hours(end_hours));
+        let calm_from = Time::from_hours((end_hours - CALM_HOURS).max(start_hours));
+        let rng = Rng::with_seed(self.seed ^ u64::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut draw = Draw { rng, shards: self.shards };
+        let mut faults = Vec::new();
+        for (kind, rate) in self.profile.rates() {
+            let times = if kind.is_of_the_world() { 1 } else { self.shards };
+            let an_hour = f64::from(*rate) * f64::from(times) / 1000.0;
+            let mut at = start;
+            loop {
+                at = at + Duration::from_secs_f64(-draw.rng.f64().max(1e-12).ln() / an_hour * 3600.0);
+                if at >= calm_from {
+                    break;
+                }
+                draw.draw(*kind, at, calm_from, &mut faults);
+            }
+        }
+        faults.sort_by_key(|planned| planned.at);
+        Some(Cycle { calm_from, end, faults })
+    }
+}
+
+/// Draws the particulars of faults.
+struct Draw {
+    rng: Rng,
+    shards: u32,
+}
+
+impl Draw {
+    fn draw(&mut self, kind: Kind, at: Time, calm_from: Time, faults: &mut Vec<Planned>) {
+        let shard = (!kind.is_of_the_world()).then(|| self.rng.u32(0..self.shards));
+        let longest = calm_from.since(at);
+        let mut plan = |fault: Fault| faults.push(Planned { at, shard, fault: fault.within(longest) });
+        match kind {
+            Kind::Reset => plan(Fault::Reset),
+            // A connection that is made now breaks in its handshake or its replay.
+            Kind::ResetAfter => {
+                let messages = self.rng.u32(0..12);
+                let direction = if self.rng.bool() { Direction::Up } else { Direction::Down };
+                plan(Fault::Reset);
+                let fault = Fault::ResetAfter { messages, direction };
+                faults.push(Planned { at: at + self.milliseconds(0, 4000), shard, fault });
+            }
+            Kind::HalfOpen => {
+                let direction = self.pick(&[Direction::Up, Direction::Down, Direction::Both]);
+                plan(Fault::HalfOpen { direction });
+            }
+            Kind::Stall => plan(Fault::Stall { lasting: self.seconds(1, 200) }),
+            Kind::Slow => {
+                plan(Fault::Slow { by: self.milliseconds(100, 5000), lasting: self.seconds(10, 600) });
+            }
+            Kind::Unreachable => {
+                plan(Fault::Reset);
+                let fault = Fault::Unreachable { how: self.unreachable(), lasting: self.seconds(1, 1800) };
+                faults.push(Planned { at, shard, fault: fault.within(longest) });
+            }
+            Kind::Reconnect => plan(Fault::Reconnect { then_emit: self.rng.u32(0..20) }),
+            Kind::Invalid => plan(Fault::Invalid { resumable: self.rng.bool() }),
+            Kind::Close => plan(Fault::Close { code: self.close_code() }),
+            Kind::FatalClose => {
+                let code = self.pick(&[4004, 4010, 4011, 4012, 4013, 4014]);
+                plan(Fault::Close { code: Some(code) });
+            }
+            Kind::Expire => plan(Fault::Expire),
+            Kind::Beat => plan(Fault::Beat { times: self.pick(&[1, 1, 1, 3, 200]) }),
+            Kind::Hello => plan(Fault::Hello),
+            Kind::Mute => plan(Fault::Mute),
+            Kind::Rule => {
+                let (at, action) = self.rule();
+                plan(Fault::Reset);
+                let fault = Fault::Rule { at, action, times: self.rng.u32(1..7) };
+                faults.push(Planned { at: at_of(faults), shard, fault });
+            }
+            Kind::Nonsense => {
+                let what = self.pick(&[
+                    Nonsense::Text,
+                    Nonsense::Bytes,
+                    Nonsense::Opcode,
+                    Nonsense::Dispatch,
+                    Nonsense::Hello,
+                ]);
+                plan(Fault::Nonsense { what });
+            }
+            Kind::Flood => plan(Fault::Flood { events: self.rng.u32(1..400) }),
+            Kind::Commands => plan(Fault::Commands { count: self.pick(&[1, 1, 1, 2, 5, 300]) }),
+            Kind::SlowHandler => plan(Fault::SlowHandler { lasting: self.seconds(1, 300) }),
+            Kind::Crash => plan(Fault::Crash { lasting: self.seconds(1, 600) }),
+            Kind::Redeploy => {
+                plan(Fault::Redeploy { lasting: self.seconds(1, 120), log_off: self.rng.u8(0..8) == 0 });
+            }
+            Kind::UserReconnect => plan(Fault::UserReconnect { fresh: self.rng.u8(0..4) == 0 }),
+            Kind::Blackout => {
+                plan(Fault::Unreachable { how: self.unreachable(), lasting: self.seconds(600, 6 * 3600) });
+                faults.push(Planned { at, shard, fault: Fault::Reset });
+            }
+            Kind::Restart => {
+                plan(Fault::Restart { lasting: self.seconds(1, 900), forgets: self.rng.u8(0..4) == 0 });
+            }
+            Kind::Brownout => self.brownout(at, calm_from, faults),
+            Kind::HeartbeatInterval => {
+                plan(Fault::HeartbeatInterval { interval: self.milliseconds(1000, 60_000) });
+            }
+            Kind::AckDelay => plan(Fault::AckDelay { by: self.seconds(1, 60) }),
+            Kind::Suspend => {
+                plan(Fault::Suspend { lasting: self.seconds(5, 4 * 3600), clock_stops: self.rng.bool() });
+            }
+            Kind::WallClock => plan(Fault::WallClock { seconds: self.rng.i32(-4000..4000) }),
+        }
+    }
+
+    /// For up to some hours, everything that reaches a point goes wrong there.
+    fn brownout(&mut self, at: Time, calm_from: Time, faults: &mut Vec<Planned>) {
+        let end = (at + self.seconds(300, 4 * 3600)).min(calm_from);
+        let (point, action) = self.rule();
+        faults.push(Planned { at, shard: None, fault: Fault::Reset });
+        faults.push(Planned { at, shard: None, fault: Fault::Rule { at: point, action, times: u32::MAX } });
+        faults.push(Planned { at: end, shard: None, fault: Fault::EndRules });
+    }
+
+    fn rule(&mut self) -> (Point, Action) {
+        let at = self.pick(&[
+            Point::Upgrade,
+            Point::Connect,
+            Point::Hello,
+            Point::Identify,
+            Point::Ready,
+            Point::Resume,
+            Point::Replay,
+            Point::Resumed,
+            Point::Heartbeat,
+            Point::Close,
+        ]);
+        let action = match self.rng.u8(0..9) {
+            0 | 1 => Action::Close { code: self.close_code() },
+            2 => Action::Abort,
+            3 => Action::Drop,
+            4 => Action::Invalid { resumable: true },
+            5 => Action::Invalid { resumable: false },
+            6 => Action::Reconnect,
+            // A gateway that leaves out the replay and goes on has lost the events itself.
+            7 if at != Point::Replay => Action::Ignore,
+            _ => Action::Delay { by: self.milliseconds(100, 100_000) },
+        };
+        (at, action)
+    }
+
+    fn unreachable(&mut self) -> Unreachable {
+        match self.rng.u8(0..6) {
+            0 => Unreachable::Dns,
+            1 => Unreachable::Tcp,
+            2 => Unreachable::Tls,
+            3 => Unreachable::Nothing,
+            4 => Unreachable::Handshake,
+            _ => Unreachable::Refused {
+                status: self.pick(&[401, 403, 404, 429, 500, 502, 503, 520]),
+                retry_after: self.rng.bool().then(|| self.rng.u32(1..300)),
+            },
+        }
+    }
+
+    /// A close code after which a client comes back, or none.
+    fn close_code(&mut self) -> Option<u16> {
+        self.pick(&[
+            None,
+            Some(1000),
+            Some(1001),
+            Some(1011),
+            Some(4000),
+            Some(4001),
+            Some(4002),
+            Some(4003),
+            Some(4005),
+            Some(4007),
+            Some(4008),
+            Some(4009),
+            Some(4099),
+        ])
+    }
+
+    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.rng.usize(0..choices.len())]
+    }
+
+    fn seconds(&mut self, least: u64, most: u64) -> Duration {
+        self.milliseconds(least * 1000, most * 1000)
+    }
+
+    /// Short ones as likely as long ones: uniform in the exponent.
+    fn milliseconds(&mut self, least: u64, most: u64) -> Duration {
+        let (least, most) = (least.max(1) as f64, most as f64);
+        Duration::from_millis((least * (most / least).powf(self.rng.f64())) as u64)
+    }
+}
+
+/// When the newest fault of the list happens.
+fn at_of(faults: &[Planned]) -> Time {
+    faults.last().map_or(Time::ZERO, |planned| planned.at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(profile: Profile) -> Setting {
+        Setting { seed: 1, hours: 50.0, shards: 5, profile }
+    }
+
+    #[test]
+    fn the_same_seed_plans_the_same_and_another_does_not() {
+        let hostile = setting(Profile::Hostile);
+        assert_eq!(hostile.cycle(1), hostile.cycle(1));
+        assert_ne!(hostile.cycle(0).unwrap().faults, hostile.cycle(1).unwrap().faults);
+        assert_ne!(hostile.cycle(0), Setting { seed: 2, ..hostile }.cycle(0));
+    }
+
+    #[test]
+    fn cycles_cover_the_world_and_every_fault_ends_before_the_calm() {
+        for profile in Profile::ALL {
+            let setting = setting(profile);
+            let cycles: Vec<Cycle> = (0..).map_while(|number| setting.cycle(number)).collect();
+            assert_eq!(cycles.len(), 3);
+            assert_eq!(cycles[2].end, Time::from_hours(50.0));
+            for cycle in cycles {
+                assert!(cycle.faults.is_sorted_by_key(|planned| planned.at));
+                for Planned { at, fault, .. } in &cycle.faults {
+                    let end = *at + fault.lasting().unwrap_or_default();
+                    assert!(end <= cycle.calm_from + Duration::from_secs(4), "{at} {fault:?}");
+                }
+            }
+        }
+    }
+}

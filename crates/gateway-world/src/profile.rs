@@ -1,0 +1,222 @@
+//! How bad the world is: four profiles, each a table of faults and how often they come.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How bad the world is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// A good day: the gateway moves connections now and then, and little else happens.
+    Calm,
+    /// A bad network: losses, stalls and half-open connections, several an hour.
+    Flaky,
+    /// A bad gateway: away for hours, refusing, forgetting.
+    Outage,
+    /// Everything at once, and a user who does not help.
+    Hostile,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Calm, Self::Flaky, Self::Outage, Self::Hostile];
+
+    /// How often each kind of fault comes: for each shard in 1000 hours, or for the whole world if it concerns all.
+    pub(crate) fn rates(self) -> &'static [(Kind, u32)] {
+        match self {
+            Self::Calm => CALM,
+            Self::Flaky => FLAKY,
+            Self::Outage => OUTAGE,
+            Self::Hostile => HOSTILE,
+        }
+    }
+
+    /// Events that the gateway dispatches to each session in an hour.
+    pub(crate) fn events_an_hour(self) -> f64 {
+        match self {
+            Self::Calm => 20.0,
+            Self::Flaky | Self::Outage | Self::Hostile => 30.0,
+        }
+    }
+
+    /// The least time that a message takes, and how much more it may take.
+    pub(crate) fn latency(self) -> (Duration, Duration) {
+        let milliseconds = match self {
+            Self::Calm => (20, 30),
+            Self::Flaky => (40, 200),
+            Self::Outage => (30, 60),
+            Self::Hostile => (10, 200),
+        };
+        (Duration::from_millis(milliseconds.0), Duration::from_millis(milliseconds.1))
+    }
+}
+
+/// A kind of fault, whose particulars are still to be drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Reset,
+    ResetAfter,
+    HalfOpen,
+    Stall,
+    Slow,
+    /// One shard cannot connect for minutes.
+    Unreachable,
+    Reconnect,
+    Invalid,
+    Close,
+    /// A close code after which no client may come back.
+    FatalClose,
+    Expire,
+    Beat,
+    Hello,
+    Mute,
+    Rule,
+    Nonsense,
+    Flood,
+    Commands,
+    SlowHandler,
+    Crash,
+    Redeploy,
+    UserReconnect,
+    /// Of the whole world: nobody can connect for hours.
+    Blackout,
+    /// Of the whole world: the gateway is restarted.
+    Restart,
+    /// Of the whole world: for hours everything that reaches a point fails.
+    Brownout,
+    /// Of the whole world.
+    HeartbeatInterval,
+    /// Of the whole world.
+    AckDelay,
+    /// Of the whole world.
+    Suspend,
+    /// Of the whole world.
+    WallClock,
+}
+
+impl Kind {
+    /// Whether it happens to all shards at once.
+    pub(crate) fn is_of_the_world(self) -> bool {
+        matches!(
+            self,
+            Self::Blackout
+                | Self::Restart
+                | Self::Brownout
+                | Self::HeartbeatInterval
+                | Self::AckDelay
+                | Self::Suspend
+                | Self::WallClock
+        )
+    }
+}
+
+const CALM: &[(Kind, u32)] = &[
+    (Kind::Reconnect, 60),
+    (Kind::Reset, 20),
+    (Kind::Close, 5),
+    (Kind::Beat, 20),
+    (Kind::Commands, 300),
+    (Kind::Redeploy, 3),
+];
+
+const FLAKY: &[(Kind, u32)] = &[
+    (Kind::Reset, 800),
+    (Kind::ResetAfter, 800),
+    (Kind::HalfOpen, 300),
+    (Kind::Stall, 600),
+    (Kind::Slow, 400),
+    (Kind::Unreachable, 200),
+    (Kind::Reconnect, 200),
+    (Kind::Close, 50),
+    (Kind::Beat, 50),
+    (Kind::Commands, 1000),
+    (Kind::SlowHandler, 100),
+    (Kind::Crash, 20),
+    (Kind::Suspend, 20),
+    (Kind::WallClock, 20),
+];
+
+const OUTAGE: &[(Kind, u32)] = &[
+    (Kind::Reset, 100),
+    (Kind::ResetAfter, 50),
+    (Kind::Unreachable, 20),
+    (Kind::Reconnect, 200),
+    (Kind::Invalid, 20),
+    (Kind::Close, 50),
+    (Kind::Expire, 5),
+    (Kind::Commands, 300),
+    (Kind::Rule, 100),
+    (Kind::Mute, 50),
+    (Kind::Blackout, 60),
+    (Kind::Restart, 60),
+    (Kind::Brownout, 60),
+    (Kind::AckDelay, 20),
+];
+
+const HOSTILE: &[(Kind, u32)] = &[
+    (Kind::Reset, 400),
+    (Kind::ResetAfter, 500),
+    (Kind::HalfOpen, 200),
+    (Kind::Stall, 200),
+    (Kind::Slow, 100),
+    (Kind::Unreachable, 100),
+    (Kind::Reconnect, 200),
+    (Kind::Invalid, 40),
+    (Kind::Close, 200),
+    (Kind::FatalClose, 2),
+    (Kind::Expire, 10),
+    (Kind::Beat, 100),
+    (Kind::Hello, 50),
+    (Kind::Mute, 100),
+    (Kind::Rule, 400),
+    (Kind::Nonsense, 50),
+    (Kind::Flood, 100),
+    (Kind::Commands, 1000),
+    (Kind::SlowHandler, 100),
+    (Kind::Crash, 60),
+    (Kind::Redeploy, 30),
+    (Kind::UserReconnect, 40),
+    (Kind::Blackout, 40),
+    (Kind::Restart, 60),
+    (Kind::Brownout, 60),
+    (Kind::HeartbeatInterval, 60),
+    (Kind::AckDelay, 60),
+    (Kind::Suspend, 60),
+    (Kind::WallClock, 60),
+];
+
+impl fmt::Display for Profile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Calm => "calm",
+            Self::Flaky => "flaky",
+            Self::Outage => "outage",
+            Self::Hostile => "hostile",
+        })
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::ALL.into_iter().find(|profile| profile.to_string() == text);
+        named.ok_or_else(|| format!("there is no profile {text}: calm, flaky, outage, hostile"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_are_found_by_their_names() {
+        for profile in Profile::ALL {
+            assert_eq!(profile.to_string().parse(), Ok(profile));
+        }
+        assert!("mild".parse::<Profile>().is_err());
+    }
+}

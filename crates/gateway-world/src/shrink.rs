@@ -1,0 +1,142 @@
+//! From a violation among thousands of faults to the few that it takes.
+
+use crate::machine::Machine;
+use crate::observation::Violation;
+use crate::plan::{CYCLE_HOURS, Cycle, Setting};
+use crate::time::Time;
+use crate::world::{Outcome, World};
+
+/// So many worlds are tried at most.
+const ATTEMPTS: u32 = 600;
+
+/// A world that breaks a rule, with everything that happens in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// Its properties.
+    pub setting: Setting,
+    /// When it begins.
+    pub start: Time,
+    /// What happens in it.
+    pub cycles: Vec<Cycle>,
+}
+
+impl Case {
+    /// The world up to the moment of a violation that was seen in it.
+    pub fn new(setting: Setting, violation: &Violation) -> Self {
+        let last = (violation.at.hours() / CYCLE_HOURS) as u32;
+        Self::of_cycles(setting, 0, last)
+    }
+
+    fn of_cycles(setting: Setting, first: u32, last: u32) -> Self {
+        let cycles = (first..=last).map_while(|number| setting.cycle(number)).collect();
+        Self { setting, start: Time::from_hours(f64::from(first) * CYCLE_HOURS), cycles }
+    }
+
+    /// How many faults there are in it.
+    pub fn faults(&self) -> usize {
+        self.cycles.iter().map(|cycle| cycle.faults.len()).sum()
+    }
+
+    /// Lets it happen.
+    pub fn run<M: Machine>(&self) -> Outcome {
+        World::<M>::new(self.setting, self.start, self.cycles.clone().into_iter()).run()
+    }
+
+    /// Lets it happen, and writes down what concerns one shard.
+    pub fn run_with_steps<M: Machine>(&self, shard: u32) -> Outcome {
+        let world = World::<M>::new(self.setting, self.start, self.cycles.clone().into_iter());
+        world.with_steps(shard).run()
+    }
+
+    /// The same rule broken with as few faults and in as short a time as can be found.
+    #[must_use]
+    pub fn shrink<M: Machine>(self, invariant: &str) -> Self {
+        let mut search = Search { invariant, attempts: 0, best: self, run: |case: &Self| case.run::<M>() };
+        search.shorten();
+        search.reduce();
+        search.begin_late();
+        search.best
+    }
+
+    /// Only these faults, by their place in the whole list.
+    fn keeping(&self, kept: impl Fn(usize) -> bool) -> Self {
+        let mut case = self.clone();
+        let mut place = 0..;
+        for cycle in &mut case.cycles {
+            cycle.faults.retain(|_| place.next().is_some_and(&kept));
+        }
+        case
+    }
+}
+
+struct Search<'a, R> {
+    invariant: &'a str,
+    attempts: u32,
+    best: Case,
+    run: R,
+}
+
+impl<R: Fn(&Case) -> Outcome> Search<'_, R> {
+    /// Whether a candidate breaks the same rule. If so it is the best so far, up to that moment.
+    fn accept(&mut self, mut candidate: Case) -> bool {
+        if self.attempts >= ATTEMPTS {
+            return false;
+        }
+        self.attempts += 1;
+        let outcome = (self.run)(&candidate);
+        let Some(violation) = outcome.violation.filter(|violation| violation.invariant == self.invariant)
+        else {
+            return false;
+        };
+        for cycle in &mut candidate.cycles {
+            cycle.faults.retain(|planned| planned.at <= violation.at);
+        }
+        self.best = candidate;
+        true
+    }
+
+    /// Fewer days.
+    fn shorten(&mut self) {
+        let last = self.best.cycles.len().saturating_sub(1) as u32;
+        for days in [0, 1, 3, 7] {
+            if days < last && self.accept(Case::of_cycles(self.best.setting, last - days, last)) {
+                return;
+            }
+        }
+    }
+
+    /// Delta debugging: leaves out parts of the list, large ones first, as long as the rule is still broken.
+    fn reduce(&mut self) {
+        let mut parts = 2;
+        while self.best.faults() > 0 && self.attempts < ATTEMPTS {
+            let size = self.best.faults().div_ceil(parts);
+            let smaller = (0..parts).any(|part| {
+                let left_out = part * size..(part + 1) * size;
+                self.accept(self.best.keeping(|place| !left_out.contains(&place)))
+            });
+            if smaller {
+                parts = parts.saturating_sub(1).max(2);
+            } else if size <= 1 {
+                return;
+            } else {
+                parts = (parts * 2).min(self.best.faults());
+            }
+        }
+    }
+
+    /// A shorter time before the first fault.
+    fn begin_late(&mut self) {
+        let first = self.best.cycles.iter().flat_map(|cycle| &cycle.faults).map(|planned| planned.at).min();
+        let Some(first) = first else { return };
+        for hours in [0.1, 1.0] {
+            let start = Time::from_hours((first.hours() - hours).max(0.0));
+            if start > self.best.start {
+                let mut candidate = Case { start, ..self.best.clone() };
+                candidate.cycles.retain(|cycle| cycle.end > start);
+                if self.accept(candidate) {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A violation as a file: the world that leads to it, and what happens in it step by step. One JSON value on each line.
+
+use std::io::{self, BufRead, Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Cycle, Setting};
+use crate::shrink::Case;
+use crate::time::Time;
+
+/// A world that breaks a rule, and what happens in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transcript {
+    /// The world.
+    pub case: Case,
+    /// The shard that breaks the rule.
+    pub shard: u32,
+    /// What happens to it.
+    pub steps: Vec<String>,
+    /// The rule that is broken, and how.
+    pub violation: String,
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    World { setting: Setting, start: Time, shard: u32 },
+    Cycle(Cycle),
+    Step(String),
+    Violation(String),
+}
+
+impl Transcript {
+    /// Writes it down.
+    ///
+    /// # Errors
+    ///
+    /// Where the writer fails.
+    pub fn write(&self, mut writer: impl Write) -> io::Result<()> {
+        let Case { setting, start, cycles } = &self.case;
+        let head = Line::World { setting: *setting, start: *start, shard: self.shard };
+        let cycles = cycles.iter().cloned().map(Line::Cycle);
+        let steps = self.steps.iter().cloned().map(Line::Step);
+        let end = Line::Violation(self.violation.clone());
+        for line in std::iter::once(head).chain(cycles).chain(steps).chain(std::iter::once(end)) {
+            serde_json::to_writer(&mut writer, &line)?;
+            writeln!(writer)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what was written down.
+    ///
+    /// # Errors
+    ///
+    /// Where the reader fails, or a line is none of a transcript.
+    pub fn read(reader: impl BufRead) -> io::Result<Self> {
+        let mut head = None;
+        let (mut cycles, mut steps, mut violation) = (Vec::new(), Vec::new(), String::new());
+        for line in reader.lines() {
+            match serde_json::from_str(&line?)? {
+                Line::World { setting, start, shard } => head = Some((setting, start, shard)),
+                Line::Cycle(cycle) => cycles.push(cycle),
+                Line::Step(step) => steps.push(step),
+                Line::Violation(sentence) => violation = sentence,
+            }
+        }
+        let Some((setting, start, shard)) = head else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "this is no transcript of a world"));
+        };
+        Ok(Self { case: Case { setting, start, cycles }, shard, steps, violation })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Profile;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let setting = Setting { seed: 1, hours: 30.0, shards: 2, profile: Profile::Hostile };
+        let cycles = (0..2).map_while(|number| setting.cycle(number)).collect();
+        let transcript = Transcript {
+            case: Case { setting, start: Time::from_hours(0.5), cycles },
+            shard: 1,
+            steps: vec!["0:00:01 shard 1: something".to_owned()],
+            violation: "a rule".to_owned(),
+        };
+        let mut file = Vec::new();
+        transcript.write(&mut file).unwrap();
+        assert_eq!(Transcript::read(file.as_slice()).unwrap(), transcript);
+        assert!(Transcript::read(&b"{\"step\":\"alone\"}"[..]).is_err());
+    }
+}

@@ -1,0 +1,69 @@
+//! Shows everything that happens to the invariants, and writes it down where that is wanted.
+
+use std::fmt::Write;
+
+use crate::invariants::Invariants;
+use crate::observation::{Observation, Violation};
+use crate::time::Time;
+
+pub(crate) struct Watch {
+    invariants: Invariants,
+    violation: Option<Violation>,
+    /// None: nobody wants to read it.
+    steps: Option<Steps>,
+}
+
+/// What happens to one shard.
+struct Steps {
+    shard: usize,
+    lines: Vec<String>,
+}
+
+impl Watch {
+    pub(crate) fn new(invariants: Invariants) -> Self {
+        Self { invariants, violation: None, steps: None }
+    }
+
+    pub(crate) fn write_down(&mut self, shard: u32) {
+        self.steps = Some(Steps { shard: shard as usize, lines: Vec::new() });
+    }
+
+    pub(crate) fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) {
+        if let Some(steps) = &mut self.steps
+            && steps.shard == shard
+        {
+            steps.lines.push(line(at, shard, what));
+        }
+        if self.violation.is_none() {
+            self.violation = self.invariants.observe(at, shard, what);
+        }
+    }
+
+    /// Writes down what is nothing to the invariants.
+    pub(crate) fn note(&mut self, at: Time, sentence: impl FnOnce() -> String) {
+        if let Some(steps) = &mut self.steps {
+            steps.lines.push(format!("{at} {}", sentence()));
+        }
+    }
+
+    pub(crate) fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    pub(crate) fn identifies_max_24h(&self) -> usize {
+        self.invariants.identifies_max_24h()
+    }
+
+    pub(crate) fn into_parts(self) -> (Option<Violation>, Vec<String>) {
+        (self.violation, self.steps.map_or(Vec::new(), |steps| steps.lines))
+    }
+}
+
+fn line(at: Time, shard: usize, what: &Observation<'_>) -> String {
+    let mut line = format!("{at} shard {shard}: ");
+    let written = match what {
+        Observation::Input(input, Some(about)) => write!(line, "{input:?} of {about:?}"),
+        what => write!(line, "{what:?}"),
+    };
+    written.map(|()| line).unwrap_or_default()
+}

@@ -1,0 +1,268 @@
+//! Lets the planned faults happen.
+
+use std::time::Duration;
+
+use gateway_proto::{
+    Activity, ActivityKind, Command, Input, MemberSelection, Presence, Reconnect, RequestGuildMembers,
+    Shutdown, Snowflake,
+};
+use gateway_sim::{Control, Rule, Target};
+
+use crate::client::Restart;
+use crate::fault::{Action, Fault, Nonsense, Planned, Point};
+use crate::link::LinkId;
+use crate::machine::Machine;
+use crate::observation::Observation;
+use crate::world::{Event, HEARTBEAT_INTERVAL, World};
+
+impl<M: Machine> World<M> {
+    /// Something goes wrong, or the user does something.
+    pub(super) fn happen(&mut self, planned: Planned) {
+        let Planned { shard, fault, .. } = planned;
+        self.watch.note(self.now, || format!("fault {fault:?} for {}", who(shard)));
+        if self.happens_to_the_world(&fault, shard) {
+            return;
+        }
+        let everybody = 0..self.clients.len();
+        match shard {
+            Some(shard) if everybody.contains(&(shard as usize)) => self.happens_to(shard as usize, &fault),
+            Some(_) => {}
+            None => everybody.for_each(|shard| self.happens_to(shard, &fault)),
+        }
+    }
+
+    /// What is not of one shard. False: it is not of that kind.
+    fn happens_to_the_world(&mut self, fault: &Fault, shard: Option<u32>) -> bool {
+        match fault {
+            Fault::Restart { lasting, forgets } => {
+                self.control(Target::All, Control::Down { duration: *lasting, emit: 0 });
+                if *forgets {
+                    self.control(Target::All, Control::Expire);
+                }
+            }
+            Fault::HeartbeatInterval { interval } => {
+                self.control(Target::All, Control::HeartbeatInterval(*interval));
+            }
+            Fault::AckDelay { by } => self.control(Target::All, Control::AckDelay(*by)),
+            Fault::Rule { at, action, times } => {
+                self.control(Target::All, Control::Rule(rule(*at, *action, *times, shard)));
+            }
+            Fault::EndRules => self.control(Target::All, Control::ClearRules(None)),
+            Fault::Suspend { lasting, clock_stops } => self.suspend(*lasting, *clock_stops),
+            Fault::WallClock { seconds } => self.wall_clock_ahead += i64::from(*seconds),
+            _ => return false,
+        }
+        true
+    }
+
+    fn happens_to(&mut self, shard: usize, fault: &Fault) {
+        let now = self.now;
+        let link = self.clients[shard].link;
+        match fault {
+            Fault::Reset => link.into_iter().for_each(|link| self.break_link(link)),
+            Fault::ResetAfter { messages, direction } => {
+                self.on_link(link, |link| link.break_after(*messages, *direction));
+            }
+            Fault::HalfOpen { direction } => self.on_link(link, |link| link.lose(*direction)),
+            Fault::Stall { lasting } => self.on_link(link, |link| link.stall(now + *lasting)),
+            Fault::Slow { by, lasting } => self.on_link(link, |link| link.slow_down(*by, now + *lasting)),
+            Fault::Unreachable { how, lasting } => {
+                self.clients[shard].unreachable = Some((*how, now + *lasting));
+            }
+            Fault::Expire => {
+                let id = self.clients[shard].session_id.as_ref();
+                if let Some(session) = id.and_then(|id| self.gateway.session_number(id)) {
+                    self.control(Target::Session(session), Control::Expire);
+                }
+            }
+            Fault::Flood { events } => self.emit(shard, *events),
+            Fault::Commands { .. }
+            | Fault::SlowHandler { .. }
+            | Fault::Crash { .. }
+            | Fault::Redeploy { .. }
+            | Fault::UserReconnect { .. } => self.user_does(shard, fault),
+            _ => self.gateway_does(link, fault),
+        }
+    }
+
+    fn on_link(&mut self, link: Option<LinkId>, change: impl FnOnce(&mut crate::link::Link)) {
+        if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
+            change(link);
+        }
+    }
+
+    /// What the gateway does on one connection.
+    fn gateway_does(&mut self, link: Option<LinkId>, fault: &Fault) {
+        let link = link.and_then(|link| self.links.get(&link));
+        let Some(connection) = link.and_then(|link| link.connection) else { return };
+        let mut control = |control| self.control(Target::Connection(connection), control);
+        match fault {
+            Fault::Reconnect { then_emit } => control(Control::Reconnect { then_emit: *then_emit }),
+            Fault::Invalid { resumable } => control(Control::Invalid { resumable: *resumable }),
+            Fault::Close { code } => control(Control::Close { code: *code }),
+            Fault::Beat { times } => (0..*times).for_each(|_| control(Control::Beat)),
+            Fault::Hello => control(Control::Hello),
+            Fault::Mute => control(Control::Mute(true)),
+            Fault::Nonsense { what } => control(nonsense(*what)),
+            _ => {}
+        }
+    }
+
+    // ---- The user ---------------------------------------------------------------------------------------------
+
+    fn user_does(&mut self, shard: usize, fault: &Fault) {
+        let client = &mut self.clients[shard];
+        let process = client.process;
+        let Some(machine) = &mut client.machine else { return };
+        // Whoever sleeps does nothing; a process that is going down does nothing new.
+        if self.suspended_until.is_some() || client.shutting_down.is_some() {
+            return;
+        }
+        match fault {
+            Fault::Commands { count } => {
+                for _ in 0..*count {
+                    // A full queue is an answer too.
+                    let _ = machine.send(command(&mut client.rng));
+                }
+                let commands = machine.queued_commands();
+                self.watch.observe(self.now, shard, &Observation::Queued { commands });
+                self.drain(shard);
+            }
+            Fault::SlowHandler { lasting } if client.busy_until.is_none() => {
+                let until = self.now + *lasting;
+                client.busy_until = Some(until);
+                self.queue.push(until, Event::HandlerDone(shard, process));
+                self.give(shard, Input::ReadingPaused, None);
+            }
+            Fault::Crash { lasting } if !client.refused => {
+                client.machine = None;
+                client.inbox.clear();
+                self.watch.observe(self.now, shard, &Observation::Died);
+                self.leave(shard);
+                self.cancel_permit(shard);
+                self.queue.push(self.now + *lasting, Event::Start(shard, process));
+            }
+            Fault::Redeploy { lasting, log_off } if !client.refused => {
+                let how = if *log_off { Shutdown::LogOff } else { Shutdown::Resumable };
+                client.shutting_down = Some(Restart { at: self.now + *lasting, log_off: *log_off });
+                machine.shutdown(how);
+                let asked = Observation::UserAsked { gives_up_session: *log_off };
+                self.watch.observe(self.now, shard, &asked);
+                self.drain(shard);
+            }
+            Fault::UserReconnect { fresh } => {
+                machine.reconnect(if *fresh { Reconnect::Fresh } else { Reconnect::Resume });
+                let asked = Observation::UserAsked { gives_up_session: *fresh };
+                self.watch.observe(self.now, shard, &asked);
+                self.drain(shard);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn handler_done(&mut self, shard: usize, process: u32) {
+        if let Some(until) = self.suspended_until {
+            return self.queue.push(until, Event::HandlerDone(shard, process));
+        }
+        let client = &mut self.clients[shard];
+        if client.process != process || client.busy_until.take().is_none() {
+            return;
+        }
+        self.give(shard, Input::ReadingResumed, None);
+        self.read_inbox(shard);
+    }
+
+    // ---- The machine that the shards run on -------------------------------------------------------------------
+
+    fn suspend(&mut self, lasting: Duration, clock_stops: bool) {
+        if self.suspended_until.is_none() {
+            let until = self.now + lasting;
+            self.suspended_until = Some(until);
+            self.queue.push(until, Event::Wake(if clock_stops { lasting } else { Duration::ZERO }));
+            for shard in 0..self.clients.len() {
+                self.watch.observe(self.now, shard, &Observation::Suspended);
+            }
+        }
+    }
+
+    /// What the sockets hold is read before anybody looks at the clock.
+    pub(super) fn wake(&mut self, clock_stood_still: Duration) {
+        self.suspended_until = None;
+        self.client_clock.stop(clock_stood_still);
+        self.permit_at = None;
+        for shard in 0..self.clients.len() {
+            self.watch.observe(self.now, shard, &Observation::Woke);
+            self.read_inbox(shard);
+            self.give(shard, Input::Timeout, None);
+        }
+    }
+
+    /// The faults are over: whatever has no end of its own ends now.
+    pub(super) fn calm_down(&mut self) {
+        self.watch.note(self.now, || "the faults are over".to_owned());
+        self.control(Target::All, Control::ClearRules(None));
+        self.control(Target::All, Control::HeartbeatInterval(HEARTBEAT_INTERVAL));
+        self.control(Target::All, Control::AckDelay(Duration::ZERO));
+    }
+}
+
+fn who(shard: Option<u32>) -> String {
+    shard.map_or("all".to_owned(), |shard| format!("shard {shard}"))
+}
+
+fn command(rng: &mut fastrand::Rng) -> Command {
+    let guild_id = Snowflake(rng.u64(1..1 << 60));
+    match rng.u8(0..4) {
+        0 => Command::UpdatePresence(Presence {
+            activities: vec![Activity::new(ActivityKind::Playing, format!("game {}", rng.u8(..)))],
+            ..Presence::default()
+        }),
+        1 => Command::RequestSoundboardSounds { guild_ids: vec![guild_id] },
+        _ => Command::RequestGuildMembers(RequestGuildMembers {
+            guild_id,
+            members: MemberSelection::Prefix { query: "a".to_owned(), limit: 10 },
+            presences: false,
+            nonce: Some(rng.u64(..).to_string()),
+        }),
+    }
+}
+
+fn nonsense(what: Nonsense) -> Control {
+    match what {
+        Nonsense::Text => Control::Raw("this is no JSON".to_owned()),
+        Nonsense::Bytes => Control::RawBytes(vec![0xff, 0, 0xff, 0, 0xff]),
+        Nonsense::Opcode => Control::Raw(r#"{"t":null,"s":null,"op":77,"d":{"a":[1]}}"#.to_owned()),
+        Nonsense::Dispatch => Control::Raw(r#"{"t":"NOBODY_KNOWS","s":null,"op":0,"d":null}"#.to_owned()),
+        Nonsense::Hello => {
+            Control::Raw(r#"{"t":null,"s":null,"op":10,"d":{"heartbeat_interval":0}}"#.to_owned())
+        }
+    }
+}
+
+fn rule(at: Point, action: Action, times: u32, shard: Option<u32>) -> Rule {
+    use gateway_sim as sim;
+    let on = match at {
+        Point::Upgrade => sim::Point::Upgrade,
+        Point::Connect => sim::Point::Connect,
+        Point::Hello => sim::Point::Hello,
+        Point::Identify => sim::Point::Identify,
+        Point::Ready => sim::Point::Ready,
+        Point::Resume => sim::Point::Resume,
+        Point::Replay => sim::Point::Replay,
+        Point::Resumed => sim::Point::Resumed,
+        Point::Heartbeat => sim::Point::Heartbeat,
+        Point::Close => sim::Point::Close,
+    };
+    let action = match action {
+        Action::Close { code } => sim::Action::Close(code),
+        Action::Abort => sim::Action::Abort,
+        Action::Drop => sim::Action::Drop,
+        Action::Invalid { resumable } => sim::Action::Invalid(resumable),
+        Action::Reconnect => sim::Action::Reconnect,
+        Action::Ignore => sim::Action::Ignore,
+        Action::Delay { by } => sim::Action::Delay(by),
+    };
+    // Which shard it is shows only in Identify or Resume.
+    let shard = shard.filter(|_| !matches!(at, Point::Upgrade | Point::Connect | Point::Hello));
+    Rule { shard, count: (times != u32::MAX).then_some(times), ..Rule::once(on, action) }
+}
