@@ -1,0 +1,144 @@
+//! The small bot with one thread, blocking sockets and no runtime: `cargo run --example blocking_bot -- --help` tells its
+//! flags.
+//!
+//! Heartbeats need no thread of their own: the read timeout follows the connection's deadline.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use gateway_driver::rustls::ClientConfig;
+use gateway_examples::raw::{self, Socket};
+use gateway_examples::report::{Next, REFUSED};
+use gateway_examples::{Options, Report};
+use gateway_proto::raw::{Connection, Input, Output};
+use gateway_proto::{IdentifyQueue, StopReason};
+
+/// An interrupt is heeded within this time.
+const HEED: Duration = Duration::from_secs(1);
+
+#[expect(clippy::print_stderr, reason = "a program talks to its user")]
+fn main() -> ExitCode {
+    let options = match Options::from_command_line() {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
+    match raw::interrupted() {
+        Ok(interrupted) => ExitCode::from(run(&mut Report::to_terminal(options), &interrupted)),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the bot until it has what it was asked for, is interrupted, or is refused. Gives the exit status.
+pub(crate) fn run<O: Write, E: Write>(report: &mut Report<O, E>, interrupted: &AtomicBool) -> u8 {
+    let mut bot = match Bot::new(report.options()) {
+        Ok(bot) => bot,
+        Err(error) => {
+            report.say(&error);
+            return REFUSED;
+        }
+    };
+    let stop = bot.run(report, interrupted);
+    report.finish(&stop, bot.connection.stats(), bot.connection.session().as_ref())
+}
+
+struct Bot {
+    connection: Connection,
+    tls: Arc<ClientConfig>,
+    socket: Option<Socket<TcpStream>>,
+    identify: IdentifyQueue,
+    buffer: Vec<u8>,
+    /// When the time of `--seconds` is over. None: never, or it has been said.
+    until: Option<Instant>,
+}
+
+impl Bot {
+    fn new(options: &Options) -> Result<Self, String> {
+        Ok(Self {
+            connection: raw::connection(options, options.config.shard)?,
+            tls: raw::tls_config(options)?,
+            socket: None,
+            identify: IdentifyQueue::new(1),
+            buffer: vec![0; 16 << 10],
+            until: options.duration.map(|duration| Instant::now() + duration),
+        })
+    }
+
+    /// The run loop of the chapter "Bring your own socket".
+    fn run<O: Write, E: Write>(&mut self, report: &mut Report<O, E>, interrupted: &AtomicBool) -> StopReason {
+        let shard = self.connection.config().shard;
+        let mut ticket = None;
+        loop {
+            match self.connection.poll_output() {
+                Output::Connect(url) => {
+                    let patience = self.connection.config().timeouts.connect;
+                    let input = match Socket::open(&url, &self.tls, patience) {
+                        Ok(socket) => {
+                            self.socket = Some(socket);
+                            Input::Opened
+                        }
+                        Err(error) => Input::ConnectFailed(error),
+                    };
+                    self.connection.handle_input(input, Instant::now());
+                }
+                Output::ShutDown => {
+                    if let Some(socket) = self.socket.take() {
+                        socket.leave(&mut self.connection);
+                    }
+                }
+                Output::AcquireIdentify => ticket = Some(self.identify.request(shard)),
+                Output::CancelIdentify => {
+                    if let Some(ticket) = ticket.take() {
+                        self.identify.cancel(ticket);
+                    }
+                }
+                Output::Event(event) => {
+                    if report.event(&event) == Next::Enough {
+                        self.connection.shutdown(report.shutdown());
+                    }
+                    raw::acknowledge(&mut self.connection, report);
+                }
+                Output::Timeout(deadline) => {
+                    let over = self.until.is_some_and(|until| until <= Instant::now());
+                    if over || interrupted.load(Ordering::Relaxed) {
+                        self.until = None;
+                        self.connection.shutdown(report.shutdown());
+                        self.connection.handle_input(Input::Timeout, Instant::now());
+                        // Once is enough.
+                        interrupted.store(false, Ordering::Relaxed);
+                        continue;
+                    }
+                    self.wait(deadline);
+                }
+                Output::Stopped(reason) => return reason,
+            }
+        }
+    }
+
+    /// Waits for bytes, for a permit, or for the deadline.
+    fn wait(&mut self, deadline: Instant) {
+        if let Some(socket) = &mut self.socket {
+            socket.write_from(&mut self.connection);
+        }
+        let now = Instant::now();
+        if self.identify.poll(now).is_some() {
+            return self.connection.handle_input(Input::IdentifyGranted, now);
+        }
+        if deadline <= now {
+            return self.connection.handle_input(Input::Timeout, now);
+        }
+        let wakes = [Some(deadline), self.until, self.identify.next_deadline(now), Some(now + HEED)];
+        let wait = wakes.into_iter().flatten().min().unwrap_or(deadline).saturating_duration_since(now);
+        let Some(socket) = &mut self.socket else { return std::thread::sleep(wait) };
+        let read = socket.read_for(wait, &mut self.buffer);
+        if let Some(input) = raw::input(&read, &self.buffer) {
+            self.connection.handle_input(input, Instant::now());
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Several shards on one thread over sockets that never wait: `cargo run --example poll_bot -- --shard 0,4` runs all four.
+//!
+//! The event loop is `mio`. Names are looked up on the same thread, which waits for that; a bot that minds looks them up
+//! elsewhere.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use gateway_driver::rustls::ClientConfig;
+use gateway_examples::raw::{self, Socket};
+use gateway_examples::report::{Next, REFUSED};
+use gateway_examples::{Options, Report};
+use gateway_proto::raw::{Connection, Input, Output};
+use gateway_proto::{ConnectError, GatewayUrl, IdentifyQueue, ShardId, Stats, StopReason, Ticket};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Registry, Token};
+
+/// An interrupt is heeded within this time.
+const HEED: Duration = Duration::from_secs(1);
+
+#[expect(clippy::print_stderr, reason = "a program talks to its user")]
+fn main() -> ExitCode {
+    let options = match Options::from_command_line() {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
+    match raw::interrupted() {
+        Ok(interrupted) => ExitCode::from(run(&mut Report::to_terminal(options), &interrupted)),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs all shards until they have what they were asked for, are interrupted, or are refused. Gives the exit status.
+pub(crate) fn run<O: Write, E: Write>(report: &mut Report<O, E>, interrupted: &AtomicBool) -> u8 {
+    let ended = Loop::new(report.options()).and_then(|mut bot| {
+        let stop = bot.run(report, interrupted).map_err(|error| error.to_string())?;
+        let session = match &bot.shards[..] {
+            [only] => only.connection.session(),
+            _ => None,
+        };
+        Ok((stop, bot.stats(), session))
+    });
+    match ended {
+        Ok((stop, stats, session)) => report.finish(&stop, &stats, session.as_ref()),
+        Err(error) => {
+            report.say(&error);
+            REFUSED
+        }
+    }
+}
+
+/// All shards and what they share.
+struct Loop {
+    poll: Poll,
+    shards: Vec<Shard>,
+    tls: Arc<ClientConfig>,
+    identify: IdentifyQueue,
+    until: Option<Instant>,
+}
+
+struct Shard {
+    connection: Connection,
+    stream: Stream,
+    ticket: Option<Ticket>,
+    deadline: Instant,
+    stopped: Option<StopReason>,
+}
+
+/// How far a shard's socket is.
+enum Stream {
+    None,
+    /// TCP is on its way; these addresses are left to be tried.
+    Connecting {
+        tcp: TcpStream,
+        url: GatewayUrl,
+        left: VecDeque<SocketAddr>,
+    },
+    /// TLS is being spoken.
+    Securing(Socket<TcpStream>),
+    Open(Socket<TcpStream>),
+}
+
+impl Loop {
+    fn new(options: &Options) -> Result<Self, String> {
+        let count = options.config.shard.count();
+        if options.session_file.is_some() && count > 1 {
+            return Err("--session keeps one session: run a single shard with it".to_owned());
+        }
+        let shards = (0..count).map(|id| {
+            let id = ShardId::new(id, count).map_err(|error| error.to_string())?;
+            Ok(Shard {
+                connection: raw::connection(options, id)?,
+                stream: Stream::None,
+                ticket: None,
+                deadline: Instant::now(),
+                stopped: None,
+            })
+        });
+        Ok(Self {
+            poll: Poll::new().map_err(|error| error.to_string())?,
+            shards: shards.collect::<Result<_, String>>()?,
+            tls: raw::tls_config(options)?,
+            identify: IdentifyQueue::new(1),
+            until: options.duration.map(|duration| Instant::now() + duration),
+        })
+    }
+
+    fn run<O: Write, E: Write>(
+        &mut self,
+        report: &mut Report<O, E>,
+        interrupted: &AtomicBool,
+    ) -> io::Result<StopReason> {
+        let mut events = Events::with_capacity(128);
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            let mut enough = self.until.is_some_and(|until| until <= Instant::now());
+            enough |= interrupted.swap(false, Ordering::Relaxed);
+            for index in 0..self.shards.len() {
+                enough |= self.drain(index, report);
+            }
+            if let Some(stop) = self.stop() {
+                return Ok(stop);
+            }
+            if enough {
+                self.until = None;
+                for shard in &mut self.shards {
+                    shard.connection.shutdown(report.shutdown());
+                    shard.connection.handle_input(Input::Timeout, Instant::now());
+                }
+                continue;
+            }
+            self.poll.poll(&mut events, Some(self.wait())).or_else(unless_interrupted)?;
+            for event in &events {
+                if let Some(shard) = self.shards.get_mut(event.token().0) {
+                    shard.ready(event.token(), self.poll.registry(), &self.tls, &mut buffer);
+                }
+            }
+            self.tick();
+        }
+    }
+
+    /// Does what a shard says, until it waits. True: the application has seen enough.
+    fn drain<O: Write, E: Write>(&mut self, index: usize, report: &mut Report<O, E>) -> bool {
+        let shard = &mut self.shards[index];
+        let mut enough = false;
+        loop {
+            match shard.connection.poll_output() {
+                Output::Connect(url) => shard.connect(Token(index), self.poll.registry(), url),
+                Output::ShutDown => shard.leave(),
+                Output::AcquireIdentify => {
+                    shard.ticket = Some(self.identify.request(shard.connection.config().shard));
+                }
+                Output::CancelIdentify => {
+                    if let Some(ticket) = shard.ticket.take() {
+                        self.identify.cancel(ticket);
+                    }
+                }
+                Output::Event(event) => {
+                    enough |= report.event(&event) == Next::Enough;
+                    raw::acknowledge(&mut shard.connection, report);
+                }
+                Output::Timeout(deadline) => {
+                    shard.deadline = deadline;
+                    break;
+                }
+                Output::Stopped(reason) => {
+                    shard.stopped = Some(reason);
+                    break;
+                }
+            }
+        }
+        shard.write();
+        enough
+    }
+
+    /// How long nothing is due.
+    fn wait(&self) -> Duration {
+        let now = Instant::now();
+        let waiting = self.shards.iter().filter(|shard| shard.stopped.is_none());
+        let wakes =
+            waiting.map(|shard| shard.deadline).chain(self.until).chain(self.identify.next_deadline(now));
+        wakes.min().map_or(HEED, |wake| wake.saturating_duration_since(now)).min(HEED)
+    }
+
+    /// Deadlines and permits.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        while let Some(granted) = self.identify.poll(now) {
+            if let Some(shard) = self.shards.iter_mut().find(|shard| shard.ticket == Some(granted)) {
+                shard.ticket = None;
+                shard.connection.handle_input(Input::IdentifyGranted, now);
+            }
+        }
+        for shard in self.shards.iter_mut().filter(|shard| shard.deadline <= now) {
+            shard.connection.handle_input(Input::Timeout, now);
+        }
+    }
+
+    /// Why all have stopped, if they have: a refusal before anything else.
+    fn stop(&self) -> Option<StopReason> {
+        let mut stops = self.shards.iter().map(|shard| shard.stopped.clone()).collect::<Option<Vec<_>>>()?;
+        stops.sort_by_key(|stop| !matches!(stop, StopReason::Rejected(_)));
+        stops.into_iter().next()
+    }
+
+    fn stats(&self) -> Stats {
+        let mut sum = Stats::default();
+        for stats in self.shards.iter().map(|shard| shard.connection.stats()) {
+            sum.connects += stats.connects;
+            sum.identifies += stats.identifies;
+            sum.resumes += stats.resumes;
+        }
+        sum
+    }
+}
+
+impl Shard {
+    fn connect(&mut self, token: Token, registry: &Registry, url: GatewayUrl) {
+        match raw::addresses(&url) {
+            Ok(left) => {
+                let failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                self.connect_next(token, registry, url, left.collect(), failure);
+            }
+            Err(error) => self.connection.handle_input(Input::ConnectFailed(error), Instant::now()),
+        }
+    }
+
+    /// Tries the next address. `failure` is what became of the last one.
+    fn connect_next(
+        &mut self,
+        token: Token,
+        registry: &Registry,
+        url: GatewayUrl,
+        mut left: VecDeque<SocketAddr>,
+        mut failure: io::Error,
+    ) {
+        while let Some(address) = left.pop_front() {
+            let connecting = TcpStream::connect(address).and_then(|mut tcp| {
+                registry.register(&mut tcp, token, Interest::READABLE | Interest::WRITABLE)?;
+                Ok(tcp)
+            });
+            match connecting {
+                Ok(tcp) => return self.stream = Stream::Connecting { tcp, url, left },
+                Err(error) => failure = error,
+            }
+        }
+        let error = ConnectError::Tcp(failure.to_string());
+        self.connection.handle_input(Input::ConnectFailed(error), Instant::now());
+    }
+
+    /// The socket can do something again. It is asked until it cannot, because it says so only once.
+    fn ready(&mut self, token: Token, registry: &Registry, tls: &Arc<ClientConfig>, buffer: &mut [u8]) {
+        self.stream = match std::mem::replace(&mut self.stream, Stream::None) {
+            Stream::Connecting { tcp, url, left } => match outcome(&tcp) {
+                Ok(true) => match Socket::new(tcp, &url, tls) {
+                    Ok(socket) => Stream::Securing(socket),
+                    Err(error) => {
+                        return self.connection.handle_input(Input::ConnectFailed(error), Instant::now());
+                    }
+                },
+                Ok(false) => Stream::Connecting { tcp, url, left },
+                Err(failure) => return self.connect_next(token, registry, url, left, failure),
+            },
+            other => other,
+        };
+        self.stream = match std::mem::replace(&mut self.stream, Stream::None) {
+            Stream::Securing(mut socket) => match socket.handshake() {
+                Ok(true) => {
+                    self.connection.handle_input(Input::Opened, Instant::now());
+                    Stream::Open(socket)
+                }
+                Ok(false) => Stream::Securing(socket),
+                Err(error) => {
+                    return self.connection.handle_input(Input::ConnectFailed(error), Instant::now());
+                }
+            },
+            other => other,
+        };
+        self.write();
+        if let Stream::Open(socket) = &mut self.stream {
+            while let read = socket.read(buffer)
+                && let Some(input) = raw::input(&read, buffer)
+            {
+                self.connection.handle_input(input, Instant::now());
+                if !matches!(read, Ok(1..)) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn write(&mut self) {
+        if let Stream::Open(socket) = &mut self.stream {
+            socket.write_from(&mut self.connection);
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Stream::Open(mut socket) = std::mem::replace(&mut self.stream, Stream::None) {
+            socket.farewell(&mut self.connection);
+        }
+    }
+}
+
+/// What became of an attempt to connect: made, still under way, or failed.
+fn outcome(tcp: &TcpStream) -> io::Result<bool> {
+    if let Some(error) = tcp.take_error()? {
+        return Err(error);
+    }
+    match tcp.peer_addr() {
+        Ok(_) => tcp.set_nodelay(true).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A signal is no reason to give up waiting.
+fn unless_interrupted(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Ok(()),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,277 @@
+//! The small bot with two threads: one reads, the other sends commands. Each line on standard input becomes the bot's custom
+//! status: `echo hello | cargo run --example threads_bot -- FLAGS`.
+//!
+//! Both drive the same connection, behind a lock that nobody holds while he waits. Whoever makes the connection say something
+//! writes it, so nothing has to be passed from one thread to the other.
+
+use std::io::{self, BufRead, Read, Write};
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gateway_driver::rustls::ClientConfig;
+use gateway_examples::raw::{self, Socket};
+use gateway_examples::report::{Next, REFUSED};
+use gateway_examples::{Options, Report};
+use gateway_proto::raw::{Connection, Input, Output};
+use gateway_proto::{Activity, Command, Event, GatewayUrl, IdentifyQueue, Presence, StopReason, Ticket};
+
+/// How long the reading thread waits at most. So soon it heeds an interrupt, and what the other thread has changed.
+const HEED: Duration = Duration::from_secs(1);
+
+#[expect(clippy::print_stderr, reason = "a program talks to its user")]
+fn main() -> ExitCode {
+    let options = match Options::from_command_line() {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
+    match raw::interrupted() {
+        Ok(interrupted) => {
+            let lines = io::BufReader::new(io::stdin());
+            ExitCode::from(run(&mut Report::to_terminal(options), &interrupted, lines))
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the bot until it has what it was asked for, is interrupted, or is refused. Gives the exit status.
+pub(crate) fn run<O: Write, E: Write>(
+    report: &mut Report<O, E>,
+    interrupted: &AtomicBool,
+    lines: impl BufRead + Send + 'static,
+) -> u8 {
+    let reader = match Reader::new(report.options()) {
+        Ok(reader) => reader,
+        Err(error) => {
+            report.say(&error);
+            return REFUSED;
+        }
+    };
+    let shared = reader.shared.clone();
+    // It ends with the lines or with the process, whichever is first.
+    std::thread::spawn(move || send_lines(&shared, lines));
+    let shared = reader.shared.clone();
+    let stop = reader.run(report, interrupted);
+    let connection = &lock(&shared).connection;
+    report.finish(&stop, connection.stats(), connection.session().as_ref())
+}
+
+/// What both threads use.
+struct Shared {
+    connection: Connection,
+    socket: Option<Socket<Half>>,
+    /// What the sending thread has to say to the user.
+    complaints: Vec<String>,
+}
+
+/// A TCP connection for writing. What it gives to read was read before, while nobody held the lock.
+struct Half {
+    tcp: TcpStream,
+    incoming: Vec<u8>,
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The sending thread.
+fn send_lines(shared: &Mutex<Shared>, lines: impl BufRead) {
+    for line in lines.lines().map_while(Result::ok) {
+        let presence = Presence { activities: vec![Activity::custom(line)], ..Presence::default() };
+        let mut shared = lock(shared);
+        match shared.connection.send(Command::UpdatePresence(presence)) {
+            Ok(()) => {
+                shared.connection.handle_input(Input::Timeout, Instant::now());
+                shared.write();
+            }
+            Err(error) => shared.complaints.push(error.to_string()),
+        }
+    }
+}
+
+impl Shared {
+    fn write(&mut self) {
+        if let Some(socket) = &mut self.socket {
+            socket.write_from(&mut self.connection);
+        }
+    }
+}
+
+/// The reading thread.
+struct Reader {
+    shared: Arc<Mutex<Shared>>,
+    /// The same connection as that of `shared`, to be waited for without the lock.
+    tcp: Option<TcpStream>,
+    tls: Arc<ClientConfig>,
+    identify: IdentifyQueue,
+    ticket: Option<Ticket>,
+    until: Option<Instant>,
+}
+
+/// What the reading thread has to do without the lock.
+enum Todo {
+    Connect(GatewayUrl),
+    Show(Event),
+    WaitUntil(Instant),
+    Stop(StopReason),
+}
+
+impl Reader {
+    fn new(options: &Options) -> Result<Self, String> {
+        let connection = raw::connection(options, options.config.shard)?;
+        let shared = Shared { connection, socket: None, complaints: Vec::new() };
+        Ok(Self {
+            shared: Arc::new(Mutex::new(shared)),
+            tcp: None,
+            tls: raw::tls_config(options)?,
+            identify: IdentifyQueue::new(1),
+            ticket: None,
+            until: options.duration.map(|duration| Instant::now() + duration),
+        })
+    }
+
+    fn run<O: Write, E: Write>(mut self, report: &mut Report<O, E>, interrupted: &AtomicBool) -> StopReason {
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            match self.next() {
+                Todo::Connect(url) => self.connect(&url),
+                Todo::Show(event) => {
+                    if report.event(&event) == Next::Enough {
+                        self.shut_down(report);
+                    }
+                    raw::acknowledge(&mut lock(&self.shared).connection, report);
+                }
+                Todo::WaitUntil(deadline) => {
+                    for complaint in std::mem::take(&mut lock(&self.shared).complaints) {
+                        report.say(&complaint);
+                    }
+                    if self.until.is_some_and(|until| until <= Instant::now())
+                        || interrupted.swap(false, Ordering::Relaxed)
+                    {
+                        self.until = None;
+                        self.shut_down(report);
+                    } else {
+                        self.wait(deadline, &mut buffer);
+                    }
+                }
+                Todo::Stop(reason) => return reason,
+            }
+        }
+    }
+
+    fn shut_down<O: Write, E: Write>(&self, report: &Report<O, E>) {
+        let mut shared = lock(&self.shared);
+        shared.connection.shutdown(report.shutdown());
+        shared.connection.handle_input(Input::Timeout, Instant::now());
+    }
+
+    /// Does what the connection says, as far as that goes with the lock held.
+    fn next(&mut self) -> Todo {
+        let mut guard = lock(&self.shared);
+        let shared = &mut *guard;
+        loop {
+            match shared.connection.poll_output() {
+                Output::Connect(url) => return Todo::Connect(url),
+                Output::ShutDown => {
+                    self.tcp = None;
+                    if let Some(mut socket) = shared.socket.take()
+                        && socket.tcp().tcp.set_nonblocking(true).is_ok()
+                    {
+                        socket.farewell(&mut shared.connection);
+                    }
+                }
+                Output::AcquireIdentify => {
+                    self.ticket = Some(self.identify.request(shared.connection.config().shard));
+                }
+                Output::CancelIdentify => {
+                    if let Some(ticket) = self.ticket.take() {
+                        self.identify.cancel(ticket);
+                    }
+                }
+                Output::Event(event) => return Todo::Show(event),
+                Output::Timeout(deadline) => {
+                    shared.write();
+                    return Todo::WaitUntil(deadline);
+                }
+                Output::Stopped(reason) => return Todo::Stop(reason),
+            }
+        }
+    }
+
+    fn connect(&mut self, url: &GatewayUrl) {
+        let patience = lock(&self.shared).connection.config().timeouts.connect;
+        let opened = Socket::open(url, &self.tls, patience).and_then(|mut socket| {
+            let tcp = socket.tcp().try_clone();
+            Ok((tcp.map_err(|error| gateway_proto::ConnectError::Tcp(error.to_string()))?, socket))
+        });
+        let mut shared = lock(&self.shared);
+        let input = match opened {
+            Ok((tcp, socket)) => {
+                self.tcp = Some(tcp);
+                shared.socket = Some(socket.map(|tcp| Half { tcp, incoming: Vec::new() }));
+                Input::Opened
+            }
+            Err(error) => Input::ConnectFailed(error),
+        };
+        shared.connection.handle_input(input, Instant::now());
+    }
+
+    /// Waits for bytes, for a permit, or for the deadline, without the lock.
+    fn wait(&mut self, deadline: Instant, buffer: &mut [u8]) {
+        let now = Instant::now();
+        if self.identify.poll(now).is_some() {
+            return lock(&self.shared).connection.handle_input(Input::IdentifyGranted, now);
+        }
+        if deadline <= now {
+            return lock(&self.shared).connection.handle_input(Input::Timeout, now);
+        }
+        let wakes = [Some(deadline), self.until, self.identify.next_deadline(now), Some(now + HEED)];
+        let wait = wakes.into_iter().flatten().min().unwrap_or(deadline).saturating_duration_since(now);
+        let Some(tcp) = &mut self.tcp else { return std::thread::sleep(wait) };
+        let read =
+            tcp.set_read_timeout(Some(wait.max(Duration::from_millis(1)))).and_then(|()| tcp.read(buffer));
+        let mut guard = lock(&self.shared);
+        let shared = &mut *guard;
+        let Some(socket) = &mut shared.socket else { return };
+        match raw::input(&read, buffer) {
+            Some(Input::Bytes(bytes)) => socket.tcp().incoming.extend_from_slice(bytes),
+            Some(end) => return shared.connection.handle_input(end, Instant::now()),
+            None => return,
+        }
+        while let read = socket.read(buffer)
+            && let Some(input) = raw::input(&read, buffer)
+        {
+            shared.connection.handle_input(input, Instant::now());
+            if !matches!(read, Ok(1..)) {
+                break;
+            }
+        }
+    }
+}
+
+impl Read for Half {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.incoming.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = buffer.len().min(self.incoming.len());
+        buffer[..count].copy_from_slice(&self.incoming[..count]);
+        self.incoming.drain(..count);
+        Ok(count)
+    }
+}
+
+impl Write for Half {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tcp.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
+    }
+}

@@ -1,0 +1,9 @@
+//! What the example programs share: their flags, what they print, and the bot itself.
+
+pub mod bot;
+pub mod options;
+pub mod raw;
+pub mod report;
+
+pub use options::Options;
+pub use report::Report;

@@ -1,0 +1,258 @@
+//! The flags that all example bots share.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_driver::proto::{
+    Compression, DEFAULT_URL, Delivery, Encoding, Intents, SessionSnapshot, ShardConfig, ShardId,
+};
+use gateway_driver::{Checkpoints, DriverConfig, FileSessionStore, SessionKeeper, SessionStore, TlsSettings};
+use lexopt::{Arg, Parser, ValueExt};
+
+use crate::report::REFUSED;
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+A small bot: prints one JSON line per event on standard output.
+
+  --url URL          the gateway's base URL (default the real one)
+  --token T          the bot's token (default: the environment's DISCORD_TOKEN)
+  --intents N        the intents as an integer (default: all that need no permission)
+  --encoding E       json or etf (default json)
+  --compress C       none, payload, zlib-stream or zstd-stream (default none)
+  --shard I,N        shard I of N (default 0,1)
+  --ca FILE          a PEM file of root certificates to trust as well
+  --session FILE     read at the start to resume, written as the bot goes on
+  --ack              a crash loses no event: one counts as done once its line is written
+  --events N         end after N events
+  --seconds N        end after N seconds
+  --full             print each event's data too
+";
+
+/// The flags of a bot.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// How the shard is set up.
+    pub config: ShardConfig,
+    /// PEM roots to trust as well.
+    pub ca: Option<PathBuf>,
+    /// Where the session is kept between two runs.
+    pub session_file: Option<PathBuf>,
+    /// End after this many dispatches.
+    pub events: Option<u64>,
+    /// End after this time.
+    pub duration: Option<Duration>,
+    /// Print the data of each dispatch too.
+    pub full: bool,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// A bot with these options.
+    Run(Box<Options>),
+    /// The help text.
+    Help,
+}
+
+/// A flag that cannot be used, in a sentence.
+#[derive(Debug)]
+pub struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl From<lexopt::Error> for UsageError {
+    fn from(error: lexopt::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Options {
+    /// Reads the flags of this process, or says why not and with which status to end.
+    ///
+    /// # Errors
+    ///
+    /// The status: success where only the help was asked for.
+    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
+    pub fn from_command_line() -> Result<Box<Self>, ExitCode> {
+        match Self::from_env() {
+            Ok(Asked::Run(options)) => Ok(options),
+            Ok(Asked::Help) => {
+                print!("{HELP}");
+                Err(ExitCode::SUCCESS)
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                Err(ExitCode::from(REFUSED))
+            }
+        }
+    }
+
+    /// Reads the flags of this process.
+    ///
+    /// # Errors
+    ///
+    /// Where a flag is unknown or its value cannot be used, where there is no token, or where the session file cannot be
+    /// read.
+    pub fn from_env() -> Result<Asked, UsageError> {
+        let token = std::env::var("DISCORD_TOKEN").ok();
+        Self::parse(std::env::args_os().skip(1), token)
+    }
+
+    /// Reads flags. `token` is used where they name none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::from_env`].
+    pub fn parse(
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+        mut token: Option<String>,
+    ) -> Result<Asked, UsageError> {
+        let mut options = Self {
+            config: ShardConfig::new("", Intents::UNPRIVILEGED),
+            ca: None,
+            session_file: None,
+            events: None,
+            duration: None,
+            full: false,
+        };
+        options.config.url = DEFAULT_URL.to_owned();
+        let mut parser = Parser::from_args(arguments);
+        while let Some(argument) = parser.next()? {
+            let Arg::Long(flag) = argument else { return Err(argument.unexpected().into()) };
+            let flag = flag.to_owned();
+            match flag.as_str() {
+                "url" => options.config.url = parser.value()?.string()?,
+                "token" => token = Some(parser.value()?.string()?),
+                "intents" => options.config.intents = Intents::from_bits(value(&mut parser, &flag)?),
+                "encoding" => options.config.encoding = value::<Encoding>(&mut parser, &flag)?,
+                "compress" => options.config.compression = value::<Compression>(&mut parser, &flag)?,
+                "shard" => options.config.shard = value::<ShardId>(&mut parser, &flag)?,
+                "ca" => options.ca = Some(parser.value()?.into()),
+                "session" => options.session_file = Some(parser.value()?.into()),
+                "events" => options.events = Some(value(&mut parser, &flag)?),
+                "seconds" => {
+                    let seconds: f64 = value(&mut parser, &flag)?;
+                    let duration = Duration::try_from_secs_f64(seconds);
+                    options.duration = Some(duration.map_err(|error| bad(&flag, &error))?);
+                }
+                "ack" => options.config.delivery = Delivery::Acknowledged,
+                "full" => options.full = true,
+                "help" => return Ok(Asked::Help),
+                _ => return Err(Arg::Long(&flag).unexpected().into()),
+            }
+        }
+        let token = token.ok_or_else(|| UsageError("give --token T or set DISCORD_TOKEN".to_owned()))?;
+        options.config.token = token.into();
+        options.config.session = options.read_session()?;
+        Ok(Asked::Run(Box::new(options)))
+    }
+
+    /// The TLS roots that the flags ask for, and what keeps the session.
+    ///
+    /// # Errors
+    ///
+    /// Where the file of `--ca` cannot be read or holds no certificate, or there is no thread to write sessions.
+    pub fn driver_config(&self) -> Result<DriverConfig, UsageError> {
+        let mut driver = DriverConfig::default();
+        if let Some(path) = &self.ca {
+            let pem = std::fs::read(path).map_err(|error| bad("ca", &error))?;
+            let mut settings = TlsSettings::default();
+            settings.add_pem_roots(&pem).map_err(|error| bad("ca", &error))?;
+            driver.tls = Some(settings.client_config().map_err(|error| bad("ca", &error))?);
+        }
+        if let Some(store) = self.session_store() {
+            let keeper =
+                SessionKeeper::new(store, Checkpoints::default()).map_err(|error| bad("session", &error))?;
+            driver.session_keeper = Some(Arc::new(keeper));
+        }
+        Ok(driver)
+    }
+
+    fn read_session(&self) -> Result<Option<SessionSnapshot>, UsageError> {
+        let Some(store) = self.session_store() else { return Ok(None) };
+        store.load(self.config.shard).map_err(|error| bad("session", &error))
+    }
+
+    /// Where `--session` says.
+    pub fn session_store(&self) -> Option<FileSessionStore> {
+        self.session_file.as_ref().map(FileSessionStore::in_file)
+    }
+
+    /// Keeps the session for the next run; without one, removes what was kept.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written.
+    pub fn write_session(&self, session: Option<&SessionSnapshot>) -> std::io::Result<()> {
+        match self.session_store() {
+            Some(store) => store.save(self.config.shard, session),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The value of a flag.
+fn value<T: FromStr<Err: fmt::Display>>(parser: &mut Parser, flag: &str) -> Result<T, UsageError> {
+    parser.value()?.string()?.parse().map_err(|error: T::Err| bad(flag, &error))
+}
+
+fn bad(flag: &str, problem: &dyn fmt::Display) -> UsageError {
+    UsageError(format!("--{flag} cannot be used: {problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arguments: &[&str]) -> Box<Options> {
+        match Options::parse(arguments, Some("t".to_owned())).unwrap() {
+            Asked::Run(options) => options,
+            Asked::Help => panic!("nobody asked for help"),
+        }
+    }
+
+    #[test]
+    fn flags_are_read() {
+        let line = "--url ws://h --intents 513 --encoding etf --compress zstd-stream --shard 1,2 --events 5 --seconds 1.5 --full";
+        let options = run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(options.config.url, "ws://h");
+        assert_eq!(options.config.intents, Intents::GUILDS | Intents::GUILD_MESSAGES);
+        assert_eq!(options.config.encoding, Encoding::Etf);
+        assert_eq!(options.config.compression, Compression::ZstdStream);
+        assert_eq!(options.config.shard, ShardId::new(1, 2).unwrap());
+        assert_eq!((options.events, options.duration), (Some(5), Some(Duration::from_millis(1500))));
+        assert!(options.full);
+        assert_eq!(run(&[]).config.url, DEFAULT_URL);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_a_sentence_that_names_the_flag() {
+        for (arguments, word) in [
+            (&["--shard", "2,2"][..], "--shard"),
+            (&["--encoding", "xml"], "--encoding"),
+            (&["--compress", "gzip"], "--compress"),
+            (&["--intents", "-1"], "--intents"),
+            (&["--seconds", "-1"], "--seconds"),
+            (&["--nonsense"], "nonsense"),
+            (&["stray"], "stray"),
+            (&["--events"], "events"),
+        ] {
+            let error = Options::parse(arguments, Some("t".to_owned())).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+        assert!(Options::parse([""; 0], None).unwrap_err().to_string().contains("DISCORD_TOKEN"));
+    }
+}

@@ -1,0 +1,255 @@
+//! What the bots share that bring their own socket: TCP with TLS around it if asked for, blocking or not.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use gateway_driver::TlsSettings;
+use gateway_driver::rustls::pki_types::ServerName;
+use gateway_driver::rustls::{ClientConfig, ClientConnection, Stream};
+use gateway_proto::raw::{Connection, Input};
+use gateway_proto::{ConnectError, GatewayUrl, ShardId};
+
+use crate::{Options, Report};
+
+/// How long one write may take. A server that does not read must not hold up the clock.
+const WRITE_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The connection that the flags ask for, for this shard.
+///
+/// # Errors
+///
+/// A sentence, where the flags do not fit together.
+pub fn connection(options: &Options, shard: ShardId) -> Result<Connection, String> {
+    let mut config = options.config.clone();
+    config.shard = shard;
+    // The standard library's only source of randomness.
+    config.seed.get_or_insert_with(|| RandomState::new().build_hasher().finish());
+    Connection::new(config, Instant::now()).map_err(|error| error.to_string())
+}
+
+/// Acknowledges the dispatch whose line has just been written, if `--ack` asks for it.
+pub fn acknowledge<O: Write, E: Write>(connection: &mut Connection, report: &mut Report<O, E>) {
+    if let Some(sequence) = report.take_written()
+        && let Err(error) = connection.ack(sequence)
+    {
+        report.say(&error);
+    }
+}
+
+/// The TLS configuration that the flags ask for.
+///
+/// # Errors
+///
+/// A sentence, where there are no roots to trust.
+pub fn tls_config(options: &Options) -> Result<Arc<ClientConfig>, String> {
+    match options.driver_config().map_err(|error| error.to_string())?.tls {
+        Some(config) => Ok(config),
+        None => TlsSettings::default().client_config().map_err(|error| error.to_string()),
+    }
+}
+
+/// Set by Ctrl-C from now on. Call it once.
+///
+/// # Errors
+///
+/// Where the system has no place for it.
+pub fn interrupted() -> Result<Arc<AtomicBool>, String> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let set = flag.clone();
+    ctrlc::set_handler(move || set.store(true, Ordering::Relaxed)).map_err(|error| error.to_string())?;
+    Ok(flag)
+}
+
+/// A TCP connection with or without TLS. Blocking or not is a matter of `S`.
+pub struct Socket<S> {
+    tcp: S,
+    tls: Option<Box<ClientConnection>>,
+}
+
+impl Socket<TcpStream> {
+    /// Opens a blocking connection, TLS included. Looking up the name takes as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// What could not be done, of the last address tried.
+    pub fn open(url: &GatewayUrl, tls: &Arc<ClientConfig>, patience: Duration) -> Result<Self, ConnectError> {
+        let deadline = Instant::now() + patience;
+        let mut failure = io::Error::new(ErrorKind::NotFound, "the name has no address");
+        for address in addresses(url)? {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            match TcpStream::connect_timeout(&address, left) {
+                Ok(tcp) => return Self::secure(tcp, url, tls, deadline),
+                Err(error) => failure = error,
+            }
+        }
+        Err(ConnectError::Tcp(failure.to_string()))
+    }
+
+    fn secure(
+        tcp: TcpStream,
+        url: &GatewayUrl,
+        tls: &Arc<ClientConfig>,
+        deadline: Instant,
+    ) -> Result<Self, ConnectError> {
+        let mut socket = Self::new(tcp, url, tls)?;
+        let failed = |error: io::Error| ConnectError::Tcp(error.to_string());
+        socket.tcp.set_nodelay(true).map_err(failed)?;
+        socket.tcp.set_write_timeout(Some(WRITE_PATIENCE)).map_err(failed)?;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ConnectError::Tls("the handshake took too long".to_owned()));
+            }
+            socket.tcp.set_read_timeout(Some(left)).map_err(failed)?;
+            if socket.handshake()? {
+                return Ok(socket);
+            }
+        }
+    }
+
+    /// Reads, for so long at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`Read::read`]; [`ErrorKind::WouldBlock`] or [`ErrorKind::TimedOut`] when the time is up.
+    pub fn read_for(&mut self, wait: Duration, buffer: &mut [u8]) -> io::Result<usize> {
+        // Zero would mean for ever.
+        self.tcp.set_read_timeout(Some(wait.max(Duration::from_millis(1))))?;
+        self.read(buffer)
+    }
+
+    /// Writes what is left without waiting, and says goodbye.
+    pub fn leave(mut self, connection: &mut Connection) {
+        // Where that fails there is nothing to be left.
+        if self.tcp.set_nonblocking(true).is_ok() {
+            self.farewell(connection);
+        }
+    }
+}
+
+impl<S: Read + Write> Socket<S> {
+    /// Puts TLS around a connection if the URL asks for it. It is still to be spoken.
+    ///
+    /// # Errors
+    ///
+    /// Where the host is no name that a certificate can have.
+    pub fn new(tcp: S, url: &GatewayUrl, tls: &Arc<ClientConfig>) -> Result<Self, ConnectError> {
+        if !url.is_tls() {
+            return Ok(Self { tcp, tls: None });
+        }
+        let name = ServerName::try_from(url.host().to_owned())
+            .map_err(|_| ConnectError::Tls("the host is no name that a certificate can have".to_owned()))?;
+        let session =
+            ClientConnection::new(tls.clone(), name).map_err(|error| ConnectError::Tls(error.to_string()))?;
+        Ok(Self { tcp, tls: Some(Box::new(session)) })
+    }
+
+    /// Speaks the TLS handshake, as far as the connection lets it. True: it is done.
+    ///
+    /// # Errors
+    ///
+    /// Where it fails.
+    pub fn handshake(&mut self) -> Result<bool, ConnectError> {
+        let Some(tls) = &mut self.tls else { return Ok(true) };
+        while tls.is_handshaking() {
+            match tls.complete_io(&mut self.tcp) {
+                Ok(_) => {}
+                Err(error) if is_wait(&error) => return Ok(false),
+                Err(error) => return Err(ConnectError::Tls(error.to_string())),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes what the connection has to send, as far as it goes. If it fails for good, reading will tell how it ended.
+    pub fn write_from(&mut self, connection: &mut Connection) {
+        while !connection.transmit().is_empty() {
+            match self.write(connection.transmit()) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => connection.transmitted(count),
+            }
+        }
+        // TLS may have kept something back.
+        let _ = self.flush();
+    }
+
+    /// Writes what is left, and says goodbye. For connections that do not wait.
+    pub fn farewell(&mut self, connection: &mut Connection) {
+        self.write_from(connection);
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+        }
+        let _ = self.flush();
+    }
+
+    /// The same TLS over something else that stands for the same connection.
+    pub fn map<T>(self, change: impl FnOnce(S) -> T) -> Socket<T> {
+        Socket { tcp: change(self.tcp), tls: self.tls }
+    }
+
+    /// The TCP connection itself.
+    pub fn tcp(&mut self) -> &mut S {
+        &mut self.tcp
+    }
+}
+
+impl<S: Read + Write> Read for Socket<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            Some(tls) => Stream::new(&mut **tls, &mut self.tcp).read(buffer),
+            None => self.tcp.read(buffer),
+        }
+    }
+}
+
+impl<S: Read + Write> Write for Socket<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            Some(tls) => Stream::new(&mut **tls, &mut self.tcp).write(bytes),
+            None => self.tcp.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => Stream::new(&mut **tls, &mut self.tcp).flush(),
+            None => self.tcp.flush(),
+        }
+    }
+}
+
+/// The addresses of a URL's host. Blocks while the name is looked up.
+///
+/// # Errors
+///
+/// Where it is not known.
+pub fn addresses(
+    url: &GatewayUrl,
+) -> Result<impl Iterator<Item = std::net::SocketAddr> + use<>, ConnectError> {
+    (url.host(), url.port()).to_socket_addrs().map_err(|error| ConnectError::Dns(error.to_string()))
+}
+
+/// What a read means to a connection. None: there was nothing to read.
+pub fn input<'b>(read: &io::Result<usize>, buffer: &'b [u8]) -> Option<Input<'b>> {
+    match read {
+        Ok(0) => Some(Input::EndOfStream),
+        Ok(count) => Some(Input::Bytes(&buffer[..*count])),
+        Err(error) if is_wait(error) => None,
+        // TLS that ends without a goodbye.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Some(Input::EndOfStream),
+        Err(error) => Some(Input::Failed(error.to_string())),
+    }
+}
+
+/// Whether an error only means that nothing can be done just now.
+fn is_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}

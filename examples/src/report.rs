@@ -1,0 +1,222 @@
+//! What the example bots print: events on standard output, everything else on standard error.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use gateway_driver::proto::{
+    Delivery, Dispatch, Event, RawRef, Rejection, SessionSnapshot, Shutdown, Stats, StopReason,
+};
+use serde::Serialize;
+
+use crate::Options;
+
+/// The exit status where the gateway refused the bot for good, or the flags cannot be used.
+pub const REFUSED: u8 = 2;
+
+/// Writes a bot's output and knows when it is done.
+pub struct Report<O, E> {
+    output: O,
+    log: E,
+    options: Box<Options>,
+    dispatches: u64,
+    /// The number of the newest dispatch whose line has left this process, until somebody takes it.
+    written: Option<u64>,
+}
+
+/// One line per dispatch.
+#[derive(Serialize)]
+struct Line<'a> {
+    t: &'a str,
+    s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    d: Option<RawRef<'a>>,
+}
+
+/// The last line.
+#[derive(Serialize)]
+struct LastLine {
+    summary: Summary,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    events: u64,
+    connects: u64,
+    identifies: u64,
+    resumes: u64,
+    stop: String,
+}
+
+/// Whether a bot goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It does.
+    GoOn,
+    /// It has seen as many events as asked for, or nobody reads its output any more.
+    Enough,
+}
+
+impl Report<io::StdoutLock<'static>, io::Stderr> {
+    /// A report to this process's standard output and standard error.
+    pub fn to_terminal(options: Box<Options>) -> Self {
+        Self::new(options, io::stdout().lock(), io::stderr())
+    }
+}
+
+impl<O: Write, E: Write> Report<O, E> {
+    /// A report to these writers.
+    pub fn new(options: Box<Options>, output: O, log: E) -> Self {
+        Self { output, log, options, dispatches: 0, written: None }
+    }
+
+    /// The options that the bot was started with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The writers.
+    pub fn into_writers(self) -> (O, E) {
+        (self.output, self.log)
+    }
+
+    /// How to end: a session that is kept in a file stays alive.
+    pub fn shutdown(&self) -> Shutdown {
+        match self.options.session_file {
+            Some(_) => Shutdown::Resumable,
+            None => Shutdown::LogOff,
+        }
+    }
+
+    /// Writes an event.
+    pub fn event(&mut self, event: &Event) -> Next {
+        let Event::Dispatch(dispatch) = event else {
+            self.say(&Words(event));
+            return Next::GoOn;
+        };
+        if self.is_enough() {
+            return Next::Enough;
+        }
+        self.dispatches += 1;
+        match self.write_dispatch(dispatch) {
+            Err(_) => Next::Enough,
+            Ok(()) if self.is_enough() => Next::Enough,
+            Ok(()) => Next::GoOn,
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        self.options.events.is_some_and(|events| self.dispatches >= events)
+    }
+
+    fn write_dispatch(&mut self, dispatch: &Dispatch) -> io::Result<()> {
+        let mut line = Line { t: dispatch.name(), s: dispatch.sequence(), d: None };
+        if self.options.full {
+            line.d = Some(dispatch.data());
+        }
+        let text = match serde_json::to_vec(&line) {
+            Ok(text) => text,
+            Err(error) => {
+                self.say(&format_args!("the data of {} cannot be shown: {error}", dispatch.name()));
+                line.d = None;
+                serde_json::to_vec(&line)?
+            }
+        };
+        self.output.write_all(&text)?;
+        self.output.write_all(b"\n")?;
+        if self.options.config.delivery == Delivery::Acknowledged {
+            self.output.flush()?;
+            self.written = dispatch.sequence();
+        }
+        Ok(())
+    }
+
+    /// The dispatch to acknowledge: its line has left this process. Only with `--ack`.
+    pub fn take_written(&mut self) -> Option<u64> {
+        self.written.take()
+    }
+
+    /// Writes a sentence on the log. A log that nobody reads is no reason to stop.
+    pub fn say(&mut self, words: &dyn fmt::Display) {
+        let _ = writeln!(self.log, "{words}");
+    }
+
+    /// Writes the summary and keeps the session. Gives the exit status.
+    pub fn finish(&mut self, stop: &StopReason, stats: &Stats, session: Option<&SessionSnapshot>) -> u8 {
+        let summary = Summary {
+            events: self.dispatches,
+            connects: stats.connects,
+            identifies: stats.identifies,
+            resumes: stats.resumes,
+            stop: stop_word(stop),
+        };
+        if let Err(error) = self.options.write_session(session) {
+            self.say(&format_args!("the session could not be kept: {error}"));
+        }
+        let written = serde_json::to_vec(&LastLine { summary })
+            .map_err(io::Error::from)
+            .and_then(|line| self.output.write_all(&line))
+            .and_then(|()| self.output.write_all(b"\n"))
+            .and_then(|()| self.output.flush());
+        if let Err(error) = written {
+            self.say(&format_args!("the summary could not be written: {error}"));
+        }
+        match stop {
+            StopReason::Rejected(_) => {
+                self.say(&format_args!("the gateway refused the bot: {stop}"));
+                REFUSED
+            }
+            StopReason::IdentifyRefused(_) => {
+                self.say(stop);
+                REFUSED
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// The end in a word.
+fn stop_word(stop: &StopReason) -> String {
+    match stop {
+        StopReason::Shutdown(Shutdown::Resumable) => "resumable".to_owned(),
+        StopReason::Shutdown(Shutdown::LogOff) => "log-off".to_owned(),
+        StopReason::IdentifyRefused(_) => "identify-refused".to_owned(),
+        StopReason::Rejected(rejection) => format!("rejected-{}", Rejection::code(*rejection)),
+        other => other.to_string(),
+    }
+}
+
+/// An event that is not a dispatch, in words.
+struct Words<'a>(&'a Event);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Event::Connecting { resuming: true, attempt } => {
+                write!(f, "connecting to resume (attempt {attempt})")
+            }
+            Event::Connecting { resuming: false, attempt } => write!(f, "connecting (attempt {attempt})"),
+            Event::Connected => f.write_str("connected"),
+            Event::Hello { heartbeat_interval } => {
+                write!(f, "hello: a heartbeat every {} ms", heartbeat_interval.as_millis())
+            }
+            Event::Identifying => f.write_str("identifying"),
+            Event::Resuming { sequence } => write!(f, "resuming after event {sequence}"),
+            Event::Ready => f.write_str("ready"),
+            Event::Resumed { replayed } => write!(f, "resumed: {replayed} events replayed"),
+            Event::HeartbeatAcknowledged { latency } => {
+                write!(f, "latency {:.1} ms", latency.as_secs_f64() * 1e3)
+            }
+            Event::Disconnected(disconnected) => {
+                write!(f, "disconnected: {}", disconnected.reason)?;
+                match disconnected.retry_in {
+                    Some(wait) if disconnected.resumable => {
+                        write!(f, "; resuming in {:.1} s", wait.as_secs_f64())
+                    }
+                    Some(wait) => write!(f, "; a new session in {:.1} s", wait.as_secs_f64()),
+                    None => Ok(()),
+                }
+            }
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
