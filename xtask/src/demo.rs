@@ -1,0 +1,162 @@
+//! The main job, to watch: a shard that is cut off in three ways and loses nothing.
+
+use std::time::{Duration, Instant};
+
+use gateway_sim::{Config, Control, Server};
+use gateway_tokio::Shard;
+use gateway_tokio::proto::{Compression, DisconnectReason, Event, Intents, ShardConfig, Shutdown};
+use lexopt::Parser;
+
+const TOKEN: &str = "demo-token";
+/// Events between two cuts.
+const BETWEEN: usize = 150;
+/// Longer than this it cannot take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How the shard is cut off, one after the other.
+const CUTS: [Cut; 3] = [
+    Cut { what: "the socket is dropped", control: Control::Abort },
+    Cut { what: "the server asks for a reconnect (op 7)", control: Control::Reconnect { then_emit: 5 } },
+    Cut { what: "the server falls silent (a zombie)", control: Control::Silence },
+];
+
+struct Cut {
+    what: &'static str,
+    control: Control,
+}
+
+pub(crate) fn run(arguments: Parser) -> Result<(), String> {
+    crate::no_more(arguments)?;
+    let server = start_gateway().map_err(|error| format!("demo: failed, no simulated gateway: {error}"))?;
+    let mut config = ShardConfig::new(TOKEN, Intents::UNPRIVILEGED);
+    config.url = server.url();
+    config.compression = Compression::ZstdStream;
+    let shard = Shard::new(config).map_err(|error| format!("demo: failed, {error}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("demo: failed, no runtime: {error}"))?;
+    println!("a simulated gateway listens on {}; a shard connects with zstd-stream", server.url());
+    let demo = Demo { server, shard, start: Instant::now(), seen: Vec::new(), cuts: CUTS.into_iter() };
+    runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, demo.watch()).await })
+        .map_err(|_| format!("demo: failed, not done after {} s", PATIENCE.as_secs()))?
+}
+
+/// Busy guilds, and heartbeats often enough that silence shows soon.
+fn start_gateway() -> std::io::Result<Server> {
+    let mut config = Config::default();
+    config.token = TOKEN.to_owned();
+    config.guilds = 20;
+    config.rate = 200.0;
+    config.heartbeat_interval = Duration::from_millis(1500);
+    config.replay_limit = Some(5000);
+    Server::start(config)
+}
+
+struct Demo {
+    server: Server,
+    shard: Shard,
+    start: Instant,
+    /// Number and name of each dispatch, in the order in which the application saw them.
+    seen: Vec<(u64, String)>,
+    cuts: std::array::IntoIter<Cut, 3>,
+}
+
+impl Demo {
+    async fn watch(mut self) -> Result<(), String> {
+        let mut next_cut = BETWEEN;
+        let mut caught_up = false;
+        while let Some(event) = self.shard.next_event().await {
+            match &event {
+                Event::Dispatch(dispatch) => {
+                    self.seen.push((dispatch.sequence().unwrap_or(0), dispatch.name().to_owned()));
+                    if self.seen.len().is_multiple_of(100) {
+                        self.say(&format!("{} events so far", self.seen.len()));
+                    }
+                }
+                Event::Ready => self.say("READY: a session has begun"),
+                Event::Resumed { replayed } => {
+                    self.say(&format!("RESUMED: {replayed} missed events were replayed"));
+                    next_cut = self.seen.len() + BETWEEN;
+                }
+                Event::HeartbeatAcknowledged { latency } => {
+                    self.say(&format!("heartbeat answered in {:.2} ms", latency.as_secs_f64() * 1e3));
+                }
+                Event::Disconnected(end) => self.disconnected(&end.reason, end.retry_in),
+                Event::Connecting { resuming: true, .. } => self.say("connecting to resume"),
+                Event::Connecting { resuming: false, .. } => self.say("connecting"),
+                _ => {}
+            }
+            if self.seen.len() >= next_cut {
+                next_cut = usize::MAX;
+                caught_up = !self.cut()?;
+            }
+            if caught_up && self.seen_all() {
+                self.shard.shutdown(Shutdown::LogOff);
+                caught_up = false;
+            }
+        }
+        self.judge()
+    }
+
+    /// Cuts the shard off in the next way. When there is none left, lets the guilds fall quiet and answers false.
+    fn cut(&mut self) -> Result<bool, String> {
+        let next = self.cuts.next();
+        let control = match &next {
+            Some(cut) => {
+                self.say(&format!("--- {}", cut.what));
+                cut.control.clone()
+            }
+            None => Control::Rate(0.0),
+        };
+        self.server.control(control).map_err(|error| format!("demo: failed, {error}"))?;
+        if next.is_none() {
+            // One more event for certain, so that there is something to wait for.
+            let last = Control::Emit { count: 1, padding: 0 };
+            self.server.control(last).map_err(|error| format!("demo: failed, {error}"))?;
+        }
+        Ok(next.is_some())
+    }
+
+    fn seen_all(&self) -> bool {
+        self.seen.last().is_some_and(|(sequence, _)| *sequence >= self.server.ledger().newest(1))
+    }
+
+    fn disconnected(&self, reason: &DisconnectReason, retry_in: Option<Duration>) {
+        match retry_in {
+            Some(wait) => {
+                self.say(&format!("disconnected: {reason}; next attempt in {:.1} s", wait.as_secs_f64()));
+            }
+            None => self.say(&format!("disconnected: {reason}")),
+        }
+    }
+
+    /// Compares what the server dispatched with what the application saw.
+    fn judge(&self) -> Result<(), String> {
+        let stats = self.shard.stats();
+        let seen = self.seen.iter().map(|(sequence, name)| (*sequence, name.as_str()));
+        let comparison = self.server.ledger().compare(1, seen);
+        let ordered = self.seen.is_sorted_by(|a, b| a.0 < b.0);
+        let figures = format!(
+            "events={} connects={} identifies={} resumes={} lost={} duplicated={}",
+            self.seen.len(),
+            stats.connects,
+            stats.identifies,
+            stats.resumed,
+            comparison.lost,
+            comparison.duplicated,
+        );
+        let as_told = (stats.identifies, stats.resumed) == (1, CUTS.len() as u64);
+        if comparison.is_clean() && ordered && as_told {
+            println!("demo: ok {figures}");
+            Ok(())
+        } else {
+            Err(format!("demo: failed {figures} unexpected={} ordered={ordered}", comparison.unexpected))
+        }
+    }
+
+    fn say(&self, what: &str) {
+        println!("{:7.3} s  {what}", self.start.elapsed().as_secs_f64());
+    }
+}

@@ -1,0 +1,73 @@
+//! The tasks of this workspace that cargo has no words for: `cargo xtask help` lists them.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
+
+mod conformance;
+mod crash;
+mod demo;
+mod deny;
+mod features;
+mod fuzz;
+mod process;
+mod simulate;
+mod test;
+
+use std::process::ExitCode;
+
+use lexopt::{Arg, Parser};
+
+const HELP: &str = "\
+cargo xtask TASK
+
+  demo             a shard against a simulated gateway that cuts it off three times
+  crash            a bot that is killed: --kills N times, --seed N
+  test             every test there is, a line for each layer, and the conformance matrix
+  conformance      every scenario in every way: --only NAME, --way virtual|raw|tokio|async-std|smol, --trace
+  deny             licences, sources and banned crates (installs cargo-deny if it is missing)
+  features         every combination of the TLS features
+  fuzz             every fuzz target: --seconds N for each, --only NAME for one
+  simulate         shards in a bad world: --seed N --hours H --shards N --profile calm|flaky|outage|hostile
+  replay FILE      plays again what a simulation has written down
+  help             this text
+";
+
+fn main() -> ExitCode {
+    let mut arguments = Parser::from_env();
+    let result = match arguments.next() {
+        Ok(Some(Arg::Value(task))) => match task.to_str() {
+            Some("conformance") => conformance::run(arguments),
+            Some("demo") => demo::run(arguments),
+            Some("crash") => crash::run(arguments),
+            Some("test") => test::run(arguments),
+            Some("deny") => deny::run(arguments),
+            Some("features") => features::run(arguments),
+            Some("fuzz") => fuzz::run(arguments),
+            Some(task @ ("simulate" | "replay")) => simulate::run(task, arguments),
+            Some("help") => help(),
+            _ => Err(format!("there is no task {}: `cargo xtask help` lists them", task.display())),
+        },
+        Ok(None | Some(Arg::Long("help") | Arg::Short('h'))) => help(),
+        Ok(Some(other)) => Err(other.unexpected().to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> Result<(), String> {
+    print!("{HELP}");
+    Ok(())
+}
+
+/// For tasks without flags.
+fn no_more(mut arguments: Parser) -> Result<(), String> {
+    match arguments.next().map_err(|error| error.to_string())? {
+        None => Ok(()),
+        Some(argument) => Err(argument.unexpected().to_string()),
+    }
+}
