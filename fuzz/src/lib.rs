@@ -1,0 +1,196 @@
+//! What must hold for any input: each function is a fuzz target, and panics where it does not hold.
+//!
+//! `cargo +nightly fuzz run TARGET fuzz/corpus/TARGET fuzz/seeds/TARGET` from the root of the repository; what is found
+//! goes to `corpus`, which is not committed, from what is in `seeds`, which is.
+
+use gateway_codec::etf::{self, Style};
+use gateway_codec::json::{self, Engine};
+use gateway_codec::{
+    Compression, Encoding, Envelope, ErrorKind, InflateLimits, Inflater, Limits, Raw, RawRef, convert,
+};
+use serde_json::Value;
+
+mod raw_connection;
+mod shard;
+
+pub use raw_connection::raw_connection;
+pub use shard::{Life, shard};
+
+/// The walk finds what a full decode finds; both engines find the same; the envelope is that of a full decode.
+pub fn json_walk(data: &[u8]) {
+    let full = json::from_slice::<Value>(data);
+    let walked: Result<Vec<_>, _> = json::walk(data).collect();
+    if let Ok(full) = &full {
+        json::check_structure(data).expect("a document that decodes has a structure");
+        if let Value::Object(object) = full {
+            let entries = walked.as_ref().expect("an object that decodes can be walked");
+            let walked: serde_json::Map<String, Value> = entries
+                .iter()
+                .map(|(key, value)| (key.clone().into_owned(), value.decode().expect("its parts decode")))
+                .collect();
+            assert_eq!(&walked, object);
+        }
+    }
+    check_envelope(data, Encoding::Json, full.as_ref().ok());
+    let simd = json::from_mut_slice::<Value>(&mut data.to_vec(), Engine::Simd);
+    match (&full, simd) {
+        (Ok(one), Ok(other)) => assert_eq!(without_negative_zero(one.clone()), without_negative_zero(other)),
+        (Ok(_), Err(_)) => assert!(has_wide_integer(data), "simd-json refuses more than serde_json"),
+        (Err(_), Ok(_)) => panic!("simd-json accepts more than serde_json"),
+        (Err(_), Err(_)) => {}
+    }
+    if let (Ok(full), Ok(value)) = (full, Raw::new(data.to_vec(), Encoding::Json).value()) {
+        assert_eq!(full, value);
+    }
+}
+
+/// The tree, the typed decode and the step over agree; what is written of it reads the same.
+pub fn etf_decode(data: &[u8]) {
+    let tree = etf::Value::from_slice(data, &Limits::default());
+    let typed = etf::from_slice::<etf::Value<'_>>(data);
+    assert_eq!(tree.is_ok(), typed.is_ok());
+    if let Ok(tree) = &tree {
+        etf::check_structure(data).expect("a term that decodes has a structure");
+        for style in [Style::Client, Style::Server] {
+            let Ok(written) = etf::to_vec_with(tree, style) else { continue };
+            let again = etf::Value::from_slice(&written, &Limits::default()).expect("what is written reads");
+            assert_eq!(etf::to_vec_with(&again, style).expect("and writes again"), written);
+        }
+    }
+    let full = etf::from_slice::<Value>(data);
+    check_envelope(data, Encoding::Etf, full.as_ref().ok());
+    if let Ok(expanded) = etf::expand(data, 1 << 20) {
+        let _ = etf::check_structure(&expanded);
+    }
+}
+
+/// Every part of a document that decodes is found by its path, and nothing is found that is not there.
+pub fn lookup(data: &[u8]) {
+    let Some((choice, document)) = data.split_first() else { return };
+    let encoding = if choice % 2 == 0 { Encoding::Json } else { Encoding::Etf };
+    let raw = RawRef::new(document, encoding);
+    let _ = (raw.find(("d", 0, "a")), raw.get(["author", "id"]), raw.as_str(), raw.as_u64(), raw.as_id());
+    if let Ok(full) = raw.decode::<Value>() {
+        check_parts(raw, &full);
+    }
+}
+
+/// Cut anywhere, a zlib stream gives the same bytes; as a whole payload it is bounded.
+pub fn inflate_zlib(data: &[u8]) {
+    inflate(data, Compression::ZlibStream);
+    if let Ok(output) = gateway_codec::inflate_zlib(data, LIMIT) {
+        assert!(output.len() <= LIMIT);
+    }
+}
+
+/// Cut anywhere, a zstd stream gives the same bytes.
+pub fn inflate_zstd(data: &[u8]) {
+    inflate(data, Compression::ZstdStream);
+}
+
+/// There and back and there again is there.
+pub fn convert(data: &[u8]) {
+    let options = convert::Options::default();
+    for (from, to) in [(Encoding::Json, Encoding::Etf), (Encoding::Etf, Encoding::Json)] {
+        let Ok(there) = convert::convert(data, from, to, &options) else { continue };
+        // JSON is not followed as deep as ETF, and has doubles where ETF has wide integers.
+        let back = match convert::convert(&there, to, from, &options) {
+            Ok(back) => back,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Limit);
+                continue;
+            }
+        };
+        if from == Encoding::Etf && has_wide_integer(&there) {
+            continue;
+        }
+        let again = convert::convert(&back, from, to, &options).expect("what came back converts");
+        assert_eq!(there, again);
+        let same = convert::convert(&there, to, to, &options).expect("what was written is normal");
+        assert_eq!(there, same);
+    }
+}
+
+const LIMIT: usize = 1 << 20;
+
+fn inflate(data: &[u8], compression: Compression) {
+    let Some((piece, stream)) = data.split_first() else { return };
+    let mut limits = InflateLimits::default();
+    limits.max_output = LIMIT;
+    let mut whole = Inflater::new(compression, limits).expect("it is a stream");
+    let mut cut = Inflater::new(compression, limits).expect("it is a stream");
+    let mut pieces = Vec::new();
+    let mut result = Ok(());
+    for piece in stream.chunks(usize::from(*piece) + 1) {
+        match cut.push(piece, |_| true) {
+            Ok(message) => pieces.extend(message.unwrap_or_default()),
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        }
+    }
+    // In pieces each message has the limit to itself, so they may get further than the whole.
+    if let Ok(message) = whole.push(stream, |_| true) {
+        result.expect("what is right as a whole is right in pieces");
+        if let Some(message) = message {
+            assert!(message.len() <= LIMIT);
+            assert_eq!(message, pieces);
+        }
+    }
+    cut.reset();
+    whole.reset();
+    assert_eq!(whole.push(stream, |_| true), cut.push(stream, |_| true), "a reset context is as new");
+}
+
+fn check_envelope(data: &[u8], encoding: Encoding, full: Option<&Value>) {
+    let envelope = Envelope::parse(data, encoding);
+    let (Ok(envelope), Some(full)) = (&envelope, full) else { return };
+    assert_eq!(full["op"].as_f64(), Some(envelope.op as f64));
+    let d = envelope.d.value().expect("the data decodes with its document");
+    assert_eq!(full.get("d").unwrap_or(&Value::Null), &d);
+    if let Some(t) = &envelope.t {
+        assert_eq!(full["t"].as_str(), Some(&**t));
+    }
+}
+
+fn check_parts(raw: RawRef<'_>, full: &Value) {
+    match full {
+        Value::Object(object) => {
+            // Of duplicates a look-up finds the first, a full decode the last.
+            let entries: Vec<_> = raw.entries().map(|entry| entry.expect("it decodes")).collect();
+            if entries.len() == object.len() {
+                for (key, value) in object {
+                    check_parts(raw.get(key.as_str()).expect("the entry is there"), value);
+                }
+            }
+        }
+        Value::Array(list) => {
+            assert_eq!(raw.elements().count(), list.len());
+            for (index, value) in list.iter().enumerate() {
+                check_parts(raw.get(index).expect("the element is there"), value);
+            }
+            assert!(raw.get(list.len()).is_none());
+        }
+        Value::String(text) => assert_eq!(raw.as_str().as_deref(), Some(&**text)),
+        Value::Number(number) => assert_eq!(raw.as_f64(), number.as_f64()),
+        Value::Bool(value) => assert_eq!(raw.as_bool(), Some(*value)),
+        Value::Null => assert!(raw.is_null()),
+    }
+}
+
+/// The engines differ in what `-0` is: a double or an integer.
+fn without_negative_zero(value: Value) -> Value {
+    match value {
+        Value::Number(number) if number.as_f64() == Some(0.0) => Value::from(0),
+        Value::Array(list) => list.into_iter().map(without_negative_zero).collect(),
+        Value::Object(object) => {
+            object.into_iter().map(|(key, value)| (key, without_negative_zero(value))).collect()
+        }
+        other => other,
+    }
+}
+
+fn has_wide_integer(text: &[u8]) -> bool {
+    text.split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() >= 19)
+}

@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|life: gateway_fuzz::Life| gateway_fuzz::shard(life));
