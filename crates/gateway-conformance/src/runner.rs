@@ -22,6 +22,8 @@ pub(crate) trait Way {
     }
     /// The next thing that the application saw. Waits for it.
     fn next_seen(&mut self) -> Result<Observed<Seen>, Stall>;
+    /// After the end of the shard: waits until the server has seen the end of every connection. False if it does not.
+    fn all_connections_end(&mut self) -> bool;
     /// What the server saw and nobody has asked for yet, without waiting.
     fn seen_but_not_asked_for(&mut self) -> Vec<Observed<ClientAct>>;
     /// The server does something.
@@ -215,6 +217,9 @@ impl Runner<'_> {
             return Err(format!("the application saw {extra} besides all that it should"));
         }
         self.seen.extend(ending);
+        if !self.way.all_connections_end() {
+            return Err("the shard has stopped, and a connection of it is still open".to_owned());
+        }
         let acts = self.way.seen_but_not_asked_for();
         let extra = acts.iter().find(|act| {
             !act.what.is_quiet()

@@ -15,7 +15,7 @@ use gateway_driver::proto::{SessionSnapshot, ShardConfig};
 use gateway_driver::{
     DriverConfig, IdentifyGate, LocalIdentifyGate, Roots, Runtime, Sender, Shard, TlsSettings,
 };
-use gateway_sim::{Config, Control, Server, ServerConfig, Tls};
+use gateway_sim::{Config, Control, Gateway, Server, ServerConfig, Tls};
 
 use crate::memory::{refused, through_a_file};
 use crate::observation::{ClientAct, Observed, Seen, TraceLine, Wire};
@@ -186,6 +186,11 @@ impl<R: Runtime> Way for Live<R> {
     fn next_seen(&mut self) -> Result<Observed<Seen>, Stall> {
         self.sender().map_err(|_| Stall("the shard could not be made"))?;
         self.stage.next_seen(self.patience)
+    }
+
+    fn all_connections_end(&mut self) -> bool {
+        let none_is_open = |gateway: &Gateway| gateway.connections().next().is_none().then_some(());
+        self.server.wait(self.patience, none_is_open).is_some()
     }
 
     fn seen_but_not_asked_for(&mut self) -> Vec<Observed<ClientAct>> {

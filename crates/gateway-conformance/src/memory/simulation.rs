@@ -373,6 +373,11 @@ impl<C: Client> Way for Simulation<C> {
         }
     }
 
+    fn all_connections_end(&mut self) -> bool {
+        self.settle();
+        self.gateway.connections().next().is_none()
+    }
+
     fn seen_but_not_asked_for(&mut self) -> Vec<Observed<ClientAct>> {
         self.settle();
         self.acts.drain(..).collect()
