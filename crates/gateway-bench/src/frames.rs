@@ -1,0 +1,148 @@
+//! Traffic as it goes over a connection: one WebSocket message after the other, in an encoding and a compression.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::Path;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use gateway_codec::{Compression, Deflater, Encoding, deflate_zlib};
+
+use crate::corpus::Payload;
+
+/// An encoding and a compression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mode {
+    /// How payloads are written.
+    pub encoding: Encoding,
+    /// How they are compressed.
+    pub compression: Compression,
+}
+
+impl Mode {
+    /// Every mode that the gateway has.
+    pub const ALL: [Self; 7] = [
+        Self::new(Encoding::Json, Compression::None),
+        Self::new(Encoding::Json, Compression::Payload),
+        Self::new(Encoding::Json, Compression::ZlibStream),
+        Self::new(Encoding::Json, Compression::ZstdStream),
+        Self::new(Encoding::Etf, Compression::None),
+        Self::new(Encoding::Etf, Compression::ZlibStream),
+        Self::new(Encoding::Etf, Compression::ZstdStream),
+    ];
+
+    /// A mode.
+    pub const fn new(encoding: Encoding, compression: Compression) -> Self {
+        Self { encoding, compression }
+    }
+}
+
+/// `json-plain`, `json-payload`, `json-zlib`, `etf-zstd`, …
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let compression = match self.compression {
+            Compression::None => "plain",
+            Compression::Payload => "payload",
+            Compression::ZlibStream => "zlib",
+            Compression::ZstdStream => "zstd",
+        };
+        write!(f, "{}-{compression}", self.encoding)
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mode = Self::ALL.into_iter().find(|mode| mode.to_string() == text);
+        mode.ok_or_else(|| format!("there is no mode {text}"))
+    }
+}
+
+/// WebSocket messages in their order, in one piece of memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frames {
+    bytes: Bytes,
+    frames: Vec<Range<usize>>,
+}
+
+impl Frames {
+    /// Writes payloads in a mode, each in one message.
+    pub fn encode(payloads: impl IntoIterator<Item = Payload>, mode: Mode) -> Self {
+        let mut deflater = Deflater::new(mode.compression);
+        let (mut bytes, mut frames) = (Vec::new(), Vec::new());
+        for payload in payloads {
+            let written = match mode.encoding {
+                Encoding::Json => payload.to_json(),
+                Encoding::Etf => payload.to_etf(),
+            };
+            let start = bytes.len();
+            match (&mut deflater, mode.compression) {
+                (Some(deflater), _) => bytes.extend_from_slice(&deflater.push(&written)),
+                (None, Compression::Payload) => bytes.extend_from_slice(&deflate_zlib(&written)),
+                (None, _) => bytes.extend_from_slice(&written),
+            }
+            frames.push(start..bytes.len());
+        }
+        Self { bytes: bytes.into(), frames }
+    }
+
+    /// The messages, each a slice of the whole.
+    pub fn iter(&self) -> impl Iterator<Item = Bytes> {
+        self.frames.iter().map(|range| self.bytes.slice(range.clone()))
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The bytes of all messages together.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Writes them to a file: a length of four bytes, little-endian, before each message.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let mut file = io::BufWriter::new(fs::File::create(path)?);
+        for frame in self.iter() {
+            let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+            file.write_all(&length.to_le_bytes())?;
+            file.write_all(&frame)?;
+        }
+        file.flush()
+    }
+
+    /// Reads what [`Frames::write`] has written.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or ends within a message.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let bytes = Bytes::from(fs::read(path)?);
+        let (mut frames, mut at) = (Vec::new(), 0);
+        while at < bytes.len() {
+            let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends within a message");
+            let length =
+                bytes[at..].first_chunk().map(|length| u32::from_le_bytes(*length)).ok_or_else(cut)?;
+            let range = at + 4..at + 4 + length as usize;
+            if range.end > bytes.len() {
+                return Err(cut());
+            }
+            at = range.end;
+            frames.push(range);
+        }
+        Ok(Self { bytes, frames })
+    }
+}
