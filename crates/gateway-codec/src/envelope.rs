@@ -50,6 +50,55 @@ impl<'a> Envelope<'a> {
         Self::parse_any_order(bytes, encoding)
     }
 
+    /// Reads the envelope of one whole payload, and looks at no byte inside `d` where it can do without.
+    ///
+    /// It can in JSON that the gateway wrote: `t`, `s`, `op`, `d` in this order, without blanks, and nothing behind `d`. What
+    /// is wrong inside `d` then shows when it is used. Anything else is read as by [`Envelope::parse`].
+    ///
+    /// ```
+    /// use gateway_codec::{Encoding, Envelope};
+    ///
+    /// let broken = br#"{"t":"TYPING_START","s":3,"op":0,"d":{"user_id":7]}}"#;
+    /// assert!(Envelope::parse(broken, Encoding::Json).is_err());
+    /// let envelope = Envelope::skim(broken, Encoding::Json)?;
+    /// assert_eq!(envelope.s, Some(3));
+    /// assert!(envelope.d.value().is_err());
+    /// # Ok::<(), gateway_codec::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Envelope::parse`].
+    #[inline]
+    pub fn skim(bytes: &'a [u8], encoding: Encoding) -> Result<Self, Error> {
+        if encoding == Encoding::Json
+            && let Some((head, d_start)) = UsualHead::read(bytes)
+            && let Some(d) = bytes[d_start..].strip_suffix(b"}")
+            && looks_like_a_value(d)
+        {
+            return Ok(head.envelope(d));
+        }
+        Self::parse(bytes, encoding)
+    }
+
+    /// Whether `bytes` are a whole payload rather than the beginning of one. One that is wrong is whole too: more bytes
+    /// will not mend it.
+    ///
+    /// This is what [`Inflater::push`](crate::Inflater::push) asks at the end of each frame of a zlib stream. A payload in JSON
+    /// that ends in a brace and has as many that close as that open is taken for whole without a look at its structure, unless
+    /// `carefully`. Only a server that flushes in the middle of a payload can show the difference, and only where a text
+    /// before that holds a brace too many.
+    pub fn is_whole(bytes: &[u8], encoding: Encoding, carefully: bool) -> bool {
+        let count = |brace| memchr::memchr_iter(brace, bytes).count();
+        if encoding == Encoding::Json && !carefully && bytes.ends_with(b"}") && count(b'{') == count(b'}') {
+            return true;
+        }
+        match Envelope::parse(bytes, encoding) {
+            Ok(_) => true,
+            Err(error) => !error.is_incomplete(),
+        }
+    }
+
     /// `t`, `s`, `op`, `d` without blanks, as the gateway writes JSON; `None` for anything else.
     fn parse_usual_order(bytes: &'a [u8]) -> Result<Option<Self>, Error> {
         let Some((head, d_start)) = UsualHead::read(bytes) else { return Ok(None) };
@@ -62,8 +111,7 @@ impl<'a> Envelope<'a> {
         if &bytes[d_end..] != b"}" {
             return Ok(None);
         }
-        let d = RawRef::new(&bytes[d_start..d_end], Encoding::Json);
-        Ok(Some(Self { op: head.op, s: head.s, t: head.t.map(Cow::Borrowed), d }))
+        Ok(Some(head.envelope(&bytes[d_start..d_end])))
     }
 
     fn parse_any_order(bytes: &'a [u8], encoding: Encoding) -> Result<Self, Error> {
@@ -104,6 +152,12 @@ struct UsualHead<'a> {
 }
 
 impl<'a> UsualHead<'a> {
+    fn envelope(self, d: &'a [u8]) -> Envelope<'a> {
+        let d = RawRef::new(d, Encoding::Json);
+        Envelope { op: self.op, s: self.s, t: self.t.map(Cow::Borrowed), d }
+    }
+
+    #[inline]
     fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let rest = bytes.strip_prefix(br#"{"t":"#)?;
         let (t, rest) = match rest.strip_prefix(b"null") {
@@ -125,6 +179,15 @@ impl<'a> UsualHead<'a> {
         let (op, rest) = digits(rest)?;
         let rest = rest.strip_prefix(br#","d":"#)?;
         Some((Self { t, s, op }, bytes.len() - rest.len()))
+    }
+}
+
+/// Whether the first and the last byte are those of one value.
+fn looks_like_a_value(bytes: &[u8]) -> bool {
+    match (bytes.first(), bytes.last()) {
+        (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')) => bytes.len() > 1,
+        (Some(b'n' | b't' | b'f'), _) => matches!(bytes, b"null" | b"true" | b"false"),
+        _ => false,
     }
 }
 
@@ -189,6 +252,68 @@ mod tests {
             );
             assert_eq!(envelope.d.as_bytes(), br#"{"op":1}"#, "{text}");
         }
+    }
+
+    #[test]
+    fn skimming_agrees_with_parsing() {
+        for text in [
+            r#"{"t":null,"s":null,"op":11,"d":null}"#,
+            r#"{"t":"READY","s":1,"op":0,"d":{"op":5,"s":7,"t":"X","d":[]}}"#,
+            r#"{"t":"A_1","s":999999999999999999,"op":0,"d":"}\"{"}"#,
+            r#"{"t":"A","s":1,"op":0,"d":[{}]}"#,
+            r#"{"t":"A","s":1,"op":0,"d":-1.5e3}"#,
+            r#"{"t":"A","s":1,"op":0,"d":{},"x":1}"#,
+            r#"{"t":"A","s":1,"op":0,"d":[],"d":{"op":1}}"#,
+            r#"{"t":"OTHER","s":1,"op":9,"d":[],"d":{"op":1},"op":0,"s":7,"t":"READY"}"#,
+            r#"{"d":{"op":1},"op":0,"s":7,"t":"READY"}"#,
+            r#"{"t":"A","s":1,"op":0,"d":{}} "#,
+        ] {
+            assert_eq!(
+                Envelope::skim(text.as_bytes(), Encoding::Json).unwrap(),
+                parse(text).unwrap(),
+                "{text}"
+            );
+        }
+        for text in [r#"{"t":"A","s":1,"op":0,"d":{"#, r#"{"t":"A","s":1,"op":0,"d":}"#, "", "{}"] {
+            let skimmed = Envelope::skim(text.as_bytes(), Encoding::Json).unwrap_err();
+            assert_eq!(skimmed.to_string(), parse(text).unwrap_err().to_string(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_behind_d_costs_nothing() {
+        let text = r#"{"t":"A","s":1,"op":0,"d":{"a":[1]},"x":{"a":2}}"#;
+        let d = Envelope::skim(text.as_bytes(), Encoding::Json).unwrap().d;
+        let expected = parse(text).unwrap().d;
+        assert_eq!(d.value().unwrap(), expected.value().unwrap());
+        assert_eq!(d.get(("a", 0)), expected.get(("a", 0)));
+        assert!(d.get("x").is_none());
+        for encoding in [Encoding::Json, Encoding::Etf] {
+            assert_eq!(crate::encode(&d, encoding).unwrap(), crate::encode(&expected, encoding).unwrap());
+        }
+        #[cfg(feature = "simd-json")]
+        assert_eq!(d.simd_value(&mut Vec::new()).unwrap(), expected.simd_value(&mut Vec::new()).unwrap());
+    }
+
+    #[test]
+    fn a_payload_is_whole_or_not() {
+        let whole = |text: &str, carefully| Envelope::is_whole(text.as_bytes(), Encoding::Json, carefully);
+        for text in [
+            r#"{"t":"A","s":1,"op":0,"d":{"a":"}"}}"#,
+            r#"{"t":"A","s":1,"op":0,"d":{"a":"{"}}"#,
+            r#"{"op":1}"#,
+            "nonsense",
+        ] {
+            assert!(whole(text, false) && whole(text, true), "{text}");
+        }
+        let text = r#"{"t":"A","s":1,"op":0,"d":{"a":{"b":[{}]},"c":{}}}"#;
+        for length in 0..text.len() {
+            let part = &text[..length];
+            assert!(!whole(part, false) && !whole(part, true), "{part}");
+        }
+        // Braces too many in a text, and a flush just there: seen with care alone.
+        let part = r#"{"t":"A","s":1,"op":0,"d":{"a":"}}","b":{}"#;
+        assert!(whole(part, false) && !whole(part, true));
     }
 
     #[test]

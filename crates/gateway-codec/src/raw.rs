@@ -67,7 +67,11 @@ impl<'a> RawRef<'a> {
     /// As [`decode`](crate::decode); offsets count from the beginning of this value.
     pub fn decode<T: Deserialize<'a>>(self) -> Result<T, Error> {
         match self.encoding {
-            Encoding::Json => crate::json::from_slice(self.bytes),
+            Encoding::Json => crate::json::from_slice(self.bytes).or_else(|error| {
+                // Only who has looked at every byte knows that a payload has keys behind its `d`.
+                let end = crate::json::end_before_entries(self.bytes);
+                end.map_or(Err(error), |end| crate::json::from_slice(&self.bytes[..end]))
+            }),
             Encoding::Etf => {
                 let options = etf::Options::default();
                 T::deserialize(&mut etf::Deserializer::term_only(self.bytes, &options))
@@ -198,8 +202,12 @@ impl Serialize for RawRef<'_> {
             Encoding::Json => {
                 let mut deserializer = serde_json::Deserializer::from_slice(self.bytes);
                 let written = transcode(&mut deserializer, serializer)?;
-                deserializer.end().map_err(|_| serde::ser::Error::custom("bytes after the raw value"))?;
-                Ok(written)
+                match deserializer.end() {
+                    Err(_) if crate::json::end_before_entries(self.bytes).is_none() => {
+                        Err(serde::ser::Error::custom("bytes after the raw value"))
+                    }
+                    _ => Ok(written),
+                }
             }
             Encoding::Etf => {
                 transcode(&mut etf::Deserializer::term_only(self.bytes, &etf::Options::default()), serializer)

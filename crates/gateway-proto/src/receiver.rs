@@ -44,8 +44,8 @@ impl Receiver {
         match message {
             Message::Binary(frame) => match &mut self.inflater {
                 Some(inflater) => {
-                    let encoding = self.encoding;
-                    let whole = |payload: &[u8]| is_whole(payload, encoding);
+                    let (encoding, carefully) = (self.encoding, inflater.has_split());
+                    let whole = |payload: &[u8]| Envelope::is_whole(payload, encoding, carefully);
                     let payload = inflater.push(&frame, whole).map_err(ReceiveError::from)?;
                     Ok(payload.map(|payload| Received { payload, encoding, unexpected: false }))
                 }
@@ -76,14 +76,6 @@ impl Receiver {
             }
             (_, None) => Err(ReceiveError::Undecodable("an empty message".to_owned())),
         }
-    }
-}
-
-/// Whether a document is whole. One that is wrong is whole too: more bytes will not mend it.
-fn is_whole(payload: &[u8], encoding: Encoding) -> bool {
-    match Envelope::parse(payload, encoding) {
-        Ok(_) => true,
-        Err(error) => !error.is_incomplete(),
     }
 }
 

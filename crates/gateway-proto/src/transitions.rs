@@ -156,7 +156,7 @@ impl Shard {
         let Received { payload, encoding, unexpected } = received;
         self.stats.payloads += 1;
         self.stats.payload_bytes += payload.len() as u64;
-        let envelope = match Envelope::parse(&payload, encoding) {
+        let envelope = match Envelope::skim(&payload, encoding) {
             Ok(envelope) => envelope,
             Err(error) => return self.undecodable(error.to_string(), now),
         };

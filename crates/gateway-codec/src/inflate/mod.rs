@@ -37,9 +37,12 @@ pub(crate) use whole::{Format, inflate_whole};
 pub struct Inflater {
     context: Context,
     limits: InflateLimits,
-    output: Block,
+    /// The beginning of a message that goes on in the next frame.
+    output: Option<Block>,
     /// Compressed bytes of the message that is being received.
     input: usize,
+    /// A message has come in more than one frame.
+    split: bool,
     poisoned: bool,
 }
 
@@ -78,7 +81,7 @@ impl Inflater {
     /// refused with [`InflateError::Unsupported`].
     pub fn new(compression: Compression, limits: InflateLimits) -> Option<Self> {
         let context = Context::new(compression, &limits)?;
-        Some(Self { context, limits, output: Block::default(), input: 0, poisoned: false })
+        Some(Self { context, limits, output: None, input: 0, split: false, poisoned: false })
     }
 
     /// Takes one WebSocket message and gives out a whole gateway message once it is complete.
@@ -101,16 +104,22 @@ impl Inflater {
         let result = self.inflate(frame, complete);
         if result.is_err() {
             self.poisoned = true;
-            self.output = Block::default();
+            self.output = None;
         }
         result
+    }
+
+    /// Whether a message of this connection has come in more than one frame.
+    pub fn has_split(&self) -> bool {
+        self.split
     }
 
     /// Makes the context as new, for a new connection; also heals a poisoned one.
     pub fn reset(&mut self) {
         self.context.reset(&self.limits);
-        self.output.discard();
+        self.output = None;
         self.input = 0;
+        self.split = false;
         self.poisoned = false;
     }
 
@@ -123,19 +132,28 @@ impl Inflater {
         if self.input > self.limits.max_input {
             return Err(InflateError::TooLarge { limit: self.limits.max_input });
         }
-        let ended = self.context.inflate(frame, &mut self.output, self.limits.max_output)?;
+        let mut output = self.output.take().unwrap_or_else(Block::shared);
+        let ended = self.context.inflate(frame, &mut output, self.limits.max_output)?;
         let whole = match ended {
             MessageEnd::Here => true,
-            MessageEnd::Perhaps => complete(self.output.filled()),
+            MessageEnd::Perhaps => complete(output.filled()),
             MessageEnd::Later => false,
         };
-        // No message is empty: a zstd frame's header, sent ahead, is not one.
-        if !whole || self.output.filled().is_empty() {
+        if output.filled().is_empty() {
+            // No message is empty: a zstd frame's header, sent ahead, is not one.
+            output.share();
+            return Ok(None);
+        }
+        if !whole {
+            self.split = true;
+            self.output = Some(output);
             return Ok(None);
         }
         self.input = 0;
         self.context.message_ended();
-        Ok(Some(self.output.take()))
+        let message = output.take();
+        output.share();
+        Ok(Some(message))
     }
 }
 
@@ -205,7 +223,7 @@ impl fmt::Debug for Inflater {
             .debug_struct("Inflater")
             .field("limits", &self.limits)
             .field("input", &self.input)
-            .field("output", &self.output.filled().len())
+            .field("output", &self.output.as_ref().map_or(0, |output| output.filled().len()))
             .field("poisoned", &self.poisoned)
             .finish_non_exhaustive()
     }

@@ -58,8 +58,11 @@ fn simd_from_mut_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8]) -> Result
 /// The tree that simd-json builds, at most as deep as everything else here.
 #[cfg(feature = "simd-json")]
 pub(crate) fn simd_value(bytes: &mut [u8]) -> Result<simd_json::BorrowedValue<'_>, Error> {
-    super::walk::check_depth(bytes, MAX_DEPTH)?;
-    simd_json::to_borrowed_value(bytes).map_err(|error| from_simd(&error))
+    let end = match super::walk::check_depth(bytes, MAX_DEPTH) {
+        Ok(()) => bytes.len(),
+        Err(error) => super::end_before_entries(bytes).ok_or(error)?,
+    };
+    simd_json::to_borrowed_value(&mut bytes[..end]).map_err(|error| from_simd(&error))
 }
 
 #[cfg(not(feature = "simd-json"))]

@@ -10,4 +10,4 @@ mod walk;
 pub(crate) use engine::simd_value;
 pub use engine::{Engine, from_mut_slice, from_slice, to_vec, to_writer};
 pub use walk::{Walk, check_structure, walk};
-pub(crate) use walk::{text, unescape};
+pub(crate) use walk::{end_before_entries, text, unescape};

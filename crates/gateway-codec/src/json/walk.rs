@@ -103,6 +103,20 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// The end of the value that `bytes` begin with, if the entries of an object follow it.
+///
+/// So it is with the `d` of a payload that was cut where a payload usually ends, and that has further keys.
+pub(crate) fn end_before_entries(bytes: &[u8]) -> Option<usize> {
+    let end = value_end(bytes, 0, Limits::MAX_DEPTH - 1).ok()?;
+    let mut rest = Walk { bytes, at: end, state: State::Between };
+    loop {
+        if skip_blank(bytes, rest.at) == bytes.len() {
+            return (rest.at > end).then_some(end);
+        }
+        rest.step().ok()??;
+    }
+}
+
 /// The text that a value is; none if it is another kind of value, or not well-formed.
 pub(crate) fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let is_string = bytes.first() == Some(&b'"') && string_end(bytes, 0).is_ok_and(|end| end == bytes.len());
@@ -170,6 +184,16 @@ mod tests {
             let error = walk.find_map(Result::err).expect(text);
             assert_eq!(error.kind(), crate::ErrorKind::Malformed, "{text}");
             assert!(walk.next().is_none());
+        }
+    }
+
+    #[test]
+    fn a_value_before_entries_is_told_from_nonsense() {
+        let value = |text: &str| end_before_entries(text.as_bytes());
+        assert_eq!(value(r#"{"a":1},"op":3,"x":{"d":[]}"#), Some(7));
+        assert_eq!(value(r#"[] , "x" : 1 "#), Some(2));
+        for text in ["{}", "{} ", "{}x", "{},", r#"{},"x""#, r#"{},"x":1,"#, r#"{},"x":1}"#, "{},1:2", ""] {
+            assert_eq!(value(text), None, "{text}");
         }
     }
 
