@@ -3,8 +3,10 @@
 use crate::transcode::transcode;
 use crate::{Encoding, Error, encode, etf};
 use bytes::Bytes;
+use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::marker::PhantomData;
 
 /// One encoded value, borrowed.
 ///
@@ -66,15 +68,20 @@ impl<'a> RawRef<'a> {
     ///
     /// As [`decode`](crate::decode); offsets count from the beginning of this value.
     pub fn decode<T: Deserialize<'a>>(self) -> Result<T, Error> {
+        self.decode_seed(PhantomData)
+    }
+
+    /// Decodes the value with a seed: for types that need to be told something first, such as the name of an event.
+    ///
+    /// # Errors
+    ///
+    /// As [`RawRef::decode`].
+    pub fn decode_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<S::Value, Error> {
         match self.encoding {
-            Encoding::Json => crate::json::from_slice(self.bytes).or_else(|error| {
-                // Only who has looked at every byte knows that a payload has keys behind its `d`.
-                let end = crate::json::end_before_entries(self.bytes);
-                end.map_or(Err(error), |end| crate::json::from_slice(&self.bytes[..end]))
-            }),
+            Encoding::Json => crate::json::data_from_slice(self.bytes, seed),
             Encoding::Etf => {
                 let options = etf::Options::default();
-                T::deserialize(&mut etf::Deserializer::term_only(self.bytes, &options))
+                seed.deserialize(&mut etf::Deserializer::term_only(self.bytes, &options))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::place;
 use crate::{Error, ErrorKind};
+use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -32,6 +33,20 @@ pub enum Engine {
 /// [`ErrorKind::Incomplete`], [`ErrorKind::Malformed`], or [`ErrorKind::Mismatch`], with offset and path.
 pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|error| from_serde(&error, bytes))
+}
+
+/// Reads the `d` of a payload with a seed. Only who has looked at every byte knows that the payload has keys behind it:
+/// these are no mistake.
+pub(crate) fn data_from_slice<'de, S: DeserializeSeed<'de>>(
+    bytes: &'de [u8],
+    seed: S,
+) -> Result<S::Value, Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = seed.deserialize(&mut deserializer).map_err(|error| from_serde(&error, bytes))?;
+    match deserializer.end() {
+        Err(error) if super::end_before_entries(bytes).is_none() => Err(from_serde(&error, bytes)),
+        _ => Ok(value),
+    }
 }
 
 /// Reads one whole document into a type with the engine of choice.

@@ -6,6 +6,7 @@ pub(crate) mod place;
 pub(crate) mod scan;
 mod walk;
 
+pub(crate) use engine::data_from_slice;
 #[cfg(feature = "simd-json")]
 pub(crate) use engine::simd_value;
 pub use engine::{Engine, from_mut_slice, from_slice, to_vec, to_writer};
