@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
 
 pub mod corpus;
+pub mod decode;
 pub mod frames;
