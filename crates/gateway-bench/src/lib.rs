@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// The macro that builds a guild needs it.
+#![recursion_limit = "256"]
 
 pub mod corpus;
 pub mod decode;

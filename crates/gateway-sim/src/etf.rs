@@ -28,8 +28,15 @@ const SYMBOLS: [&str; 2] = ["t", "session_type"];
 /// Lists of ids.
 const ID_LISTS: [&str; 4] = ["ids", "roles", "mention_roles", "guild_ids"];
 
-/// Writes a document as the gateway does: keys are atoms, ids are integers, short lists of small integers are strings.
-pub(crate) fn encode<'a>(fields: impl ExactSizeIterator<Item = (&'a str, &'a Value)>) -> Vec<u8> {
+/// Writes an object as a document of Erlang's external term format, as the gateway does
+/// ("Discord Docs, Gateway > Using ETF Encoding").
+///
+/// - The fields come in the order given; those of objects within it in the order of their [`Map`].
+/// - Keys are atoms, but for those that are ids: they are binaries.
+/// - The text of `id`, of `…_id` and of lists of ids is an integer where it is one that fits 64 bits.
+/// - The text of `t` and `session_type` is an atom, other text is a binary.
+/// - A list of up to 65 535 integers from 0 to 255 is a string, an empty list is nil, null is the atom `nil`.
+pub fn encode<'a>(fields: impl ExactSizeIterator<Item = (&'a str, &'a Value)>) -> Vec<u8> {
     let mut out = vec![VERSION];
     write_map(&mut out, fields);
     out

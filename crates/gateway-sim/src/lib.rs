@@ -33,6 +33,7 @@ mod world;
 pub use bytes_fault::{ByteEffect, ByteFault, BytePlan, ByteStep};
 pub use config::Config;
 pub use control::{Control, ControlError, Target};
+pub use etf::encode as encode_etf;
 #[cfg(feature = "tls")]
 pub use front::Tls;
 pub use front::{Observer, Server, ServerConfig};
@@ -44,3 +45,4 @@ pub use rules::{Action, Point, Rule};
 pub use script::{ScriptStep, When};
 pub use trace::{Direction, Record};
 pub use wire::{About, FrameMode, KeyOrder, Message};
+pub use world::iso8601;

@@ -95,8 +95,9 @@ pub(crate) fn member_number(guild: u32, members: u32, id: u64) -> Option<u32> {
     (index < members && index != 1).then_some(index)
 }
 
-/// ISO 8601 with microseconds and offset, from milliseconds since 1970.
-pub(crate) fn iso8601(unix_ms: u64) -> String {
+/// A time as the gateway writes it, from milliseconds since 1970: ISO 8601 with microseconds and offset, such as
+/// `2026-12-31T23:59:59.999000+00:00` ("Discord Docs, Reference > ISO8601 Date/Time").
+pub fn iso8601(unix_ms: u64) -> String {
     let (days, ms_of_day) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
     let (year, month, day) = civil(days);
     let (hour, minute) = (ms_of_day / 3_600_000, ms_of_day / 60_000 % 60);

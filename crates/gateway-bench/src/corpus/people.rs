@@ -1,0 +1,244 @@
+//! Users, members and presences.
+
+use fastrand::Rng;
+use gateway_sim::iso8601;
+use serde_json::{Value, json};
+
+use super::draw::{chance, hex, image, maybe_image, pick};
+use super::text;
+use super::time::old_snowflake;
+
+/// Somebody in a guild: as a user, and as a member of it.
+#[derive(Debug)]
+pub(super) struct Person {
+    pub(super) id: u64,
+    pub(super) bot: bool,
+    username: String,
+    discriminator: String,
+    global_name: Option<String>,
+    avatar: Option<String>,
+    public_flags: u32,
+    decoration: Option<(String, u64)>,
+    nameplate: Option<u64>,
+    tag: Option<(u64, String, String)>,
+    nick: Option<String>,
+    member_avatar: Option<String>,
+    roles: Vec<u64>,
+    joined_at_ms: u64,
+    premium_since_ms: Option<u64>,
+}
+
+impl Person {
+    /// A person with some of the roles. One in thirty is a bot.
+    pub(super) fn new(random: &mut Rng, roles: &[u64], now_ms: u64) -> Self {
+        let bot = random.u8(0..30) == 0;
+        let username = text::username(random);
+        let mut own: Vec<u64> = (0..super::draw::around(random, 3))
+            .filter_map(|_| roles.get(super::draw::skewed(random, roles.len())).copied())
+            .collect();
+        own.sort_unstable();
+        own.dedup();
+        let joined_at_ms = now_ms - random.u64(60_000..150_000_000_000);
+        Self {
+            id: old_snowflake(random, now_ms),
+            bot,
+            discriminator: if bot { format!("{:04}", random.u16(1..10_000)) } else { "0".to_owned() },
+            global_name: (!bot && chance(random, 80)).then(|| text::display_name(random, &username)),
+            avatar: maybe_image(random, 85),
+            public_flags: if chance(random, 40) { 1 << pick(random, &[&6, &7, &8, &9, &22]) } else { 0 },
+            decoration: chance(random, 12).then(|| (image(random), old_snowflake(random, now_ms))),
+            nameplate: chance(random, 4).then(|| old_snowflake(random, now_ms)),
+            tag: chance(random, 10).then(|| {
+                let name = text::username(random).chars().take(4).collect::<String>().to_uppercase();
+                (old_snowflake(random, now_ms), name, hex(random, 32))
+            }),
+            nick: chance(random, 22).then(|| text::display_name(random, &username)),
+            member_avatar: maybe_image(random, 4),
+            roles: own,
+            joined_at_ms,
+            premium_since_ms: chance(random, 5).then(|| random.u64(joined_at_ms..now_ms)),
+            username,
+        }
+    }
+
+    /// A user object ("Discord Docs, Users Resource > User Object"). `bot` stands there only if it is true.
+    pub(super) fn user(&self) -> Value {
+        let mut user = json!({
+            "id": self.id.to_string(), "username": self.username, "discriminator": self.discriminator,
+            "global_name": self.global_name, "avatar": self.avatar, "public_flags": self.public_flags,
+            "primary_guild": self.tag.as_ref().map(|(guild, tag, badge)| json!({
+                "tag": tag, "identity_guild_id": guild.to_string(), "identity_enabled": true, "badge": badge,
+            })),
+            "avatar_decoration_data": self.decoration.as_ref().map(|(asset, sku)| json!({
+                "asset": asset, "sku_id": sku.to_string(), "expires_at": null,
+            })),
+            "collectibles": self.nameplate.map(|sku| json!({"nameplate": {
+                "sku_id": sku.to_string(), "palette": "violet", "label": "COLLECTIBLES_NAMEPLATES_NEBULA_A11Y",
+                "asset": "nameplates/nameplates/nebula/", "expires_at": null,
+            }})),
+        });
+        if self.bot {
+            user["bot"] = true.into();
+        }
+        user
+    }
+
+    /// A member object without its user, as in messages ("Discord Docs, Guild Resource > Guild Member Object").
+    pub(super) fn partial_member(&self) -> Value {
+        let roles: Vec<String> = self.roles.iter().map(u64::to_string).collect();
+        json!({
+            "roles": roles, "premium_since": self.premium_since_ms.map(iso8601), "pending": false, "nick": self.nick,
+            "mute": false, "joined_at": iso8601(self.joined_at_ms), "flags": 0, "deaf": false,
+            "communication_disabled_until": null, "banner": null, "avatar": self.member_avatar,
+        })
+    }
+
+    /// A member object with its user, in which `bot` is always there.
+    pub(super) fn member(&self) -> Value {
+        let mut member = self.partial_member();
+        let mut user = self.user();
+        user["bot"] = self.bot.into();
+        member["user"] = user;
+        member
+    }
+
+    /// The member with the `permissions` that interactions add.
+    pub(super) fn member_with_permissions(&self, permissions: u64) -> Value {
+        let mut member = self.member();
+        member["permissions"] = permissions.to_string().into();
+        member
+    }
+
+    /// `d` of GUILD_MEMBER_UPDATE: the member gets another nickname or is silenced for a while.
+    pub(super) fn member_update(&self, random: &mut Rng, guild: u64, now_ms: u64) -> Value {
+        let mut member = self.member();
+        match random.u8(0..4) {
+            0 => member["nick"] = text::display_name(random, &self.username).into(),
+            1 => {
+                let until = now_ms + random.u64(60_000..604_800_000);
+                member["communication_disabled_until"] = iso8601(until).into();
+            }
+            _ => {}
+        }
+        member["avatar_decoration_data"] = Value::Null;
+        member["collectibles"] = Value::Null;
+        member["guild_id"] = guild.to_string().into();
+        member
+    }
+
+    /// A presence ("Discord Docs, Gateway Events > Presence Update"), without `guild_id` as in a guild.
+    pub(super) fn presence(&self, random: &mut Rng, status: &str, now_ms: u64) -> Value {
+        let client: &[&str] = match random.u8(0..10) {
+            _ if status == "offline" => &[],
+            0..5 => &["desktop"],
+            5..8 => &["mobile"],
+            8 => &["web"],
+            _ => &["desktop", "mobile"],
+        };
+        let client_status: serde_json::Map<String, Value> =
+            client.iter().map(|client| ((*client).to_owned(), status.into())).collect();
+        json!({
+            "user": {"id": self.id.to_string()}, "status": status, "client_status": client_status,
+            "activities": if status == "offline" { Vec::new() } else { activities(random, now_ms) },
+        })
+    }
+}
+
+/// A status, about as often as people have it.
+pub(super) fn status(random: &mut Rng) -> &'static str {
+    pick(random, &["online", "online", "online", "idle", "idle", "dnd", "offline", "offline"])
+}
+
+/// What a person does: mostly nothing, a status text, a game or music.
+fn activities(random: &mut Rng, now_ms: u64) -> Vec<Value> {
+    let created_at = now_ms - random.u64(0..36_000_000);
+    let mut activities = Vec::new();
+    if chance(random, 20) {
+        let mut activity = json!({
+            "type": 4, "state": text::words(random, 4), "name": "Custom Status", "id": "custom",
+            "created_at": created_at,
+        });
+        if chance(random, 40) {
+            activity["emoji"] = if random.bool() {
+                json!({"name": pick(random, &text::EMOJI)})
+            } else {
+                let id = old_snowflake(random, now_ms).to_string();
+                json!({"name": text::username(random).replace('.', "_"), "id": id, "animated": random.bool()})
+            };
+        }
+        activities.push(activity);
+    }
+    match random.u8(0..100) {
+        0..16 => activities.push(plain_game(random, created_at)),
+        16..24 => activities.push(rich_game(random, created_at, now_ms)),
+        24..30 => activities.push(music(random, created_at, now_ms)),
+        30..32 => activities.push(stream(random, created_at)),
+        _ => {}
+    }
+    activities
+}
+
+const GAMES: [&str; 10] = [
+    "Counter-Strike 2",
+    "Minecraft",
+    "League of Legends",
+    "VALORANT",
+    "Genshin Impact",
+    "Visual Studio Code",
+    "osu!",
+    "原神",
+    "Pokémon™ Showdown",
+    "Baldur's Gate 3",
+];
+
+/// An id of an activity: a letter comes first.
+fn activity_id(random: &mut Rng) -> String {
+    format!("e{}", hex(random, 15))
+}
+
+fn plain_game(random: &mut Rng, created_at: u64) -> Value {
+    json!({
+        "type": 0, "timestamps": {"start": created_at}, "name": pick(random, &GAMES), "id": activity_id(random),
+        "created_at": created_at,
+    })
+}
+
+fn rich_game(random: &mut Rng, created_at: u64, now_ms: u64) -> Value {
+    let mut activity = plain_game(random, created_at);
+    let size = random.u8(2..11);
+    activity["application_id"] = old_snowflake(random, now_ms).to_string().into();
+    activity["session_id"] = hex(random, 32).into();
+    activity["state"] = text::words(random, 3).into();
+    activity["details"] = text::words(random, 5).into();
+    activity["flags"] = 1.into();
+    activity["party"] =
+        json!({"size": [random.u8(1..size), size], "id": format!("party-{}", hex(random, 20))});
+    activity["assets"] = json!({
+        "small_text": text::title(random), "small_image": old_snowflake(random, now_ms).to_string(),
+        "large_text": text::title(random), "large_image": format!("mp:external/{}/https/images.example.com/{}.png",
+            super::draw::base64(random, 43), hex(random, 8)),
+    });
+    if random.bool() {
+        activity["buttons"] = json!(["Join", "Watch \"live\""]);
+    }
+    activity
+}
+
+fn music(random: &mut Rng, created_at: u64, now_ms: u64) -> Value {
+    let start = now_ms - random.u64(0..200_000);
+    json!({
+        "type": 2, "timestamps": {"start": start, "end": start + random.u64(120_000..300_000)},
+        "sync_id": format!("s{}", super::draw::base64(random, 21)), "state": text::title(random), "session_id": hex(random, 32),
+        "party": {"id": format!("spotify:{}", old_snowflake(random, now_ms))}, "name": "Spotify",
+        "id": "spotify:1", "flags": 48, "details": text::title(random), "created_at": created_at,
+        "assets": {"large_text": text::title(random), "large_image": format!("spotify:{}", hex(random, 40))},
+    })
+}
+
+fn stream(random: &mut Rng, created_at: u64) -> Value {
+    json!({
+        "type": 1, "url": format!("https://www.twitch.tv/{}", text::username(random)), "state": pick(random, &GAMES),
+        "name": "Twitch", "id": activity_id(random), "details": text::words(random, 8), "created_at": created_at,
+        "assets": {"large_image": format!("twitch:{}", text::username(random))},
+    })
+}
