@@ -62,7 +62,7 @@ impl FromStr for Mode {
 }
 
 /// WebSocket messages in their order, in one piece of memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Frames {
     bytes: Bytes,
     frames: Vec<Range<usize>>,

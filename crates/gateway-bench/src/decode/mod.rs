@@ -6,6 +6,7 @@ mod erltf;
 mod ours;
 #[cfg(feature = "peers")]
 mod serenity;
+mod settings;
 #[cfg(feature = "peers")]
 mod twilight;
 
@@ -13,6 +14,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::frames::{Frames, Mode};
+
+pub use settings::Settings;
 
 /// What is done with every message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

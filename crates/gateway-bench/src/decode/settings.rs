@@ -1,0 +1,54 @@
+//! What a program that decodes is asked for.
+
+use std::path::PathBuf;
+
+use lexopt::{Arg, Parser, ValueExt};
+
+use super::{Job, Who};
+use crate::frames::Mode;
+
+/// What a program that decodes is asked for.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What is done.
+    pub job: Job,
+    /// Who does it.
+    pub who: Who,
+    /// In which mode the frames are.
+    pub mode: Mode,
+    /// The file of frames.
+    pub frames: PathBuf,
+    /// How often it is done.
+    pub passes: u32,
+}
+
+impl Settings {
+    /// Reads them from the command line of a program of this name.
+    ///
+    /// # Errors
+    ///
+    /// A flag that there is not, or one that is missing: how the program is used.
+    pub fn read(mut arguments: Parser, program: &str) -> Result<Self, String> {
+        let (mut job, mut who, mut mode, mut frames, mut passes) = (None, None, None, None, 3);
+        let text = |error: lexopt::Error| error.to_string();
+        while let Some(argument) = arguments.next().map_err(text)? {
+            let name = match argument {
+                Arg::Long(name) => name.to_owned(),
+                other => return Err(other.unexpected().to_string()),
+            };
+            let value = arguments.value().map_err(text)?;
+            match name.as_str() {
+                "job" => job = Some(value.parse().map_err(text)?),
+                "who" => who = Some(value.parse().map_err(text)?),
+                "mode" => mode = Some(value.parse().map_err(text)?),
+                "frames" => frames = Some(PathBuf::from(value)),
+                "passes" => passes = value.parse().map_err(text)?,
+                _ => return Err(format!("there is no option --{name}")),
+            }
+        }
+        match (job, who, mode, frames) {
+            (Some(job), Some(who), Some(mode), Some(frames)) => Ok(Self { job, who, mode, frames, passes }),
+            _ => Err(format!("{program} --job JOB --who WHO --mode MODE --frames FILE [--passes N]")),
+        }
+    }
+}

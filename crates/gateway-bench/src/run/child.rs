@@ -1,0 +1,106 @@
+//! The programs that measure, and what they say.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use gateway_codec::{Compression, Encoding};
+use serde_json::Value;
+
+use crate::frames::Mode;
+
+/// Where the programs are.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// `decode`, `allocations`, `serve`, `client`, and `client-zlib` and `client-zstd` for twilight's other compressions.
+    pub folder: PathBuf,
+    /// Where the scripts of contenders in other languages are.
+    pub scripts: PathBuf,
+    /// A Python that has the contenders in Python, if there is one.
+    pub python: Option<PathBuf>,
+}
+
+impl Programs {
+    pub(super) fn program(&self, name: &str) -> Command {
+        Command::new(self.folder.join(name))
+    }
+
+    /// The client that was compiled for a mode: twilight speaks only the compression of its build.
+    pub(super) fn client(&self, mode: Mode) -> Command {
+        self.program(match (mode.encoding, mode.compression) {
+            (Encoding::Json, Compression::ZlibStream) => "client-zlib",
+            (Encoding::Json, Compression::ZstdStream) => "client-zstd",
+            _ => "client",
+        })
+    }
+
+    /// A contender in Python, if there is what it needs.
+    pub(super) fn script(&self, name: &str, module: &str) -> Option<Command> {
+        let python = self.python.as_ref()?;
+        let import = format!("import {module}");
+        let found = Command::new(python).args(["-c", &import]).stderr(Stdio::null()).status();
+        found.is_ok_and(|status| status.success()).then(|| {
+            let mut command = Command::new(python);
+            command.arg(self.scripts.join(name));
+            command
+        })
+    }
+}
+
+/// Runs a program to its end and reads the line of JSON that it prints.
+pub(super) fn json_of(command: &mut Command) -> Result<Value, String> {
+    let name = shown(command);
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().last().unwrap_or_default();
+    serde_json::from_str(line).map_err(|error| format!("{name}: {error}"))
+}
+
+/// The number in a field of an object.
+pub(super) fn number(object: &Value, field: &str) -> Result<f64, String> {
+    object[field].as_f64().ok_or_else(|| format!("no number {field} in {object}"))
+}
+
+fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
+    let words = command.get_args().map(|word| word.to_string_lossy());
+    std::iter::once(program).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// A server that ends when it is dropped.
+pub(super) struct Serving {
+    child: Child,
+    /// Its end is the server's.
+    input: Option<ChildStdin>,
+    pub(super) port: u16,
+}
+
+impl Serving {
+    pub(super) fn start(command: &mut Command) -> Result<Self, String> {
+        let name = shown(command);
+        let failed = |error: std::io::Error| format!("{name}: {error}");
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().map_err(failed)?;
+        let input = child.stdin.take();
+        let mut first = String::new();
+        let mut output = BufReader::new(child.stdout.take().ok_or("the server has no output")?);
+        output.read_line(&mut first).map_err(failed)?;
+        // What else it says is of no interest, and must not stop it.
+        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+        let port = first.trim().strip_prefix("listening ").and_then(|port| port.parse().ok());
+        let port = port.ok_or_else(|| format!("{name}: it does not listen: {first}"))?;
+        Ok(Self { child, input, port })
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        // A server that does not end by itself is ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

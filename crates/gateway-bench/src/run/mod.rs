@@ -1,0 +1,70 @@
+//! Runs contenders turn by turn, each in a process of its own, and makes medians and ratios of what they say.
+
+mod child;
+mod page;
+mod plan;
+mod plots;
+mod results;
+mod traffic;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub use child::Programs;
+pub use plan::{Heat, Sizes};
+pub use results::{Results, Row};
+
+/// What to run, and where to leave what came of it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The programs of the contenders.
+    pub programs: Programs,
+    /// A folder for frames, which are kept from one run to the next.
+    pub folder: PathBuf,
+    /// How much traffic, how many rounds.
+    pub sizes: Sizes,
+    /// Only heats whose name (`JOB/MODE`) contains this.
+    pub only: Option<String>,
+    /// Where the report goes: a page, plots, and the figures as JSON.
+    pub report: Option<PathBuf>,
+    /// Where the figures alone go, as JSON.
+    pub json: Option<PathBuf>,
+    /// What machine it is and which versions were compared, for the report.
+    pub machine: String,
+}
+
+/// Runs every heat, telling how it goes, and writes the report.
+///
+/// # Errors
+///
+/// A contender that failed, contenders that did not see the same events, or a file that cannot be written.
+pub fn run(settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Results, String> {
+    let heats: Vec<Heat> = plan::heats(settings.sizes, &settings.programs)
+        .into_iter()
+        .filter(|heat| settings.only.as_ref().is_none_or(|only| heat.name().contains(only.as_str())))
+        .collect();
+    let mut results = Results::default();
+    for (number, heat) in heats.iter().enumerate() {
+        let rows = heat.run(&settings.programs, &settings.folder, settings.sizes, &mut |text| {
+            tell(&format!("[{}/{}] {} {text}", number + 1, heats.len(), heat.name()));
+        })?;
+        for row in &rows {
+            tell(&format!("    {row}"));
+        }
+        results.add(heat, rows);
+    }
+    if let Some(path) = &settings.json {
+        write(path, &results.to_json(&settings.machine))?;
+    }
+    if let Some(folder) = &settings.report {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        write(&folder.join("figures.json"), &results.to_json(&settings.machine))?;
+        plots::draw(&results, folder)?;
+        write(&folder.join("README.md"), &page::page(&results, &settings.machine))?;
+    }
+    Ok(results)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,96 @@
+//! Bars of what each contender costs, one picture for each job.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use plotters::prelude::*;
+
+use super::results::{Measured, Results, Row};
+
+const SIZE: (u32, u32) = (960, 420);
+
+/// Draws one SVG for each job into the folder: `JOB.svg`.
+pub(super) fn draw(results: &Results, folder: &Path) -> Result<(), String> {
+    for job in jobs(results) {
+        let path = folder.join(format!("{job}.svg"));
+        let heats: Vec<&Measured> = results.heats.iter().filter(|heat| heat.job == job).collect();
+        bars(&job, &heats, &path).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The jobs that are worth a picture, in their order.
+pub(super) fn jobs(results: &Results) -> Vec<String> {
+    let mut jobs: Vec<String> = Vec::new();
+    for heat in &results.heats {
+        if !jobs.contains(&heat.job) && heat.rows.iter().any(|row| row.cost().is_some()) {
+            jobs.push(heat.job.clone());
+        }
+    }
+    jobs
+}
+
+fn bars(job: &str, heats: &[&Measured], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let costs: Vec<(String, &str, f64)> = heats
+        .iter()
+        .flat_map(|heat| heat.rows.iter().map(move |row| (heat, row)))
+        .filter_map(|(heat, row)| Some((heat.mode.clone(), row.who.as_str(), row.cost()?.1)))
+        .collect();
+    let unit = heats.iter().flat_map(|heat| &heat.rows).find_map(Row::cost).map_or("", |(unit, _)| unit);
+    let most = costs.iter().map(|(_, _, cost)| *cost).fold(0.0, f64::max);
+    let colours: BTreeMap<&str, usize> = {
+        let mut names: Vec<&str> = costs.iter().map(|(_, who, _)| *who).collect();
+        names.sort_by_key(|name| (*name != "ours", *name));
+        names.dedup();
+        names.into_iter().enumerate().map(|(index, name)| (name, index)).collect()
+    };
+    // A place for each bar, and one free between two modes.
+    let mut places = Vec::new();
+    let mut place = 0_usize;
+    for (index, (mode, _, _)) in costs.iter().enumerate() {
+        if index > 0 && costs[index - 1].0 != *mode {
+            place += 1;
+        }
+        places.push(place);
+        place += 1;
+    }
+    let root = SVGBackend::new(path, SIZE).into_drawing_area();
+    root.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&root)
+        .caption(format!("{job}: {unit} (less is better)"), ("sans-serif", 20))
+        .margin(12)
+        .x_label_area_size(36)
+        .y_label_area_size(64)
+        .build_cartesian_2d(0.0..place.max(1) as f64, 0.0..(most * 1.1).max(f64::MIN_POSITIVE))?;
+    let mode_at = |at: f64| {
+        let found = places.iter().position(|place| *place == at as usize);
+        found.filter(|index| *index == 0 || costs[index - 1].0 != costs[*index].0).map(|index| &costs[index].0)
+    };
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .x_labels(place.max(1) + 1)
+        .x_label_formatter(&|at| mode_at(*at).cloned().unwrap_or_default())
+        .draw()?;
+    for (name, colour) in &colours {
+        let style = Palette99::pick(*colour).filled();
+        let mine = costs.iter().zip(&places).filter(|((_, who, _), _)| who == name);
+        let bars: Vec<_> = mine
+            .map(|((_, _, cost), place)| {
+                Rectangle::new([(*place as f64 + 0.1, 0.0), (*place as f64 + 0.9, *cost)], style)
+            })
+            .collect();
+        chart
+            .draw_series(bars)?
+            .label((*name).to_owned())
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], style));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
+    root.present()?;
+    Ok(())
+}

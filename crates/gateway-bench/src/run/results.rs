@@ -1,0 +1,201 @@
+//! Figures, medians and ratios.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+use super::Heat;
+
+/// What a contender has shown in one heat.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The contender.
+    pub who: String,
+    /// Each figure, once for each round.
+    pub values: BTreeMap<&'static str, Vec<f64>>,
+}
+
+/// Everything that was measured.
+#[derive(Debug, Clone, Default)]
+pub struct Results {
+    /// Heats in their order.
+    pub heats: Vec<Measured>,
+}
+
+/// One heat and its rows.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// What was done.
+    pub job: String,
+    /// In which of our modes.
+    pub mode: String,
+    /// One for each contender.
+    pub rows: Vec<Row>,
+}
+
+/// The figures that ratios are made of: less is better.
+const COSTS: [&str; 4] = ["ns a message", "CPU us an event", "KiB a shard", "CPU ms a shard-hour"];
+
+impl Row {
+    /// The figure that ratios are made of, and its unit.
+    pub fn cost(&self) -> Option<(&'static str, f64)> {
+        COSTS.iter().find_map(|name| Some((*name, self.median(name)?)))
+    }
+
+    /// The middle of a figure's rounds.
+    pub fn median(&self, name: &str) -> Option<f64> {
+        let mut values = self.values.get(name)?.clone();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        match values.len() {
+            0 => None,
+            count if count % 2 == 1 => Some(values[middle]),
+            _ => Some(f64::midpoint(values[middle - 1], values[middle])),
+        }
+    }
+}
+
+impl Measured {
+    /// How many times better ours is than each other contender: `peer / ours`, above 1 where ours is.
+    pub fn ratios(&self) -> Vec<(String, f64)> {
+        let ours = self.rows.iter().find(|row| row.who == "ours").and_then(Row::cost);
+        let Some((_, ours)) = ours.filter(|(_, cost)| *cost > 0.0) else { return Vec::new() };
+        let others = self.rows.iter().filter(|row| row.who != "ours");
+        others.filter_map(|row| Some((row.who.clone(), row.cost()?.1 / ours))).collect()
+    }
+}
+
+impl Results {
+    pub(super) fn add(&mut self, heat: &Heat, rows: Vec<Row>) {
+        self.heats.push(Measured { job: heat.job.clone(), mode: heat.mode.to_string(), rows });
+    }
+
+    /// `JOB/ENCODING-COMPRESSION/PEER` and how many times better ours is.
+    ///
+    /// For growth the peer is `one-shard`: the cost of an event with one shard, over that with so many.
+    pub fn ratios(&self) -> BTreeMap<String, f64> {
+        let mut ratios = BTreeMap::new();
+        for heat in &self.heats {
+            for (who, ratio) in heat.ratios() {
+                ratios.insert(format!("{}/{}/{who}", heat.job, heat.mode), ratio);
+            }
+            if let Some(shards) = heat.job.strip_prefix("idle-guilds-").or(heat.job.strip_prefix("idle-ready-"))
+                && shards == "100"
+            {
+                // The short name: per shard of a hundred.
+                let job = heat.job.trim_end_matches("-100");
+                for (who, ratio) in heat.ratios() {
+                    ratios.insert(format!("{job}/{}/{who}", heat.mode), ratio);
+                }
+            }
+            if heat.job.starts_with("growth-")
+                && let Some(one) = self.cost("growth-1", &heat.mode)
+                && let Some(many) = self.cost(&heat.job, &heat.mode)
+            {
+                ratios.insert(format!("{}/{}/one-shard", heat.job, heat.mode), one / many);
+            }
+        }
+        ratios
+    }
+
+    /// What ours costs in a heat.
+    fn cost(&self, job: &str, mode: &str) -> Option<f64> {
+        let heat = self.heats.iter().find(|heat| heat.job == job && heat.mode == mode)?;
+        heat.rows.iter().find(|row| row.who == "ours")?.cost().map(|(_, cost)| cost)
+    }
+
+    /// Everything as JSON: `machine`, `ratios`, and `heats` with each round's figures.
+    pub fn to_json(&self, machine: &str) -> String {
+        let ratios: Map<String, Value> =
+            self.ratios().into_iter().map(|(key, ratio)| (key, rounded(ratio))).collect();
+        let heats: Vec<Value> = self
+            .heats
+            .iter()
+            .map(|heat| {
+                let rows: Map<String, Value> = heat
+                    .rows
+                    .iter()
+                    .map(|row| {
+                        let figures = row.values.iter().map(|(name, values)| {
+                            ((*name).to_owned(), values.iter().map(|value| rounded(*value)).collect())
+                        });
+                        (row.who.clone(), Value::Object(figures.collect()))
+                    })
+                    .collect();
+                json!({"job": heat.job, "mode": heat.mode, "contenders": rows})
+            })
+            .collect();
+        let all = json!({"machine": machine, "ratios": ratios, "heats": heats});
+        format!("{all:#}\n")
+    }
+}
+
+/// Four digits say all there is to say.
+fn rounded(value: f64) -> Value {
+    if value == 0.0 {
+        return json!(0);
+    }
+    let scale = 10_f64.powi(3 - value.abs().log10().floor() as i32);
+    json!((value * scale).round() / scale)
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<14}", self.who)?;
+        for name in self.values.keys() {
+            if let Some(median) = self.median(name) {
+                write!(f, " {median:>11.3} {name}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(who: &str, values: &[f64]) -> Row {
+        Row { who: who.to_owned(), values: BTreeMap::from([("ns a message", values.to_vec())]) }
+    }
+
+    fn measured(job: &str, rows: Vec<Row>) -> Measured {
+        Measured { job: job.to_owned(), mode: "json-plain".to_owned(), rows }
+    }
+
+    #[test]
+    fn the_middle_counts() {
+        assert_eq!(row("ours", &[9.0, 1.0, 2.0]).median("ns a message"), Some(2.0));
+        assert_eq!(row("ours", &[4.0, 1.0, 2.0, 90.0]).median("ns a message"), Some(3.0));
+        assert_eq!(row("ours", &[]).median("ns a message"), None);
+        assert_eq!(row("ours", &[1.0]).median("anything else"), None);
+    }
+
+    #[test]
+    fn ratios_are_above_one_where_ours_is_better() {
+        let heats = vec![
+            measured("envelope", vec![row("ours", &[50.0]), row("twilight", &[200.0]), row("bound", &[25.0])]),
+            measured("growth-1", vec![row("ours", &[10.0])]),
+            measured("growth-1000", vec![row("ours", &[12.5])]),
+            measured("idle-guilds-100", vec![row("ours", &[2.0]), row("twilight", &[8.0])]),
+        ];
+        let ratios = Results { heats }.ratios();
+        let expected = [
+            ("envelope/json-plain/bound", 0.5),
+            ("envelope/json-plain/twilight", 4.0),
+            ("growth-1/json-plain/one-shard", 1.0),
+            ("growth-1000/json-plain/one-shard", 0.8),
+            ("idle-guilds-100/json-plain/twilight", 4.0),
+            ("idle-guilds/json-plain/twilight", 4.0),
+        ];
+        assert_eq!(ratios, expected.map(|(key, ratio)| (key.to_owned(), ratio)).into());
+    }
+
+    #[test]
+    fn figures_are_rounded_to_four_digits() {
+        for (value, expected) in [(1234.5, 1235.0), (0.012_345_6, 0.012_35), (-2.0, -2.0)] {
+            assert_eq!(rounded(value), json!(expected));
+        }
+    }
+}
