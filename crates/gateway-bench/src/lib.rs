@@ -2,6 +2,9 @@
 // The macro that builds a guild needs it.
 #![recursion_limit = "256"]
 
+pub mod client;
 pub mod corpus;
 pub mod decode;
 pub mod frames;
+pub mod limits;
+pub mod serve;

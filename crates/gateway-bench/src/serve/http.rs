@@ -1,0 +1,135 @@
+//! What clients ask for before there is a WebSocket: the upgrade, and the address of the gateway.
+
+use std::io::{self, Read};
+
+use gateway_codec::{Compression, Encoding};
+use tungstenite::handshake::derive_accept_key;
+
+use crate::frames::Mode;
+
+/// Bytes that a request head may have.
+const HEAD_LIMIT: usize = 16 << 10;
+/// Headers that a request may have.
+const HEADER_LIMIT: usize = 64;
+
+/// A request without its body.
+pub(super) struct Request {
+    /// Path and query.
+    pub(super) target: String,
+    /// `Sec-WebSocket-Key`, if this asks for a WebSocket.
+    pub(super) key: Option<String>,
+    /// What was read behind the head.
+    pub(super) rest: Vec<u8>,
+}
+
+impl Request {
+    /// Reads a head. None: the stream ended before.
+    pub(super) fn read(stream: &mut impl Read) -> io::Result<Option<Self>> {
+        let (mut buffer, mut part) = (Vec::new(), [0; 2048]);
+        while buffer.len() < HEAD_LIMIT {
+            match stream.read(&mut part)? {
+                0 => return Ok(None),
+                count => buffer.extend_from_slice(&part[..count]),
+            }
+            if let Some(request) = Self::parse(&buffer)? {
+                return Ok(Some(request));
+            }
+        }
+        Err(io::Error::other("the request head is too long"))
+    }
+
+    fn parse(buffer: &[u8]) -> io::Result<Option<Self>> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
+        let mut head = httparse::Request::new(&mut headers);
+        let length = match head.parse(buffer).map_err(io::Error::other)? {
+            httparse::Status::Complete(length) => length,
+            httparse::Status::Partial => return Ok(None),
+        };
+        let key = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case("sec-websocket-key"));
+        Ok(Some(Self {
+            target: head.path.unwrap_or_default().to_owned(),
+            key: key.map(|header| String::from_utf8_lossy(header.value).into_owned()),
+            rest: buffer[length..].to_vec(),
+        }))
+    }
+
+    /// The mode that the query asks for. Who names no encoding wants JSON.
+    pub(super) fn mode(&self, payload: bool) -> Option<Mode> {
+        let query = self.target.split_once('?').map_or("", |(_, query)| query);
+        let (mut encoding, mut compression) = (Encoding::Json, Compression::None);
+        if payload {
+            compression = Compression::Payload;
+        }
+        for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            match (key, value) {
+                ("encoding", "json") => encoding = Encoding::Json,
+                ("encoding", "etf") => encoding = Encoding::Etf,
+                ("compress", "zlib-stream") => compression = Compression::ZlibStream,
+                ("compress", "zstd-stream") => compression = Compression::ZstdStream,
+                ("encoding" | "compress", _) => return None,
+                _ => {}
+            }
+        }
+        Some(Mode::new(encoding, compression))
+    }
+}
+
+/// The answer that accepts an upgrade, without extensions.
+pub(super) fn switching_protocols(key: &str) -> String {
+    let accept = derive_accept_key(key.as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
+}
+
+/// The answer to `GET /gateway` and `GET /gateway/bot` (Discord Docs, Gateway), and 404 to anything else.
+pub(super) fn answer(target: &str, url: &str, shards: usize) -> String {
+    let path = target.split('?').next().unwrap_or_default();
+    if !path.ends_with("/gateway") && !path.ends_with("/gateway/bot") {
+        return not_found();
+    }
+    let limit = serde_json::json!({
+        "total": 1000, "remaining": 1000, "reset_after": 86_400_000, "max_concurrency": shards.max(1),
+    });
+    let body = serde_json::json!({"url": url, "shards": shards, "session_start_limit": limit});
+    response("200 OK", &body.to_string())
+}
+
+/// The answer to whoever asks for what is not served.
+pub(super) fn not_found() -> String {
+    response("404 Not Found", r#"{"message":"404: Not Found","code":0}"#)
+}
+
+fn response(status: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(target: &str, payload: bool) -> Option<String> {
+        let request = Request { target: target.to_owned(), key: None, rest: Vec::new() };
+        request.mode(payload).map(|mode| mode.to_string())
+    }
+
+    #[test]
+    fn queries_name_modes() {
+        for (target, mode_) in [
+            ("/?v=10&encoding=json&compress=zlib-stream", "json-zlib"),
+            ("//?compress=zstd-stream&encoding=etf&v=10", "etf-zstd"),
+            ("?v=10", "json-plain"),
+            ("/", "json-plain"),
+        ] {
+            assert_eq!(mode(target, false).as_deref(), Some(mode_), "{target}");
+        }
+        assert_eq!(mode("/?v=10", true).as_deref(), Some("json-payload"));
+        assert_eq!(mode("/?v=10&encoding=xml", false), None);
+        assert_eq!(mode("/?v=10&compress=gzip", false), None);
+    }
+}

@@ -1,0 +1,199 @@
+//! Every contender sees the same events, whatever its runtime, mode and transport.
+
+#![cfg(feature = "peers")]
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::mpsc;
+
+use gateway_bench::client::{ClientOptions, Job, Who};
+use gateway_bench::corpus::Traffic;
+use gateway_bench::frames::{Frames, Mode};
+use gateway_bench::serve::{Extent, Sent, ServeOptions, Server};
+use gateway_codec::Compression;
+use serde_json::Value;
+
+const GUILDS: usize = 4;
+const EVENTS: usize = 2000;
+
+/// A server of every mode, and what it says that it has sent.
+struct Stand {
+    server: Server,
+    sent: mpsc::Receiver<Sent>,
+    ca: Option<PathBuf>,
+}
+
+impl Stand {
+    fn new(modes: &[Mode], options: ServeOptions) -> Self {
+        let frames = |mode: &Mode| {
+            let traffic = Traffic { seed: 7, events: EVENTS, guilds: GUILDS, ..Traffic::default() };
+            (*mode, Frames::encode(traffic.payloads(), *mode))
+        };
+        let (sender, sent) = mpsc::channel();
+        let server = Server::start(modes.iter().map(frames), options, sender).unwrap();
+        let ca = server.root_pem().map(|pem| {
+            let name = format!("gateway-bench-{}-{}.pem", std::process::id(), server.address().port());
+            let path = std::env::temp_dir().join(name);
+            std::fs::File::create(&path).unwrap().write_all(pem.as_bytes()).unwrap();
+            path
+        });
+        Self { server, sent, ca }
+    }
+
+    fn options(&self, who: Who, job: Job, mode: Mode) -> ClientOptions {
+        ClientOptions {
+            who,
+            job,
+            url: self.server.url(),
+            ca: self.ca.clone(),
+            mode,
+            guilds: GUILDS as u64,
+            events: EVENTS as u64,
+            shards: 1,
+            seconds: 0,
+            check: true,
+        }
+    }
+
+    /// Runs a contender in a process of its own.
+    fn run(&self, options: &ClientOptions) -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+        for (flag, value) in [
+            ("--who", options.who.to_string()),
+            ("--job", options.job.to_string()),
+            ("--mode", options.mode.to_string()),
+            ("--url", options.url.clone()),
+            ("--guilds", options.guilds.to_string()),
+            ("--events", options.events.to_string()),
+            ("--shards", options.shards.to_string()),
+        ] {
+            command.args([flag, &value]);
+        }
+        if options.check {
+            command.arg("--check");
+        }
+        if let Some(ca) = &self.ca {
+            command.arg("--ca").arg(ca).env("SSL_CERT_FILE", ca);
+        }
+        let output = command.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{} {} {}: {error}", options.who, options.job, options.mode);
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        if let Some(ca) = &self.ca {
+            let _ = std::fs::remove_file(ca);
+        }
+    }
+}
+
+/// Runs whoever can do it, and compares what they saw. Gives how many there were.
+fn all_see_the_same(stand: &Stand, modes: &[Mode], jobs: &[Job]) -> usize {
+    let (mut runs, mut first) = (0, [None, None, None]);
+    for &mode in modes {
+        for &job in jobs {
+            for who in Who::ALL {
+                let options = stand.options(who, job, mode);
+                if !options.supports() {
+                    continue;
+                }
+                let report = stand.run(&options);
+                let what = format!("{who} {job} {mode}");
+                assert_eq!(report["events"], EVENTS, "{what}");
+                for (sum, first) in ["order", "names", "fields"].into_iter().zip(&mut first) {
+                    if let Some(sum) = report[sum].as_str() {
+                        let first = first.get_or_insert_with(|| sum.to_owned());
+                        assert_eq!(sum, first, "{what}");
+                    }
+                }
+                let sent = stand.sent.recv().unwrap();
+                assert_eq!((sent.mode, sent.connections, sent.events), (mode.to_string(), 1, EVENTS));
+                assert!(report["cpu_seconds"].as_f64().unwrap() > 0.0, "{what}");
+                runs += 1;
+            }
+        }
+    }
+    assert!(first.iter().all(Option::is_some));
+    runs
+}
+
+fn modes(payload: bool) -> Vec<Mode> {
+    Mode::ALL.into_iter().filter(|mode| (mode.compression == Compression::Payload) == payload).collect()
+}
+
+fn serve_options() -> ServeOptions {
+    let mut options = ServeOptions::default();
+    (options.guilds, options.events) = (GUILDS, EVENTS);
+    options
+}
+
+const JOBS: [Job; 3] = [Job::Raw, Job::SmallBot, Job::Typed];
+
+#[test]
+fn all_contenders_see_the_same_events() {
+    let modes = modes(false);
+    let stand = Stand::new(&modes, serve_options());
+    // Ours do all six modes; twilight one of them, serenity one without raw.
+    assert_eq!(all_see_the_same(&stand, &modes, &JOBS), 4 * 6 * 3 + 3 + 2);
+}
+
+#[test]
+fn all_contenders_see_the_same_events_with_payload_compression() {
+    let modes = modes(true);
+    let stand = Stand::new(&modes, ServeOptions { payload: true, ..serve_options() });
+    assert_eq!(all_see_the_same(&stand, &modes, &JOBS), 4 * 3 + 2);
+}
+
+#[test]
+fn all_contenders_see_the_same_events_over_tls() {
+    let modes = modes(false);
+    let stand = Stand::new(&modes, ServeOptions { tls: true, ..serve_options() });
+    assert_eq!(all_see_the_same(&stand, &modes, &[Job::SmallBot]), 4 * 6 + 1);
+}
+
+/// Shards in turns: each sees its share from the beginning.
+#[test]
+fn many_shards_share_the_events() {
+    let modes = modes(false);
+    let shards = 10;
+    let stand = Stand::new(&modes, ServeOptions { shards, burst: 7, ..serve_options() });
+    for mode in modes {
+        let mut first = None;
+        for who in Who::ALL {
+            let mut options = stand.options(who, Job::Growth, mode);
+            options.shards = shards as u32;
+            if !options.supports() || matches!(who, Who::Blocking) {
+                continue;
+            }
+            let report = stand.run(&options);
+            let order = report["order"].as_str().unwrap().to_owned();
+            assert_eq!(first.get_or_insert_with(|| order.clone()), &order, "{who} {mode}");
+            let sent = stand.sent.recv().unwrap();
+            assert_eq!((sent.connections, sent.events), (shards, EVENTS));
+        }
+    }
+}
+
+/// Idle shards come to rest after READY and the guilds.
+#[test]
+fn idle_shards_are_measured() {
+    let modes = modes(false);
+    let stand = Stand::new(&modes, ServeOptions { extent: Extent::Guilds, ..serve_options() });
+    for mode in modes {
+        for who in Who::ALL {
+            let mut options = stand.options(who, Job::Idle, mode);
+            options.events = 0;
+            if !options.supports() {
+                continue;
+            }
+            let report = stand.run(&options);
+            assert_eq!((report["shards"].as_u64(), report["events"].as_u64()), (Some(1), Some(0)), "{who}");
+            let bytes = |name: &str| report[name].as_u64().unwrap();
+            assert!(bytes("before_bytes") > 0 && bytes("peak_bytes") >= bytes("after_bytes"), "{who}");
+        }
+    }
+}
