@@ -94,6 +94,19 @@ impl Frames {
         self.frames.iter().map(|range| self.bytes.slice(range.clone()))
     }
 
+    /// The messages in groups that have about so many bytes together, each group in memory of its own.
+    pub fn batches(&self, size: usize) -> impl Iterator<Item = Vec<Bytes>> {
+        let mut rest = self.frames.as_slice();
+        std::iter::from_fn(move || {
+            let start = rest.first()?.start;
+            let count = rest.iter().take_while(|frame| frame.start < start + size).count();
+            let (batch, behind) = rest.split_at(count);
+            rest = behind;
+            let copy = Bytes::copy_from_slice(&self.bytes[start..batch.last()?.end]);
+            Some(batch.iter().map(|frame| copy.slice(frame.start - start..frame.end - start)).collect())
+        })
+    }
+
     /// How many messages there are.
     pub fn len(&self) -> usize {
         self.frames.len()

@@ -7,4 +7,5 @@ pub mod corpus;
 pub mod decode;
 pub mod frames;
 pub mod limits;
+pub mod run;
 pub mod serve;

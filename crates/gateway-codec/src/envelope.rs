@@ -164,9 +164,8 @@ impl<'a> UsualHead<'a> {
             Some(rest) => (None, rest),
             None => {
                 let rest = rest.strip_prefix(b"\"")?;
-                let length =
-                    rest.iter().position(|byte| !matches!(byte, b'A'..=b'Z' | b'_' | b'0'..=b'9'))?;
-                let (name, rest) = rest.split_at(length);
+                // With a backslash there is more to it.
+                let (name, rest) = rest.split_at(scan::quote_or_backslash(rest)?);
                 (Some(std::str::from_utf8(name).ok()?), rest.strip_prefix(b"\"")?)
             }
         };
@@ -192,13 +191,20 @@ fn looks_like_a_value(bytes: &[u8]) -> bool {
 }
 
 /// A number without sign, fraction, exponent or leading zeros, of at most 18 digits.
+#[inline]
 fn digits(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let length = bytes.iter().position(|byte| !byte.is_ascii_digit())?;
-    let (digits, rest) = bytes.split_at(length);
-    if digits.is_empty() || digits.len() > 18 || (digits[0] == b'0' && digits.len() > 1) {
-        return None;
+    let (mut number, mut length) = (0, 0);
+    while let Some(digit @ b'0'..=b'9') = bytes.get(length)
+        && length < 18
+    {
+        number = number * 10 + u64::from(digit - b'0');
+        length += 1;
     }
-    Some((digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')), rest))
+    match bytes.get(length) {
+        None | Some(b'0'..=b'9') => None,
+        Some(_) if length == 0 || (length > 1 && bytes[0] == b'0') => None,
+        Some(_) => Some((number, &bytes[length..])),
+    }
 }
 
 impl fmt::Debug for Envelope<'_> {

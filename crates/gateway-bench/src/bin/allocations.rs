@@ -7,7 +7,7 @@
 use std::alloc::System;
 use std::process::ExitCode;
 
-use gateway_bench::decode::{self, Settings};
+use gateway_bench::decode::{Settings, Tally};
 use gateway_bench::frames::Frames;
 use lexopt::Parser;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -31,13 +31,16 @@ fn main() -> ExitCode {
 fn run(arguments: Parser) -> Result<serde_json::Value, String> {
     let settings = Settings::read(arguments, "allocations")?;
     let frames = Frames::read(&settings.frames).map_err(|error| error.to_string())?;
-    let region = Region::new(HEAP);
-    let tally = decode::run(settings.job, settings.who, settings.mode, &frames).ok_or("not done")??;
-    let heap = region.change();
-    let messages = tally.messages as f64;
-    Ok(serde_json::json!({
+    let mut contender = settings.contender()?;
+    let (mut tally, mut count, mut bytes) = (Tally::default(), 0, 0);
+    for frame in frames.iter() {
+        let region = Region::new(HEAP);
+        contender.take(&frame, &mut tally)?;
+        let heap = region.change();
         // A buffer that grows asks anew.
-        "allocations": (heap.allocations + heap.reallocations) as f64 / messages,
-        "bytes": heap.bytes_allocated as f64 / messages,
-    }))
+        count += heap.allocations + heap.reallocations;
+        bytes += heap.bytes_allocated;
+    }
+    let messages = tally.messages as f64;
+    Ok(serde_json::json!({"allocations": count as f64 / messages, "bytes": bytes as f64 / messages}))
 }

@@ -22,9 +22,8 @@ bench --programs FOLDER --scripts FOLDER --frames FOLDER [OPTIONS]
 ";
 
 fn main() -> ExitCode {
-    let result = settings(Parser::from_env()).and_then(|settings| {
-        run::run(&settings, &mut |text| eprintln!("{text}"))
-    });
+    let result = settings(Parser::from_env())
+        .and_then(|settings| run::run(&settings, &mut |text| eprintln!("{text}")));
     match result {
         Ok(results) => {
             for (key, ratio) in results.ratios() {

@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gateway_bench::decode::{self, Settings, Tally};
 use gateway_bench::frames::Frames;
@@ -35,13 +35,9 @@ fn run(arguments: Parser) -> Result<serde_json::Value, String> {
 
 /// The quickest of several passes: what disturbs one only makes it slower.
 fn quickest(settings: &Settings, frames: &Frames) -> Result<(Duration, Tally), String> {
-    let Settings { job, who, mode, passes, .. } = settings;
     let mut best: Option<(Duration, Tally)> = None;
-    for _ in 0..(*passes).max(1) {
-        let start = Instant::now();
-        let tally = decode::run(*job, *who, *mode, frames);
-        let tally = tally.ok_or_else(|| format!("{who} does not do {job} in {mode}"))??;
-        let time = start.elapsed();
+    for _ in 0..settings.passes.max(1) {
+        let (tally, time) = decode::run(&mut *settings.contender()?, frames)?;
         best = Some(best.map_or((time, tally), |(least, _)| (least.min(time), tally)));
     }
     best.ok_or_else(|| "no pass".to_owned())

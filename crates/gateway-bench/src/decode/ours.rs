@@ -3,54 +3,64 @@
 use bytes::Bytes;
 use gateway_codec::{Compression, Envelope, InflateLimits, Inflater, Raw, inflate_zlib};
 
-use super::{Job, Tally};
-use crate::frames::{Frames, Mode};
+use super::{Contender, Job, Tally};
+use crate::frames::Mode;
 
-pub(super) fn run(job: Job, mode: Mode, frames: &Frames) -> Option<Result<Tally, String>> {
+pub(super) fn contender(job: Job, mode: Mode) -> Option<Box<dyn Contender>> {
+    let with = |use_it| -> Option<Box<dyn Contender>> { Some(Box::new(Ours::new(mode, use_it))) };
     match job {
-        Job::Envelope => Some(each(mode, frames, |_, _| Ok(()))),
-        Job::SmallBot => Some(each(mode, frames, small_bot)),
+        Job::Envelope => with(|_, _| Ok(())),
+        Job::SmallBot => with(small_bot),
         #[cfg(feature = "peers")]
-        Job::Typed => Some(each(mode, frames, typed)),
+        Job::Typed => with(typed),
         #[cfg(not(feature = "peers"))]
         Job::Typed => None,
     }
 }
 
-/// Reads every envelope, keeps each payload until the next, and hands it on.
-fn each(
+type Use = fn(&Envelope<'_>, &mut Tally) -> Result<(), String>;
+
+struct Ours {
     mode: Mode,
-    frames: &Frames,
-    mut use_it: impl FnMut(&Envelope<'_>, &mut Tally) -> Result<(), String>,
-) -> Result<Tally, String> {
-    let mut tally = Tally::default();
-    let mut inflater = Inflater::new(mode.compression, InflateLimits::default());
-    let mut kept = None;
-    for frame in frames.iter() {
-        let payload = match &mut inflater {
-            Some(inflater) => {
-                let carefully = inflater.has_split();
-                let whole = |bytes: &[u8]| Envelope::is_whole(bytes, mode.encoding, carefully);
-                let payload = inflater.push(&frame, whole).map_err(|error| error.to_string())?;
-                payload.ok_or("a message that was cut")?
-            }
-            None => unpack(frame, mode)?,
-        };
-        let envelope = Envelope::skim(&payload, mode.encoding).map_err(|error| error.to_string())?;
-        tally.envelope(envelope.op, envelope.s, envelope.t.as_deref().unwrap_or_default());
-        use_it(&envelope, &mut tally)?;
-        kept = Some(Raw::new(payload.slice_ref(envelope.d.as_bytes()), mode.encoding));
-    }
-    drop(kept);
-    Ok(tally)
+    inflater: Option<Inflater>,
+    use_it: Use,
+    /// Each payload is kept until the next.
+    kept: Option<Raw>,
 }
 
-fn unpack(frame: Bytes, mode: Mode) -> Result<Bytes, String> {
+impl Ours {
+    fn new(mode: Mode, use_it: Use) -> Self {
+        let inflater = Inflater::new(mode.compression, InflateLimits::default());
+        Self { mode, inflater, use_it, kept: None }
+    }
+}
+
+impl Contender for Ours {
+    fn take(&mut self, frame: &Bytes, tally: &mut Tally) -> Result<(), String> {
+        let encoding = self.mode.encoding;
+        let payload = match &mut self.inflater {
+            Some(inflater) => {
+                let carefully = inflater.has_split();
+                let whole = |bytes: &[u8]| Envelope::is_whole(bytes, encoding, carefully);
+                let payload = inflater.push(frame, whole).map_err(|error| error.to_string())?;
+                payload.ok_or("a message that was cut")?
+            }
+            None => unpack(frame, self.mode)?,
+        };
+        let envelope = Envelope::skim(&payload, encoding).map_err(|error| error.to_string())?;
+        tally.envelope(envelope.op, envelope.s, envelope.t.as_deref().unwrap_or_default());
+        (self.use_it)(&envelope, tally)?;
+        self.kept = Some(Raw::new(payload.slice_ref(envelope.d.as_bytes()), encoding));
+        Ok(())
+    }
+}
+
+fn unpack(frame: &Bytes, mode: Mode) -> Result<Bytes, String> {
     match (mode.compression, frame.first()) {
         (Compression::Payload, Some(0x78)) => {
-            inflate_zlib(&frame, InflateLimits::default().max_output).map_err(|error| error.to_string())
+            inflate_zlib(frame, InflateLimits::default().max_output).map_err(|error| error.to_string())
         }
-        _ => Ok(frame),
+        _ => Ok(frame.clone()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use super::{Job, Who};
+use super::{Contender, Job, Who, contender};
 use crate::frames::Mode;
 
 /// What a program that decodes is asked for.
@@ -50,5 +50,15 @@ impl Settings {
             (Some(job), Some(who), Some(mode), Some(frames)) => Ok(Self { job, who, mode, frames, passes }),
             _ => Err(format!("{program} --job JOB --who WHO --mode MODE --frames FILE [--passes N]")),
         }
+    }
+
+    /// The contender that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// It does not do that.
+    pub fn contender(&self) -> Result<Box<dyn Contender>, String> {
+        let Self { job, who, mode, .. } = self;
+        contender(*job, *who, *mode).ok_or_else(|| format!("{who} does not do {job} in {mode}"))
     }
 }

@@ -6,54 +6,56 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress};
 use gateway_codec::{Compression, Encoding};
 use twilight_gateway::{EventTypeFlags, parse};
 use twilight_model::gateway::event::{DispatchEvent, GatewayEvent, GatewayEventDeserializer};
 use zstd::zstd_safe::{DCtx, InBuffer, OutBuffer};
 
-use super::{Job, Tally};
-use crate::frames::{Frames, Mode};
+use super::{Contender, Job, Tally};
+use crate::frames::Mode;
 
 /// The size of the buffer that it inflates into.
 const BUFFER: usize = 32 * 1024;
 
-pub(super) fn run(job: Job, all: bool, mode: Mode, frames: &Frames) -> Option<Result<Tally, String>> {
+pub(super) fn contender(job: Job, all: bool, mode: Mode) -> Option<Box<dyn Contender>> {
     let wanted = match (job, all) {
         (Job::Envelope, false) => None,
         (Job::SmallBot, false) => Some(EventTypeFlags::MESSAGE_CREATE),
         (Job::SmallBot, true) | (Job::Typed, false) => Some(EventTypeFlags::all()),
         (Job::Envelope | Job::Typed, true) => return None,
     };
-    let mut inflate: Inflate = match (mode.encoding, mode.compression) {
+    let inflate: Inflate = match (mode.encoding, mode.compression) {
         (Encoding::Json, Compression::None) => Box::new(plain),
         (Encoding::Json, Compression::ZlibStream) => Box::new(zlib()),
         (Encoding::Json, Compression::ZstdStream) => Box::new(zstd()),
         _ => return None,
     };
-    Some(each(job, wanted, frames, &mut inflate))
+    Some(Box::new(Twilight { job, wanted, inflate }))
 }
 
 type Inflate = Box<dyn FnMut(&[u8]) -> Result<String, String>>;
 
-fn each(
+struct Twilight {
     job: Job,
+    /// The types that the bot asks for; none at all if it takes the text.
     wanted: Option<EventTypeFlags>,
-    frames: &Frames,
-    inflate: &mut Inflate,
-) -> Result<Tally, String> {
-    let mut tally = Tally::default();
-    for frame in frames.iter() {
-        let text = inflate(&frame)?;
+    inflate: Inflate,
+}
+
+impl Contender for Twilight {
+    fn take(&mut self, frame: &Bytes, tally: &mut Tally) -> Result<(), String> {
+        let text = (self.inflate)(frame)?;
         let parts = GatewayEventDeserializer::from_json(&text).ok_or("no opcode")?.into_parts();
         let (op, sequence, name): (u8, Option<u64>, Option<Cow<'_, str>>) = parts;
         tally.envelope(u64::from(op), sequence, name.as_deref().unwrap_or_default());
-        let Some(wanted) = wanted else {
+        let Some(wanted) = self.wanted else {
             std::hint::black_box(text);
-            continue;
+            return Ok(());
         };
         let event = parse(text, wanted).map_err(|error| error.to_string())?;
-        match (job, event) {
+        match (self.job, event) {
             (Job::SmallBot, Some(GatewayEvent::Dispatch(_, DispatchEvent::MessageCreate(message)))) => {
                 tally.message(message.channel_id.get(), message.author.id.get(), &message.content);
             }
@@ -63,8 +65,8 @@ fn each(
             }
             (_, event) => drop(std::hint::black_box(event)),
         }
+        Ok(())
     }
-    Ok(tally)
 }
 
 /// Its WebSocket layer has checked that the message is text; here a check takes the place of that one.

@@ -82,8 +82,12 @@ impl Serving {
     pub(super) fn start(command: &mut Command) -> Result<Self, String> {
         let name = shown(command);
         let failed = |error: std::io::Error| format!("{name}: {error}");
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().map_err(failed)?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .map_err(failed)?;
         let input = child.stdin.take();
         let mut first = String::new();
         let mut output = BufReader::new(child.stdout.take().ok_or("the server has no output")?);

@@ -8,11 +8,11 @@ use gateway_codec::{Compression, Encoding};
 use serde_json::Value;
 
 use super::child::{Programs, Serving, json_of, number};
-use super::traffic::frames;
 use super::results::Row;
+use super::traffic::frames;
 use crate::client;
 use crate::decode;
-use crate::frames::{Frames, Mode};
+use crate::frames::Mode;
 
 /// How much traffic, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,17 +126,20 @@ fn decoding(job: decode::Job, mode: Mode) -> Heat {
         (Who::Erltf, mode),
         (Who::Bound, mode),
     ];
-    // Asked with no messages at all, a contender says whether it does that.
-    let does = |who, mode| decode::run(job, who, mode, &Frames::default()).is_some();
-    let contenders = entries.into_iter().filter(|(who, mode)| does(*who, *mode)).map(|(who, mode)| {
-        Contender { label: who.to_string(), work: Work::Decode { job, who, mode } }
-    });
+    let does = |who, mode| decode::contender(job, who, mode).is_some();
+    let contenders = entries
+        .into_iter()
+        .filter(|(who, mode)| does(*who, *mode))
+        .map(|(who, mode)| Contender { label: who.to_string(), work: Work::Decode { job, who, mode } });
     Heat { job: job.to_string(), mode, contenders: contenders.collect() }
 }
 
 fn whole(job: client::Job, mode: Mode, tls: bool, programs: &Programs) -> Heat {
     let mut contenders = clients(job, mode, tls, Scale::One);
-    let scripts = [("discord_gateway_client.py", "discord_gateway", "python"), ("discord_py.py", "discord", "discord.py")];
+    let scripts = [
+        ("discord_gateway_client.py", "discord_gateway", "python"),
+        ("discord_py.py", "discord", "discord.py"),
+    ];
     for (file, module, label) in scripts {
         let there = programs.scripts.join(file).exists() && programs.script(file, module).is_some();
         let speaks = match module {
@@ -144,7 +147,8 @@ fn whole(job: client::Job, mode: Mode, tls: bool, programs: &Programs) -> Heat {
             _ => matches!(mode.compression, Compression::None | Compression::ZlibStream),
         };
         if there && speaks && !tls && job != client::Job::Typed {
-            contenders.push(Contender { label: label.to_owned(), work: Work::Script { file, module, job, mode } });
+            contenders
+                .push(Contender { label: label.to_owned(), work: Work::Script { file, module, job, mode } });
         }
     }
     let tls = if tls { "-tls" } else { "" };
@@ -157,7 +161,9 @@ fn scaled(name: &str, mode: Mode, job: client::Job, scale: Scale) -> Heat {
     contenders.retain(|contender| matches!(contender.label.as_str(), "ours" | "twilight"));
     let shards = match scale {
         Scale::One => 1,
-        Scale::Shards(shards) | Scale::Ready(shards) | Scale::Guilds(shards) | Scale::Beating(shards, _) => shards,
+        Scale::Shards(shards) | Scale::Ready(shards) | Scale::Guilds(shards) | Scale::Beating(shards, _) => {
+            shards
+        }
     };
     Heat { job: format!("{name}-{shards}"), mode, contenders }
 }
@@ -167,9 +173,7 @@ fn clients(job: client::Job, mode: Mode, tls: bool, scale: Scale) -> Vec<Contend
     let (twilight, serenity) = of_peers(mode);
     let speaks = |who: Who| match who {
         Who::Twilight => (mode.compression != Compression::Payload).then_some(twilight),
-        Who::Serenity => {
-            (!tls && scale == Scale::One && job != client::Job::Raw).then_some(serenity)
-        }
+        Who::Serenity => (!tls && scale == Scale::One && job != client::Job::Raw).then_some(serenity),
         Who::Blocking => (scale == Scale::One).then_some(mode),
         _ => Some(mode),
     };
@@ -198,7 +202,8 @@ impl Heat {
         sizes: Sizes,
         tell: &mut dyn FnMut(&str),
     ) -> Result<Vec<Row>, String> {
-        let mut measured: Vec<BTreeMap<&'static str, Vec<f64>>> = vec![BTreeMap::new(); self.contenders.len()];
+        let mut measured: Vec<BTreeMap<&'static str, Vec<f64>>> =
+            vec![BTreeMap::new(); self.contenders.len()];
         let mut seen: Vec<Option<Value>> = vec![None; self.contenders.len()];
         let rounds = if self.is_steady() { 1 } else { sizes.rounds };
         for round in 0..rounds {
@@ -223,10 +228,11 @@ impl Heat {
                 }
             }
         }
-        let rows = self.contenders.iter().zip(measured).map(|(contender, values)| Row {
-            who: contender.label.clone(),
-            values,
-        });
+        let rows = self
+            .contenders
+            .iter()
+            .zip(measured)
+            .map(|(contender, values)| Row { who: contender.label.clone(), values });
         Ok(rows.collect())
     }
 
@@ -278,7 +284,14 @@ impl Contender {
                     false => format!("ws://127.0.0.1:{}", server.port),
                 };
                 let mut client = programs.client(mode);
-                client.args(["--who", &who.to_string(), "--job", &job.to_string(), "--mode", &mode.to_string()]);
+                client.args([
+                    "--who",
+                    &who.to_string(),
+                    "--job",
+                    &job.to_string(),
+                    "--mode",
+                    &mode.to_string(),
+                ]);
                 client.args(["--url", &url]);
                 if tls {
                     client.arg("--ca").arg(&root).env("SSL_CERT_FILE", &root);
@@ -301,7 +314,10 @@ impl Contender {
         Ok(match &self.work {
             Work::Decode { .. } => vec![("ns a message", field("ns")?)],
             Work::Client { scale: Scale::Ready(_) | Scale::Guilds(_), .. } => {
-                vec![("KiB a shard", field("bytes_per_shard")? / 1024.0), ("peak KiB", field("peak_bytes")? / 1024.0)]
+                vec![
+                    ("KiB a shard", field("bytes_per_shard")? / 1024.0),
+                    ("peak KiB", field("peak_bytes")? / 1024.0),
+                ]
             }
             Work::Client { scale: Scale::Beating(shards, seconds), .. } => {
                 // A beat a second here; one in 41.25 s with the real gateway.
@@ -323,7 +339,9 @@ impl Contender {
     fn seen(&self, said: &Value) -> Value {
         match &self.work {
             Work::Decode { .. } => said["messages"].clone(),
-            Work::Client { scale: Scale::One | Scale::Shards(_), .. } | Work::Script { .. } => said["events"].clone(),
+            Work::Client { scale: Scale::One | Scale::Shards(_), .. } | Work::Script { .. } => {
+                said["events"].clone()
+            }
             Work::Client { .. } => Value::Null,
         }
     }
@@ -339,7 +357,12 @@ impl Scale {
             Self::Beating(shards, seconds) => (0, 0, shards, seconds),
         };
         let mut arguments = Vec::new();
-        for (name, value) in [("--guilds", guilds), ("--events", events), ("--shards", shards as usize), ("--seconds", seconds as usize)] {
+        for (name, value) in [
+            ("--guilds", guilds),
+            ("--events", events),
+            ("--shards", shards as usize),
+            ("--seconds", seconds as usize),
+        ] {
             if value > 0 {
                 arguments.extend([name.to_owned(), value.to_string()]);
             }

@@ -64,7 +64,9 @@ fn bars(job: &str, heats: &[&Measured], path: &Path) -> Result<(), Box<dyn std::
         .build_cartesian_2d(0.0..place.max(1) as f64, 0.0..(most * 1.1).max(f64::MIN_POSITIVE))?;
     let mode_at = |at: f64| {
         let found = places.iter().position(|place| *place == at as usize);
-        found.filter(|index| *index == 0 || costs[index - 1].0 != costs[*index].0).map(|index| &costs[index].0)
+        found
+            .filter(|index| *index == 0 || costs[index - 1].0 != costs[*index].0)
+            .map(|index| &costs[index].0)
     };
     chart
         .configure_mesh()

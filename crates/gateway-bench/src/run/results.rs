@@ -80,7 +80,8 @@ impl Results {
             for (who, ratio) in heat.ratios() {
                 ratios.insert(format!("{}/{}/{who}", heat.job, heat.mode), ratio);
             }
-            if let Some(shards) = heat.job.strip_prefix("idle-guilds-").or(heat.job.strip_prefix("idle-ready-"))
+            if let Some(shards) =
+                heat.job.strip_prefix("idle-guilds-").or(heat.job.strip_prefix("idle-ready-"))
                 && shards == "100"
             {
                 // The short name: per shard of a hundred.
@@ -175,7 +176,10 @@ mod tests {
     #[test]
     fn ratios_are_above_one_where_ours_is_better() {
         let heats = vec![
-            measured("envelope", vec![row("ours", &[50.0]), row("twilight", &[200.0]), row("bound", &[25.0])]),
+            measured(
+                "envelope",
+                vec![row("ours", &[50.0]), row("twilight", &[200.0]), row("bound", &[25.0])],
+            ),
             measured("growth-1", vec![row("ours", &[10.0])]),
             measured("growth-1000", vec![row("ours", &[12.5])]),
             measured("idle-guilds-100", vec![row("ours", &[2.0]), row("twilight", &[8.0])]),

@@ -48,7 +48,7 @@ pub(crate) fn string_end(bytes: &[u8], at: usize) -> Result<usize, Error> {
 /// Keys and most values are short: a look at eight bytes at a time is quicker than setting up a search, which takes
 /// over where a string is long.
 #[inline]
-fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
     const NEAR: usize = 32;
     let mut at = 0;
     while at < NEAR
