@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
+mod bench;
 mod conformance;
 mod crash;
 mod demo;
@@ -23,6 +24,8 @@ cargo xtask TASK
   crash            a bot that is killed: --kills N times, --seed N
   test             every test there is, a line for each layer, and the conformance matrix
   conformance      every scenario in every way: --only NAME, --way virtual|raw|tokio|async-std|smol, --trace
+  bench            ours beside the field's clients: --quick, --only JOB/MODE, --json FILE, --report [FOLDER],
+                   --rounds N, --events N, --instructions
   deny             licences, sources and banned crates (installs cargo-deny if it is missing)
   features         every combination of the TLS features
   fuzz             every fuzz target: --seconds N for each, --only NAME for one
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let mut arguments = Parser::from_env();
     let result = match arguments.next() {
         Ok(Some(Arg::Value(task))) => match task.to_str() {
+            Some("bench") => bench::run(arguments),
             Some("conformance") => conformance::run(arguments),
             Some("demo") => demo::run(arguments),
             Some("crash") => crash::run(arguments),

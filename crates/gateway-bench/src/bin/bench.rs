@@ -12,6 +12,7 @@ const HELP: &str = "\
 bench --programs FOLDER --scripts FOLDER --frames FOLDER [OPTIONS]
 
   --quick          a little traffic, one round: to see that everything works
+  --instructions   instructions instead of time, of decoding alone; needs valgrind
   --only TEXT      only what has this in its name, JOB/MODE
   --rounds N       how often each contender has its turn
   --events N       how many small events
@@ -56,6 +57,7 @@ fn settings(mut arguments: Parser) -> Result<Settings, String> {
             "frames" => folder = Some(PathBuf::from(value()?)),
             "python" => python = Some(PathBuf::from(value()?)),
             "quick" => sizes = Sizes::QUICK,
+            "instructions" => sizes = Sizes::INSTRUCTIONS,
             "only" => only = Some(value()?.string().map_err(text)?),
             "rounds" => rounds = Some(value()?.parse().map_err(text)?),
             "events" => events = Some(value()?.parse().map_err(text)?),

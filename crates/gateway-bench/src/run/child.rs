@@ -59,6 +59,23 @@ pub(super) fn json_of(command: &mut Command) -> Result<Value, String> {
     serde_json::from_str(line).map_err(|error| format!("{name}: {error}"))
 }
 
+/// The instructions of one pass of a program that takes `--passes`: what two passes take beyond one.
+pub(super) fn instructions_of(command: &Command) -> Result<f64, String> {
+    Ok(counted(command, 2)? - counted(command, 1)?)
+}
+
+fn counted(command: &Command, passes: u32) -> Result<f64, String> {
+    let mut counting = Command::new("valgrind");
+    counting.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(command.get_program());
+    counting.args(command.get_args()).args(["--passes", &passes.to_string()]);
+    let name = shown(command);
+    let output = counting.stdin(Stdio::null()).output().map_err(|error| format!("valgrind: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let count = said.lines().find_map(|line| line.split_once("Collected : "));
+    let count = count.and_then(|(_, count)| count.trim().parse().ok()).filter(|_| output.status.success());
+    count.ok_or_else(|| format!("{name} under valgrind: {}", said.trim()))
+}
+
 /// The number in a field of an object.
 pub(super) fn number(object: &Value, field: &str) -> Result<f64, String> {
     object[field].as_f64().ok_or_else(|| format!("no number {field} in {object}"))

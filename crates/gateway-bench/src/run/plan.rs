@@ -7,7 +7,7 @@ use std::process::Command;
 use gateway_codec::{Compression, Encoding};
 use serde_json::Value;
 
-use super::child::{Programs, Serving, json_of, number};
+use super::child::{Programs, Serving, instructions_of, json_of, number};
 use super::results::Row;
 use super::traffic::frames;
 use crate::client;
@@ -25,13 +25,20 @@ pub struct Sizes {
     pub rounds: usize,
     /// Numbers of shards for memory and growth.
     pub shards: &'static [u32],
+    /// Count instructions under valgrind instead of taking time; decoding alone.
+    pub instructions: bool,
 }
 
 impl Sizes {
     /// The traffic of the report.
-    pub const FULL: Self = Self { events: 200_000, guilds: 48, rounds: 5, shards: &[1, 10, 100, 1000] };
+    pub const FULL: Self =
+        Self { events: 200_000, guilds: 48, rounds: 5, shards: &[1, 10, 100, 1000], instructions: false };
     /// Enough to see that everything works.
-    pub const QUICK: Self = Self { events: 4_000, guilds: 2, rounds: 1, shards: &[1, 10] };
+    pub const QUICK: Self =
+        Self { events: 4_000, guilds: 2, rounds: 1, shards: &[1, 10], instructions: false };
+    /// What can be counted in some minutes.
+    pub const INSTRUCTIONS: Self =
+        Self { events: 10_000, guilds: 1, rounds: 1, shards: &[], instructions: true };
 }
 
 /// Contenders that do the same work.
@@ -81,6 +88,10 @@ pub(super) fn heats(sizes: Sizes, programs: &Programs) -> Vec<Heat> {
     let mut heats = Vec::new();
     for job in decode::Job::ALL {
         heats.extend(Mode::ALL.map(|mode| decoding(job, mode)));
+    }
+    if sizes.instructions {
+        heats.retain(|heat| !heat.contenders.is_empty());
+        return heats;
     }
     for job in [client::Job::Raw, client::Job::SmallBot, client::Job::Typed] {
         heats.extend(Mode::ALL.map(|mode| whole(job, mode, false, programs)));
@@ -270,7 +281,14 @@ impl Contender {
         }
         match self.work {
             Work::Decode { job, who, mode } => {
-                json_of(&mut decode_command(programs, "decode", folder, sizes, (job, who, mode))?)
+                let mut command = decode_command(programs, "decode", folder, sizes, (job, who, mode))?;
+                if !sizes.instructions {
+                    return json_of(&mut command);
+                }
+                let count = instructions_of(&command)?;
+                let mut said = json_of(command.args(["--passes", "1"]))?;
+                said["instructions"] = (count / number(&said, "messages")?).into();
+                Ok(said)
             }
             Work::Client { job, who, mode, tls, scale } => {
                 let root = folder.join("root.pem");
@@ -312,6 +330,9 @@ impl Contender {
     fn metrics(&self, said: &Value) -> Result<Vec<(&'static str, f64)>, String> {
         let field = |name| number(said, name);
         Ok(match &self.work {
+            Work::Decode { .. } if !said["instructions"].is_null() => {
+                vec![("instructions a message", field("instructions")?)]
+            }
             Work::Decode { .. } => vec![("ns a message", field("ns")?)],
             Work::Client { scale: Scale::Ready(_) | Scale::Guilds(_), .. } => {
                 vec![
