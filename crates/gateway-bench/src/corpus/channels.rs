@@ -133,7 +133,7 @@ impl Channel {
     pub(super) fn of_interaction(&self, guild: u64) -> Value {
         let mut channel = self.object();
         if let Some(fields) = channel.as_object_mut() {
-            for key in ["permission_overwrites", "version", "available_tags", "template"] {
+            for key in ["permission_overwrites", "version", "icon_emoji"] {
                 fields.remove(key);
             }
         }

@@ -13,7 +13,7 @@ use super::text;
 use super::time::{Clock, old_snowflake};
 
 /// How much an average guild has of each kind.
-const PEOPLE: f64 = 400.0;
+const PEOPLE: f64 = 440.0;
 const ROLES: f64 = 85.0;
 const CHANNELS: f64 = 120.0;
 const EMOJIS: f64 = 110.0;

@@ -15,17 +15,16 @@ pub(super) fn create(guild: &Guild, random: &mut Rng, clock: &mut Clock, applica
     let person = &guild.people[guild.anyone(random)];
     let channel = &guild.channels[guild.text_channel(random)];
     let (kind, data) = match random.u8(0..20) {
-        0..12 => (2, command(guild, random, clock)),
-        12..17 => (3, component(guild, random)),
-        17..19 => (4, autocomplete(random, clock)),
+        0..16 => (2, command(guild, random, clock)),
+        16..18 => (3, component(guild, random)),
+        18..19 => (4, autocomplete(random, clock)),
         _ => (5, modal(random)),
     };
     let mut interaction = json!({
         "version": 1, "type": kind, "token": base64(random, 218),
         "member": person.member_with_permissions(permissions(random)), "locale": pick(random, &["en-US", "de", "ja"]),
         "id": clock.snowflake(random).to_string(), "guild_locale": "en-US", "guild_id": guild.id.to_string(),
-        "guild": {"locale": "en-US", "id": guild.id.to_string(), "features": ["COMMUNITY", "NEWS", "ROLE_ICONS",
-            "SOUNDBOARD", "WELCOME_SCREEN_ENABLED", "AUTO_MODERATION", "PREVIEW_ENABLED"]},
+        "guild": {"locale": "en-US", "id": guild.id.to_string(), "features": ["COMMUNITY", "NEWS", "SOUNDBOARD"]},
         "entitlements": [], "entitlement_sku_ids": [], "data": data, "context": 0,
         "channel_id": channel.id.to_string(), "channel": channel.of_interaction(guild.id),
         "authorizing_integration_owners": {"0": guild.id.to_string()}, "attachment_size_limit": 10_485_760,
@@ -49,7 +48,7 @@ pub(super) fn create(guild: &Guild, random: &mut Rng, clock: &mut Clock, applica
 /// A slash command with options of several types, and what its ids stand for.
 fn command(guild: &Guild, random: &mut Rng, clock: &Clock) -> Value {
     let (mut options, mut resolved) = (Vec::new(), Map::new());
-    for (percent, kind) in [(60, 3), (40, 6), (30, 4), (20, 5), (15, 7), (10, 8), (10, 10)] {
+    for (percent, kind) in [(50, 3), (25, 6), (25, 4), (15, 5), (8, 7), (5, 8), (5, 10)] {
         if !chance(random, percent) {
             continue;
         }

@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         assert_eq!(
             serde_json::to_vec(&text).unwrap().len(),
-            out.len() + 2 * 4,
+            out.len() - 2 * 4,
             "\\b and \\f have a shorter form"
         );
     }

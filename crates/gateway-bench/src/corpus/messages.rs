@@ -42,13 +42,13 @@ pub(super) fn create(guild: &mut Guild, random: &mut Rng, clock: &mut Clock, app
     add_guild(guild, recent.author, &mut value);
     match random.u8(0..200) {
         0..34 => reply(guild, random, &mut value),
-        34..50 => answer_of_a_bot(guild, random, clock, application, &mut value),
-        50..54 => webhook(random, clock, &mut value),
-        54..57 => sticker(random, clock, &mut value),
-        57..59 => poll(random, clock, &mut value),
-        59..60 => crosspost(guild, random, clock, &mut value),
-        60..80 => add_attachments(guild, &recent, random, clock, &mut value),
-        80..96 => value["embeds"] = json!([link_preview(random)]),
+        34..54 => answer_of_a_bot(guild, random, clock, application, &mut value),
+        54..58 => webhook(random, clock, &mut value),
+        58..61 => sticker(random, clock, &mut value),
+        61..63 => poll(random, clock, &mut value),
+        63..64 => crosspost(guild, random, clock, &mut value),
+        64..96 => add_attachments(guild, &recent, random, clock, &mut value),
+        96..120 => value["embeds"] = json!([link_preview(random)]),
         _ => {}
     }
     if chance(random, 18) {

@@ -23,6 +23,7 @@ pub(super) struct Person {
     tag: Option<(u64, String, String)>,
     nick: Option<String>,
     member_avatar: Option<String>,
+    member_decoration: Option<(String, u64)>,
     roles: Vec<u64>,
     joined_at_ms: u64,
     premium_since_ms: Option<u64>,
@@ -33,7 +34,7 @@ impl Person {
     pub(super) fn new(random: &mut Rng, roles: &[u64], now_ms: u64) -> Self {
         let bot = random.u8(0..30) == 0;
         let username = text::username(random);
-        let mut own: Vec<u64> = (0..super::draw::around(random, 3))
+        let mut own: Vec<u64> = (0..super::draw::around(random, 2))
             .filter_map(|_| roles.get(super::draw::skewed(random, roles.len())).copied())
             .collect();
         own.sort_unstable();
@@ -46,14 +47,15 @@ impl Person {
             global_name: (!bot && chance(random, 80)).then(|| text::display_name(random, &username)),
             avatar: maybe_image(random, 85),
             public_flags: if chance(random, 40) { 1 << pick(random, &[&6, &7, &8, &9, &22]) } else { 0 },
-            decoration: chance(random, 12).then(|| (image(random), old_snowflake(random, now_ms))),
-            nameplate: chance(random, 4).then(|| old_snowflake(random, now_ms)),
-            tag: chance(random, 10).then(|| {
+            decoration: decoration(random, 8, now_ms),
+            nameplate: chance(random, 3).then(|| old_snowflake(random, now_ms)),
+            tag: chance(random, 8).then(|| {
                 let name = text::username(random).chars().take(4).collect::<String>().to_uppercase();
                 (old_snowflake(random, now_ms), name, hex(random, 32))
             }),
             nick: chance(random, 22).then(|| text::display_name(random, &username)),
             member_avatar: maybe_image(random, 4),
+            member_decoration: decoration(random, 2, now_ms),
             roles: own,
             joined_at_ms,
             premium_since_ms: chance(random, 5).then(|| random.u64(joined_at_ms..now_ms)),
@@ -69,9 +71,7 @@ impl Person {
             "primary_guild": self.tag.as_ref().map(|(guild, tag, badge)| json!({
                 "tag": tag, "identity_guild_id": guild.to_string(), "identity_enabled": true, "badge": badge,
             })),
-            "avatar_decoration_data": self.decoration.as_ref().map(|(asset, sku)| json!({
-                "asset": asset, "sku_id": sku.to_string(), "expires_at": null,
-            })),
+            "avatar_decoration_data": self.decoration.as_ref().map(decoration_object),
             "collectibles": self.nameplate.map(|sku| json!({"nameplate": {
                 "sku_id": sku.to_string(), "palette": "violet", "label": "COLLECTIBLES_NAMEPLATES_NEBULA_A11Y",
                 "asset": "nameplates/nameplates/nebula/", "expires_at": null,
@@ -86,11 +86,16 @@ impl Person {
     /// A member object without its user, as in messages ("Discord Docs, Guild Resource > Guild Member Object").
     pub(super) fn partial_member(&self) -> Value {
         let roles: Vec<String> = self.roles.iter().map(u64::to_string).collect();
-        json!({
+        let mut member = json!({
             "roles": roles, "premium_since": self.premium_since_ms.map(iso8601), "pending": false, "nick": self.nick,
             "mute": false, "joined_at": iso8601(self.joined_at_ms), "flags": 0, "deaf": false,
             "communication_disabled_until": null, "banner": null, "avatar": self.member_avatar,
-        })
+        });
+        if let Some(decoration) = &self.member_decoration {
+            member["avatar_decoration_data"] = decoration_object(decoration);
+            member["collectibles"] = Value::Null;
+        }
+        member
     }
 
     /// A member object with its user, in which `bot` is always there.
@@ -120,8 +125,6 @@ impl Person {
             }
             _ => {}
         }
-        member["avatar_decoration_data"] = Value::Null;
-        member["collectibles"] = Value::Null;
         member["guild_id"] = guild.to_string().into();
         member
     }
@@ -144,6 +147,16 @@ impl Person {
     }
 }
 
+/// The hash and the article of a decoration that `percent` of 100 have.
+fn decoration(random: &mut Rng, percent: u32, now_ms: u64) -> Option<(String, u64)> {
+    chance(random, percent).then(|| (image(random), old_snowflake(random, now_ms)))
+}
+
+/// A decoration of an avatar ("Discord Docs, Users Resource > Avatar Decoration Data Object").
+fn decoration_object((asset, sku): &(String, u64)) -> Value {
+    json!({"sku_id": sku.to_string(), "expires_at": null, "asset": asset})
+}
+
 /// A status, about as often as people have it.
 pub(super) fn status(random: &mut Rng) -> &'static str {
     pick(random, &["online", "online", "online", "idle", "idle", "dnd", "offline", "offline"])
@@ -153,7 +166,7 @@ pub(super) fn status(random: &mut Rng) -> &'static str {
 fn activities(random: &mut Rng, now_ms: u64) -> Vec<Value> {
     let created_at = now_ms - random.u64(0..36_000_000);
     let mut activities = Vec::new();
-    if chance(random, 20) {
+    if chance(random, 40) {
         let mut activity = json!({
             "type": 4, "state": text::words(random, 4), "name": "Custom Status", "id": "custom",
             "created_at": created_at,
@@ -169,10 +182,10 @@ fn activities(random: &mut Rng, now_ms: u64) -> Vec<Value> {
         activities.push(activity);
     }
     match random.u8(0..100) {
-        0..16 => activities.push(plain_game(random, created_at)),
-        16..24 => activities.push(rich_game(random, created_at, now_ms)),
-        24..30 => activities.push(music(random, created_at, now_ms)),
-        30..32 => activities.push(stream(random, created_at)),
+        0..14 => activities.push(plain_game(random, created_at)),
+        14..40 => activities.push(rich_game(random, created_at, now_ms)),
+        40..55 => activities.push(music(random, created_at, now_ms)),
+        55..58 => activities.push(stream(random, created_at)),
         _ => {}
     }
     activities

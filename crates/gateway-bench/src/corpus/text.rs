@@ -387,7 +387,7 @@ pub(super) fn content(random: &mut Rng) -> String {
         0..5 => (0..random.usize(1..6)).map(|_| pick(random, &EMOJI)).collect(),
         5..70 => words(random, 7),
         70..95 => words(random, 16),
-        95..99 => words(random, 45),
+        95..98 => words(random, 45),
         _ => words(random, 150),
     };
     if chance(random, 14) {
