@@ -54,7 +54,7 @@ pub(super) fn build(
 fn presence_update(guild: &Guild, random: &mut Rng, clock: &Clock) -> Value {
     let person = &guild.people[guild.anyone(random)];
     let status = people::status(random);
-    let mut presence = person.presence(random, status, clock.now_ms);
+    let mut presence = person.presence(random, status, clock.now_ms, false);
     presence["guild_id"] = guild.id.to_string().into();
     presence
 }

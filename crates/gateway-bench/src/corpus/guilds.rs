@@ -148,7 +148,7 @@ impl Guild {
         for person in &self.people {
             let status = people::status(random);
             if status != "offline" {
-                presences.push(person.presence(random, status, now_ms));
+                presences.push(person.presence(random, status, now_ms, true));
             }
         }
         let voice_states: Vec<Value> = (0..self.people.len())

@@ -130,7 +130,10 @@ impl Person {
     }
 
     /// A presence ("Discord Docs, Gateway Events > Presence Update"), without `guild_id` as in a guild.
-    pub(super) fn presence(&self, random: &mut Rng, status: &str, now_ms: u64) -> Value {
+    ///
+    /// In a guild no status has an emoji of a guild: where the type is found out by trying, as twilight-model does
+    /// with GUILD_CREATE, the integer that is its id in ETF does not become the text that its model wants.
+    pub(super) fn presence(&self, random: &mut Rng, status: &str, now_ms: u64, in_guild: bool) -> Value {
         let client: &[&str] = match random.u8(0..10) {
             _ if status == "offline" => &[],
             0..5 => &["desktop"],
@@ -142,7 +145,7 @@ impl Person {
             client.iter().map(|client| ((*client).to_owned(), status.into())).collect();
         json!({
             "user": {"id": self.id.to_string()}, "status": status, "client_status": client_status,
-            "activities": if status == "offline" { Vec::new() } else { activities(random, now_ms) },
+            "activities": if status == "offline" { Vec::new() } else { activities(random, now_ms, in_guild) },
         })
     }
 }
@@ -163,7 +166,7 @@ pub(super) fn status(random: &mut Rng) -> &'static str {
 }
 
 /// What a person does: mostly nothing, a status text, a game or music.
-fn activities(random: &mut Rng, now_ms: u64) -> Vec<Value> {
+fn activities(random: &mut Rng, now_ms: u64, in_guild: bool) -> Vec<Value> {
     let created_at = now_ms - random.u64(0..36_000_000);
     let mut activities = Vec::new();
     if chance(random, 40) {
@@ -172,7 +175,7 @@ fn activities(random: &mut Rng, now_ms: u64) -> Vec<Value> {
             "created_at": created_at,
         });
         if chance(random, 40) {
-            activity["emoji"] = if random.bool() {
+            activity["emoji"] = if in_guild || random.bool() {
                 json!({"name": pick(random, &text::EMOJI)})
             } else {
                 let id = old_snowflake(random, now_ms).to_string();
