@@ -27,7 +27,8 @@ pub(super) fn attachment(random: &mut Rng, clock: &mut Clock, channel: u64) -> V
     );
     let mut attachment = json!({
         "url": format!("https://cdn.discordapp.com/{tail}"), "size": random.u32(1000..8_000_000),
-        "proxy_url": format!("https://media.discordapp.net/{tail}"), "id": id.to_string(), "filename": filename,
+        "proxy_url": format!("https://media.discordapp.net/{tail}"), "id": id.to_string(),
+        "filename": filename,
         "content_type": content_type, "content_scan_version": 2,
     });
     if !content_type.starts_with("text") {
@@ -53,7 +54,8 @@ pub(super) fn link_preview(random: &mut Rng) -> Value {
     let url = text::link(random);
     let mut embed = json!({
         "url": url, "type": if video { "video" } else { "article" }, "title": text::words(random, 8),
-        "provider": {"url": "https://www.youtube.com", "name": "YouTube"}, "description": text::words(random, 24),
+        "provider": {"url": "https://www.youtube.com", "name": "YouTube"},
+        "description": text::words(random, 24),
         "thumbnail": picture(random, "maxresdefault.jpg"), "content_scan_version": 2,
     });
     if video {
@@ -75,7 +77,10 @@ pub(super) fn rich_embed(random: &mut Rng, clock: &Clock) -> Value {
     });
     if chance(random, 60) {
         embed["fields"] = (0..random.usize(1..6))
-            .map(|_| json!({"value": text::words(random, 6), "name": text::title(random), "inline": random.bool()}))
+            .map(|_| {
+                json!({"value": text::words(random, 6), "name": text::title(random),
+                "inline": random.bool()})
+            })
             .collect();
     }
     if chance(random, 40) {
@@ -91,7 +96,8 @@ pub(super) fn rich_embed(random: &mut Rng, clock: &Clock) -> Value {
         embed["image"] = picture(random, "banner.png");
     }
     if chance(random, 25) {
-        embed["author"] = json!({"name": text::title(random), "icon_url": "https://images.example.com/author.png",
+        embed["author"] = json!({"name": text::title(random),
+            "icon_url": "https://images.example.com/author.png",
             "proxy_icon_url": proxied(random, "author.png")});
     }
     embed
@@ -99,7 +105,8 @@ pub(super) fn rich_embed(random: &mut Rng, clock: &Clock) -> Value {
 
 fn picture(random: &mut Rng, file: &str) -> Value {
     json!({
-        "width": pick(random, &[&1280_u16, &1920, &480]), "url": format!("https://images.example.com/vi/{}/{file}", hex(random, 11)),
+        "width": pick(random, &[&1280_u16, &1920, &480]),
+        "url": format!("https://images.example.com/vi/{}/{file}", hex(random, 11)),
         "proxy_url": proxied(random, file), "placeholder_version": 1, "placeholder": base64(random, 28),
         "height": pick(random, &[&720_u16, &1080, &360]), "flags": 0, "content_type": "image/jpeg",
     })

@@ -86,7 +86,8 @@ impl Channel {
             })
             .collect();
         let mut channel = json!({
-            "id": self.id.to_string(), "type": self.kind, "name": self.name, "position": self.position, "flags": 0,
+            "id": self.id.to_string(), "type": self.kind, "name": self.name, "position": self.position,
+            "flags": 0,
             "parent_id": self.parent.map(|parent| parent.to_string()), "permission_overwrites": overwrites,
             "version": (self.id >> 22) + 1_420_070_400_000,
         });
@@ -121,7 +122,8 @@ impl Channel {
             channel["template"] = "".into();
             channel["available_tags"] = (1..4)
                 .map(|number| {
-                    json!({"name": format!("tag {number}"), "moderated": false, "id": (self.id + number).to_string(),
+                    json!({"name": format!("tag {number}"), "moderated": false,
+                        "id": (self.id + number).to_string(),
                         "emoji_name": "❓", "emoji_id": null})
                 })
                 .collect();
@@ -157,7 +159,8 @@ pub(super) fn thread(
         "id": id.to_string(), "type": 11, "name": text::words(random, 6), "guild_id": guild.to_string(),
         "parent_id": parent.id.to_string(), "owner_id": owner.to_string(),
         "last_message_id": old_snowflake(random, now_ms).to_string(), "message_count": random.u8(0..50),
-        "member_count": random.u8(1..50), "total_message_sent": random.u8(..), "rate_limit_per_user": 0, "flags": 0,
+        "member_count": random.u8(1..50), "total_message_sent": random.u8(..), "rate_limit_per_user": 0,
+        "flags": 0,
         "thread_metadata": {
             "locked": false, "create_timestamp": made, "auto_archive_duration": 4320, "archived": false,
             "archive_timestamp": made,

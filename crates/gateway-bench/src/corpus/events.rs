@@ -81,7 +81,8 @@ fn reaction_add(guild: &Guild, random: &mut Rng, clock: &mut Clock) -> Value {
     let mut reaction = json!({
         "user_id": person.id.to_string(), "type": u8::from(burst), "message_id": message.to_string(),
         "message_author_id": guild.people[author].id.to_string(), "member": person.member(),
-        "emoji": guild.reaction_emoji(random), "channel_id": guild.channels[channel].id.to_string(), "burst": burst,
+        "emoji": guild.reaction_emoji(random), "channel_id": guild.channels[channel].id.to_string(),
+        "burst": burst,
         "guild_id": guild.id.to_string(),
     });
     if burst {

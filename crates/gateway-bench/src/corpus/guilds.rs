@@ -65,7 +65,7 @@ impl Guild {
         let mut channels = Vec::new();
         let mut category = None;
         for position in 0..count(CHANNELS, 5) {
-            // A category, then what is in it; the first channel there is one to write in, the second one to speak in.
+            // A category, then what is in it: first a channel to write in, then one to speak in.
             let kind = [Some(4), Some(0), Some(2)].get(position % 10).copied().flatten();
             let parent = category.filter(|_| kind != Some(4));
             let channel = Channel::new(random, now_ms, kind, parent, position, &role_ids);
@@ -172,21 +172,24 @@ impl Guild {
         let text_channel = self.channels[1].id.to_string();
         let hash = |random: &mut Rng| maybe_image(random, 40);
         let mut guild = json!({
-            "id": self.id.to_string(), "name": self.name, "icon": maybe_image(random, 95), "splash": hash(random),
+            "id": self.id.to_string(), "name": self.name, "icon": maybe_image(random, 95),
+            "splash": hash(random),
             "discovery_splash": hash(random), "home_header": null, "owner_id": self.people[0].id.to_string(),
             "afk_channel_id": self.channels[2].id.to_string(), "afk_timeout": 900, "verification_level": 2,
             "default_message_notifications": 1, "explicit_content_filter": 2, "mfa_level": 1, "nsfw": false,
             "nsfw_level": 0, "system_channel_id": text_channel, "system_channel_flags": 13, "premium_tier": 3,
             "rules_channel_id": text_channel, "public_updates_channel_id": text_channel, "hub_type": null,
             "safety_alerts_channel_id": null, "application_id": null, "region": "deprecated", "lazy": true,
-            "latest_onboarding_question_id": null, "max_members": 500_000, "max_presences": null, "version": 1,
+            "latest_onboarding_question_id": null, "max_members": 500_000, "max_presences": null,
+            "version": 1,
             "max_video_channel_users": 25, "max_stage_video_channel_users": 300, "vanity_url_code": null,
             "description": text::words(random, 15), "banner": hash(random), "preferred_locale": "en-US",
             "premium_subscription_count": random.u8(..), "premium_progress_bar_enabled": true,
             "features": ["COMMUNITY", "NEWS", "ANIMATED_ICON", "INVITE_SPLASH", "BANNER", "ROLE_ICONS", "SOUNDBOARD",
                 "WELCOME_SCREEN_ENABLED", "MEMBER_VERIFICATION_GATE_ENABLED", "PREVIEW_ENABLED", "AUTO_MODERATION"],
             "activity_instances": [], "embedded_activities": [], "inventory_settings": null,
-            "joined_at": iso8601(now_ms - 50_000_000_000), "large": self.people.len() > 250, "unavailable": false,
+            "joined_at": iso8601(now_ms - 50_000_000_000), "large": self.people.len() > 250,
+            "unavailable": false,
             "member_count": self.people.len() * 3,
         });
         guild["incidents_data"] = if chance(random, 20) {
@@ -215,7 +218,8 @@ impl Guild {
         json!({
             "type": 2, "tags": pick(random, &text::EMOJI), "name": text::username(random),
             "id": old_snowflake(random, now_ms).to_string(), "guild_id": self.id.to_string(),
-            "format_type": random.u8(1..5), "description": text::words(random, 4), "available": true, "asset": "",
+            "format_type": random.u8(1..5), "description": text::words(random, 4), "available": true,
+            "asset": "",
         })
     }
 
@@ -224,7 +228,8 @@ impl Guild {
         json!({
             "volume": 0.75, "user_id": self.people[self.anyone(random)].id.to_string(),
             "sound_id": old_snowflake(random, now_ms).to_string(), "name": text::username(random),
-            "guild_id": self.id.to_string(), "emoji_name": custom.is_none().then_some("📯"), "emoji_id": custom,
+            "guild_id": self.id.to_string(), "emoji_name": custom.is_none().then_some("📯"),
+            "emoji_id": custom,
             "available": true,
         })
     }
@@ -233,7 +238,8 @@ impl Guild {
         json!({
             "topic": text::words(random, 6), "privacy_level": 2, "invite_code": null,
             "id": old_snowflake(random, now_ms).to_string(), "guild_scheduled_event_id": null,
-            "guild_id": self.id.to_string(), "discoverable_disabled": true, "channel_id": channel.id.to_string(),
+            "guild_id": self.id.to_string(), "discoverable_disabled": true,
+            "channel_id": channel.id.to_string(),
         })
     }
 
@@ -243,7 +249,8 @@ impl Guild {
             "id": clock.snowflake(random).to_string(), "guild_id": self.id.to_string(), "channel_id": null,
             "creator_id": application.to_string(), "name": text::title(random),
             "description": text::words(random, 60), "scheduled_start_time": iso8601(start),
-            "scheduled_end_time": iso8601(start + 7_200_000), "privacy_level": 2, "status": 1, "entity_type": 3,
+            "scheduled_end_time": iso8601(start + 7_200_000), "privacy_level": 2, "status": 1,
+            "entity_type": 3,
             "entity_id": null, "entity_metadata": {"location": "https://example.com/\"live\""}, "sku_ids": [],
             "recurrence_rule": null, "image": maybe_image(random, 50), "guild_scheduled_event_exceptions": [],
             "auto_start": false,
@@ -255,7 +262,8 @@ impl Emoji {
     /// An emoji object ("Discord Docs, Emoji Resource > Emoji Object").
     fn object(&self) -> Value {
         json!({
-            "roles": [], "require_colons": true, "name": self.name, "managed": false, "id": self.id.to_string(),
+            "roles": [], "require_colons": true, "name": self.name, "managed": false,
+            "id": self.id.to_string(),
             "available": true, "animated": self.animated,
         })
     }
@@ -268,7 +276,8 @@ fn role(random: &mut Rng, id: u64, position: usize) -> Value {
     let mut role = json!({
         "id": id.to_string(), "name": if position == 0 { "@everyone".to_owned() } else { text::title(random) },
         "color": color, "hoist": chance(random, 20), "icon": maybe_image(random, 4), "unicode_emoji": null,
-        "colors": {"tertiary_color": null, "secondary_color": null, "primary_color": color}, "position": position,
+        "colors": {"tertiary_color": null, "secondary_color": null, "primary_color": color},
+        "position": position,
         "permissions": channels::permissions(random).to_string(), "managed": managed,
         "mentionable": chance(random, 20), "flags": 0, "version": (id >> 22) + 1_420_070_400_000,
     });
@@ -288,8 +297,10 @@ fn role(random: &mut Rng, id: u64, position: usize) -> Value {
 pub(super) fn voice_state(random: &mut Rng, person: &Person, channel: Option<u64>, stage: bool) -> Value {
     let self_deaf = chance(random, 25);
     let mut state = json!({
-        "user_id": person.id.to_string(), "suppress": stage, "session_id": hex(random, 32), "self_video": chance(random, 5),
-        "self_mute": self_deaf || chance(random, 40), "self_deaf": self_deaf, "request_to_speak_timestamp": null,
+        "user_id": person.id.to_string(), "suppress": stage, "session_id": hex(random, 32),
+        "self_video": chance(random, 5),
+        "self_mute": self_deaf || chance(random, 40), "self_deaf": self_deaf,
+        "request_to_speak_timestamp": null,
         "mute": false, "deaf": false, "channel_id": channel.map(|channel| channel.to_string()),
     });
     if chance(random, 10) {

@@ -16,15 +16,17 @@ pub(super) fn create(guild: &Guild, random: &mut Rng, clock: &mut Clock, applica
     let channel = &guild.channels[guild.text_channel(random)];
     let (kind, data) = match random.u8(0..20) {
         0..16 => (2, command(guild, random, clock)),
-        16..18 => (3, component(guild, random)),
-        18..19 => (4, autocomplete(random, clock)),
+        16..17 => (3, component(guild, random)),
+        17..19 => (4, autocomplete(random, clock)),
         _ => (5, modal(random)),
     };
     let mut interaction = json!({
         "version": 1, "type": kind, "token": base64(random, 218),
-        "member": person.member_with_permissions(permissions(random)), "locale": pick(random, &["en-US", "de", "ja"]),
+        "member": person.member_with_permissions(permissions(random)),
+        "locale": pick(random, &["en-US", "de", "ja"]),
         "id": clock.snowflake(random).to_string(), "guild_locale": "en-US", "guild_id": guild.id.to_string(),
-        "guild": {"locale": "en-US", "id": guild.id.to_string(), "features": ["COMMUNITY", "NEWS", "SOUNDBOARD"]},
+        "guild": {"locale": "en-US", "id": guild.id.to_string(),
+        "features": ["COMMUNITY", "NEWS", "SOUNDBOARD"]},
         "entitlements": [], "entitlement_sku_ids": [], "data": data, "context": 0,
         "channel_id": channel.id.to_string(), "channel": channel.of_interaction(guild.id),
         "authorizing_integration_owners": {"0": guild.id.to_string()}, "attachment_size_limit": 10_485_760,
@@ -107,12 +109,14 @@ fn user_option(guild: &Guild, random: &mut Rng, resolved: &mut Map<String, Value
 fn component(guild: &Guild, random: &mut Rng) -> Value {
     match random.u8(0..4) {
         0 => {
-            json!({"values": ["option-1"], "id": 2, "custom_id": format!("menu:{}", hex(random, 12)), "component_type": 3})
+            json!({"values": ["option-1"], "id": 2, "custom_id": format!("menu:{}", hex(random, 12)),
+                "component_type": 3})
         }
         1 => {
             let mut resolved = Map::new();
             let user = user_option(guild, random, &mut resolved);
-            json!({"values": [user], "resolved": resolved, "id": 2, "custom_id": "choose", "component_type": 5})
+            json!({"values": [user], "resolved": resolved, "id": 2, "custom_id": "choose",
+                "component_type": 5})
         }
         _ => json!({"id": 2, "custom_id": format!("button:0:{}", hex(random, 8)), "component_type": 2}),
     }
@@ -120,7 +124,8 @@ fn component(guild: &Guild, random: &mut Rng) -> Value {
 
 fn autocomplete(random: &mut Rng, clock: &Clock) -> Value {
     json!({
-        "type": 1, "options": [{"value": text::words(random, 2), "type": 3, "name": "query", "focused": true}],
+        "type": 1, "options": [{"value": text::words(random, 2), "type": 3, "name": "query",
+        "focused": true}],
         "name": "play", "id": old_snowflake(random, clock.now_ms).to_string(),
     })
 }

@@ -1,7 +1,7 @@
 //! JSON in the order in which Discord writes it.
 //!
-//! Objects come out of the gateway with their keys in reverse alphabetical order, and some events have `guild_id` after
-//! all others. A [`Map`] of `serde_json` is in alphabetical order, so it is walked from its end.
+//! Objects come out of the gateway with their keys in reverse alphabetical order, and some events have `guild_id`
+//! after all others. A [`Map`] of `serde_json` is in alphabetical order, so it is walked from its end.
 
 use serde_json::{Map, Value};
 

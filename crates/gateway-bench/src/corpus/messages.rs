@@ -204,7 +204,8 @@ fn webhook(random: &mut Rng, clock: &Clock, value: &mut Value) {
     }
     value["author"] = json!({
         "username": name, "public_flags": 0, "primary_guild": null, "id": id, "global_name": null, "flags": 0,
-        "discriminator": "0000", "collectibles": null, "bot": true, "avatar_decoration_data": null, "avatar": null,
+        "discriminator": "0000", "collectibles": null, "bot": true, "avatar_decoration_data": null,
+        "avatar": null,
     });
     value["webhook_id"] = id.into();
     value["embeds"] = json!([rich_embed(random, clock)]);
@@ -213,7 +214,8 @@ fn webhook(random: &mut Rng, clock: &Clock, value: &mut Value) {
 fn sticker(random: &mut Rng, clock: &mut Clock, value: &mut Value) {
     value["content"] = "".into();
     value["sticker_items"] = json!([{
-        "name": text::username(random), "id": old_snowflake(random, clock.now_ms).to_string(), "format_type": 1,
+        "name": text::username(random), "id": old_snowflake(random, clock.now_ms).to_string(),
+        "format_type": 1,
     }]);
 }
 
@@ -257,7 +259,8 @@ fn reaction(guild: &Guild, random: &mut Rng) -> Value {
     let count = around(random, 4).max(1);
     json!({
         "me_burst": false, "me": chance(random, 10), "emoji": guild.reaction_emoji(random), "count": count,
-        "count_details": {"normal": count, "burst": 0}, "burst_me": false, "burst_count": 0, "burst_colors": [],
+        "count_details": {"normal": count, "burst": 0}, "burst_me": false, "burst_count": 0,
+        "burst_colors": [],
     })
 }
 
@@ -271,11 +274,13 @@ fn components(random: &mut Rng) -> Value {
     let row = if chance(random, 25) {
         let options: Vec<Value> = (0..random.usize(2..6))
             .map(|number| {
-                json!({"value": format!("option-{number}"), "label": text::title(random), "emoji": {"name": "🎲"},
+                json!({"value": format!("option-{number}"), "label": text::title(random),
+                    "emoji": {"name": "🎲"},
                     "description": text::words(random, 4), "default": false})
             })
             .collect();
-        json!([{"type": 3, "placeholder": text::words(random, 4), "options": options, "min_values": 1, "id": next(),
+        json!([{"type": 3, "placeholder": text::words(random, 4), "options": options, "min_values": 1,
+            "id": next(),
             "max_values": 1, "custom_id": format!("menu:{}", hex(random, 12))}])
     } else {
         let mut buttons: Vec<Value> = (0..random.usize(1..4))

@@ -1,8 +1,9 @@
 //! Realistic traffic from a seed.
 //!
-//! What a bot of a medium size sees: Hello, READY, its guilds with their people, and then the small events of them. The
-//! mix and the mean sizes are those that the field's clients were measured with, the shapes are those of the
-//! documentation, and people, channels and messages come again as they do in life, so that it compresses as it does there.
+//! What a bot of a medium size sees: Hello, READY, its guilds with their people, and then the small events of them.
+//! The mix and the mean sizes are those that the field's clients were measured with, the shapes are those of the
+//! documentation, and people, channels and messages come again as they do in life, so that it compresses as it does
+//! there.
 //!
 //! The same seed gives the same traffic, byte for byte, on every machine.
 

@@ -4,7 +4,7 @@ use fastrand::Rng;
 use gateway_sim::iso8601;
 use serde_json::{Value, json};
 
-use super::draw::{chance, hex, image, maybe_image, pick};
+use super::draw::{around, base64, chance, hex, image, maybe_image, pick, skewed};
 use super::text;
 use super::time::old_snowflake;
 
@@ -34,9 +34,8 @@ impl Person {
     pub(super) fn new(random: &mut Rng, roles: &[u64], now_ms: u64) -> Self {
         let bot = random.u8(0..30) == 0;
         let username = text::username(random);
-        let mut own: Vec<u64> = (0..super::draw::around(random, 2))
-            .filter_map(|_| roles.get(super::draw::skewed(random, roles.len())).copied())
-            .collect();
+        let mut own: Vec<u64> =
+            (0..around(random, 2)).filter_map(|_| roles.get(skewed(random, roles.len())).copied()).collect();
         own.sort_unstable();
         own.dedup();
         let joined_at_ms = now_ms - random.u64(60_000..150_000_000_000);
@@ -73,7 +72,8 @@ impl Person {
             })),
             "avatar_decoration_data": self.decoration.as_ref().map(decoration_object),
             "collectibles": self.nameplate.map(|sku| json!({"nameplate": {
-                "sku_id": sku.to_string(), "palette": "violet", "label": "COLLECTIBLES_NAMEPLATES_NEBULA_A11Y",
+                "sku_id": sku.to_string(), "palette": "violet",
+                "label": "COLLECTIBLES_NAMEPLATES_NEBULA_A11Y",
                 "asset": "nameplates/nameplates/nebula/", "expires_at": null,
             }})),
         });
@@ -87,7 +87,8 @@ impl Person {
     pub(super) fn partial_member(&self) -> Value {
         let roles: Vec<String> = self.roles.iter().map(u64::to_string).collect();
         let mut member = json!({
-            "roles": roles, "premium_since": self.premium_since_ms.map(iso8601), "pending": false, "nick": self.nick,
+            "roles": roles, "premium_since": self.premium_since_ms.map(iso8601), "pending": false,
+            "nick": self.nick,
             "mute": false, "joined_at": iso8601(self.joined_at_ms), "flags": 0, "deaf": false,
             "communication_disabled_until": null, "banner": null, "avatar": self.member_avatar,
         });
@@ -214,7 +215,8 @@ fn activity_id(random: &mut Rng) -> String {
 
 fn plain_game(random: &mut Rng, created_at: u64) -> Value {
     json!({
-        "type": 0, "timestamps": {"start": created_at}, "name": pick(random, &GAMES), "id": activity_id(random),
+        "type": 0, "timestamps": {"start": created_at}, "name": pick(random, &GAMES),
+        "id": activity_id(random),
         "created_at": created_at,
     })
 }
@@ -231,8 +233,9 @@ fn rich_game(random: &mut Rng, created_at: u64, now_ms: u64) -> Value {
         json!({"size": [random.u8(1..size), size], "id": format!("party-{}", hex(random, 20))});
     activity["assets"] = json!({
         "small_text": text::title(random), "small_image": old_snowflake(random, now_ms).to_string(),
-        "large_text": text::title(random), "large_image": format!("mp:external/{}/https/images.example.com/{}.png",
-            super::draw::base64(random, 43), hex(random, 8)),
+        "large_text": text::title(random),
+        "large_image": format!("mp:external/{}/https/images.example.com/{}.png",
+            base64(random, 43), hex(random, 8)),
     });
     if random.bool() {
         activity["buttons"] = json!(["Join", "Watch \"live\""]);
@@ -244,7 +247,8 @@ fn music(random: &mut Rng, created_at: u64, now_ms: u64) -> Value {
     let start = now_ms - random.u64(0..200_000);
     json!({
         "type": 2, "timestamps": {"start": start, "end": start + random.u64(120_000..300_000)},
-        "sync_id": format!("s{}", super::draw::base64(random, 21)), "state": text::title(random), "session_id": hex(random, 32),
+        "sync_id": format!("s{}", base64(random, 21)), "state": text::title(random),
+        "session_id": hex(random, 32),
         "party": {"id": format!("spotify:{}", old_snowflake(random, now_ms))}, "name": "Spotify",
         "id": "spotify:1", "flags": 48, "details": text::title(random), "created_at": created_at,
         "assets": {"large_text": text::title(random), "large_image": format!("spotify:{}", hex(random, 40))},
@@ -253,8 +257,10 @@ fn music(random: &mut Rng, created_at: u64, now_ms: u64) -> Value {
 
 fn stream(random: &mut Rng, created_at: u64) -> Value {
     json!({
-        "type": 1, "url": format!("https://www.twitch.tv/{}", text::username(random)), "state": pick(random, &GAMES),
-        "name": "Twitch", "id": activity_id(random), "details": text::words(random, 8), "created_at": created_at,
+        "type": 1, "url": format!("https://www.twitch.tv/{}", text::username(random)),
+        "state": pick(random, &GAMES),
+        "name": "Twitch", "id": activity_id(random), "details": text::words(random, 8),
+        "created_at": created_at,
         "assets": {"large_image": format!("twitch:{}", text::username(random))},
     })
 }
