@@ -64,10 +64,10 @@ fn etf_to_json(bytes: &[u8], options: &Options) -> Result<Vec<u8>, Error> {
     Ok(output)
 }
 
-/// Appends the JSON of a term, which has no version byte.
+/// Appends the JSON of a term, which has no version byte, with ids as text.
 #[cfg(feature = "simd-json")]
 pub(crate) fn term_to_json(term: &[u8], output: &mut Vec<u8>) -> Result<(), Error> {
-    JsonWriter { reader: Reader::term_only(term), output, wide_integers_as_text: false }
+    JsonWriter { reader: Reader::term_only(term), output, wide_integers_as_text: true }
         .value(Limits::MAX_DEPTH)
 }
 

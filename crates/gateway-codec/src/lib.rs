@@ -45,8 +45,24 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, encoding: Encoding) -> Result<Ve
 ///
 /// If `bytes` is not one document of that encoding, or does not fit `T`.
 pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8], encoding: Encoding) -> Result<T, Error> {
+    decode_with(bytes, encoding, &Limits::default())
+}
+
+/// Reads one whole document into a type, within limits of one's own.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_with<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    encoding: Encoding,
+    limits: &Limits,
+) -> Result<T, Error> {
     match encoding {
-        Encoding::Json => json::from_slice(bytes),
-        Encoding::Etf => etf::from_slice(bytes),
+        Encoding::Json => json::from_slice_with(bytes, limits),
+        Encoding::Etf => {
+            let options = etf::Options { limits: *limits, ..etf::Options::default() };
+            etf::from_slice_with(bytes, &options)
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A value as it stands in its encoding: borrowed or owned, decoded when and if somebody asks.
 
 use crate::transcode::transcode;
-use crate::{Encoding, Error, encode, etf};
+use crate::{Encoding, Error, Limits, encode, etf};
 use bytes::Bytes;
 use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
@@ -68,29 +68,48 @@ impl<'a> RawRef<'a> {
     ///
     /// As [`decode`](crate::decode); offsets count from the beginning of this value.
     pub fn decode<T: Deserialize<'a>>(self) -> Result<T, Error> {
-        self.decode_seed(PhantomData)
+        self.decode_with(&Limits::default())
+    }
+
+    /// Decodes the value into a type, within limits of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`RawRef::decode`].
+    pub fn decode_with<T: Deserialize<'a>>(self, limits: &Limits) -> Result<T, Error> {
+        match self.encoding {
+            Encoding::Json => crate::json::data_from_slice(self.bytes, PhantomData, limits),
+            Encoding::Etf => {
+                let options = etf::Options { limits: *limits, ..etf::Options::default() };
+                etf::term_from_slice(self.bytes, &options)
+            }
+        }
     }
 
     /// Decodes the value with a seed: for types that need to be told something first, such as the name of an event.
+    ///
+    /// A seed can be used once: the second try of [`etf::Options::wide_integers_as_text`] is not made.
     ///
     /// # Errors
     ///
     /// As [`RawRef::decode`].
     pub fn decode_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<S::Value, Error> {
         match self.encoding {
-            Encoding::Json => crate::json::data_from_slice(self.bytes, seed),
+            Encoding::Json => crate::json::data_from_slice(self.bytes, seed, &Limits::default()),
             Encoding::Etf => {
                 let options = etf::Options::default();
-                seed.deserialize(&mut etf::Deserializer::term_only(self.bytes, &options))
+                seed.deserialize(&mut etf::Deserializer::term_only(self.bytes, &options)?)
             }
         }
     }
 
     /// The value as a tree, whose objects and lists can be looked through at leisure.
     ///
+    /// From ETF, integers beyond 2^53 are text, as ids are in Discord's JSON.
+    ///
     /// # Errors
     ///
-    /// As [`RawRef::decode`]; from ETF, integers beyond 64 bits do not fit.
+    /// As [`RawRef::decode`].
     pub fn value(self) -> Result<serde_json::Value, Error> {
         self.decode()
     }
@@ -162,6 +181,15 @@ impl Raw {
         self.as_ref().decode()
     }
 
+    /// Decodes the value into a type, as [`RawRef::decode_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`RawRef::decode`].
+    pub fn decode_with<'de, T: Deserialize<'de>>(&'de self, limits: &Limits) -> Result<T, Error> {
+        self.as_ref().decode_with(limits)
+    }
+
     /// The value as a tree, as [`RawRef::value`].
     ///
     /// # Errors
@@ -202,7 +230,7 @@ impl Raw {
     }
 }
 
-/// Writes the value into a larger document, of either encoding, whatever its own is.
+/// Writes the value into a larger document, of either encoding, whatever its own is. Integers stay integers.
 impl Serialize for RawRef<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.encoding {
@@ -217,7 +245,9 @@ impl Serialize for RawRef<'_> {
                 }
             }
             Encoding::Etf => {
-                transcode(&mut etf::Deserializer::term_only(self.bytes, &etf::Options::default()), serializer)
+                let options = etf::Options { wide_integers_as_text: false, ..etf::Options::default() };
+                let deserializer = etf::Deserializer::term_only(self.bytes, &options);
+                transcode(&mut deserializer.map_err(serde::ser::Error::custom)?, serializer)
             }
         }
     }
@@ -269,7 +299,7 @@ mod tests {
 
     #[test]
     fn values_are_written_into_either_encoding() {
-        let value = serde_json::json!({"a": [1, -2, 2.5, null, true, "x\"", u64::MAX], "": {"7": []}});
+        let value = serde_json::json!({"a": [1, -2, 2.5, null, true, "x\"", 1_u64 << 53], "": {"7": []}});
         for source in [Encoding::Json, Encoding::Etf] {
             let raw = Raw::encode(&value, source).unwrap();
             for target in [Encoding::Json, Encoding::Etf] {
@@ -279,6 +309,9 @@ mod tests {
             let broken = Raw::new(raw.as_bytes()[..9].to_vec(), source);
             assert!(Raw::encode(&broken, Encoding::Json).is_err());
         }
+        let wide = Raw::encode(&u64::MAX, Encoding::Etf).unwrap();
+        assert_eq!(Raw::encode(&wide, Encoding::Json).unwrap().as_bytes(), b"18446744073709551615");
+        assert_eq!(Raw::encode(&wide, Encoding::Etf).unwrap(), wide);
         let trailing = Raw::new("1 2", Encoding::Json);
         assert!(Raw::encode(&trailing, Encoding::Etf).is_err());
     }

@@ -26,9 +26,10 @@ fn readable() -> Vec<(&'static str, serde_json::Value)> {
         ("83 6e 01 01 00", json!(0)),
         ("83 6f 00000001 00 2a", json!(42)),
         ("83 6f 0000000c 00 2a0000000000000000000000", json!(42)),
-        ("83 6e 08 00 00 20 80 c0 08 23 21 01", json!(81384788765712384_u64)),
-        ("83 6e 08 00 ffffffffffffffff", json!(u64::MAX)),
-        ("83 6e 08 01 0000000000000080", json!(i64::MIN)),
+        ("83 6e 08 00 00 20 80 c0 08 23 21 01", json!("81384788765712384")),
+        ("83 6e 07 00 00000000000020", json!(1_u64 << 53)),
+        ("83 6e 08 00 ffffffffffffffff", json!("18446744073709551615")),
+        ("83 6e 08 01 0000000000000080", json!("-9223372036854775808")),
         ("83 46 4004000000000000", json!(2.5)),
         ("83 63 322e3530303030303030303030303030303030303030652b3030 0000000000", json!(2.5)),
         ("83 6a", json!([])),
@@ -46,6 +47,10 @@ fn readable() -> Vec<(&'static str, serde_json::Value)> {
         ("83 74 00000002 6101 6a 6d 00000001 61 6107", json!({"1": [], "a": 7})),
         ("83 74 00000002 6d 00000001 61 6101 64 0001 61 6102", json!({"a": 2})),
         ("83 74 00000001 73 04 74727565 73 03 6e696c", json!({"true": null})),
+        ("83 74 00000002 73 04 6e756c6c 6101 73 03 6e696c 6102", json!({"null": 1, "nil": 2})),
+        ("83 74 00000002 64 0004 6e756c6c 6101 64 0003 6e696c 6102", json!({"null": 1, "nil": 2})),
+        ("83 74 00000002 77 04 6e756c6c 6101 76 0003 6e696c 6102", json!({"null": 1, "nil": 2})),
+        ("83 74 00000002 76 0004 6e756c6c 6101 77 03 6e696c 6102", json!({"null": 1, "nil": 2})),
     ]
 }
 
@@ -234,17 +239,19 @@ fn errors_have_a_path() {
 }
 
 #[test]
-fn wide_integers_are_text_on_request() {
+fn wide_integers_are_text_where_nobody_says_what_they_are() {
     let bytes =
         etf::to_vec(&json!([9007199254740992_u64, 9007199254740993_u64, -9007199254740993_i64])).unwrap();
+    let text: serde_json::Value = etf::from_slice(&bytes).unwrap();
+    assert_eq!(text, json!([9007199254740992_u64, "9007199254740993", "-9007199254740993"]));
     let mut options = etf::Options::default();
+    options.wide_integers_as_text = false;
     let plain: serde_json::Value = etf::from_slice_with(&bytes, &options).unwrap();
     assert_eq!(plain, json!([9007199254740992_u64, 9007199254740993_u64, -9007199254740993_i64]));
-    options.wide_integers_as_text = true;
-    let text: serde_json::Value = etf::from_slice_with(&bytes, &options).unwrap();
-    assert_eq!(text, json!([9007199254740992_u64, "9007199254740993", "-9007199254740993"]));
     // A type that says what it wants gets it.
-    assert_eq!(etf::from_slice_with::<Vec<i64>>(&bytes, &options).unwrap()[2], -9007199254740993);
+    assert_eq!(etf::from_slice::<Vec<i64>>(&bytes).unwrap()[2], -9007199254740993);
+    assert_eq!(etf::from_slice::<Vec<f64>>(&bytes).unwrap()[2], -9007199254740993_i64 as f64);
+    assert_eq!(etf::from_slice::<Vec<String>>(&bytes).unwrap()[0], "9007199254740992");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What serde can say, in JSON and in ETF side by side: each row is a test.
 
-use gateway_codec::{Encoding, ErrorKind, decode, encode, etf, json};
+use gateway_codec::{Encoding, ErrorKind, Raw, decode, encode, etf, json};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -32,6 +32,27 @@ fn supported<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T, docu
     }
 }
 
+/// What Discord sends reads as `value` in both encodings: `document` has ids as text, as in JSON; in ETF they are integers.
+fn received<T: DeserializeOwned + PartialEq + Debug>(value: T, document: serde_json::Value) {
+    let json = json::to_vec(&document).unwrap();
+    let etf = etf::to_vec_with(&document, etf::Style::Server).unwrap();
+    for (bytes, encoding) in [(json, Encoding::Json), (etf, Encoding::Etf)] {
+        let whole: T = decode(&bytes, encoding).unwrap_or_else(|error| panic!("{encoding}: {error}"));
+        assert_eq!(whole, value, "{encoding}");
+        let raw = Raw::new(bytes, encoding);
+        assert_eq!(raw.decode::<T>().unwrap(), value, "{encoding} raw");
+        let tree = raw.value().unwrap();
+        assert_eq!(tree, document, "{encoding} value");
+        assert_eq!(serde_json::from_value::<T>(tree).unwrap(), value, "{encoding} by way of a value");
+        #[cfg(feature = "simd-json")]
+        assert_eq!(
+            serde_json::to_value(raw.simd_value(&mut Vec::new()).unwrap()).unwrap(),
+            document,
+            "{encoding} simd_value"
+        );
+    }
+}
+
 /// `document` does not fit `T` in either encoding, and both say so in the same way.
 fn refused<T: DeserializeOwned + Debug>(document: serde_json::Value) {
     for encoding in ENCODINGS {
@@ -47,6 +68,15 @@ macro_rules! table {
         #[test]
         fn $row() {
             supported($value, json!($document));
+        }
+    )+};
+}
+
+macro_rules! received {
+    ($($row:ident: $value:expr => $document:tt;)+) => {$(
+        #[test]
+        fn $row() {
+            received($value, json!($document));
         }
     )+};
 }
@@ -199,8 +229,7 @@ table! {
     enum_external_struct: External::Struct { a: -1 } => {"struct": {"a": -1}};
     enum_internal_unit: Internal::Unit => {"type": "Unit"};
     enum_internal_struct: Internal::Struct { a: i64::MIN } => {"type": "Struct", "a": (-9223372036854775808_i64)};
-    enum_internal_newtype: Internal::Newtype(Named { id: "x".to_owned(), ..named() })
-        => {"type": "Newtype", "id": "x", "count": 7};
+    enum_internal_newtype: Internal::Newtype(named()) => {"type": "Newtype", "id": "81384788765712384", "count": 7};
     enum_adjacent_unit: Adjacent::Unit => {"t": "Unit"};
     enum_adjacent_newtype: Adjacent::Newtype("x".to_owned()) => {"t": "Newtype", "c": "x"};
     enum_adjacent_tuple: Adjacent::Tuple(0, 255) => {"t": "Tuple", "c": [0, 255]};
@@ -209,20 +238,157 @@ table! {
     enum_untagged_float: Untagged::Float(0.5) => 0.5;
     enum_untagged_flag: Untagged::Flag(true) => true;
     enum_untagged_list: Untagged::List(vec![0, 1]) => [0, 1];
-    enum_untagged_struct: Untagged::Named(Named { id: "x".to_owned(), ..named() }) => {"id": "x", "count": 7};
+    enum_untagged_struct: Untagged::Named(named()) => {"id": "81384788765712384", "count": 7};
     enum_untagged_text: Untagged::Text("7".to_owned()) => "7";
     flatten: Flattened {
         before: 1,
-        named: Named { id: "x".to_owned(), ..named() },
+        named: named(),
         rest: map([("more".to_owned(), json!([1, {"x": null}]))]),
-    } => {"before": 1, "id": "x", "count": 7, "more": [1, {"x": null}]};
+    } => {"before": 1, "id": "81384788765712384", "count": 7, "more": [1, {"x": null}]};
     human_readable: "127.0.0.1".parse::<IpAddr>().unwrap() => "127.0.0.1";
-    any_value: json!({"a": [1, null, -2.5, "x", {"": u64::MAX}]})
-        => {"a": [1, null, (-2.5), "x", {"": 18446744073709551615_u64}]};
+    any_value: json!({"a": [1, null, -2.5, "x", {"": 1_u64 << 53}]})
+        => {"a": [1, null, (-2.5), "x", {"": 9007199254740992_u64}]};
 }
 
 #[derive(Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct NewtypeKey(u16);
+
+const ID: &str = "81384788765712384";
+const ROLE: &str = "1574465550518669358";
+
+/// An id as models have it: text or an integer, whichever comes.
+#[derive(PartialEq, Debug)]
+struct Id(u64);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IdVisitor;
+        impl serde::de::Visitor<'_> for IdVisitor {
+            type Value = Id;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an id")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, id: u64) -> Result<Id, E> {
+                Ok(Id(id))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Id, E> {
+                text.parse().map(Id).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(IdVisitor)
+    }
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+struct Member {
+    nick: Option<String>,
+    #[serde(flatten)]
+    user: User,
+    roles: Vec<String>,
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+struct User {
+    id: String,
+    #[serde(default)]
+    bot: bool,
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Component {
+    Select { custom_id: String, channel_ids: Vec<Id> },
+    User(User),
+    Row { components: Vec<Component> },
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+#[serde(tag = "kind", content = "data")]
+enum Change {
+    User(User),
+    Guild { guild_id: String, owner_id: Id },
+    Roles(Vec<User>),
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+#[serde(untagged)]
+enum Guild {
+    Whole { id: String, member_count: u32, owner_id: Id },
+    Unavailable { id: String },
+    Id(String),
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+#[serde(untagged)]
+enum NumberFirst {
+    Number(u64),
+    Text(String),
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+struct Everything {
+    guild_id: String,
+    #[serde(flatten)]
+    event: Event,
+    #[serde(flatten)]
+    rest: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+#[serde(tag = "event")]
+enum Event {
+    Joined {
+        user: User,
+        #[serde(flatten)]
+        guild: Guild,
+    },
+}
+
+fn user() -> User {
+    User { id: ID.to_owned(), bot: false }
+}
+
+received! {
+    received_flatten: Member { nick: None, user: user(), roles: vec![ROLE.to_owned(), ID.to_owned()] }
+        => {"nick": null, "id": ID, "bot": false, "roles": [ROLE, ID]};
+    received_internally_tagged: Component::User(User { bot: true, ..user() })
+        => {"type": "user", "id": ID, "bot": true};
+    received_internally_tagged_struct:
+        Component::Select { custom_id: "x".to_owned(), channel_ids: vec![Id(81384788765712384)] }
+        => {"type": "select", "custom_id": "x", "channel_ids": [ID]};
+    received_internally_tagged_within_itself:
+        Component::Row { components: vec![Component::User(user()), Component::Row { components: vec![] }] }
+        => {"components": [{"id": ID, "type": "user"}, {"components": [], "type": "row"}], "type": "row"};
+    received_adjacently_tagged: Change::User(user()) => {"kind": "User", "data": {"id": ID}};
+    received_adjacently_tagged_content_first: Change::User(user()) => {"data": {"id": ID}, "kind": "User"};
+    received_adjacently_tagged_struct:
+        Change::Guild { guild_id: ID.to_owned(), owner_id: Id(1574465550518669358) }
+        => {"data": {"guild_id": ID, "owner_id": ROLE}, "kind": "Guild"};
+    received_adjacently_tagged_list: Change::Roles(vec![user()]) => {"data": [{"id": ID}], "kind": "Roles"};
+    received_untagged_struct:
+        Guild::Whole { id: ID.to_owned(), member_count: 300, owner_id: Id(1574465550518669358) }
+        => {"id": ID, "member_count": 300, "owner_id": ROLE};
+    received_untagged_smaller_struct: Guild::Unavailable { id: ID.to_owned() } => {"id": ID, "unavailable": true};
+    received_untagged_list: map([("guild_ids".to_owned(), vec![Guild::Id(ID.to_owned())])]) => {"guild_ids": [ID]};
+    received_untagged_number_or_text:
+        map([("id".to_owned(), NumberFirst::Text(ID.to_owned())), ("n".to_owned(), NumberFirst::Number(1 << 53))])
+        => {"id": ID, "n": 9007199254740992_u64};
+    received_everything_at_once: Everything {
+        guild_id: ROLE.to_owned(),
+        event: Event::Joined { user: user(), guild: Guild::Unavailable { id: ID.to_owned() } },
+        rest: map([
+            ("event".to_owned(), json!("Joined")),
+            ("id".to_owned(), json!(ID)),
+            ("user".to_owned(), json!({"id": ID})),
+            ("flags".to_owned(), json!(7)),
+        ]),
+    } => {"event": "Joined", "guild_id": ROLE, "id": ID, "user": {"id": ID}, "flags": 7};
+    received_as_a_value: json!({"id": ID, "d": [{"role_ids": [ROLE]}]}) => {"id": ID, "d": [{"role_ids": [ROLE]}]};
+    received_plain: User { bot: true, ..user() } => {"id": ID, "bot": true};
+}
 
 refusals! {
     refuses_an_integer_too_wide_for_its_type: u8 => 256;
@@ -269,7 +435,12 @@ fn wide_integers_read_back() {
             let bytes = encode(&number, encoding).unwrap();
             assert_eq!(decode::<u128>(&bytes, encoding).unwrap(), number);
             assert!(decode::<u64>(&bytes, encoding).is_err(), "{encoding}");
-            assert!(decode::<serde_json::Value>(&bytes, encoding).is_err() || encoding == Encoding::Json);
+            // Without a type: a double in JSON, text in ETF.
+            let value: serde_json::Value = decode(&bytes, encoding).unwrap();
+            match encoding {
+                Encoding::Json => assert_eq!(value.as_f64(), Some(number as f64)),
+                Encoding::Etf => assert_eq!(value, json!(number.to_string())),
+            }
         }
     }
     let bytes = encode(&i128::MIN, Encoding::Etf).unwrap();
@@ -309,15 +480,60 @@ fn text_and_bytes_are_borrowed_where_they_stand() {
     assert_eq!(etf::from_slice::<&[u8]>(&bytes).unwrap(), b"\xff\x00");
 }
 
+/// A type that says integer is given one, buffered or not; with text alone that is what JSON refuses.
 #[test]
 fn ids_are_text_or_integers() {
-    // The server sends ids as integers, a model written for JSON has them as text.
+    #[derive(Deserialize, PartialEq, Debug)]
+    struct Inner {
+        id: u64,
+    }
+    #[derive(Deserialize, PartialEq, Debug)]
+    struct Outer {
+        #[serde(flatten)]
+        inner: Inner,
+        ratio: f64,
+    }
+    let document = json!({"id": 81384788765712384_u64, "ratio": u64::MAX});
+    let expected = Outer { inner: Inner { id: 81384788765712384 }, ratio: u64::MAX as f64 };
+    for encoding in ENCODINGS {
+        let bytes = encode(&document, encoding).unwrap();
+        assert_eq!(decode::<Outer>(&bytes, encoding).unwrap(), expected, "{encoding}");
+        assert_eq!(Raw::new(bytes, encoding).decode::<Outer>().unwrap(), expected, "{encoding}");
+    }
+    let text = encode(&json!({"id": ID, "ratio": 1}), Encoding::Json).unwrap();
+    assert_eq!(decode::<Outer>(&text, Encoding::Json).unwrap_err().kind(), ErrorKind::Mismatch);
+}
+
+/// Buffered, one document has its wide integers all as text or all as integers; a type that wants both is told so.
+#[test]
+fn ids_are_not_text_and_integers_at_once() {
+    #[derive(Deserialize, Debug)]
+    #[serde(tag = "type")]
+    enum Both {
+        #[serde(rename = "x")]
+        _X {
+            #[serde(rename = "id")]
+            _id: String,
+            #[serde(rename = "count")]
+            _count: u64,
+        },
+    }
+    let bytes = etf::to_vec(&json!({"type": "x", "id": 81384788765712384_u64, "count": u64::MAX})).unwrap();
+    let error = etf::from_slice::<Both>(&bytes).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    assert_eq!(error.to_string(), "invalid type, expected u64");
+}
+
+#[test]
+fn ids_stay_integers_on_request() {
     let bytes = etf::to_vec(&json!({"id": 81384788765712384_u64, "count": 7})).unwrap();
-    assert_eq!(etf::from_slice::<Named>(&bytes).unwrap(), named());
     let mut options = etf::Options::default();
-    options.wide_integers_as_text = true;
-    let untagged: Untagged = etf::from_slice_with(&bytes, &options).unwrap();
-    assert_eq!(untagged, Untagged::Named(named()));
+    options.wide_integers_as_text = false;
+    let value: serde_json::Value = etf::from_slice_with(&bytes, &options).unwrap();
+    assert_eq!(value, json!({"id": 81384788765712384_u64, "count": 7}));
+    assert!(etf::from_slice_with::<Untagged>(&bytes, &options).is_err());
+    assert_eq!(etf::from_slice::<Untagged>(&bytes).unwrap(), Untagged::Named(named()));
+    assert_eq!(etf::from_slice_with::<Named>(&bytes, &options).unwrap(), named());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::find::small_integer;
 use super::key::KeyDeserializer;
 use super::{Integer, Reader, Term, key_text};
+use crate::limits::Budget;
 use crate::{Error, ErrorKind, Limits};
 use serde::de::value::CowStrDeserializer;
 use serde::de::{self, DeserializeSeed, Unexpected, Visitor};
@@ -13,23 +14,53 @@ use std::borrow::Cow;
 const MAX_SIZE_HINT: usize = 4096;
 
 /// How ETF is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
     /// What a document may cost.
     pub limits: Limits,
-    /// Where the type does not say what it wants (values without a type, `flatten`, `untagged`), integers beyond
-    /// 2^53 are text, as ids are in JSON. Default false.
+    /// Where the type does not say what it wants (values without a type, `flatten`, tagged and untagged enums),
+    /// integers beyond 2^53 are text, as ids are in Discord's JSON. Default true.
+    ///
+    /// A type that refuses a document so is tried once more with integers as they are: by
+    /// [`from_slice_with`](super::from_slice_with) and whatever else reads a whole document, not by a
+    /// [`Deserializer`] of one's own. With false they are integers at once.
     pub wide_integers_as_text: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { limits: Limits::default(), wide_integers_as_text: true }
+    }
 }
 
 /// A serde deserializer over one document.
 #[derive(Debug)]
 pub struct Deserializer<'de> {
     pub(super) reader: Reader<'de>,
-    /// How many more containers may be opened.
-    depth: usize,
+    budget: Budget,
     wide_integers_as_text: bool,
+    /// Whether an integer was given out as text that nobody had asked for.
+    gave_text: bool,
+}
+
+/// Reads one whole document, with the second try that [`Options::wide_integers_as_text`] tells of.
+pub(super) fn read<'de, T: de::Deserialize<'de>>(
+    options: &Options,
+    begin: impl Fn(&Options) -> Result<Deserializer<'de>, Error>,
+) -> Result<T, Error> {
+    let mut deserializer = begin(options)?;
+    let error = match T::deserialize(&mut deserializer) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    if deserializer.gave_text && error.kind() == ErrorKind::Mismatch {
+        let with_integers = Options { wide_integers_as_text: false, ..*options };
+        if let Ok(value) = T::deserialize(&mut begin(&with_integers)?) {
+            return Ok(value);
+        }
+    }
+    Err(error)
 }
 
 impl<'de> Deserializer<'de> {
@@ -37,14 +68,20 @@ impl<'de> Deserializer<'de> {
     ///
     /// # Errors
     ///
-    /// As [`Reader::new`].
+    /// As [`Reader::new`], and if the document is longer than the limits allow.
     pub fn new(bytes: &'de [u8], options: &Options) -> Result<Self, Error> {
+        options.limits.check_input(bytes)?;
         Ok(Self::from_reader(Reader::new(bytes)?, options))
     }
 
     /// Begins with a term, without the version byte.
-    pub fn term_only(bytes: &'de [u8], options: &Options) -> Self {
-        Self::from_reader(Reader::term_only(bytes), options)
+    ///
+    /// # Errors
+    ///
+    /// If the term is longer than the limits allow.
+    pub fn term_only(bytes: &'de [u8], options: &Options) -> Result<Self, Error> {
+        options.limits.check_input(bytes)?;
+        Ok(Self::from_reader(Reader::term_only(bytes), options))
     }
 
     /// The bytes that are not read yet.
@@ -53,8 +90,12 @@ impl<'de> Deserializer<'de> {
     }
 
     fn from_reader(reader: Reader<'de>, options: &Options) -> Self {
-        let depth = options.limits.depth.min(Limits::MAX_DEPTH);
-        Self { reader, depth, wide_integers_as_text: options.wide_integers_as_text }
+        Self {
+            reader,
+            budget: Budget::new(&options.limits),
+            wide_integers_as_text: options.wide_integers_as_text,
+            gave_text: false,
+        }
     }
 
     /// Gives a term to a visitor that takes what comes.
@@ -69,13 +110,13 @@ impl<'de> Deserializer<'de> {
             Term::Bool(value) => visitor.visit_bool(value),
             Term::Atom(text) => visit_text(text, visitor),
             Term::Binary(bytes) => visit_text(String::from_utf8_lossy(bytes), visitor),
-            Term::Integer(number) if self.wide_integers_as_text && number.is_unsafe_for_doubles() => {
-                visitor.visit_string(number.to_string())
-            }
             Term::Integer(number) => visit_integer(number, visitor),
             Term::Float(number) => visitor.visit_f64(number),
-            Term::SmallIntegers(bytes) => visit_small_integers(bytes, visitor),
-            Term::EmptyList => self.visit_list(0, start, visitor),
+            Term::SmallIntegers(bytes) => {
+                self.budget.take(bytes.len(), start)?;
+                visit_small_integers(bytes, visitor)
+            }
+            Term::EmptyList => visit_small_integers(&[], visitor),
             Term::Tuple(length) => self.visit_list(length, start, visitor),
             Term::List(length) => {
                 let value = self.visit_list(length, start, visitor)?;
@@ -92,7 +133,7 @@ impl<'de> Deserializer<'de> {
         start: usize,
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.enter(start)?;
+        self.enter(length, start)?;
         let mut elements = Elements { deserializer: self, index: 0, length };
         let value = visitor.visit_seq(&mut elements)?;
         let unread = elements.length - elements.index;
@@ -105,25 +146,20 @@ impl<'de> Deserializer<'de> {
         start: usize,
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.enter(start)?;
+        self.enter(length, start)?;
         let mut entries = Entries { deserializer: self, unread: length, key_start: start };
         let value = visitor.visit_map(&mut entries)?;
         let unread = entries.unread;
         self.leave(unread, start).map(|()| value)
     }
 
-    fn enter(&mut self, start: usize) -> Result<(), Error> {
-        match self.depth.checked_sub(1) {
-            Some(depth) => {
-                self.depth = depth;
-                Ok(())
-            }
-            None => Err(Error::limit("the document is nested too deeply", start)),
-        }
+    fn enter(&mut self, length: usize, start: usize) -> Result<(), Error> {
+        self.budget.enter(start)?;
+        self.budget.take(length, start)
     }
 
     fn leave(&mut self, unread: usize, start: usize) -> Result<(), Error> {
-        self.depth += 1;
+        self.budget.leave();
         if unread > 0 {
             return Err(
                 Error::new(ErrorKind::Mismatch, "there are more elements than the type takes").at(start)
@@ -158,6 +194,11 @@ pub(super) fn visit_integer<'de, V: Visitor<'de>>(number: Integer, visitor: V) -
     }
 }
 
+/// An integer as the text of it.
+fn visit_digits<'de, V: Visitor<'de>>(number: Integer, visitor: V) -> Result<V::Value, Error> {
+    visitor.visit_str(number.digits(&mut [0; Integer::MAX_DIGITS]))
+}
+
 fn visit_text<'de, V: Visitor<'de>>(text: Cow<'de, str>, visitor: V) -> Result<V::Value, Error> {
     match text {
         Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
@@ -183,7 +224,23 @@ fn whole_number(number: f64) -> Option<Integer> {
 impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
     type Error = Error;
 
+    /// Nobody says what is wanted: a wide integer is most likely an id, which JSON has as text.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let start = self.reader.offset();
+        match self.reader.term()? {
+            Term::Integer(number) if self.wide_integers_as_text && number.is_unsafe_for_doubles() => {
+                self.gave_text = true;
+                visit_digits(number, visitor).map_err(|error: Error| error.at(start))
+            }
+            other => self.visit(other, start, visitor),
+        }
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_f64(visitor)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let start = self.reader.offset();
         let term = self.reader.term()?;
         self.visit(term, start, visitor)
@@ -233,9 +290,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let start = self.reader.offset();
         match self.reader.term()? {
-            Term::Integer(number) => {
-                visitor.visit_string(number.to_string()).map_err(|error: Error| error.at(start))
-            }
+            Term::Integer(number) => visit_digits(number, visitor).map_err(|error: Error| error.at(start)),
             other => self.visit(other, start, visitor),
         }
     }
@@ -290,7 +345,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
                 visitor.visit_enum(CowStrDeserializer::new(String::from_utf8_lossy(bytes)))
             }
             Term::Map(1) => {
-                self.enter(start)?;
+                self.enter(1, start)?;
                 let value = visitor.visit_enum(Variant { deserializer: self })?;
                 self.leave(0, start).map(|()| value)
             }
@@ -306,12 +361,12 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.reader.skip_to_depth(self.depth)?;
+        self.reader.skip_within(&mut self.budget)?;
         visitor.visit_unit()
     }
 
     forward_to_deserialize_any! {
-        bool f32 f64 char unit unit_struct seq tuple tuple_struct map struct identifier
+        bool char unit unit_struct seq tuple tuple_struct map struct identifier
     }
 }
 
@@ -363,7 +418,8 @@ impl<'de> de::SeqAccess<'de> for SmallIntegers<'de> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         let Some(byte) = self.bytes.get(self.index) else { return Ok(None) };
-        let mut element = Deserializer::term_only(small_integer(*byte), &Options::default());
+        let mut element =
+            Deserializer::from_reader(Reader::term_only(small_integer(*byte)), &Options::default());
         // The element has no place of its own in the document: the list's counts.
         let value = seed
             .deserialize(&mut element)

@@ -1,6 +1,7 @@
 //! Integers as ETF has them: of any width in the format, of up to 128 bits here.
 
 use std::fmt;
+use std::io::Write;
 
 /// An integer of at most 128 bits and a sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +79,18 @@ impl Integer {
         }
     }
 
+    /// Room for the longest of them: a sign and the digits of 2^128 - 1.
+    pub(crate) const MAX_DIGITS: usize = 40;
+
+    /// What `Display` shows, written into a buffer.
+    pub(crate) fn digits<'b>(&self, buffer: &'b mut [u8; Self::MAX_DIGITS]) -> &'b str {
+        let mut rest = &mut buffer[..];
+        // The buffer has room for every one of them, and digits are UTF-8.
+        let _ = write!(rest, "{self}");
+        let length = Self::MAX_DIGITS - rest.len();
+        std::str::from_utf8(&buffer[..length]).unwrap_or_default()
+    }
+
     /// Whether a double cannot be trusted with it.
     pub(crate) fn is_unsafe_for_doubles(self) -> bool {
         self.magnitude() > u128::from(MAX_SAFE)
@@ -116,6 +129,25 @@ impl fmt::Display for Integer {
             Integer::Wide { negative, magnitude } => {
                 write!(formatter, "{}{magnitude}", if *negative { "-" } else { "" })
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_what_is_displayed() {
+        for number in [
+            Integer::from(0_u64),
+            Integer::from(u64::MAX),
+            Integer::from(i64::MIN),
+            Integer::from(u128::MAX),
+            Integer::from(i128::MIN),
+            Integer::from_magnitude(true, u128::MAX),
+        ] {
+            assert_eq!(number.digits(&mut [0; Integer::MAX_DIGITS]), number.to_string());
         }
     }
 }

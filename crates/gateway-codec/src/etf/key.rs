@@ -7,21 +7,23 @@ use serde::forward_to_deserialize_any;
 use std::borrow::Cow;
 use std::str::FromStr;
 
-/// Reads a map key as text.
+/// Reads a map key as text. An atom is its own text, whatever it would mean as a value.
 pub(crate) fn key_text<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Error> {
-    let start = reader.offset();
-    term_text(reader.term()?, start)
+    let before = reader.clone();
+    let term = reader.term()?;
+    term_text(term, &before)
 }
 
-fn term_text(term: Term<'_>, start: usize) -> Result<Cow<'_, str>, Error> {
+/// The text of a key that was read from where `before` stands.
+fn term_text<'a>(term: Term<'a>, before: &Reader<'a>) -> Result<Cow<'a, str>, Error> {
     Ok(match term {
         Term::Atom(text) => text,
         Term::Binary(bytes) => String::from_utf8_lossy(bytes),
         Term::Integer(number) => Cow::Owned(number.to_string()),
-        Term::Null => Cow::Borrowed("nil"),
+        Term::Null => Cow::Borrowed(before.null_text()),
         Term::Bool(true) => Cow::Borrowed("true"),
         Term::Bool(false) => Cow::Borrowed("false"),
-        _ => return Err(Error::malformed("a map key of this tag is not accepted", start)),
+        _ => return Err(Error::malformed("a map key of this tag is not accepted", before.offset())),
     })
 }
 
@@ -34,11 +36,12 @@ impl<'de> KeyDeserializer<'_, 'de> {
     }
 
     fn number<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let start = self.0.reader.offset();
+        let before = self.0.reader.clone();
+        let start = before.offset();
         let number = match self.0.reader.term()? {
             Term::Integer(number) => number,
             other => {
-                let text = term_text(other, start)?;
+                let text = term_text(other, &before)?;
                 integer_from_text(&text).ok_or_else(|| {
                     Error::new(ErrorKind::Mismatch, "invalid key, expected an integer").at(start)
                 })?
@@ -144,10 +147,10 @@ impl<'de> de::Deserializer<'de> for KeyDeserializer<'_, 'de> {
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let start = self.0.reader.offset();
+        let before = self.0.reader.clone();
         match self.0.reader.term()? {
             Term::Binary(bytes) => visitor.visit_borrowed_bytes(bytes),
-            other => visitor.visit_bytes(term_text(other, start)?.as_bytes()),
+            other => visitor.visit_bytes(term_text(other, &before)?.as_bytes()),
         }
     }
 

@@ -6,7 +6,8 @@
 //! - A binary that is not UTF-8 is read as text with replacement characters, and as bytes as it is.
 //! - Map keys may be atoms, binaries or integers; all of them are text, and numbers where the type wants numbers.
 //! - An integer may have any tag; it fits any type that can hold it, and a `String` as its digits, since ids come
-//!   either way. A float that is a whole number fits an integer type, since JavaScript writes large integers so.
+//!   either way. Where the type does not say what it wants, one beyond 2^53 is text, as ids are in Discord's JSON
+//!   ([`Options::wide_integers_as_text`]). A float that is a whole number fits an integer type, since JavaScript writes large integers so.
 //! - STRING_EXT is a list of integers, tuples are lists.
 //! - Of duplicate keys a map keeps the last; a derived struct refuses them, as it does in JSON.
 //! - Bytes after the term are ignored; [`Deserializer::rest`] shows them.
@@ -58,7 +59,15 @@ pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error
 ///
 /// As [`from_slice`].
 pub fn from_slice_with<'de, T: Deserialize<'de>>(bytes: &'de [u8], options: &Options) -> Result<T, Error> {
-    T::deserialize(&mut Deserializer::new(bytes, options)?)
+    deserialize::read(options, |options| Deserializer::new(bytes, options))
+}
+
+/// Reads one term, without the version byte, into a type.
+pub(crate) fn term_from_slice<'de, T: Deserialize<'de>>(
+    term: &'de [u8],
+    options: &Options,
+) -> Result<T, Error> {
+    deserialize::read(options, |options| Deserializer::term_only(term, options))
 }
 
 /// Writes `value` as one document, as a client of Discord has to.

@@ -1,6 +1,7 @@
 //! A pull reader: one term's head after the other, for those who want neither a type nor a tree.
 
 use super::{Integer, tag};
+use crate::limits::Budget;
 use crate::{Error, Limits};
 use std::borrow::Cow;
 
@@ -153,6 +154,15 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Which of its two names the null that comes next has.
+    pub(super) fn null_text(&self) -> &'static str {
+        let length_bytes = match self.rest().first() {
+            Some(&(tag::ATOM | tag::ATOM_UTF8)) => 2,
+            _ => 1,
+        };
+        if self.rest()[1 + length_bytes..].starts_with(b"null") { "null" } else { "nil" }
+    }
+
     /// Reads the end of a list, after its last element: the empty list.
     ///
     /// # Errors
@@ -177,12 +187,16 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn skip_to_depth(&mut self, depth: usize) -> Result<&'a [u8], Error> {
+        self.skip_within(&mut Budget::of_depth(depth))
+    }
+
+    pub(crate) fn skip_within(&mut self, budget: &mut Budget) -> Result<&'a [u8], Error> {
         let start = self.at;
-        self.step_over(depth.min(Limits::MAX_DEPTH))?;
+        self.step_over(budget)?;
         Ok(&self.bytes[start..self.at])
     }
 
-    fn step_over(&mut self, depth: usize) -> Result<(), Error> {
+    fn step_over(&mut self, budget: &mut Budget) -> Result<(), Error> {
         let start = self.at;
         let scalar_length = match self.byte()? {
             tag::SMALL_INTEGER => 1,
@@ -192,27 +206,32 @@ impl<'a> Reader<'a> {
             tag::NIL => 0,
             tag::BINARY => self.long()?,
             tag::SMALL_ATOM | tag::SMALL_ATOM_UTF8 => self.byte()?.into(),
-            tag::STRING | tag::ATOM | tag::ATOM_UTF8 => self.short()?,
+            tag::ATOM | tag::ATOM_UTF8 => self.short()?,
+            tag::STRING => {
+                let length = self.short()?;
+                budget.take(length, start)?;
+                length
+            }
             tag::SMALL_BIG => usize::from(self.byte()?) + 1,
             tag::LARGE_BIG => self.long()?.saturating_add(1),
-            container => return self.step_over_parts(container, start, depth),
+            container => return self.step_over_parts(container, start, budget),
         };
         self.take(scalar_length).map(|_| ())
     }
 
-    fn step_over_parts(&mut self, container: u8, start: usize, depth: usize) -> Result<(), Error> {
-        let parts = match container {
-            tag::LIST | tag::LARGE_TUPLE => self.count(1)?,
-            tag::SMALL_TUPLE => self.byte()?.into(),
-            tag::MAP => self.count(2)? * 2,
+    fn step_over_parts(&mut self, container: u8, start: usize, budget: &mut Budget) -> Result<(), Error> {
+        let (elements, parts_each) = match container {
+            tag::LIST | tag::LARGE_TUPLE => (self.count(1)?, 1),
+            tag::SMALL_TUPLE => (self.byte()?.into(), 1),
+            tag::MAP => (self.count(2)?, 2),
             _ => return Err(Error::malformed("a term of this tag is not accepted", start)),
         };
-        let Some(depth) = depth.checked_sub(1) else {
-            return Err(Error::limit("the document is nested too deeply", start));
-        };
-        for _ in 0..parts {
-            self.step_over(depth)?;
+        budget.enter(start)?;
+        budget.take(elements, start)?;
+        for _ in 0..elements * parts_each {
+            self.step_over(budget)?;
         }
+        budget.leave();
         if container == tag::LIST { self.list_end() } else { Ok(()) }
     }
 

@@ -1,6 +1,7 @@
 //! Any term, for those who have no type for it.
 
 use super::{Integer, Reader, Term, key_text};
+use crate::limits::Budget;
 use crate::{Error, Limits};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -38,7 +39,8 @@ impl<'a> Value<'a> {
     ///
     /// As [`from_slice`](super::from_slice), without mismatches.
     pub fn from_slice(bytes: &'a [u8], limits: &Limits) -> Result<Self, Error> {
-        Self::read(&mut Reader::new(bytes)?, limits.depth.min(Limits::MAX_DEPTH))
+        limits.check_input(bytes)?;
+        Self::read(&mut Reader::new(bytes)?, &mut Budget::new(limits))
     }
 
     /// The value of a key, the last if there are several; `None` if this is no map.
@@ -87,10 +89,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn read(reader: &mut Reader<'a>, depth: usize) -> Result<Self, Error> {
+    fn read(reader: &mut Reader<'a>, budget: &mut Budget) -> Result<Self, Error> {
         let start = reader.offset();
-        let inner =
-            || depth.checked_sub(1).ok_or_else(|| Error::limit("the document is nested too deeply", start));
         Ok(match reader.term()? {
             Term::Null => Value::Null,
             Term::Bool(value) => Value::Bool(value),
@@ -100,39 +100,52 @@ impl<'a> Value<'a> {
             Term::Binary(bytes) => Value::Binary(Cow::Borrowed(bytes)),
             Term::EmptyList => Value::List(Vec::new()),
             Term::SmallIntegers(bytes) => {
+                budget.take(bytes.len(), start)?;
                 Value::List(bytes.iter().map(|byte| Value::Integer(u64::from(*byte).into())).collect())
             }
-            Term::Tuple(length) => Value::List(Self::read_list(reader, length, inner()?)?),
+            Term::Tuple(length) => Value::List(Self::read_list(reader, length, start, budget)?),
             Term::List(length) => {
-                let elements = Self::read_list(reader, length, inner()?)?;
+                let elements = Self::read_list(reader, length, start, budget)?;
                 reader.list_end()?;
                 Value::List(elements)
             }
-            Term::Map(length) => Value::Map(Self::read_map(reader, length, inner()?)?),
+            Term::Map(length) => Value::Map(Self::read_map(reader, length, start, budget)?),
         })
     }
 
-    fn read_list(reader: &mut Reader<'a>, length: usize, depth: usize) -> Result<Vec<Self>, Error> {
+    fn read_list(
+        reader: &mut Reader<'a>,
+        length: usize,
+        start: usize,
+        budget: &mut Budget,
+    ) -> Result<Vec<Self>, Error> {
+        budget.enter(start)?;
+        budget.take(length, start)?;
         let mut elements = Vec::with_capacity(length.min(MAX_CAPACITY));
         for index in 0..length {
-            elements.push(Self::read(reader, depth).map_err(|error| error.inside_index(index))?);
+            elements.push(Self::read(reader, budget).map_err(|error| error.inside_index(index))?);
         }
+        budget.leave();
         Ok(elements)
     }
 
     fn read_map(
         reader: &mut Reader<'a>,
         length: usize,
-        depth: usize,
+        start: usize,
+        budget: &mut Budget,
     ) -> Result<Vec<(Cow<'a, str>, Self)>, Error> {
+        budget.enter(start)?;
+        budget.take(length, start)?;
         let mut entries = Vec::with_capacity(length.min(MAX_CAPACITY));
         for _ in 0..length {
             let key = key_text(reader)?;
-            match Self::read(reader, depth) {
+            match Self::read(reader, budget) {
                 Ok(value) => entries.push((key, value)),
                 Err(error) => return Err(error.inside_key(&key)),
             }
         }
+        budget.leave();
         Ok(entries)
     }
 }

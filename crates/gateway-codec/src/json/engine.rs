@@ -1,14 +1,10 @@
 //! The two engines that decode JSON into types, and the one that writes it.
 
-use super::place;
-use crate::{Error, ErrorKind};
+use super::{bounds, place};
+use crate::{Error, ErrorKind, Limits};
 use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
 use std::io;
-
-#[cfg(feature = "simd-json")]
-/// How deep serde_json follows a document; the other engine is held to the same.
-const MAX_DEPTH: usize = 127;
 
 /// Which library decodes.
 ///
@@ -30,8 +26,19 @@ pub enum Engine {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Incomplete`], [`ErrorKind::Malformed`], or [`ErrorKind::Mismatch`], with offset and path.
+/// [`ErrorKind::Incomplete`], [`ErrorKind::Malformed`], [`ErrorKind::Limit`] or [`ErrorKind::Mismatch`], with offset
+/// and path.
 pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
+    from_slice_with(bytes, &Limits::default())
+}
+
+/// Reads one whole document into a type, within limits of one's own.
+///
+/// # Errors
+///
+/// As [`from_slice`].
+pub fn from_slice_with<'de, T: Deserialize<'de>>(bytes: &'de [u8], limits: &Limits) -> Result<T, Error> {
+    bounds::check(bytes, limits)?;
     serde_json::from_slice(bytes).map_err(|error| from_serde(&error, bytes))
 }
 
@@ -40,7 +47,9 @@ pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error
 pub(crate) fn data_from_slice<'de, S: DeserializeSeed<'de>>(
     bytes: &'de [u8],
     seed: S,
+    limits: &Limits,
 ) -> Result<S::Value, Error> {
+    bounds::check(bytes, limits)?;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = seed.deserialize(&mut deserializer).map_err(|error| from_serde(&error, bytes))?;
     match deserializer.end() {
@@ -57,23 +66,40 @@ pub(crate) fn data_from_slice<'de, S: DeserializeSeed<'de>>(
 ///
 /// As [`from_slice`]; [`Engine::Simd`] knows neither offset nor path of a mismatch.
 pub fn from_mut_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8], engine: Engine) -> Result<T, Error> {
+    from_mut_slice_with(bytes, engine, &Limits::default())
+}
+
+/// Reads one whole document into a type with the engine of choice, within limits of one's own.
+///
+/// # Errors
+///
+/// As [`from_mut_slice`].
+pub fn from_mut_slice_with<'de, T: Deserialize<'de>>(
+    bytes: &'de mut [u8],
+    engine: Engine,
+    limits: &Limits,
+) -> Result<T, Error> {
     match engine {
-        Engine::Serde => from_slice(bytes),
-        Engine::Simd => simd_from_mut_slice(bytes),
+        Engine::Serde => from_slice_with(bytes, limits),
+        Engine::Simd => {
+            bounds::check(bytes, limits)?;
+            simd_from_mut_slice(bytes)
+        }
     }
 }
 
 #[cfg(feature = "simd-json")]
 fn simd_from_mut_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8]) -> Result<T, Error> {
     // simd-json says "syntax" to a document that merely ended, and nests without a bound of ours.
-    super::walk::check_depth(bytes, MAX_DEPTH)?;
+    super::walk::check_depth(bytes, bounds::TYPE_DEPTH)?;
     simd_json::serde::from_slice(bytes).map_err(|error| from_simd(&error))
 }
 
 /// The tree that simd-json builds, at most as deep as everything else here.
 #[cfg(feature = "simd-json")]
 pub(crate) fn simd_value(bytes: &mut [u8]) -> Result<simd_json::BorrowedValue<'_>, Error> {
-    let end = match super::walk::check_depth(bytes, MAX_DEPTH) {
+    bounds::check(bytes, &Limits::default())?;
+    let end = match super::walk::check_depth(bytes, bounds::TYPE_DEPTH) {
         Ok(()) => bytes.len(),
         Err(error) => super::end_before_entries(bytes).ok_or(error)?,
     };

@@ -1,5 +1,6 @@
 //! JSON over serde, and what can be said of a JSON document without building anything.
 
+mod bounds;
 mod engine;
 pub(crate) mod find;
 pub(crate) mod place;
@@ -9,6 +10,8 @@ mod walk;
 pub(crate) use engine::data_from_slice;
 #[cfg(feature = "simd-json")]
 pub(crate) use engine::simd_value;
-pub use engine::{Engine, from_mut_slice, from_slice, to_vec, to_writer};
+pub use engine::{
+    Engine, from_mut_slice, from_mut_slice_with, from_slice, from_slice_with, to_vec, to_writer,
+};
 pub use walk::{Walk, check_structure, walk};
 pub(crate) use walk::{end_before_entries, text, unescape};
