@@ -1,12 +1,14 @@
 //! Converts documents between JSON and ETF: `convert --from json|etf --to json|etf`.
 //!
 //! Input that is compressed with zlib, gzip or zstd is recognised by its first bytes. `--compress` compresses the output.
-//! With `--frames` both sides are records, each a length as u32, little-endian, and a document. Bad input ends it with
-//! status 2 and a line that says where.
+//! With `--frames` both sides are records, each a length as u32, little-endian, and a document; every record is written
+//! before the next one is read. Bad input ends it with status 2 and a line that says where. What was converted before
+//! that may have been written; with `--frames` it has.
 
 use flate2::write::{GzEncoder, ZlibEncoder};
-use gateway_codec::{Encoding, Limits, convert, http};
-use std::io::{self, Read, Write};
+use gateway_codec::{Encoding, ErrorKind, Limits, convert, http};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -95,63 +97,121 @@ impl Compress {
             _ => Err("unknown compression, expected none, zlib, gzip or zstd"),
         }
     }
+}
 
-    fn apply(self, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-        match self {
-            Compress::None => Ok(bytes),
-            Compress::Zlib => {
-                let mut encoder = ZlibEncoder::new(Vec::new(), flate2::Compression::default());
-                encoder.write_all(&bytes)?;
-                encoder.finish()
+fn run(arguments: &Arguments) -> Result<(), String> {
+    let input: Box<dyn Read> = match &arguments.input {
+        Some(path) => Box::new(File::open(path).map_err(|error| reading(&error))?),
+        None => Box::new(io::stdin().lock()),
+    };
+    let output: Box<dyn Write> = match &arguments.output {
+        Some(path) => Box::new(File::create(path).map_err(|error| writing(&error))?),
+        None => Box::new(io::stdout().lock()),
+    };
+    let (mut input, mut output) = (BufReader::new(input), BufWriter::new(output));
+    if arguments.frames {
+        return convert_frames(arguments, &mut input, &mut output);
+    }
+    let mut document = Vec::new();
+    // One byte more than is allowed: the converter refuses it then.
+    let allowed = Limits::default().input as u64 + 1;
+    input.take(allowed).read_to_end(&mut document).map_err(|error| reading(&error))?;
+    convert_one(arguments, &document, &mut output)?;
+    output.flush().map_err(|error| writing(&error))
+}
+
+fn convert_frames(
+    arguments: &Arguments,
+    input: &mut impl Read,
+    output: &mut impl Write,
+) -> Result<(), String> {
+    let (mut offset, mut document, mut converted) = (0, Vec::new(), Vec::new());
+    for record in 0_u64.. {
+        let cut = || format!("record {record} at byte {offset} of the input is cut");
+        let mut length = [0; 4];
+        match read_up_to(input, &mut length).map_err(|error| reading(&error))? {
+            0 => break,
+            4 => {}
+            _ => return Err(cut()),
+        }
+        let length = u64::from(u32::from_le_bytes(length));
+        let place =
+            |problem| format!("record {record}, whose document begins at byte {}: {problem}", offset + 4);
+        if length > Limits::default().input as u64 {
+            return Err(place("the document is too long".to_owned()));
+        }
+        document.clear();
+        input.take(length).read_to_end(&mut document).map_err(|error| reading(&error))?;
+        if (document.len() as u64) < length {
+            return Err(cut());
+        }
+        converted.clear();
+        convert_one(arguments, &document, &mut converted).map_err(place)?;
+        let converted_length =
+            u32::try_from(converted.len()).map_err(|_| format!("record {record} becomes too long"))?;
+        output
+            .write_all(&converted_length.to_le_bytes())
+            .and_then(|()| output.write_all(&converted))
+            .and_then(|()| output.flush())
+            .map_err(|error| writing(&error))?;
+        offset += 4 + length;
+    }
+    Ok(())
+}
+
+/// Fills the buffer unless the input ends; says how far it got.
+fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match input.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+fn convert_one(arguments: &Arguments, bytes: &[u8], mut writer: impl Write) -> Result<(), String> {
+    let mut options = convert::Options::default();
+    options.wide_integers_as_text = arguments.ids_as_text;
+    let plain = http::decode_content(bytes.to_vec(), Some(recognise(bytes)), &options.limits)
+        .map_err(|error| error.to_string())?;
+    let into = |writer: &mut dyn Write| {
+        convert::convert_to(&plain, arguments.from, arguments.to, &options, writer).map_err(|error| {
+            match (error.kind(), error.detail()) {
+                (ErrorKind::Write, Some(detail)) => format!("cannot write the output: {detail}"),
+                _ => error.to_string(),
             }
-            Compress::Gzip => {
-                let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
-                encoder.write_all(&bytes)?;
-                encoder.finish()
-            }
-            Compress::Zstd => zstd::bulk::compress(&bytes, 0),
+        })
+    };
+    match arguments.compress {
+        Compress::None => into(&mut writer),
+        Compress::Zlib => {
+            let mut encoder = ZlibEncoder::new(writer, flate2::Compression::default());
+            into(&mut encoder)?;
+            encoder.finish().map(drop).map_err(|error| writing(&error))
+        }
+        Compress::Gzip => {
+            let mut encoder = GzEncoder::new(writer, flate2::Compression::default());
+            into(&mut encoder)?;
+            encoder.finish().map(drop).map_err(|error| writing(&error))
+        }
+        Compress::Zstd => {
+            let mut encoder = zstd::stream::Encoder::new(writer, 0).map_err(|error| writing(&error))?;
+            into(&mut encoder)?;
+            encoder.finish().map(drop).map_err(|error| writing(&error))
         }
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), String> {
-    let input = read(arguments).map_err(|error| format!("cannot read the input: {error}"))?;
-    let output =
-        if arguments.frames { convert_frames(arguments, &input)? } else { convert_one(arguments, &input)? };
-    write(arguments, &output).map_err(|error| format!("cannot write the output: {error}"))
+fn reading(error: &io::Error) -> String {
+    format!("cannot read the input: {error}")
 }
 
-fn convert_frames(arguments: &Arguments, input: &[u8]) -> Result<Vec<u8>, String> {
-    let mut output = Vec::with_capacity(input.len());
-    let mut rest = input;
-    let mut record = 0;
-    while !rest.is_empty() {
-        let offset = input.len() - rest.len();
-        let cut = || format!("record {record} at byte {offset} of the input is cut");
-        let (length, behind) = rest.split_first_chunk().ok_or_else(cut)?;
-        let length = u32::from_le_bytes(*length) as usize;
-        let (document, behind) = behind.split_at_checked(length).ok_or_else(cut)?;
-        let converted = convert_one(arguments, document).map_err(|problem| {
-            format!("record {record}, whose document begins at byte {}: {problem}", offset + 4)
-        })?;
-        let length =
-            u32::try_from(converted.len()).map_err(|_| format!("record {record} becomes too long"))?;
-        output.extend(length.to_le_bytes());
-        output.extend(converted);
-        rest = behind;
-        record += 1;
-    }
-    Ok(output)
-}
-
-fn convert_one(arguments: &Arguments, bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let mut options = convert::Options::default();
-    options.wide_integers_as_text = arguments.ids_as_text;
-    let plain = http::decode_content(bytes.to_vec(), Some(recognise(bytes)), &Limits::default())
-        .map_err(|error| error.to_string())?;
-    let converted = convert::convert(&plain, arguments.from, arguments.to, &options)
-        .map_err(|error| error.to_string())?;
-    arguments.compress.apply(converted).map_err(|error| format!("cannot compress: {error}"))
+fn writing(error: &io::Error) -> String {
+    format!("cannot write the output: {error}")
 }
 
 /// What the input is compressed with; no document begins like any of these.
@@ -161,27 +221,5 @@ fn recognise(bytes: &[u8]) -> &'static str {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
         [0x78, ..] => "deflate",
         _ => "identity",
-    }
-}
-
-fn read(arguments: &Arguments) -> io::Result<Vec<u8>> {
-    match &arguments.input {
-        Some(path) => std::fs::read(path),
-        None => {
-            let mut input = Vec::new();
-            io::stdin().lock().read_to_end(&mut input)?;
-            Ok(input)
-        }
-    }
-}
-
-fn write(arguments: &Arguments, output: &[u8]) -> io::Result<()> {
-    match &arguments.output {
-        Some(path) => std::fs::write(path, output),
-        None => {
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(output)?;
-            stdout.flush()
-        }
     }
 }

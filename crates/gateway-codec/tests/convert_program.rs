@@ -1,7 +1,7 @@
 //! The converter as a program: its flags, its status, what it says of bad input.
 #![cfg(all(feature = "zlib", feature = "zstd"))]
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -38,28 +38,91 @@ fn every_compression_reads_back() {
     }
 }
 
-#[test]
-fn frames_are_converted_one_by_one() {
-    let documents = [&b"[10]"[..], b"null", JSON];
+fn frames(documents: &[&[u8]]) -> Vec<u8> {
     let mut frames = Vec::new();
     for document in documents {
         frames.extend((document.len() as u32).to_le_bytes());
-        frames.extend(document);
+        frames.extend(*document);
     }
+    frames
+}
+
+#[test]
+fn frames_are_converted_one_by_one() {
+    let frames = frames(&[b"[10]", b"null", JSON]);
     let etf = convert("--frames --from json --to etf --compress zlib", &frames);
     assert!(etf.status.success());
     let json = convert("--frames --from etf --to json", &etf.stdout);
     assert_eq!(json.stdout, frames);
-    let cut = convert("--frames --from json --to etf", &frames[..frames.len() - 1]);
-    assert_eq!((cut.status.code(), cut.stdout.len()), (Some(2), 0));
-    let message = String::from_utf8_lossy(&cut.stderr);
-    assert_eq!(message, "convert: record 2 at byte 16 of the input is cut\n");
+}
+
+/// The records before a bad one come out, and the message names it.
+#[test]
+fn frames_before_a_bad_one_come_out() {
+    let good = frames(&[b"[10]", b"null"]);
+    for (bad, message) in [
+        (
+            frames(&[b"{\"a\":[1,x]}"]),
+            "record 2, whose document begins at byte 20: expected a value, in a[1], at byte 8",
+        ),
+        (
+            frames(&[b"[1"]),
+            "record 2, whose document begins at byte 20: the input ended too early, at byte 2",
+        ),
+        (
+            b"\xff\xff\xff\x7f[1]".to_vec(),
+            "record 2, whose document begins at byte 20: the document is too long",
+        ),
+        (b"\x04\0\0\0[1]".to_vec(), "record 2 at byte 16 of the input is cut"),
+        (b"\x04\0\0".to_vec(), "record 2 at byte 16 of the input is cut"),
+    ] {
+        let output = convert("--frames --from json --to json", &[&good[..], &bad].concat());
+        assert_eq!(String::from_utf8_lossy(&output.stderr), format!("convert: {message}\n"));
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(output.stdout, good, "{message}");
+    }
+}
+
+/// A record comes out before the next one is there: whoever writes may wait for it.
+#[test]
+fn frames_come_out_as_they_go_in() {
+    let mut child = Command::new(program())
+        .args(["--frames", "--from", "json", "--to", "etf"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the example is built with the tests");
+    let mut input = child.stdin.take().expect("stdin is a pipe");
+    let mut output = child.stdout.take().expect("stdout is a pipe");
+    for _ in 0..3 {
+        input.write_all(&frames(&[b"null"])).unwrap();
+        let mut record = [0; 10];
+        output.read_exact(&mut record).unwrap();
+        assert_eq!(record, *b"\x06\0\0\0\x83s\x03nil");
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}
+
+/// A document much longer than any buffer, in every compression.
+#[test]
+fn long_documents_are_whole() {
+    let document = format!("[{}]", vec![r#"{"id":"81384788765712384","x":[1,-7,0.5]}"#; 20_000].join(","));
+    for compress in ["none", "zlib", "gzip", "zstd"] {
+        let etf = convert(&format!("--from json --to etf --compress {compress}"), document.as_bytes());
+        assert!(etf.status.success(), "{}", String::from_utf8_lossy(&etf.stderr));
+        let again = convert(&format!("--from etf --to etf --compress {compress}"), &etf.stdout);
+        assert!(again.status.success(), "{compress}");
+        let json = convert(&format!("--from etf --to json --compress {compress}"), &again.stdout);
+        let plain = convert("--from json --to json", &json.stdout);
+        assert!(plain.stdout == document.as_bytes(), "{compress}");
+    }
 }
 
 #[test]
 fn bad_input_is_named_with_its_offset() {
     for (arguments, input, expected) in [
-        ("--from json --to etf", &br#"{"a":[1,x]}"#[..], "convert: expected value, in a[1], at byte 8\n"),
+        ("--from json --to etf", &br#"{"a":[1,x]}"#[..], "convert: expected a value, in a[1], at byte 8\n"),
         (
             "--from etf --to json",
             b"\x83\x6c\0\0\0\x01\x61\x01\x61",

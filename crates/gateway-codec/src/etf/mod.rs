@@ -20,6 +20,7 @@ mod expand;
 pub(crate) mod find;
 mod integer;
 mod key;
+pub(crate) mod pen;
 mod reader;
 mod serialize;
 mod serialize_key;

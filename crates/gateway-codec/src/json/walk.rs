@@ -132,7 +132,12 @@ pub(crate) fn unescape(quoted: &[u8]) -> Result<Cow<'_, str>, Error> {
             Err(error) => Err(Error::malformed("text is not UTF-8", 1 + error.valid_up_to())),
         };
     }
-    super::from_slice::<String>(quoted).map(Cow::Owned)
+    match super::from_slice::<String>(quoted) {
+        Ok(text) => Ok(Cow::Owned(text)),
+        // The closing quote is there: what ends too early is an escape, and more bytes will not mend it.
+        Err(error) if error.is_incomplete() => Err(Error::malformed("invalid escape", quoted.len() - 1)),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -170,6 +175,7 @@ mod tests {
     #[test]
     fn nonsense_ends_the_walk() {
         for text in [
+            r#"{"\u12":1}"#,
             "[]",
             "{,}",
             "{1:2}",

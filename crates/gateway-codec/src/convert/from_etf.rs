@@ -1,0 +1,87 @@
+//! Reads a term and tells a sink.
+
+use super::sink::Sink;
+use crate::Error;
+use crate::etf::{Integer, Reader, Term, key_text};
+use crate::limits::Budget;
+
+/// Tells one term after the other.
+pub(super) struct EtfSource<'a, 's, S> {
+    pub(super) reader: Reader<'a>,
+    pub(super) sink: &'s mut S,
+    pub(super) budget: Budget,
+    pub(super) wide_integers_as_text: bool,
+}
+
+impl<S: Sink> EtfSource<'_, '_, S> {
+    /// Tells the next term, whole.
+    pub(super) fn value(&mut self) -> Result<(), Error> {
+        let start = self.reader.offset();
+        match self.reader.term()? {
+            Term::Null => self.sink.null(),
+            Term::Bool(value) => self.sink.boolean(value),
+            Term::Atom(text) => self.sink.text(&text),
+            Term::Binary(bytes) => self.sink.binary(bytes),
+            Term::Integer(number) if self.wide_integers_as_text && number.is_unsafe_for_doubles() => {
+                self.sink.text(number.digits(&mut [0; Integer::MAX_DIGITS]))
+            }
+            Term::Integer(number) => self.sink.integer(number),
+            Term::Float(number) => self.sink.float(number),
+            Term::SmallIntegers(bytes) => {
+                self.budget.take(bytes.len(), start)?;
+                self.sink.small_integers(bytes)
+            }
+            Term::EmptyList => self.sink.small_integers(&[]),
+            Term::Tuple(length) => self.list(length, start, false),
+            Term::List(length) => self.list(length, start, true),
+            Term::Map(length) => self.map(length, start),
+        }
+    }
+
+    fn list(&mut self, length: usize, start: usize, has_end: bool) -> Result<(), Error> {
+        self.budget.enter(start)?;
+        self.budget.take(length, start)?;
+        match self.small_integers(length) {
+            Some(elements) => self.sink.small_integers(&elements)?,
+            None => {
+                let open = self.sink.begin_list(Some(length))?;
+                for index in 0..length {
+                    self.sink.element(&open, index)?;
+                    self.value().map_err(|error| error.inside_index(index))?;
+                }
+                self.sink.end_list(open, length)?;
+            }
+        }
+        self.budget.leave();
+        if has_end { self.reader.list_end() } else { Ok(()) }
+    }
+
+    /// The elements that come, if they are small integers and such are told whole; otherwise none is read.
+    fn small_integers(&mut self, length: usize) -> Option<Vec<u8>> {
+        if !self.sink.packs_small_integers(length) {
+            return None;
+        }
+        let mut ahead = self.reader.clone();
+        let elements = (0..length).map(|_| match ahead.term() {
+            Ok(Term::Integer(number)) => number.to_u64().and_then(|number| u8::try_from(number).ok()),
+            _ => None,
+        });
+        let elements = elements.collect::<Option<Vec<u8>>>()?;
+        self.reader = ahead;
+        Some(elements)
+    }
+
+    fn map(&mut self, length: usize, start: usize) -> Result<(), Error> {
+        self.budget.enter(start)?;
+        self.budget.take(length, start)?;
+        let open = self.sink.begin_map(Some(length))?;
+        for index in 0..length {
+            let key = key_text(&mut self.reader)?;
+            self.sink.key(index, &key)?;
+            self.value().map_err(|error| error.inside_key(&key))?;
+        }
+        self.sink.end_map(open, length)?;
+        self.budget.leave();
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+//! Writes terms piece by piece: what the serializer and the converter have in common.
+
+use super::{Integer, Style, tag};
+use crate::{Error, Limits};
+
+/// Where in a document the next term stands, and in whose style it is written.
+#[derive(Debug)]
+pub(crate) struct Pen {
+    style: Style,
+    depth: usize,
+    role: Role,
+}
+
+/// What its key says of a value, for the server's style.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Plain,
+    Id,
+    EventName,
+}
+
+/// A list or map that is being written.
+#[derive(Debug)]
+pub(crate) struct Open {
+    /// What its elements are: those of a list are what the list is.
+    role: Role,
+    /// Where its head is, if the count in it is yet to be filled in.
+    head: Option<usize>,
+}
+
+/// A container's tag and its count.
+const HEAD: usize = 5;
+
+impl Pen {
+    pub(crate) fn new(style: Style) -> Self {
+        Self { style, depth: 0, role: Role::Plain }
+    }
+
+    pub(crate) fn key(&mut self, output: &mut Vec<u8>, key: &str) -> Result<(), Error> {
+        let is_number = key.bytes().all(|byte| byte.is_ascii_digit());
+        if self.style == Style::Client || is_number || !key.is_ascii() || key.len() > 255 {
+            self.binary(output, key.as_bytes())?;
+        } else {
+            self.atom(output, key);
+        }
+        self.role = match key {
+            _ if self.style == Style::Client => Role::Plain,
+            "t" if self.depth == 1 => Role::EventName,
+            "id" => Role::Id,
+            _ if key.ends_with("_id") || key.ends_with("_ids") || key.ends_with("roles") => Role::Id,
+            _ => Role::Plain,
+        };
+        Ok(())
+    }
+
+    pub(crate) fn null(&self, output: &mut Vec<u8>) {
+        self.atom(output, "nil");
+    }
+
+    pub(crate) fn boolean(&self, output: &mut Vec<u8>, value: bool) {
+        self.atom(output, if value { "true" } else { "false" });
+    }
+
+    /// What is no finite number is null, as in JSON.
+    pub(crate) fn float(&self, output: &mut Vec<u8>, number: f64) {
+        if number.is_finite() {
+            output.push(tag::NEW_FLOAT);
+            output.extend(number.to_be_bytes());
+        } else {
+            self.null(output);
+        }
+    }
+
+    pub(crate) fn integer(&self, output: &mut Vec<u8>, number: Integer) {
+        match number.to_i64() {
+            Some(number @ 0..=255) => output.extend([tag::SMALL_INTEGER, number as u8]),
+            Some(number) if i32::try_from(number).is_ok() => {
+                output.push(tag::INTEGER);
+                output.extend((number as i32).to_be_bytes());
+            }
+            _ => {
+                let digits = number.magnitude().to_le_bytes();
+                let length = digits.iter().rposition(|digit| *digit != 0).map_or(0, |last| last + 1);
+                output.extend([tag::SMALL_BIG, length as u8, number.is_negative().into()]);
+                output.extend_from_slice(&digits[..length]);
+            }
+        }
+    }
+
+    pub(crate) fn text(&self, output: &mut Vec<u8>, text: &str) -> Result<(), Error> {
+        match self.role {
+            Role::EventName if text.is_ascii() && text.len() <= 255 => {
+                self.atom(output, text);
+                return Ok(());
+            }
+            Role::Id => {
+                if let Some(id) = id_from_text(text) {
+                    self.integer(output, id.into());
+                    return Ok(());
+                }
+            }
+            Role::EventName | Role::Plain => {}
+        }
+        self.binary(output, text.as_bytes())
+    }
+
+    pub(crate) fn binary(&self, output: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Error> {
+        let length =
+            u32::try_from(bytes.len()).map_err(|_| Error::unsupported("text is 4 GiB long or longer"))?;
+        output.push(tag::BINARY);
+        output.extend(length.to_be_bytes());
+        output.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// A list of small integers, whole.
+    pub(crate) fn small_integers(&self, output: &mut Vec<u8>, elements: &[u8]) {
+        match u16::try_from(elements.len()) {
+            Ok(0) => output.push(tag::NIL),
+            Ok(count) if self.style == Style::Server => {
+                output.push(tag::STRING);
+                output.extend(count.to_be_bytes());
+                output.extend_from_slice(elements);
+            }
+            // STRING_EXT, where they come from, has no more than a u16 counts.
+            _ => {
+                output.push(tag::LIST);
+                output.extend((elements.len() as u32).to_be_bytes());
+                output.extend(elements.iter().flat_map(|element| [tag::SMALL_INTEGER, *element]));
+                output.push(tag::NIL);
+            }
+        }
+    }
+
+    /// Whether a list of so many small integers has a form of its own.
+    pub(crate) fn packs_small_integers(&self, count: usize) -> bool {
+        self.style == Style::Server && u16::try_from(count).is_ok()
+    }
+
+    /// Begins a list; with a count it is not looked at again, without one its end fills in the count.
+    pub(crate) fn begin_list(&mut self, output: &mut Vec<u8>, count: Option<usize>) -> Result<Open, Error> {
+        self.begin(output, tag::LIST, count)
+    }
+
+    /// Begins a map, as a list.
+    pub(crate) fn begin_map(&mut self, output: &mut Vec<u8>, count: Option<usize>) -> Result<Open, Error> {
+        self.begin(output, tag::MAP, count)
+    }
+
+    fn begin(&mut self, output: &mut Vec<u8>, tag: u8, count: Option<usize>) -> Result<Open, Error> {
+        if self.depth == Limits::MAX_DEPTH {
+            return Err(Error::unsupported("the value is nested too deeply"));
+        }
+        self.depth += 1;
+        let open = Open { role: self.role, head: count.is_none().then_some(output.len()) };
+        // The empty list has no head, only the end that every list has.
+        if tag == tag::MAP || count != Some(0) {
+            output.push(tag);
+            output.extend(count_bytes(count.unwrap_or_default())?);
+        }
+        Ok(open)
+    }
+
+    /// Before each element of a list.
+    pub(crate) fn element(&mut self, open: &Open) {
+        self.role = open.role;
+    }
+
+    pub(crate) fn end_list(&mut self, output: &mut Vec<u8>, open: &Open, count: usize) -> Result<(), Error> {
+        self.depth -= 1;
+        if let Some(start) = open.head {
+            if count == 0 {
+                output.truncate(start);
+            } else if self.packs_small_integers(count) && are_small_integers(&output[start + HEAD..], count) {
+                let elements: Vec<u8> =
+                    output[start + HEAD..].chunks_exact(2).map(|element| element[1]).collect();
+                output.truncate(start);
+                self.small_integers(output, &elements);
+                return Ok(());
+            } else {
+                output[start + 1..start + HEAD].copy_from_slice(&count_bytes(count)?);
+            }
+        }
+        output.push(tag::NIL);
+        Ok(())
+    }
+
+    pub(crate) fn end_map(&mut self, output: &mut Vec<u8>, open: &Open, count: usize) -> Result<(), Error> {
+        self.depth -= 1;
+        if let Some(start) = open.head {
+            output[start + 1..start + HEAD].copy_from_slice(&count_bytes(count)?);
+        }
+        Ok(())
+    }
+
+    fn atom(&self, output: &mut Vec<u8>, text: &str) {
+        match self.style {
+            Style::Client => output.extend([tag::SMALL_ATOM, text.len() as u8]),
+            Style::Server => {
+                output.push(tag::ATOM);
+                output.extend((text.len() as u16).to_be_bytes());
+            }
+        }
+        output.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn count_bytes(count: usize) -> Result<[u8; 4], Error> {
+    u32::try_from(count).map(u32::to_be_bytes).map_err(|_| Error::unsupported("2^32 or more elements"))
+}
+
+/// Whether a list consists of SMALL_INTEGERs only.
+fn are_small_integers(elements: &[u8], count: usize) -> bool {
+    elements.len() == 2 * count && elements.chunks_exact(2).all(|element| element[0] == tag::SMALL_INTEGER)
+}
+
+/// An id as the server sends it: the integer whose text this is, if it is exactly that.
+fn id_from_text(text: &str) -> Option<u64> {
+    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    if canonical { text.parse().ok() } else { None }
+}
