@@ -343,11 +343,7 @@ mod peers {
             let read = || DispatchEventWithTypeDeserializer::new(name);
             let from_json: DispatchEvent =
                 read().deserialize(&mut serde_json::Deserializer::from_slice(json.d.as_bytes())).unwrap();
-            let options = gateway_codec::etf::Options::default();
-            let mut deserializer = gateway_codec::etf::Deserializer::term_only(etf.d.as_bytes(), &options);
-            let from_etf = read()
-                .deserialize(&mut deserializer)
-                .unwrap_or_else(|error| panic!("{error}\n{}", payload.d));
+            let from_etf = etf.d.decode_seed(read()).unwrap_or_else(|error| panic!("{error}\n{}", payload.d));
             assert_eq!(from_json, from_etf);
         }
     }

@@ -279,6 +279,14 @@ mod tests {
                 let error = cut.find("nothing").unwrap_err();
                 assert!(error.is_incomplete(), "{length}: {error}");
             }
+            for path in ["members", "shard"] {
+                let list = document.get(path).unwrap();
+                for length in 0..list.as_bytes().len() {
+                    let cut = RawRef::new(&list.as_bytes()[..length], document.encoding());
+                    let error = cut.find(100).unwrap_err();
+                    assert!(error.is_incomplete(), "{length}: {error}");
+                }
+            }
         }
     }
 

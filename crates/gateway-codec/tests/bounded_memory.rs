@@ -4,7 +4,8 @@
 //! bounded by the window limit.
 
 use gateway_codec::{
-    Compression, Encoding, Envelope, InflateError, InflateLimits, Inflater, Limits, Raw, convert, decode, etf,
+    Compression, Encoding, Envelope, InflateError, InflateLimits, Inflater, Limits, Raw, RawRef, convert,
+    decode, decode_with, etf,
 };
 use peak_alloc::PeakAlloc;
 
@@ -44,19 +45,17 @@ fn deep_nesting() {
         (json_lists, Encoding::Json),
         (json_maps, Encoding::Json),
     ] {
+        let raw = RawRef::new(&document, encoding);
         let is_refused = || {
-            let other = if encoding == Encoding::Json { Encoding::Etf } else { Encoding::Json };
-            let options = convert::Options::default();
-            decode::<serde_json::Value>(&document, encoding).is_err()
-                && etf::Value::from_slice(&document, &Limits::default()).is_err()
+            let converts = |to| convert::convert(&document, encoding, to, &convert::Options::default());
+            etf::Value::from_slice(&document, &Limits::default()).is_err()
                 && Envelope::parse(&document, encoding).is_err()
-                && gateway_codec::RawRef::new(&document, encoding).find(("d", 0, "x")).is_err()
-                && (encoding == Encoding::Json
-                    || convert::convert(&document, encoding, other, &options).is_err())
+                && (raw.find("no such key").is_err() || raw.find(usize::MAX).is_err())
+                && converts(Encoding::Json).is_err()
+                && converts(Encoding::Etf).is_err()
         };
-        let (_, spent) = cost(is_refused);
-        // The converter makes room for an output of the input's size.
-        assert!(spent <= document.len() * 2 + REFUSAL, "{encoding}: {spent}");
+        let (refused, spent) = cost(is_refused);
+        assert!(refused && spent <= REFUSAL, "{encoding}: {spent}");
         let (refused, spent) = cost(|| decode::<serde_json::Value>(&document, encoding).is_err());
         assert!(refused && spent <= 8 * REFUSAL, "{encoding}: {spent}");
     }
@@ -96,6 +95,29 @@ fn many_small_elements() {
     let document = [&[131, 108][..], &(count as u32).to_be_bytes(), &vec![106; count + 1]].concat();
     let (tree, spent) = cost(|| etf::Value::from_slice(&document, &Limits::default()));
     assert!(tree.is_ok() && spent <= document.len() * 130, "{spent}");
+    for (document, encoding) in [
+        (document.clone(), Encoding::Etf),
+        (format!("[{}0]", "0,".repeat(count - 1)).into_bytes(), Encoding::Json),
+    ] {
+        let mut options = convert::Options::default();
+        options.limits.elements = count - 1;
+        let (refused, spent) = cost(|| {
+            decode_with::<serde_json::Value>(&document, encoding, &options.limits).is_err()
+                && decode_with::<Vec<u64>>(&document, encoding, &options.limits).is_err()
+                && (encoding == Encoding::Json
+                    || etf::Value::from_slice(&document, &options.limits).is_err()
+                        && convert::convert(&document, encoding, Encoding::Etf, &options).is_err())
+        });
+        assert!(refused && spent <= 4096, "{encoding}: {spent}");
+        // What is converted is not kept: neither a tree of it nor, but for the counts of a term, the output.
+        for to in [Encoding::Json, Encoding::Etf] {
+            let options = convert::Options::default();
+            let (converted, spent) =
+                cost(|| convert::convert_to(&document, encoding, to, &options, std::io::sink()));
+            let kept = if (encoding, to) == (Encoding::Json, Encoding::Etf) { 4 * document.len() } else { 0 };
+            assert!(converted.is_ok() && spent <= kept + REFUSAL, "{encoding} {to}: {spent}");
+        }
+    }
     let (numbers, spent) = cost(|| decode::<Vec<Option<u8>>>(&[131, 107, 0, 2, 1, 2], Encoding::Etf));
     assert!(numbers.is_ok() && spent <= 4096, "{spent}");
     let (found, spent) = cost(|| Raw::new(document, Encoding::Etf).get(900_000).is_some());

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::{Seen, World, identify, identify_with, resume};
-use gateway_codec::{Encoding, Envelope, etf};
+use gateway_codec::{Encoding, Envelope};
 use gateway_sim::{ClientMessage, Config, Output};
 use serde::de::DeserializeSeed;
 use serde_json::{Value, json};
@@ -111,8 +111,7 @@ fn etf_and_json_say_the_same() {
         assert_eq!(data, expected["d"]);
         count += 1;
         let Some(name) = envelope.t.as_deref().filter(|name| !UNKNOWN.contains(name)) else { continue };
-        let mut term = etf::Deserializer::term_only(envelope.d.as_bytes(), &etf::Options::default()).unwrap();
-        let event = DispatchEventWithTypeDeserializer::new(name).deserialize(&mut term);
+        let event = envelope.d.decode_seed(DispatchEventWithTypeDeserializer::new(name));
         assert!(event.is_ok(), "{name}: {:?}\n{expected}", event.err());
     }
     assert_eq!(count, json.len());

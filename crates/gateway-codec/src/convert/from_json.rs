@@ -4,7 +4,7 @@ use super::sink::Sink;
 use crate::Error;
 use crate::etf::Integer;
 use crate::json::scan::{expect_end, skip_blank, string_end, value_end};
-use crate::json::unescape;
+use crate::json::{self, unescape};
 use crate::limits::Budget;
 use std::borrow::Cow;
 
@@ -115,8 +115,15 @@ impl<'a, S: Sink> JsonSource<'a, '_, S> {
 
     /// The string that begins at `start`.
     fn text(&mut self, start: usize) -> Result<Cow<'a, str>, Error> {
-        let end = string_end(self.bytes, start)?;
-        let quoted = self.bytes.get(start..end).ok_or_else(|| Error::incomplete(self.bytes.len()))?;
+        let end = match string_end(self.bytes, start) {
+            Ok(end) => end,
+            // Where it does not close, what there is of it may be wrong already.
+            Err(error) => {
+                let wrong = json::from_slice::<String>(&self.bytes[start..]).err();
+                return Err(wrong.map_or(error, |wrong| wrong.shifted(start)));
+            }
+        };
+        let quoted = &self.bytes[start..end];
         // RFC 8259, section 7: control characters must be escaped.
         if let Some(found) = quoted.iter().position(|byte| *byte < b' ') {
             return Err(Error::malformed("a control character in a string", start + found));

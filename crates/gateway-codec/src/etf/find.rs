@@ -19,14 +19,22 @@ pub(crate) fn entry<'a>(term: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, E
 
 /// The element at `index`; none if the list is shorter, or the term is no list.
 pub(crate) fn element(term: &[u8], index: usize) -> Result<Option<&[u8]>, Error> {
-    elements(term)?.nth(index).transpose()
+    // Not `nth`, which would step over an error.
+    for (at, element) in elements(term)?.enumerate() {
+        let element = element?;
+        if at == index {
+            return Ok(Some(element));
+        }
+    }
+    Ok(None)
 }
 
 /// The elements of a list or tuple as they stand; none at all if the term is something else.
 pub(crate) fn elements(term: &[u8]) -> Result<Elements<'_>, Error> {
     let mut reader = Reader::term_only(term);
     Ok(match reader.term()? {
-        Term::List(length) | Term::Tuple(length) => Elements::Terms { reader, unread: length },
+        Term::List(length) => Elements::Terms { reader, unread: length, has_end: true },
+        Term::Tuple(length) => Elements::Terms { reader, unread: length, has_end: false },
         Term::SmallIntegers(bytes) => Elements::Bytes(bytes.iter()),
         _ => Elements::Bytes([].iter()),
     })
@@ -35,7 +43,7 @@ pub(crate) fn elements(term: &[u8]) -> Result<Elements<'_>, Error> {
 /// The iterator of [`elements`], at its end after an error.
 #[derive(Clone, Debug)]
 pub(crate) enum Elements<'a> {
-    Terms { reader: Reader<'a>, unread: usize },
+    Terms { reader: Reader<'a>, unread: usize, has_end: bool },
     Bytes(std::slice::Iter<'a, u8>),
 }
 
@@ -44,11 +52,15 @@ impl<'a> Iterator for Elements<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Elements::Terms { reader, unread } => {
-                *unread = unread.checked_sub(1)?;
+            Elements::Terms { reader, unread: 0, has_end } => {
+                // Once, and only an error is an item.
+                if std::mem::take(has_end) { reader.list_end().err().map(Err) } else { None }
+            }
+            Elements::Terms { reader, unread, has_end } => {
+                *unread -= 1;
                 let element = reader.skip_to_depth(Limits::MAX_DEPTH - 1);
                 if element.is_err() {
-                    *unread = 0;
+                    (*unread, *has_end) = (0, false);
                 }
                 Some(element)
             }

@@ -34,7 +34,14 @@ pub(crate) fn entry<'a>(bytes: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, 
 
 /// The element at `index`; none if the list is shorter, or `bytes` are no list.
 pub(crate) fn element(bytes: &[u8], index: usize) -> Result<Option<&[u8]>, Error> {
-    elements(bytes).nth(index).transpose()
+    // Not `nth`, which would step over an error.
+    for (at, element) in elements(bytes).enumerate() {
+        let element = element?;
+        if at == index {
+            return Ok(Some(element));
+        }
+    }
+    Ok(None)
 }
 
 /// The elements of a list as they stand; none at all if `bytes` are no list.
