@@ -29,6 +29,8 @@ pub struct Envelope<'a> {
     pub t: Option<Cow<'a, str>>,
     /// The data as it stands; a null if it is missing.
     pub d: RawRef<'a>,
+    /// How many bytes follow the payload. ETF has them ignored, as Discord's own decoder does; in JSON there are none.
+    pub trailing: usize,
 }
 
 impl<'a> Envelope<'a> {
@@ -39,7 +41,7 @@ impl<'a> Envelope<'a> {
     /// # Errors
     ///
     /// [`Error::is_incomplete`] if `bytes` are the beginning of a payload; [`ErrorKind::Malformed`] if they are no
-    /// object, or in JSON have bytes after it (ETF ignores them, as Discord's own decoder does); [`ErrorKind::Mismatch`] if `op` is missing or not an integer;
+    /// object, or in JSON have bytes after it ([`Envelope::trailing`] tells of them in ETF); [`ErrorKind::Mismatch`] if `op` is missing or not an integer;
     /// [`ErrorKind::Limit`] if `d` is nested too deeply.
     pub fn parse(bytes: &'a [u8], encoding: Encoding) -> Result<Self, Error> {
         if encoding == Encoding::Json
@@ -117,7 +119,11 @@ impl<'a> Envelope<'a> {
     fn parse_any_order(bytes: &'a [u8], encoding: Encoding) -> Result<Self, Error> {
         match encoding {
             Encoding::Json => Self::from_entries(json::walk(bytes), encoding),
-            Encoding::Etf => Self::from_entries(etf::walk(bytes), encoding),
+            Encoding::Etf => {
+                let mut entries = etf::walk(bytes);
+                let envelope = Self::from_entries(&mut entries, encoding)?;
+                Ok(Self { trailing: entries.rest().len(), ..envelope })
+            }
         }
     }
 
@@ -140,7 +146,7 @@ impl<'a> Envelope<'a> {
         let op = op
             .as_u64()
             .ok_or_else(|| Error::new(ErrorKind::Mismatch, "op is not an integer").inside_key("op"))?;
-        Ok(Self { op, s, t, d: d.unwrap_or_else(|| RawRef::null(encoding)) })
+        Ok(Self { op, s, t, d: d.unwrap_or_else(|| RawRef::null(encoding)), trailing: 0 })
     }
 }
 
@@ -154,7 +160,7 @@ struct UsualHead<'a> {
 impl<'a> UsualHead<'a> {
     fn envelope(self, d: &'a [u8]) -> Envelope<'a> {
         let d = RawRef::new(d, Encoding::Json);
-        Envelope { op: self.op, s: self.s, t: self.t.map(Cow::Borrowed), d }
+        Envelope { op: self.op, s: self.s, t: self.t.map(Cow::Borrowed), d, trailing: 0 }
     }
 
     #[inline]
@@ -215,6 +221,7 @@ impl fmt::Debug for Envelope<'_> {
             .field("s", &self.s)
             .field("t", &self.t)
             .field("d", &self.d)
+            .field("trailing", &self.trailing)
             .finish()
     }
 }

@@ -141,7 +141,14 @@ fn envelopes_of_the_server() {
     assert_eq!(ready.d.get(("shard", 1)).unwrap().as_u64(), Some(1));
     // Discord's own decoder ignores what follows the term.
     let trailing = [&bytes[..], &[1, 2, 3]].concat();
-    assert_eq!(Envelope::parse(&trailing, Encoding::Etf).unwrap(), ready);
+    let envelope = Envelope::parse(&trailing, Encoding::Etf).unwrap();
+    assert_eq!((ready.trailing, envelope.trailing), (0, 3));
+    assert_eq!(envelope, Envelope { trailing: 3, ..ready });
+    let mut walk = etf::walk(&trailing);
+    assert_eq!(walk.by_ref().count(), 4);
+    assert_eq!(walk.rest(), [1, 2, 3]);
+    assert!(walk.next().is_none());
+    assert_eq!(walk.rest(), [1, 2, 3]);
 }
 
 #[test]

@@ -200,6 +200,11 @@ pub enum Notice {
     },
     /// A plain message came where a compressed one was expected, or JSON where ETF was. It was read all the same.
     UnexpectedFormat,
+    /// Bytes followed a payload in ETF. They were ignored, as Discord's own decoder ignores them.
+    TrailingBytes {
+        /// How many there were.
+        count: usize,
+    },
     /// The session was given up after this many Resumes in a row that came to nothing: neither RESUMED nor a replay.
     ResumeGivenUp {
         /// How many there were.

@@ -163,6 +163,9 @@ impl Shard {
         if unexpected {
             self.event(Event::Notice(Notice::UnexpectedFormat));
         }
+        if envelope.trailing > 0 {
+            self.event(Event::Notice(Notice::TrailingBytes { count: envelope.trailing }));
+        }
         match envelope.op {
             opcode::DISPATCH => self.dispatch(&payload, encoding, &envelope, now),
             opcode::HEARTBEAT => self.heartbeat_requested(now),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// The entries of the map that a document is, in their order, duplicates included; keys as text.
 ///
 /// A value is cut out as it stands. An iterator that has yielded an error is at its end. Bytes after the map are
-/// ignored.
+/// ignored; [`Walk::rest`] shows them.
 pub fn walk(bytes: &[u8]) -> Walk<'_> {
     Walk { state: State::Start(bytes) }
 }
@@ -35,7 +35,8 @@ enum State<'a> {
     /// At a term that has no version byte.
     Term(&'a [u8]),
     Entries(Reader<'a>, usize),
-    End,
+    /// The walk is over, and this follows the map.
+    End(&'a [u8]),
 }
 
 impl<'a> Walk<'a> {
@@ -44,14 +45,28 @@ impl<'a> Walk<'a> {
         Self { state: State::Term(bytes) }
     }
 
+    /// What is not read yet; once the last entry is yielded, what follows the map. Nothing after an error.
+    pub fn rest(&self) -> &'a [u8] {
+        match &self.state {
+            State::Start(bytes) | State::Term(bytes) | State::End(bytes) => bytes,
+            State::Entries(reader, _) => reader.rest(),
+        }
+    }
+
     fn step(&mut self) -> Result<Option<(Cow<'a, str>, RawRef<'a>)>, Error> {
-        let (mut reader, unread) = match std::mem::replace(&mut self.state, State::End) {
-            State::End => return Ok(None),
+        let (mut reader, unread) = match std::mem::replace(&mut self.state, State::End(&[])) {
+            State::End(rest) => {
+                self.state = State::End(rest);
+                return Ok(None);
+            }
             State::Start(bytes) => begin(Reader::new(bytes)?)?,
             State::Term(bytes) => begin(Reader::term_only(bytes))?,
             State::Entries(reader, unread) => (reader, unread),
         };
-        let Some(unread) = unread.checked_sub(1) else { return Ok(None) };
+        let Some(unread) = unread.checked_sub(1) else {
+            self.state = State::End(reader.rest());
+            return Ok(None);
+        };
         let key = key_text(&mut reader)?;
         let value = reader.skip_to_depth(Limits::MAX_DEPTH - 1)?;
         self.state = State::Entries(reader, unread);

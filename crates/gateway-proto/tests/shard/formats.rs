@@ -168,6 +168,20 @@ fn etf_lives_the_same_life() {
     assert!(said[3].contains(&hex(SESSION.as_bytes())), "{said:?}");
 }
 
+/// "Trailing bytes after ETF term: ignore, log" (protocol, 9).
+#[test]
+fn bytes_behind_a_term_are_told_and_ignored() {
+    let etf = |json: &str| {
+        let value: serde_json::Value = serde_json::from_str(json).unwrap();
+        codec::encode(&value, Encoding::Etf).unwrap()
+    };
+    let mut scenario = Scenario::with(Phase::Ready, |config| config.encoding = Encoding::Etf);
+    scenario.server_binary([etf(&server::message(2)), b"\x83j\0".to_vec()].concat());
+    assert_eq!(scenario.said(), ["notice TrailingBytes { count: 3 }", "dispatch MESSAGE_CREATE 2"]);
+    scenario.server_binary(etf(&server::message(3)));
+    assert_eq!(scenario.said(), ["dispatch MESSAGE_CREATE 3"]);
+}
+
 /// Keys in any order, with blanks, with decoys in `d`, with extra fields (B80).
 #[test]
 fn an_envelope_is_read_in_any_order() {

@@ -1,9 +1,10 @@
 //! Every message that goes out, byte by byte (protocol, 2.2 and 4.1). A message of the wrong shape is answered with close
 //! code 4001 or 4002 (B82, B84).
 
+use gateway_proto::codec::etf::{Reader, Term};
 use gateway_proto::{
     Activity, ActivityKind, ChannelInfoField, Command, Compression, Encoding, Input, MemberSelection, Phase,
-    Presence, Raw, RequestGuildMembers, ShardConfig, ShardId, Snowflake, Status, VoiceStateUpdate,
+    Presence, Raw, RequestGuildMembers, ShardConfig, ShardId, Snowflake, Status, VoiceStateUpdate, codec,
 };
 
 use crate::support::{Scenario, saved_session, server};
@@ -25,6 +26,10 @@ fn command(encoding: Encoding, command: Command) -> String {
 
 fn json(op: Command) -> String {
     command(Encoding::Json, op)
+}
+
+fn etf(op: Command) -> String {
+    command(Encoding::Etf, op)
 }
 
 fn presence() -> Presence {
@@ -171,12 +176,53 @@ fn raw_commands_in_either_encoding() {
 
 // ---- ETF: keys are binaries, never atoms; nil, true and false are small atoms; ids are text ----
 
+/// The bytes that a message in ETF went out as.
+fn bytes_of(said: &str) -> Vec<u8> {
+    let digits = said.strip_prefix("send ").expect("a message goes out");
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
+
+/// The message is these bytes, and every map in it has binaries for keys.
+fn is_golden(said: &str, golden: &[u8]) {
+    let bytes = bytes_of(said);
+    assert_eq!(bytes.escape_ascii().to_string(), golden.escape_ascii().to_string());
+    check_keys(&bytes).unwrap();
+}
+
+/// Walks a document to its last byte: every map key has to be a binary, or the close code is 4002 (protocol, 2.2).
+fn check_keys(document: &[u8]) -> Result<(), String> {
+    let mut reader = Reader::new(document).map_err(|error| error.to_string())?;
+    check_keys_of_next(&mut reader)?;
+    if reader.rest().is_empty() { Ok(()) } else { Err("bytes follow".to_owned()) }
+}
+
+fn check_keys_of_next(reader: &mut Reader<'_>) -> Result<(), String> {
+    match reader.term().map_err(|error| error.to_string())? {
+        Term::Map(count) => {
+            for _ in 0..count {
+                let at = reader.offset();
+                match reader.term().map_err(|error| error.to_string())? {
+                    Term::Binary(_) => check_keys_of_next(reader)?,
+                    key => return Err(format!("the key at {at} is {key:?}")),
+                }
+            }
+        }
+        Term::List(count) => {
+            (0..count).try_for_each(|_| check_keys_of_next(reader))?;
+            reader.list_end().map_err(|error| error.to_string())?;
+        }
+        Term::Tuple(count) => (0..count).try_for_each(|_| check_keys_of_next(reader))?,
+        _ => {}
+    }
+    Ok(())
+}
+
 /// The vectors of the protocol.
 #[test]
 fn heartbeats_in_etf() {
     let etf = |json: &str| {
         let value: serde_json::Value = serde_json::from_str(json).unwrap();
-        gateway_proto::codec::encode(&value, Encoding::Etf).unwrap()
+        codec::encode(&value, Encoding::Etf).unwrap()
     };
     let begins = "send 8374000000026d000000026f7061016d0000000164";
     let mut scenario = Scenario::with(Phase::AwaitingReady, |config| config.encoding = Encoding::Etf);
@@ -186,10 +232,179 @@ fn heartbeats_in_etf() {
     scenario.server_binary(etf(&server::message(251)));
     scenario.said();
     scenario.server_binary(etf(&server::heartbeat_request()));
-    assert_eq!(scenario.said(), [format!("{begins}61fb")]);
+    let said = scenario.said();
+    assert_eq!(said, [format!("{begins}61fb")]);
+    check_keys(&bytes_of(&said[0])).unwrap();
 }
 
-/// Every message in ETF says the same as in JSON, has no atom but nil, true and false, and no key but binaries.
+#[test]
+fn keys_that_are_no_binaries_are_found() {
+    for good in [&b"\x83j"[..], b"\x83t\0\0\0\x01m\0\0\0\x01al\0\0\0\x01t\0\0\0\0j", b"\x83m\0\0\0\x02s\x03"]
+    {
+        check_keys(good).unwrap();
+    }
+    for bad in [
+        // An atom of each tag, an integer, and the atoms that are null and true as values.
+        &b"\x83t\0\0\0\x01s\x02opa\x01"[..],
+        b"\x83t\0\0\0\x01d\0\x02opa\x01",
+        b"\x83t\0\0\0\x01w\x02opa\x01",
+        b"\x83t\0\0\0\x01v\0\x02opa\x01",
+        b"\x83t\0\0\0\x01a\x07a\x01",
+        b"\x83t\0\0\0\x01s\x03nila\x01",
+        b"\x83t\0\0\0\x01s\x04truea\x01",
+        // Behind a good one, within its value, in a list, in a tuple.
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa\x01s\x01da\x01",
+        b"\x83t\0\0\0\x01m\0\0\0\x01dt\0\0\0\x01s\x01aa\x01",
+        b"\x83t\0\0\0\x01m\0\0\0\x01dl\0\0\0\x02a\x01t\0\0\0\x01s\x01aa\x01j",
+        b"\x83h\x01t\0\0\0\x01s\x01aa\x01",
+    ] {
+        let error = check_keys(bad).unwrap_err();
+        assert!(error.starts_with("the key at "), "{}: {error}", bad.escape_ascii());
+    }
+    // What the server sends has atoms for keys.
+    let payload = serde_json::json!({"op": 1, "d": null});
+    let server = codec::etf::to_vec_with(&payload, codec::etf::Style::Server).unwrap();
+    assert_eq!(check_keys(&server).unwrap_err(), "the key at 6 is Atom(\"d\")");
+}
+
+#[test]
+fn identify_in_etf() {
+    let identify = |change: &dyn Fn(&mut ShardConfig)| {
+        identify(|config| {
+            config.encoding = Encoding::Etf;
+            change(config);
+        })
+    };
+    is_golden(
+        &identify(&|_| {}),
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa\x02m\0\0\0\x01dt\0\0\0\x05m\0\0\0\x05tokenm\0\0\0\x0ct0ken-s3cret\
+          m\0\0\0\x0apropertiest\0\0\0\x03m\0\0\0\x02osm\0\0\0\x05linuxm\0\0\0\x07browserm\0\0\0\x0dgateway-proto\
+          m\0\0\0\x06devicem\0\0\0\x0dgateway-protom\0\0\0\x08compresss\x05false\
+          m\0\0\0\x05shardl\0\0\0\x02a\0a\x01jm\0\0\0\x07intentsb\0\0\x02\x01",
+    );
+    let full = identify(&|config| {
+        config.large_threshold = Some(250);
+        config.shard = ShardId::new(3, 16).unwrap();
+        config.presence = Some(Presence::default());
+    });
+    is_golden(
+        &full,
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa\x02m\0\0\0\x01dt\0\0\0\x07m\0\0\0\x05tokenm\0\0\0\x0ct0ken-s3cret\
+          m\0\0\0\x0apropertiest\0\0\0\x03m\0\0\0\x02osm\0\0\0\x05linuxm\0\0\0\x07browserm\0\0\0\x0dgateway-proto\
+          m\0\0\0\x06devicem\0\0\0\x0dgateway-protom\0\0\0\x08compresss\x05falsem\0\0\0\x0flarge_thresholda\xfa\
+          m\0\0\0\x05shardl\0\0\0\x02a\x03a\x10jm\0\0\0\x08presencet\0\0\0\x04m\0\0\0\x05sinces\x03nil\
+          m\0\0\0\x0aactivitiesjm\0\0\0\x06statusm\0\0\0\x06onlinem\0\0\0\x03afks\x05false\
+          m\0\0\0\x07intentsb\0\0\x02\x01",
+    );
+}
+
+#[test]
+fn resume_in_etf() {
+    let mut scenario = Scenario::with(Phase::AwaitingHello, |config| {
+        config.session = Some(saved_session());
+        config.encoding = Encoding::Etf;
+    });
+    scenario.server(&server::hello());
+    is_golden(
+        &scenario.said().pop().unwrap(),
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa\x06m\0\0\0\x01dt\0\0\0\x03m\0\0\0\x05tokenm\0\0\0\x0ct0ken-s3cret\
+          m\0\0\0\x0asession_idm\0\0\0\x0es3ssion-s3cretm\0\0\0\x03seqa\x05",
+    );
+}
+
+#[test]
+fn presences_in_etf() {
+    is_golden(
+        &etf(Command::UpdatePresence(Presence::default())),
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa\x03m\0\0\0\x01dt\0\0\0\x04m\0\0\0\x05sinces\x03nil\
+          m\0\0\0\x0aactivitiesjm\0\0\0\x06statusm\0\0\0\x06onlinem\0\0\0\x03afks\x05false",
+    );
+    is_golden(
+        &etf(Command::UpdatePresence(presence())),
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa\x03m\0\0\0\x01dt\0\0\0\x04m\0\0\0\x05sinceb\x05y\xf7!\
+          m\0\0\0\x0aactivitiesl\0\0\0\x01t\0\0\0\x04m\0\0\0\x04namem\0\0\0\x08a \"game\"m\0\0\0\x04typea\x01\
+          m\0\0\0\x05statem\0\0\0\x04livem\0\0\0\x03urlm\0\0\0\x13https://twitch.tv/xj\
+          m\0\0\0\x06statusm\0\0\0\x03dndm\0\0\0\x03afks\x04true",
+    );
+}
+
+#[test]
+fn voice_states_in_etf() {
+    let voice = |channel_id| {
+        etf(Command::UpdateVoiceState(VoiceStateUpdate {
+            guild_id: Snowflake(41771983423143937),
+            channel_id,
+            self_mute: false,
+            self_deaf: true,
+        }))
+    };
+    is_golden(
+        &voice(Some(Snowflake(u64::MAX))),
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa\x04m\0\0\0\x01dt\0\0\0\x04m\0\0\0\x08guild_idm\0\0\0\x1141771983423143937\
+          m\0\0\0\x0achannel_idm\0\0\0\x1418446744073709551615m\0\0\0\x09self_mutes\x05false\
+          m\0\0\0\x09self_deafs\x04true",
+    );
+    is_golden(
+        &voice(None),
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa\x04m\0\0\0\x01dt\0\0\0\x04m\0\0\0\x08guild_idm\0\0\0\x1141771983423143937\
+          m\0\0\0\x0achannel_ids\x03nilm\0\0\0\x09self_mutes\x05falsem\0\0\0\x09self_deafs\x04true",
+    );
+}
+
+#[test]
+fn requests_for_members_in_etf() {
+    let request = |guild_id, members, presences, nonce: Option<&str>| {
+        etf(Command::RequestGuildMembers(RequestGuildMembers {
+            guild_id: Snowflake(guild_id),
+            members,
+            presences,
+            nonce: nonce.map(str::to_owned),
+        }))
+    };
+    is_golden(
+        &request(41771983423143937, MemberSelection::Everyone, false, None),
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa\x08m\0\0\0\x01dt\0\0\0\x04m\0\0\0\x08guild_idm\0\0\0\x1141771983423143937\
+          m\0\0\0\x05querym\0\0\0\0m\0\0\0\x05limita\0m\0\0\0\x09presencess\x05false",
+    );
+    let prefix = MemberSelection::Prefix { query: "é".to_owned(), limit: 100 };
+    is_golden(
+        &request(7, prefix, true, Some("n")),
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa\x08m\0\0\0\x01dt\0\0\0\x05m\0\0\0\x08guild_idm\0\0\0\x017\
+          m\0\0\0\x05querym\0\0\0\x02\xc3\xa9m\0\0\0\x05limitadm\0\0\0\x09presencess\x04truem\0\0\0\x05noncem\0\0\0\x01n",
+    );
+    is_golden(
+        &request(7, MemberSelection::Users(vec![Snowflake(8), Snowflake(9)]), false, None),
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa\x08m\0\0\0\x01dt\0\0\0\x04m\0\0\0\x08guild_idm\0\0\0\x017\
+          m\0\0\0\x08user_idsl\0\0\0\x02m\0\0\0\x018m\0\0\0\x019jm\0\0\0\x05limita\0m\0\0\0\x09presencess\x05false",
+    );
+}
+
+#[test]
+fn requests_for_sounds_and_channels_in_etf() {
+    is_golden(
+        &etf(Command::RequestSoundboardSounds { guild_ids: vec![Snowflake(7), Snowflake(8)] }),
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa\x1fm\0\0\0\x01dt\0\0\0\x01m\0\0\0\x09guild_idsl\0\0\0\x02m\0\0\0\x017m\0\0\0\x018j",
+    );
+    let fields = vec![ChannelInfoField::Status, ChannelInfoField::VoiceStartTime];
+    is_golden(
+        &etf(Command::RequestChannelInfo { guild_id: Snowflake(7), fields }),
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa+m\0\0\0\x01dt\0\0\0\x02m\0\0\0\x08guild_idm\0\0\0\x017\
+          m\0\0\0\x06fieldsl\0\0\0\x02m\0\0\0\x06statusm\0\0\0\x10voice_start_timej",
+    );
+}
+
+/// Raw data of the server's, with atoms for keys, goes out with binaries for keys.
+#[test]
+fn raw_commands_of_the_servers_have_binary_keys() {
+    let data = codec::etf::to_vec_with(&serde_json::json!({"d": {"id": "7"}}), codec::etf::Style::Server);
+    let data = Raw::new(data.unwrap(), Encoding::Etf);
+    is_golden(
+        &etf(Command::Raw { op: 40, data }),
+        b"\x83t\0\0\0\x02m\0\0\0\x02opa(m\0\0\0\x01dt\0\0\0\x01m\0\0\0\x01dt\0\0\0\x01m\0\0\0\x02ida\x07",
+    );
+}
+
+/// Every message in ETF says the same as in JSON, and has no key but binaries.
 #[test]
 fn every_message_says_the_same_in_etf() {
     let commands = [
@@ -224,14 +439,9 @@ fn every_message_says_the_same_in_etf() {
     ));
     for (json, etf) in pairs {
         let expected: serde_json::Value = serde_json::from_str(&json[5..]).unwrap();
-        let bytes: Vec<u8> =
-            (5..etf.len()).step_by(2).map(|at| u8::from_str_radix(&etf[at..at + 2], 16).unwrap()).collect();
-        let value: serde_json::Value = gateway_proto::codec::decode(&bytes, Encoding::Etf).unwrap();
+        let bytes = bytes_of(&etf);
+        let value: serde_json::Value = codec::decode(&bytes, Encoding::Etf).unwrap();
         assert_eq!(value, expected);
-        let atoms =
-            bytes.windows(2).filter(|pair| pair == b"s\x03" || pair == b"s\x04" || pair == b"s\x05").count();
-        let words =
-            json.matches("null").count() + json.matches("true").count() + json.matches("false").count();
-        assert_eq!(atoms, words, "{json}");
+        check_keys(&bytes).unwrap();
     }
 }
