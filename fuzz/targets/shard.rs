@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|life: gateway_fuzz::Life| gateway_fuzz::shard(life));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gateway_fuzz::shard(data));

@@ -1,8 +1,10 @@
-//! Every fuzz target for a while.
+//! Every fuzz target for a while, or a check that they still build and that their seeds hold.
+
+use std::process::Command;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::process::{self, need_cargo_tool, root};
+use crate::process::{self, cargo, need_cargo_tool, root};
 
 /// Runs the targets one after the other.
 pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
@@ -18,6 +20,7 @@ pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
                 let value = arguments.value().and_then(ValueExt::string);
                 only = Some(value.map_err(|error| error.to_string())?);
             }
+            Arg::Long("check") => return check(arguments),
             other => return Err(other.unexpected().to_string()),
         }
     }
@@ -26,15 +29,21 @@ pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
     if targets.is_empty() {
         return Err(format!("there is no fuzz target {}", only.unwrap_or_default()));
     }
-    need_nightly()?;
     need_cargo_tool("fuzz")?;
+    let has_nightly = has_nightly();
+    if !has_nightly {
+        println!("fuzz: there is no nightly toolchain, this one is told to act as one (RUSTC_BOOTSTRAP=1)");
+    }
     for target in &targets {
         println!("fuzz: {target} for {seconds} s");
         let limit = format!("-max_total_time={seconds}");
         let seeds = format!("fuzz/seeds/{target}");
         let corpus = format!("fuzz/corpus/{target}");
         std::fs::create_dir_all(root().join(&corpus)).map_err(|error| error.to_string())?;
-        let mut command = nightly_cargo();
+        let mut command = if has_nightly { nightly_cargo() } else { cargo() };
+        if !has_nightly {
+            command.env("RUSTC_BOOTSTRAP", "1");
+        }
         command.args(["fuzz", "run", target, &corpus]);
         if root().join(&seeds).is_dir() {
             command.arg(&seeds);
@@ -64,18 +73,35 @@ fn targets() -> Result<Vec<String>, String> {
     Ok(names)
 }
 
+/// Without a fuzzer, on any toolchain: what must hold holds for the seeds, and the targets compile.
+fn check(arguments: Parser) -> Result<(), String> {
+    crate::no_more(arguments)?;
+    let here = |command: &mut Command| {
+        // The folder of the workspace: most of what is built is there already.
+        process::run(command.args([
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+            "--locked",
+            "--target-dir",
+            "target",
+        ]))
+    };
+    process::run(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
+    here(cargo().args(["test", "--quiet", "--no-default-features", "--lib"]))?;
+    // The fuzzer itself is C++ and takes long to build; nothing is linked here, so no library needs to be there.
+    here(cargo().env("CUSTOM_LIBFUZZER_PATH", "target/libfuzzer.a").args(["check", "--quiet", "--bins"]))?;
+    println!("fuzz: the seeds hold, and the targets compile");
+    Ok(())
+}
+
 /// The fuzzer's instrumentation is a nightly feature of the compiler.
-fn need_nightly() -> Result<(), String> {
-    match nightly_cargo().arg("--version").output() {
-        Ok(output) if output.status.success() => Ok(()),
-        _ => Err("fuzzing needs a nightly toolchain, and there is none: `rustup toolchain install nightly`"
-            .to_owned()),
-    }
+fn has_nightly() -> bool {
+    nightly_cargo().arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 /// Cargo of the nightly toolchain, by way of rustup.
-fn nightly_cargo() -> std::process::Command {
-    let mut command = std::process::Command::new("cargo");
+fn nightly_cargo() -> Command {
+    let mut command = Command::new("cargo");
     command.arg("+nightly").current_dir(root()).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
     command
 }

@@ -83,13 +83,17 @@ impl<'a> RawRef<'a> {
             .map(move |element| element.map(|bytes| RawRef::new(bytes, self.encoding())))
     }
 
-    /// Text; in ETF a binary or an atom other than null and the booleans.
+    /// Text; in ETF a binary, an atom other than null and the booleans, or an integer beyond 2^53, since JSON has ids as
+    /// text.
     pub fn as_str(self) -> Option<Cow<'a, str>> {
         match self.encoding() {
             Encoding::Json => json::text(self.as_bytes()),
             Encoding::Etf => match etf::Reader::term_only(self.as_bytes()).term().ok()? {
                 etf::Term::Atom(text) => Some(text),
                 etf::Term::Binary(bytes) => Some(String::from_utf8_lossy(bytes)),
+                etf::Term::Integer(number) if number.is_unsafe_for_doubles() => {
+                    Some(Cow::Owned(number.to_string()))
+                }
                 _ => None,
             },
         }
@@ -246,6 +250,7 @@ mod tests {
         for document in documents() {
             let id = document.get(["author", "id"]).unwrap();
             assert_eq!(id.as_id(), Some(80351110224678912));
+            assert_eq!(id.as_str().as_deref(), Some("80351110224678912"));
             assert_eq!(document.get(("ab", 1, "x")).unwrap().as_str().unwrap(), "\"}");
             assert_eq!(document.get(("members", 3, "user", "id")).unwrap().as_id(), Some(7));
             assert!(document.get(("members", 3, "user", "name")).unwrap().is_null());
