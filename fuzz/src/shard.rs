@@ -348,7 +348,9 @@ impl Driver {
 
     fn delivered(&mut self, dispatch: &Dispatch) {
         self.requests.handle_dispatch(dispatch, self.now);
-        if let Some(session) = self.shard.session()
+        // What comes before the Resume belongs to no session.
+        if let Phase::Resuming | Phase::Ready = self.shard.phase()
+            && let Some(session) = self.shard.session()
             && self.config.delivery == Delivery::Received
             && let Some(sequence) = dispatch.sequence()
         {

@@ -16,7 +16,8 @@ pub enum Engine {
     /// serde_json: leaves its input alone, and says where a document went wrong.
     #[default]
     Serde,
-    /// simd-json: overwrites its input. Faster where a whole tree of values is wanted, about even for structs.
+    /// simd-json: overwrites its input. Much faster into a tree of its own ([`Raw`](crate::Raw) gives it as
+    /// `simd_value`), about even into structs and into the tree of serde_json.
     ///
     /// Needs the cargo feature `simd-json`; without it every call answers [`ErrorKind::Unsupported`].
     Simd,
