@@ -18,6 +18,18 @@ pub enum Input {
     ConnectFailed(ConnectError),
     /// A whole WebSocket message arrived.
     Message(Message),
+    /// Bytes of the open WebSocket arrived that complete no message. Not needed after [`Input::Message`].
+    ///
+    /// They prove that the connection is alive, and a wait for a message goes on while they come, for
+    /// [`Timeouts::message`](crate::Timeouts::message) at most. A driver that does not hand them in loses connections on
+    /// which one message takes longer than two heartbeats.
+    ///
+    /// The one input that does not move the clock, so that it makes no difference how a stream is cut. What is due happens
+    /// at the next other input.
+    Progress {
+        /// Whether a message is under way: its beginning has come, its end has not. False for a ping or a pong.
+        message: bool,
+    },
     /// The WebSocket is gone. Nothing of this connection may be handed in after it.
     Closed(Closed),
     /// The permit asked for by [`Output::AcquireIdentify`](crate::Output::AcquireIdentify) was given.

@@ -184,6 +184,9 @@ impl Shard {
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         self.now = self.now.max(now);
         let now = self.now;
+        if let Input::Progress { .. } = input {
+            return self.transition(input, now);
+        }
         self.forgive_lateness(now);
         match input {
             // What became of a connection is so, whatever the application wants since.
