@@ -223,7 +223,7 @@ fn failure(how: u8) -> ConnectError {
         _ => ConnectError::Refused(Refused {
             status: 400 + u16::from(how),
             retry_after: Some(Duration::from_secs(u64::from(how) * 100)),
-            body: Vec::new(),
+            ..Refused::default()
         }),
     }
 }

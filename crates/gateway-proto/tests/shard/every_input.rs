@@ -73,7 +73,7 @@ fn failed(scenario: &mut Scenario, error: ConnectError) {
 
 fn refused(scenario: &mut Scenario, status: u16, retry_after: Option<u64>) {
     let retry_after = retry_after.map(secs);
-    failed(scenario, ConnectError::Refused(Refused { status, retry_after, body: Vec::new() }));
+    failed(scenario, ConnectError::Refused(Refused { status, retry_after, ..Refused::default() }));
 }
 
 fn closed(scenario: &mut Scenario, closed: Closed) {

@@ -48,7 +48,7 @@ impl Word {
             Self::Opened => Input::Opened,
             Self::ConnectFailed(None) => Input::ConnectFailed(ConnectError::Tcp(String::new())),
             Self::ConnectFailed(Some(status)) => {
-                let refused = Refused { status, retry_after: None, body: Vec::new() };
+                let refused = Refused { status, ..Refused::default() };
                 Input::ConnectFailed(ConnectError::Refused(refused))
             }
             Self::Closed(None) => Input::Closed(Closed::Eof),
