@@ -169,7 +169,10 @@ impl Shard {
             self.event(Event::Notice(Notice::SavedSessionForOtherShard));
             return;
         }
-        let resume_url = saved.resume_url.and_then(|url| self.usable_resume_url(&url));
+        let resume_url = saved.resume_url.as_ref().and_then(|url| self.usable_resume_url(url));
+        if saved.resume_url.is_some() && resume_url.is_none() {
+            self.event(Event::Notice(Notice::ResumeUrlUnusable));
+        }
         self.session = Some(Session {
             id: saved.session_id.into(),
             resume_url,
