@@ -13,6 +13,7 @@ mod shard;
 mod stream;
 mod timer;
 mod tls;
+mod watched;
 mod websocket;
 
 pub use gateway_proto as proto;

@@ -314,11 +314,19 @@ impl<R: Runtime> Shard<R> {
                 if self.reading == Reading::Paused {
                     return Poll::Pending;
                 }
-                match std::task::ready!(socket.poll_read(context)) {
-                    Received::Message(message) => Poll::Ready(Input::Message(message)),
-                    Received::Closed(closed) => {
+                match socket.poll_read(context) {
+                    Poll::Ready(Received::Message(message)) => Poll::Ready(Input::Message(message)),
+                    Poll::Ready(Received::Closed(closed)) => {
                         self.disconnect(context);
                         Poll::Ready(Input::Closed(closed))
+                    }
+                    Poll::Pending => {
+                        // It asks for nothing to be done, so the clock can be looked at right after it.
+                        if let Some(message) = socket.take_progress() {
+                            let now = self.runtime.now();
+                            self.shared.lock().machine.handle_input(Input::Progress { message }, now);
+                        }
+                        Poll::Pending
                     }
                 }
             }

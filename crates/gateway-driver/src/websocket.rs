@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use async_tungstenite::WebSocketStream;
-use async_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use async_tungstenite::tungstenite::error::ProtocolError;
 use async_tungstenite::tungstenite::protocol::frame::Frame;
 use async_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use async_tungstenite::tungstenite::protocol::{CloseFrame as WireCloseFrame, Role, WebSocketConfig};
@@ -14,21 +14,29 @@ use async_tungstenite::tungstenite::{Bytes, Error, Message as WireMessage, Utf8B
 use futures_core::Stream;
 use futures_io::AsyncWrite as _;
 use futures_sink::Sink;
+use gateway_proto::websocket::failure;
 use gateway_proto::{CloseFrame, Closed, GatewayUrl, Limits, Message};
 
 use crate::stream::BoxedStream;
+use crate::watched::Watched;
 
 /// The least room for outgoing bytes. One message and a pong at a time are given to tungstenite.
 const WRITE_BUFFER_BYTES: usize = 1 << 20;
 
 pub(crate) struct Socket {
-    stream: WebSocketStream<BoxedStream>,
+    stream: WebSocketStream<Watched>,
     /// For what must not be told of it.
     url: GatewayUrl,
     /// Messages that tungstenite has not been given yet.
     queue: VecDeque<WireMessage>,
+    /// A close frame is among what was sent.
+    closing: bool,
     /// Something was given to tungstenite and may not be on the wire yet.
     unflushed: bool,
+    /// A message was given out since the stream was last found empty.
+    delivered: bool,
+    /// Bytes have come that make no message; whether one is under way.
+    progress: Option<bool>,
     /// Why writing has failed. What the server said before is read all the same.
     write_failure: Option<Closed>,
 }
@@ -55,8 +63,18 @@ impl Socket {
             .max_write_buffer_size(WRITE_BUFFER_BYTES.max(limits.payload_bytes.saturating_mul(2)))
             .max_message_size(Some(limits.message_bytes))
             .max_frame_size(Some(limits.message_bytes));
-        let stream = WebSocketStream::from_partially_read(stream, head, Role::Client, Some(config)).await;
-        Self { stream, url, queue: VecDeque::new(), unflushed: false, write_failure: None }
+        let stream = Watched::new(stream, head);
+        let stream = WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await;
+        Self {
+            stream,
+            url,
+            queue: VecDeque::new(),
+            closing: false,
+            unflushed: false,
+            delivered: false,
+            progress: None,
+            write_failure: None,
+        }
     }
 
     /// Puts a message at the end of what is to be sent.
@@ -68,8 +86,11 @@ impl Socket {
         self.queue.push_back(WireMessage::Frame(Frame::message(payload, OpCode::Data(kind), true)));
     }
 
-    /// Puts a close frame at the end of what is to be sent.
+    /// Puts a close frame at the end of what is to be sent, unless one has been put there.
     pub(crate) fn close(&mut self, frame: CloseFrame) {
+        if std::mem::replace(&mut self.closing, true) {
+            return;
+        }
         let reason = match frame.reason {
             std::borrow::Cow::Borrowed(text) => Utf8Bytes::from_static(text),
             std::borrow::Cow::Owned(text) => text.into(),
@@ -104,35 +125,60 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether bytes have come, since this was last asked, that make no message; and if so, whether one is under way.
+    pub(crate) fn take_progress(&mut self) -> Option<bool> {
+        self.progress.take()
+    }
+
     /// Reads the next message. Answers pings and close frames on the way.
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Received> {
         loop {
             let closed = match Pin::new(&mut self.stream).poll_next(context) {
                 Poll::Ready(Some(Ok(WireMessage::Text(text)))) => {
+                    self.delivered = true;
                     return Poll::Ready(Received::Message(Message::Text(Bytes::from(text))));
                 }
                 Poll::Ready(Some(Ok(WireMessage::Binary(bytes)))) => {
+                    self.delivered = true;
                     return Poll::Ready(Received::Message(Message::Binary(bytes)));
                 }
-                Poll::Ready(Some(Ok(WireMessage::Close(frame)))) => {
+                Poll::Ready(Some(Ok(WireMessage::Close(_)))) => {
                     // The answer waits within tungstenite. It goes out if it can; nobody waits for that.
                     let _ = Pin::new(&mut self.stream).poll_flush(context);
-                    match frame {
-                        Some(frame) => {
-                            Closed::Frame { code: Some(frame.code.into()), reason: frame.reason.to_string() }
-                        }
-                        None => Closed::Frame { code: None, reason: String::new() },
-                    }
+                    self.stream.get_ref().frames().closed().unwrap_or(Closed::Eof)
                 }
                 Poll::Ready(Some(Ok(_))) => continue,
-                Poll::Ready(Some(Err(error))) => self.closed_by(error),
+                Poll::Ready(Some(Err(error))) => self.failed_to_read(error),
                 Poll::Ready(None) => Closed::Eof,
                 Poll::Pending => match self.write_failure.take() {
                     Some(failure) => failure,
-                    None => return Poll::Pending,
+                    None => {
+                        self.note_progress();
+                        return Poll::Pending;
+                    }
                 },
             };
             return Poll::Ready(Received::Closed(closed));
+        }
+    }
+
+    fn note_progress(&mut self) {
+        let under_way = self.stream.get_ref().frames().is_message_under_way();
+        let delivered = std::mem::take(&mut self.delivered);
+        // A message says by itself that something has come.
+        if self.stream.get_mut().take_received() && (under_way || !delivered) {
+            self.progress = Some(under_way);
+        }
+    }
+
+    /// What an error in reading means. A server that broke the rules is told so, as far as that goes without waiting.
+    fn failed_to_read(&mut self, error: Error) -> Closed {
+        match failure(&error, self.stream.get_ref().frames()) {
+            Some(failure) => {
+                self.close(failure.close);
+                failure.closed
+            }
+            None => self.closed_by(error),
         }
     }
 
@@ -150,9 +196,6 @@ impl Socket {
             // What TLS says when the peer leaves without close_notify.
             Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Closed::Eof,
             Error::Io(error) => Closed::Failed(self.url.redact(&error.to_string())),
-            Error::Capacity(CapacityError::MessageTooLong { .. }) => Closed::MessageTooLarge,
-            Error::Protocol(error) => Closed::Protocol(error.to_string()),
-            Error::Utf8(_) => Closed::Protocol("a text was not UTF-8".to_owned()),
             Error::WriteBufferFull(_) => Closed::Failed("the write buffer is full".to_owned()),
             _ => Closed::Failed("the WebSocket failed".to_owned()),
         }

@@ -228,6 +228,7 @@ fn failures_to_connect_have_their_types_and_are_tried_again() {
 #[test]
 fn a_refused_upgrade_is_reported_in_full_and_its_wait_is_kept() {
     type Answer = (&'static [u8], u16, Option<u64>, &'static [u8]);
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let cases: [Answer; 4] = [
         (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 10\r\n\r\nerror 1020", 403, None, b"error 1020"),
         (b"HTTP/1.1 429 Slow\r\nRetry-After: 90\r\nContent-Length: 0\r\n\r\n", 429, Some(90), b""),
@@ -245,6 +246,13 @@ fn a_refused_upgrade_is_reported_in_full_and_its_wait_is_kept() {
         };
         assert_eq!((refused.status, &refused.body[..]), (status, body));
         assert_eq!(refused.retry_after, retry_after.map(Duration::from_secs));
+        let headers = match status {
+            403 => vec![header("Content-Length", "10")],
+            429 => vec![header("Retry-After", "90"), header("Content-Length", "0")],
+            503 => vec![header("Transfer-Encoding", "chunked")],
+            _ => vec![],
+        };
+        assert_eq!(refused.headers, headers);
         if let Some(wait) = retry_after {
             client.pass(Duration::from_secs(wait - 2));
             assert!(client.runtime.accept().is_none(), "{status}: it waits");

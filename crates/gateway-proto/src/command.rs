@@ -3,6 +3,7 @@
 use std::fmt;
 
 use gateway_codec::{Encoding, Error, Raw};
+use serde::de::IgnoredAny;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::outgoing::{Payload, opcode};
@@ -32,7 +33,9 @@ pub enum Command {
         /// What is wanted.
         fields: Vec<ChannelInfoField>,
     },
-    /// Any other opcode. Size and rate are checked all the same; opcodes that are the shard's own are refused.
+    /// Any opcode, any data. Size and rate are checked all the same, presences and requests for all members are held to their
+    /// own limits, and opcodes that are the shard's own are refused. A presence is kept for the next Identify if it has the
+    /// documented shape.
     Raw {
         /// The opcode.
         op: u64,
@@ -232,6 +235,29 @@ impl Serialize for RequestGuildMembers {
             map.serialize_entry("nonce", nonce)?;
         }
         map.end()
+    }
+}
+
+/// The data of a raw opcode 8, as far as it says how many members are asked for.
+#[derive(serde::Deserialize)]
+pub(crate) struct RawMembersRequest {
+    guild_id: Snowflake,
+    query: Option<String>,
+    limit: Option<u64>,
+    user_ids: Option<IgnoredAny>,
+}
+
+impl RawMembersRequest {
+    /// The guild, if all of its members are asked for: "an empty string and `limit` of `0`" (Discord Docs, Gateway Events >
+    /// Request Guild Members). What is left out is taken for empty.
+    pub(crate) fn everyone_of(data: &Raw) -> Option<Snowflake> {
+        let request: Self = data.decode().ok()?;
+        let everyone = match (&request.query, request.limit.unwrap_or(0)) {
+            (Some(query), 0) => query.is_empty(),
+            (None, 0) => request.user_ids.is_none(),
+            _ => false,
+        };
+        everyone.then_some(request.guild_id)
     }
 }
 

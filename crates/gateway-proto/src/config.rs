@@ -119,6 +119,11 @@ pub struct Timeouts {
     pub ready_at_most: Duration,
     /// From Resume, or the newest replayed dispatch, to RESUMED. Default 60 s.
     pub resumed: Duration,
+    /// How long a message that keeps coming may take. Default 10 min: 64 MiB at 112 kB/s, 5 MB at 8 kB/s.
+    ///
+    /// Nothing else can arrive before it has: while its bytes come, a heartbeat may go unacknowledged for so long, and an
+    /// event of a replay may follow the one before after so long. Bytes that stop coming are silence as ever.
+    pub message: Duration,
     /// From our close frame to the server's. Default 5 s.
     pub close: Duration,
 }
@@ -131,6 +136,7 @@ impl Default for Timeouts {
             ready: Duration::from_secs(60),
             ready_at_most: Duration::from_secs(3600),
             resumed: Duration::from_secs(60),
+            message: Duration::from_secs(600),
             close: Duration::from_secs(5),
         }
     }
@@ -144,6 +150,7 @@ impl Timeouts {
             ("timeouts.ready", self.ready),
             ("timeouts.ready_at_most", self.ready_at_most),
             ("timeouts.resumed", self.resumed),
+            ("timeouts.message", self.message),
             ("timeouts.close", self.close),
         ];
         all.into_iter().try_for_each(|(field, value)| reasonable(field, value))

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::heartbeat::Heartbeat;
 use crate::receiver::Receiver;
 use crate::send_window::SendWindow;
-use crate::{ShardConfig, Timeouts};
+use crate::{DisconnectReason, ShardConfig, Timeouts};
 
 /// An open connection.
 pub(crate) struct Connection {
@@ -16,6 +16,8 @@ pub(crate) struct Connection {
     pub(crate) heartbeat: Option<Heartbeat>,
     /// When anything was last received.
     pub(crate) last_received: Instant,
+    /// The beginning of a payload has come, its end has not.
+    pub(crate) message_under_way: bool,
     /// Since when READY or RESUMED.
     pub(crate) ready_since: Option<Instant>,
     /// Dialled at the session's own URL.
@@ -37,6 +39,8 @@ pub(crate) enum Stage {
     },
     Resuming {
         deadline: Instant,
+        /// However long the next message of the replay keeps coming.
+        latest: Instant,
         /// The sequence number given in Resume: the server has no reason to replay what comes up to it.
         from: u64,
         /// The newest sequence number when Resume was sent: what comes up to it was delivered before.
@@ -55,6 +59,7 @@ impl Connection {
             window: SendWindow::new(config.limits.sends_per_minute),
             heartbeat: None,
             last_received: now,
+            message_under_way: false,
             ready_since: None,
             at_resume_url,
             forgiven: false,
@@ -75,6 +80,12 @@ impl Connection {
         stage.into_iter().chain(heartbeat).min().unwrap_or(now)
     }
 
+    /// Bytes have come that make no message yet.
+    pub(crate) fn progress(&mut self, message: bool, now: Instant) {
+        self.last_received = now;
+        self.message_under_way |= message;
+    }
+
     /// The silence so far was our own doing: what is waited for is waited for anew.
     pub(crate) fn forgive(&mut self, timeouts: &Timeouts, now: Instant) {
         self.wait_anew(timeouts, now);
@@ -88,9 +99,33 @@ impl Connection {
         let (deadline, timeout) = match &mut self.stage {
             Stage::AwaitingHello { deadline } => (deadline, timeouts.hello),
             Stage::AwaitingReady { deadline, .. } => (deadline, timeouts.ready),
-            Stage::Resuming { deadline, .. } => (deadline, timeouts.resumed),
+            Stage::Resuming { deadline, latest, .. } => {
+                *latest = (*latest).max(now + timeouts.message);
+                (deadline, timeouts.resumed)
+            }
             Stage::AwaitingIdentify | Stage::Ready => return,
         };
         *deadline = (*deadline).max(now + timeout);
+    }
+
+    /// Why the wait of the stage is over. None: it is not, and goes on as long as what is waited for may be in the message
+    /// whose bytes still come. Hello is too small for that.
+    pub(crate) fn overdue(&mut self, timeouts: &Timeouts, now: Instant) -> Option<DisconnectReason> {
+        let (deadline, latest, timeout, reason) = match &mut self.stage {
+            Stage::AwaitingHello { deadline } => {
+                return (*deadline <= now).then_some(DisconnectReason::HelloTimeout);
+            }
+            Stage::AwaitingReady { deadline, latest } => {
+                (deadline, *latest, timeouts.ready, DisconnectReason::ReadyTimeout)
+            }
+            Stage::Resuming { deadline, latest, .. } => {
+                (deadline, *latest, timeouts.resumed, DisconnectReason::ResumedTimeout)
+            }
+            Stage::AwaitingIdentify | Stage::Ready => return None,
+        };
+        if *deadline <= now && self.message_under_way {
+            *deadline = (*deadline).max((self.last_received + timeout).min(latest));
+        }
+        (*deadline <= now).then_some(reason)
     }
 }

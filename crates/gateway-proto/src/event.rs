@@ -184,7 +184,7 @@ pub enum Notice {
     },
     /// READY names no session, so this one cannot be resumed.
     SessionNotResumable,
-    /// READY names a resume URL that cannot be used; the base URL is used instead.
+    /// READY, or a saved session, names a resume URL that cannot be used; the base URL is used instead.
     ResumeUrlUnusable,
     /// The server skipped sequence numbers.
     SequenceGap {

@@ -23,6 +23,8 @@ struct Unacknowledged {
     scheduled: u32,
     /// When the first of the scheduled ones went out.
     first_scheduled: Instant,
+    /// When the newest of the scheduled ones went out.
+    newest_scheduled: Instant,
     /// When the acknowledgement becomes conspicuous by its absence. None once that was noted.
     late_at: Option<Instant>,
 }
@@ -82,11 +84,16 @@ impl Heartbeat {
     ///
     /// Refined: acknowledgements queue behind megabytes of guilds at start-up, so anything received since the heartbeat
     /// proves life, but not for longer than two intervals: a server that sends events and never acknowledges is broken.
-    pub(crate) fn is_zombie(&self, last_received: Instant) -> bool {
-        match &self.unacknowledged {
-            None | Some(Unacknowledged { scheduled: 0, .. }) => false,
-            Some(Unacknowledged { scheduled: 1, first_scheduled, .. }) => last_received <= *first_scheduled,
-            Some(_) => true,
+    /// One message alone may take longer than that, and no acknowledgement can overtake it.
+    ///
+    /// `patience`: how long a heartbeat may go unacknowledged while bytes of a message come; zero if none is under way.
+    pub(crate) fn is_zombie(&self, last_received: Instant, patience: Duration, now: Instant) -> bool {
+        let Some(unacknowledged) = &self.unacknowledged else { return false };
+        match unacknowledged.scheduled {
+            0 => false,
+            _ if last_received <= unacknowledged.newest_scheduled => true,
+            1 => false,
+            _ => unacknowledged.first_scheduled + patience <= now,
         }
     }
 
@@ -99,6 +106,7 @@ impl Heartbeat {
                 unacknowledged.first_scheduled = now;
                 unacknowledged.late_at = Some(now + self.interval / 2);
             }
+            unacknowledged.newest_scheduled = now;
             unacknowledged.scheduled += 1;
         }
         self.next += self.interval;
@@ -112,8 +120,13 @@ impl Heartbeat {
         match &mut self.unacknowledged {
             Some(unacknowledged) => unacknowledged.newest = now,
             None => {
-                self.unacknowledged =
-                    Some(Unacknowledged { newest: now, scheduled: 0, first_scheduled: now, late_at: None });
+                self.unacknowledged = Some(Unacknowledged {
+                    newest: now,
+                    scheduled: 0,
+                    first_scheduled: now,
+                    newest_scheduled: now,
+                    late_at: None,
+                });
             }
         }
     }
@@ -154,6 +167,7 @@ mod tests {
     use super::*;
 
     const INTERVAL: Duration = Duration::from_secs(40);
+    const NONE: Duration = Duration::ZERO;
 
     #[test]
     fn the_first_beat_is_jittered_and_the_rest_keep_the_pace() {
@@ -173,16 +187,21 @@ mod tests {
     fn silence_after_one_beat_is_death_and_noise_buys_one_interval() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(INTERVAL, 0.0, start);
-        assert!(!heartbeat.is_zombie(start));
+        assert!(!heartbeat.is_zombie(start, NONE, start));
         heartbeat.sent_scheduled(start);
-        assert!(heartbeat.is_zombie(start));
-        assert!(!heartbeat.is_zombie(start + Duration::from_secs(1)));
+        assert!(heartbeat.is_zombie(start, NONE, start));
+        assert!(!heartbeat.is_zombie(start + Duration::from_secs(1), NONE, start));
         assert_eq!((heartbeat.missed(), heartbeat.deadline()), (0, start + INTERVAL / 2));
         heartbeat.note_lateness(start + INTERVAL / 2);
         assert_eq!((heartbeat.missed(), heartbeat.deadline()), (1, start + INTERVAL));
         heartbeat.sent_scheduled(start + INTERVAL);
         assert_eq!(heartbeat.missed(), 2);
-        assert!(heartbeat.is_zombie(start + INTERVAL * 2), "two intervals without an acknowledgement");
+        let (end, part) = (start + INTERVAL * 2, start + INTERVAL + Duration::from_secs(1));
+        assert!(heartbeat.is_zombie(part, NONE, end), "two intervals without an acknowledgement");
+        let long = INTERVAL * 2 + Duration::from_secs(1);
+        assert!(!heartbeat.is_zombie(part, long, end), "unless a message is still coming");
+        assert!(heartbeat.is_zombie(start + INTERVAL, long, end), "but not since the newest heartbeat");
+        assert!(heartbeat.is_zombie(end, long, start + long), "nor for ever");
     }
 
     #[test]
@@ -204,7 +223,10 @@ mod tests {
         let next = heartbeat.next();
         heartbeat.sent_on_request(start + Duration::from_secs(19));
         assert_eq!(heartbeat.next(), next);
-        assert!(!heartbeat.is_zombie(start), "sent a second before a scheduled one, it proves nothing");
+        assert!(
+            !heartbeat.is_zombie(start, NONE, start),
+            "sent a second before a scheduled one, it proves nothing"
+        );
     }
 
     #[test]
@@ -214,8 +236,8 @@ mod tests {
         heartbeat.sent_on_request(start);
         let received = start + INTERVAL / 4;
         heartbeat.sent_scheduled(start + INTERVAL / 2);
-        assert!(heartbeat.is_zombie(received), "nothing has come since the scheduled beat");
-        assert!(!heartbeat.is_zombie(start + INTERVAL), "something has");
+        assert!(heartbeat.is_zombie(received, NONE, start), "nothing has come since the scheduled beat");
+        assert!(!heartbeat.is_zombie(start + INTERVAL, NONE, start), "something has");
     }
 
     #[test]
@@ -224,8 +246,11 @@ mod tests {
         let mut heartbeat = Heartbeat::new(INTERVAL, 0.0, start);
         heartbeat.sent_scheduled(start);
         heartbeat.forgive();
-        assert!(!heartbeat.is_zombie(start));
+        assert!(!heartbeat.is_zombie(start, NONE, start));
         heartbeat.sent_scheduled(start + INTERVAL);
-        assert!(heartbeat.is_zombie(start), "silence since then is held against the server again");
+        assert!(
+            heartbeat.is_zombie(start, NONE, start),
+            "silence since then is held against the server again"
+        );
     }
 }

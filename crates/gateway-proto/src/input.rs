@@ -18,6 +18,18 @@ pub enum Input {
     ConnectFailed(ConnectError),
     /// A whole WebSocket message arrived.
     Message(Message),
+    /// Bytes of the open WebSocket arrived that complete no message. Not needed after [`Input::Message`].
+    ///
+    /// They prove that the connection is alive, and a wait for a message goes on while they come, for
+    /// [`Timeouts::message`](crate::Timeouts::message) at most. A driver that does not hand them in loses connections on
+    /// which one message takes longer than two heartbeats.
+    ///
+    /// The one input that does not move the clock, so that it makes no difference how a stream is cut. What is due happens
+    /// at the next other input.
+    Progress {
+        /// Whether a message is under way: its beginning has come, its end has not. False for a ping or a pong.
+        message: bool,
+    },
     /// The WebSocket is gone. Nothing of this connection may be handed in after it.
     Closed(Closed),
     /// The permit asked for by [`Output::AcquireIdentify`](crate::Output::AcquireIdentify) was given.
@@ -74,10 +86,13 @@ pub enum ConnectError {
 }
 
 /// A refused upgrade.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Refused {
     /// The HTTP status code.
     pub status: u16,
+    /// The headers, names and values as they came and in their order; bytes that are not UTF-8 are replaced. The whole head
+    /// of an answer has at most 16 KiB and 100 headers.
+    pub headers: Vec<(String, String)>,
     /// The `Retry-After` header, if there was one.
     pub retry_after: Option<Duration>,
     /// The beginning of the body: at most a few kilobytes, for whoever has to find out why.
@@ -85,6 +100,12 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// The value of the first header of this name, in whatever case it is written.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let header = self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
+        header.map(|(_, value)| value.as_str())
+    }
+
     /// Reads a `Retry-After` value that is a number of seconds (RFC 9110, section 10.2.3), whole or with a fraction.
     ///
     /// The date form is not read: it needs a wall clock. The back-off applies instead.
@@ -124,11 +145,13 @@ impl fmt::Debug for Message {
     }
 }
 
-/// Prints the length of the body: it is whatever stood at that address.
+/// Prints the names of the headers and the length of the body: the rest is whatever stood at that address.
 impl fmt::Debug for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("Refused")
             .field("status", &self.status)
+            .field("headers", &headers)
             .field("retry_after", &self.retry_after)
             .field("body_bytes", &self.body.len())
             .finish()
@@ -188,7 +211,10 @@ mod tests {
     fn debug_shows_no_content() {
         let message = Message::Text(Bytes::from_static(b"{\"token\":\"secret\"}"));
         assert_eq!(format!("{:?}", Input::Message(message)), "Message(Text(18 bytes))");
-        let refused = Refused { status: 403, retry_after: None, body: b"secret".to_vec() };
-        assert!(!format!("{:?}", ConnectError::Refused(refused)).contains("secret"));
+        let headers = vec![("Set-Cookie".to_owned(), "secret".to_owned())];
+        let refused = Refused { status: 403, headers, body: b"secret".to_vec(), ..Refused::default() };
+        assert_eq!(refused.header("set-cookie"), Some("secret"));
+        let text = format!("{:?}", ConnectError::Refused(refused));
+        assert!(text.contains("Set-Cookie") && !text.contains("secret"), "{text}");
     }
 }

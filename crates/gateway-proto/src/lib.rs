@@ -39,6 +39,8 @@ mod transitions;
 pub mod upgrade;
 mod url;
 mod wall_clock;
+#[cfg(feature = "upgrade")]
+pub mod websocket;
 
 pub use gateway_codec as codec;
 

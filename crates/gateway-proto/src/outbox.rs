@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::command::RawMembersRequest;
+use crate::outgoing::opcode;
 use crate::{Command, MemberSelection, Snowflake};
 
 /// "5 presence updates per 20 seconds" (Discord Docs, Gateway Events > Update Presence), and a margin: they are counted
@@ -52,6 +54,10 @@ impl Kind {
             Command::UpdatePresence(_) => Self::Presence,
             Command::RequestGuildMembers(request) if request.members == MemberSelection::Everyone => {
                 Self::AllMembers(request.guild_id)
+            }
+            Command::Raw { op: opcode::PRESENCE_UPDATE, .. } => Self::Presence,
+            Command::Raw { op: opcode::REQUEST_GUILD_MEMBERS, data } => {
+                RawMembersRequest::everyone_of(data).map_or(Self::Other, Self::AllMembers)
             }
             _ => Self::Other,
         }

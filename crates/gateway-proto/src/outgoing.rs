@@ -3,7 +3,7 @@
 use gateway_codec::{Encoding, Error};
 use serde::Serialize;
 
-use crate::{Intents, Presence, ShardId, Token};
+use crate::{Intents, ShardId, Token};
 
 /// Opcodes (Discord Docs, Opcodes and Status Codes > Gateway Opcodes).
 pub(crate) mod opcode {
@@ -43,7 +43,7 @@ pub(crate) fn heartbeat(sequence: Option<u64>, encoding: Encoding) -> Result<Vec
 
 /// Opcode 2 (Discord Docs, Gateway Events > Identify).
 #[derive(Serialize)]
-pub(crate) struct Identify<'a> {
+pub(crate) struct Identify<'a, P> {
     token: &'a str,
     properties: &'a IdentifyProperties,
     /// Payload compression.
@@ -52,12 +52,12 @@ pub(crate) struct Identify<'a> {
     large_threshold: Option<u8>,
     shard: ShardId,
     #[serde(skip_serializing_if = "Option::is_none")]
-    presence: Option<&'a Presence>,
+    presence: Option<&'a P>,
     intents: Intents,
 }
 
-impl<'a> Identify<'a> {
-    pub(crate) fn new(config: &'a crate::ShardConfig, presence: Option<&'a Presence>) -> Self {
+impl<'a, P: Serialize> Identify<'a, P> {
+    pub(crate) fn new(config: &'a crate::ShardConfig, presence: Option<&'a P>) -> Self {
         Self {
             token: config.token.expose(),
             properties: &config.properties,

@@ -1,6 +1,7 @@
 //! What a bot shows of itself.
 
-use serde::{Serialize, Serializer};
+use gateway_codec::Raw;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A presence (Discord Docs, Gateway Events > Update Presence). All four fields are always sent: leaving one out is
 /// answered with close code 4001.
@@ -17,7 +18,7 @@ pub struct Presence {
 }
 
 /// A status (Discord Docs, Gateway Events > Update Presence > Status Types).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Online.
@@ -76,6 +77,42 @@ pub enum ActivityKind {
     Custom,
     /// "Competing in …"
     Competing,
+}
+
+/// The presence to identify with, as the application has said it last.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub(crate) enum LatestPresence {
+    Typed(Presence),
+    /// The data of a raw command, with whatever fields it has.
+    Raw(Raw),
+}
+
+impl LatestPresence {
+    /// None: the gateway would not accept it, and it must not spoil every Identify from here on.
+    pub(crate) fn of_raw(data: &Raw) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[allow(dead_code, reason = "it is read to see whether it can be")]
+        struct Documented {
+            #[serde(deserialize_with = "present")]
+            since: Option<u64>,
+            activities: Vec<DocumentedActivity>,
+            status: Status,
+            afk: bool,
+        }
+        #[derive(Deserialize)]
+        #[allow(dead_code, reason = "it is read to see whether it can be")]
+        struct DocumentedActivity {
+            name: String,
+            #[serde(rename = "type")]
+            kind: u64,
+        }
+        /// Null, but not left out.
+        fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+            Option::deserialize(deserializer)
+        }
+        data.decode::<Documented>().is_ok().then(|| Self::Raw(data.clone()))
+    }
 }
 
 impl Serialize for ActivityKind {

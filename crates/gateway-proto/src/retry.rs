@@ -179,7 +179,7 @@ mod tests {
             DisconnectReason::ConnectFailed(ConnectError::Refused(Refused {
                 status: 429,
                 retry_after,
-                body: Vec::new(),
+                ..Refused::default()
             }))
         };
         let minute = Duration::from_secs(60);

@@ -12,7 +12,8 @@ use crate::connection::{Connection, Stage};
 use crate::health::{Condition, Health, Phase};
 use crate::heartbeat::Heartbeat;
 use crate::outbox::Outbox;
-use crate::outgoing::{self, Identify};
+use crate::outgoing::{self, Identify, opcode};
+use crate::presence::LatestPresence;
 use crate::retry::Retry;
 use crate::session::{Session, is_usable_session_id};
 use crate::wall_clock::WallClock;
@@ -53,7 +54,7 @@ pub struct Shard {
     pub(crate) session: Option<Session>,
     pub(crate) earlier_sessions: EarlierSessions,
     /// The presence to identify with: the one last asked for.
-    pub(crate) presence: Option<crate::Presence>,
+    pub(crate) presence: Option<LatestPresence>,
     /// Dialing the resume URL has failed in this outage.
     pub(crate) resume_url_failed: bool,
     /// Resumes in a row that came to nothing: neither RESUMED nor a replay.
@@ -138,7 +139,7 @@ impl Shard {
             state: State::BackingOff { until: now },
             session: None,
             earlier_sessions: EarlierSessions::default(),
-            presence: config.presence.clone(),
+            presence: config.presence.clone().map(LatestPresence::Typed),
             resume_url_failed: false,
             unanswered_resumes: 0,
             undecodable_at: None,
@@ -169,7 +170,10 @@ impl Shard {
             self.event(Event::Notice(Notice::SavedSessionForOtherShard));
             return;
         }
-        let resume_url = saved.resume_url.and_then(|url| self.usable_resume_url(&url));
+        let resume_url = saved.resume_url.as_ref().and_then(|url| self.usable_resume_url(url));
+        if saved.resume_url.is_some() && resume_url.is_none() {
+            self.event(Event::Notice(Notice::ResumeUrlUnusable));
+        }
         self.session = Some(Session {
             id: saved.session_id.into(),
             resume_url,
@@ -184,6 +188,9 @@ impl Shard {
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         self.now = self.now.max(now);
         let now = self.now;
+        if let Input::Progress { .. } = input {
+            return self.transition(input, now);
+        }
         self.forgive_lateness(now);
         match input {
             // What became of a connection is so, whatever the application wants since.
@@ -235,9 +242,12 @@ impl Shard {
             return Err(SendError::QueueFull { waiting: self.commands.len() });
         }
         self.commands.push(&command, bytes.into());
-        if let Command::UpdatePresence(presence) = command {
-            self.presence = Some(presence);
-        }
+        let presence = match command {
+            Command::UpdatePresence(presence) => Some(LatestPresence::Typed(presence)),
+            Command::Raw { op: opcode::PRESENCE_UPDATE, data } => LatestPresence::of_raw(&data),
+            _ => None,
+        };
+        self.presence = presence.or(self.presence.take());
         Ok(())
     }
 

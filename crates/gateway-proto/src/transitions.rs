@@ -42,6 +42,7 @@ impl Shard {
             (State::Dialing { .. }, Input::Opened) => self.opened(now),
             (State::Dialing { .. }, Input::ConnectFailed(error)) => self.dial_failed(error, now),
             (State::Open(_), Input::Message(message)) => self.message(message, now),
+            (State::Open(connection), Input::Progress { message }) => connection.progress(message, now),
             (State::Open(_), Input::Closed(closed)) => self.closed(closed, now),
             (State::Open(_), Input::IdentifyGranted) => self.identify(now),
             (_, Input::WallClock(since_1970)) => self.wall_clock_told(since_1970, now),
@@ -144,7 +145,9 @@ impl Shard {
         self.stats.message_bytes += message.as_bytes().len() as u64;
         connection.last_received = now;
         connection.forgiven = false;
-        match connection.receiver.receive(message) {
+        let received = connection.receiver.receive(message);
+        connection.message_under_way = matches!(received, Ok(None));
+        match received {
             Ok(None) => {}
             Ok(Some(received)) => self.payload(received, now),
             Err(ReceiveError::TooLarge) => self.too_large(now),
@@ -296,8 +299,10 @@ impl Shard {
     fn resume(&mut self, now: Instant) {
         let (State::Open(connection), Some(session)) = (&mut self.state, &self.session) else { return };
         let from = session.resume_from(self.config.delivery);
-        let (deadline, delivered) = (now + self.config.timeouts.resumed, session.sequence);
-        connection.stage = Stage::Resuming { deadline, from, delivered, replayed: 0 };
+        let timeouts = &self.config.timeouts;
+        let (deadline, latest) = (now + timeouts.resumed, now + timeouts.message);
+        connection.stage =
+            Stage::Resuming { deadline, latest, from, delivered: session.sequence, replayed: 0 };
         let payload = outgoing::resume(&self.config.token, &session.id, from, self.config.encoding);
         self.event(Event::Resuming { sequence: from });
         self.transmit(payload.expect("text and numbers can be written in any encoding"), now);
@@ -341,19 +346,13 @@ impl Shard {
 
     fn fire_connection_timers(&mut self, now: Instant) {
         let State::Open(connection) = &mut self.state else { return };
-        let overdue = match connection.stage {
-            Stage::AwaitingHello { deadline } if deadline <= now => Some(DisconnectReason::HelloTimeout),
-            Stage::AwaitingReady { deadline, .. } if deadline <= now => Some(DisconnectReason::ReadyTimeout),
-            Stage::Resuming { deadline, .. } if deadline <= now => Some(DisconnectReason::ResumedTimeout),
-            _ => None,
-        };
-        match overdue {
+        match connection.overdue(&self.config.timeouts, now) {
             // What is not read cannot have come.
             Some(_) if self.reading_paused => connection.wait_anew(&self.config.timeouts, now),
             Some(reason) => return self.close(CloseFrame::resumable("timed out"), reason, true, now),
             None => {}
         }
-        let last_received = connection.last_received;
+        let (last_received, under_way) = (connection.last_received, connection.message_under_way);
         let Some(heartbeat) = &mut connection.heartbeat else { return };
         heartbeat.note_lateness(now);
         if heartbeat.next() > now {
@@ -362,7 +361,8 @@ impl Shard {
         if self.reading_paused {
             heartbeat.forgive();
         }
-        if heartbeat.is_zombie(last_received) {
+        let patience = if under_way { self.config.timeouts.message } else { Duration::ZERO };
+        if heartbeat.is_zombie(last_received, patience, now) {
             return self.zombie(now);
         }
         let room_at = connection.window.next_scheduled(now);

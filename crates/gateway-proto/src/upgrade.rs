@@ -174,7 +174,11 @@ impl Upgrade {
             Some(100..=199) => {}
             code => {
                 let retry_after = find(response.headers, "retry-after").and_then(Refused::parse_retry_after);
-                let refused = Refused { status: code.unwrap_or(0), retry_after, body: Vec::new() };
+                let headers = response.headers.iter().map(|header| {
+                    (header.name.to_owned(), String::from_utf8_lossy(header.value).into_owned())
+                });
+                let (status, headers) = (code.unwrap_or(0), headers.collect());
+                let refused = Refused { status, headers, retry_after, body: Vec::new() };
                 self.refusal = Some(Refusal { refused, end: body_end(response.headers) });
             }
         }
@@ -280,8 +284,20 @@ mod tests {
         result
     }
 
+    /// The headers are looked at in a test of their own.
     fn refused(status: u16, body: &[u8]) -> Upgraded {
-        Upgraded::Failed(ConnectError::Refused(Refused { status, retry_after: None, body: body.to_vec() }))
+        let body = body.to_vec();
+        Upgraded::Failed(ConnectError::Refused(Refused { status, body, ..Refused::default() }))
+    }
+
+    fn without_headers(result: Option<Upgraded>) -> Option<Upgraded> {
+        result.map(|result| match result {
+            Upgraded::Failed(ConnectError::Refused(mut refused)) => {
+                refused.headers.clear();
+                Upgraded::Failed(ConnectError::Refused(refused))
+            }
+            other => other,
+        })
     }
 
     #[test]
@@ -353,17 +369,21 @@ mod tests {
 
     #[test]
     fn a_refusal_brings_status_wait_and_body() {
-        let answer = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 4\r\n\r\nslow";
-        let body = b"slow".to_vec();
-        let expected = Refused { status: 429, retry_after: Some(Duration::from_secs(60)), body };
+        let answer = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\ncf-ray: \xff\r\nContent-Length: 4\r\n\r\nslow";
+        let headers = [("Retry-After", "60"), ("cf-ray", "\u{fffd}"), ("Content-Length", "4")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec();
+        let retry_after = Some(Duration::from_secs(60));
+        let expected = Refused { status: 429, headers, retry_after, body: b"slow".to_vec() };
         assert_eq!(answered(answer), Some(Upgraded::Failed(ConnectError::Refused(expected))));
 
         let longer = b"HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nslow and more";
-        assert_eq!(answered(longer), Some(refused(403, b"slow")));
+        assert_eq!(without_headers(answered(longer)), Some(refused(403, b"slow")));
         let chunked =
             b"HTTP/1.1 502 Bad\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nsl\r\n2;x\r\now\r\n0\r\n\r\n";
-        assert_eq!(answered(chunked), Some(refused(502, b"slow")));
-        assert_eq!(answered(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), Some(refused(404, b"")));
+        assert_eq!(without_headers(answered(chunked)), Some(refused(502, b"slow")));
+        let empty = answered(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(without_headers(empty), Some(refused(404, b"")));
     }
 
     #[test]
@@ -378,7 +398,8 @@ mod tests {
             let mut upgrade = upgrade();
             assert_eq!(upgrade.push(answer), None);
             assert!(upgrade.is_refused());
-            assert_eq!(Upgraded::Failed(upgrade.finish()), refused(503, body));
+            let result = without_headers(Some(Upgraded::Failed(upgrade.finish())));
+            assert_eq!(result, Some(refused(503, body)));
         }
     }
 
@@ -388,6 +409,11 @@ mod tests {
         for padding in [&line[..], b"no end of line"] {
             let answer = [&b"HTTP/1.1 101 Switching Protocols\r\nA: "[..], &padding.repeat(2000)].concat();
             let result = answered(&answer);
+            assert!(matches!(result, Some(Upgraded::Failed(ConnectError::Handshake(_)))), "{result:?}");
+        }
+        // Nor do the headers of a refusal: there is a limit to their number and to the head.
+        for head in ["a: b\r\n".repeat(101), format!("a: {}\r\n", "b".repeat(HEAD_BYTES))] {
+            let result = answered(format!("HTTP/1.1 503 Down\r\n{head}\r\n").as_bytes());
             assert!(matches!(result, Some(Upgraded::Failed(ConnectError::Handshake(_)))), "{result:?}");
         }
         let answer = [&b"HTTP/1.1 503 Down\r\n\r\n"[..], &[b'x'; 100_000]].concat();

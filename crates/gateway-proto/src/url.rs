@@ -26,6 +26,8 @@ pub enum UrlError {
     Scheme,
     /// It names no host.
     Host,
+    /// Its port is not a number from 1 to 65535.
+    Port,
 }
 
 impl GatewayUrl {
@@ -33,7 +35,7 @@ impl GatewayUrl {
     ///
     /// # Errors
     ///
-    /// Where it is not a `ws://` or `wss://` URL with a host.
+    /// Where it is not a `ws://` or `wss://` URL with a host, and with a port that can be connected to if it names one.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let uri: Uri = text.trim().parse().map_err(|_| UrlError::Malformed)?;
         match uri.scheme_str() {
@@ -41,9 +43,21 @@ impl GatewayUrl {
             _ => return Err(UrlError::Scheme),
         }
         match uri.host() {
-            None | Some("" | "[]") => Err(UrlError::Host),
-            Some(_) => Ok(Self { uri }),
+            None | Some("" | "[]") => return Err(UrlError::Host),
+            Some(_) => {}
         }
+        let this = Self { uri };
+        match this.port_text().map(parse_port) {
+            Some(None) => Err(UrlError::Port),
+            Some(Some(_)) | None => Ok(this),
+        }
+    }
+
+    /// What follows the colon behind the host. None: there is no colon.
+    fn port_text(&self) -> Option<&str> {
+        let authority = self.authority();
+        let behind_address = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
+        behind_address.split_once(':').map(|(_, port)| port)
     }
 
     /// The same URL with exactly one `v`, `encoding` and `compress` each; other parameters and the path stay.
@@ -111,7 +125,7 @@ impl GatewayUrl {
     /// The port: as given, else 443 for `wss` and 80 for `ws`.
     pub fn port(&self) -> u16 {
         let default = if self.is_tls() { 443 } else { 80 };
-        self.uri.port_u16().unwrap_or(default)
+        self.port_text().and_then(parse_port).unwrap_or(default)
     }
 
     /// The value of the `Host` header of the upgrade request (RFC 6455, section 4.1).
@@ -126,6 +140,12 @@ impl GatewayUrl {
     }
 }
 
+/// A port that can be connected to. Only digits are one: `str::parse` would take a sign too.
+fn parse_port(text: &str) -> Option<u16> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| digits && *port > 0)
+}
+
 impl fmt::Debug for GatewayUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("GatewayUrl(…)")
@@ -138,6 +158,7 @@ impl fmt::Display for UrlError {
             Self::Malformed => "not a URL",
             Self::Scheme => "a gateway URL begins with `wss://` or `ws://`",
             Self::Host => "the URL names no host",
+            Self::Port => "the URL's port is not a number from 1 to 65535",
         })
     }
 }
@@ -198,8 +219,36 @@ mod tests {
             ("https://gateway.discord.gg", UrlError::Scheme),
             ("/path", UrlError::Scheme),
             ("wss://:443", UrlError::Host),
+            ("ws://h:", UrlError::Port),
+            ("ws://h:/", UrlError::Port),
+            ("ws://h:0", UrlError::Port),
+            ("ws://h:65536", UrlError::Port),
+            ("ws://h:99999/path?v=1", UrlError::Port),
+            ("ws://h:99999999999999999999", UrlError::Port),
+            ("ws://h:abc", UrlError::Port),
+            ("ws://h:+80", UrlError::Port),
+            ("ws://h:-1", UrlError::Port),
+            ("ws://h: 80", UrlError::Malformed),
+            ("ws://[::1]:x", UrlError::Port),
+            ("ws://[::1]:", UrlError::Port),
+            ("ws://user@h:", UrlError::Port),
+            ("ws://user:1@h:x", UrlError::Port),
         ] {
             assert_eq!(GatewayUrl::parse(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_taken_as_it_stands() {
+        for (text, port) in [
+            ("ws://h:1", 1),
+            ("wss://h:65535/", 65535),
+            ("ws://[::1]:0080", 80),
+            ("ws://[::1]", 80),
+            ("wss://user:pass@h", 443),
+            ("wss://user:pass@h:8443", 8443),
+        ] {
+            assert_eq!(GatewayUrl::parse(text).map(|url| url.port()), Ok(port), "{text:?}");
         }
     }
 

@@ -7,10 +7,11 @@ mod raw_support;
 use std::time::Duration;
 
 use gateway_proto::raw::Input;
-use gateway_proto::{Closed, ConnectError, DisconnectReason, Event, Refused};
+use gateway_proto::{ConnectError, DisconnectReason, Event};
+use raw_support::broken_frames::{MESSAGE_BYTES, broken_frames};
 use raw_support::config;
 use raw_support::peer::{HELLO, Peer, Stage};
-use raw_support::wire::{self, BINARY, CLOSE, PING, TEXT, close, frame, text};
+use raw_support::wire::{self, PING, TEXT, frame, text};
 
 /// A fresh connection for each way of handing in.
 fn both_ways(stage: Stage, check: impl Fn(&mut Peer)) {
@@ -24,9 +25,15 @@ fn both_ways(stage: Stage, check: impl Fn(&mut Peer)) {
 /// Makes another answer of the right one.
 type Change = fn(String) -> String;
 
-fn refused(status: u16, body: &[u8]) -> DisconnectReason {
-    let body = body.to_vec();
-    DisconnectReason::ConnectFailed(ConnectError::Refused(Refused { status, retry_after: None, body }))
+/// The refusal that a connection has ended with, its headers in lines.
+fn refusal(peer: &Peer) -> (u16, String, &[u8]) {
+    match peer.reason() {
+        Some(DisconnectReason::ConnectFailed(ConnectError::Refused(refused))) => {
+            let headers = refused.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+            (refused.status, headers.collect(), &refused.body)
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -119,7 +126,9 @@ fn refusals_bring_their_body() {
     for (answer, status, body) in cases {
         both_ways(Stage::Upgrading, |peer| {
             peer.bytes(answer.as_bytes());
-            assert_eq!(peer.reason(), Some(&refused(*status, body.as_bytes())));
+            let head = answer.split_once("\r\n\r\n").unwrap().0;
+            let headers = head.split_once("\r\n").unwrap().1.to_owned() + "\r\n";
+            assert_eq!(refusal(peer), (*status, headers, body.as_bytes()));
             assert_eq!(peer.shut_downs, 1);
         });
     }
@@ -131,10 +140,8 @@ fn the_body_of_a_refusal_is_waited_for_a_second() {
         peer.bytes(b"HTTP/1.1 503 Down\r\nRetry-After: 60\r\nContent-Length: 100\r\n\r\nmainte");
         assert_eq!(peer.reason(), None);
         assert_eq!(peer.wait(), Duration::from_secs(1));
-        let body = b"mainte".to_vec();
-        let retry_after = Some(Duration::from_secs(60));
-        let expected = Refused { status: 503, retry_after, body };
-        assert_eq!(peer.reason(), Some(&DisconnectReason::ConnectFailed(ConnectError::Refused(expected))));
+        let headers = "Retry-After: 60\r\nContent-Length: 100\r\n".to_owned();
+        assert_eq!(refusal(peer), (503, headers, &b"mainte"[..]));
         peer.bytes(b"nance");
         assert_eq!(peer.connects.len(), 1);
         assert_eq!(peer.wait(), Duration::from_secs(60));
@@ -150,7 +157,7 @@ fn a_refusal_that_is_known_is_not_called_a_timeout() {
     let mut peer = Peer::at(Stage::Upgrading, config);
     peer.bytes(b"HTTP/1.1 503 Down\r\n\r\n");
     assert_eq!(peer.wait(), Duration::from_millis(500));
-    assert_eq!(peer.reason(), Some(&refused(503, b"")));
+    assert_eq!(refusal(&peer), (503, String::new(), &b""[..]));
 }
 
 #[test]
@@ -159,110 +166,26 @@ fn a_refusal_ends_with_the_stream() {
         let mut peer = Peer::at(Stage::Upgrading, config());
         peer.bytes(b"HTTP/1.1 503 Down\r\n\r\nsorry");
         peer.input(end);
-        assert_eq!(peer.reason(), Some(&refused(503, b"sorry")));
+        assert_eq!(refusal(&peer), (503, String::new(), &b"sorry"[..]));
     }
 }
 
-/// Frames that break RFC 6455: what is said to the server, and what to the application.
+/// What is said to the server, what to the application, and what becomes of the session.
 #[test]
 fn frames_that_break_the_rules() {
-    let masked = [&[0x81, 0x82, 1, 2, 3, 4][..], b"hi"].concat();
-    let long = vec![b'x'; 126];
-    let two_texts = [frame(TEXT, b"a"), frame(0x80 | TEXT, b"b")].concat();
-    let half_a_character = [frame(TEXT, b"\xc3"), frame(0x80, b"x")].concat();
-    let cases: &[(&str, Vec<u8>, u16, &str)] = &[
-        ("reserved bit 1", frame(0xc0 | TEXT, b"{}"), 1002, "reserved bits"),
-        ("reserved bit 2", frame(0xa0 | TEXT, b"{}"), 1002, "reserved bits"),
-        ("reserved bit 3", frame(0x90 | TEXT, b"{}"), 1002, "reserved bits"),
-        ("reserved opcode", frame(0x83, b""), 1002, "reserved opcode"),
-        ("reserved control opcode", frame(0x8b, b""), 1002, "reserved opcode"),
-        ("masked", masked, 1002, "masked"),
-        ("length not minimal, 16 bits", vec![0x82, 126, 0, 125], 1002, "shortest"),
-        ("length not minimal, 64 bits", vec![0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff], 1002, "shortest"),
-        ("length of 64 bits", vec![0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], 1002, "highest bit"),
-        ("long ping", frame(0x80 | PING, &long), 1002, "too long"),
-        ("long close", frame(0x80 | CLOSE, &long), 1002, "too long"),
-        ("fragmented ping", frame(PING, b""), 1002, "fragmented"),
-        ("fragmented close", frame(CLOSE, b""), 1002, "fragmented"),
-        ("continuation of nothing", frame(0x80, b"x"), 1002, "continued nothing"),
-        ("message within a message", two_texts, 1002, "within another"),
-        ("bad UTF-8", frame(0x80 | TEXT, b"\xff"), 1007, "UTF-8"),
-        ("UTF-8 cut off", frame(0x80 | TEXT, b"\xc3"), 1007, "UTF-8"),
-        ("UTF-8 bad across fragments", half_a_character, 1007, "UTF-8"),
-        ("half a close code", frame(0x80 | CLOSE, &[3]), 1002, "half a code"),
-        ("close code 0", close(0, b""), 1002, "code 0,"),
-        ("close code 999", close(999, b""), 1002, "code 999,"),
-        ("close code 1005", close(1005, b""), 1002, "code 1005,"),
-        ("close code 1006", close(1006, b"x"), 1002, "code 1006,"),
-        ("close code 2999", close(2999, b""), 1002, "code 2999,"),
-        ("close code 5000", close(5000, b""), 1002, "code 5000,"),
-    ];
-    for (name, bytes, code, text) in cases {
-        both_ways(Stage::Ready, |peer| {
-            peer.bytes(bytes);
-            match peer.reason() {
-                Some(DisconnectReason::Closed(Closed::Protocol(detail))) => {
-                    assert!(detail.contains(text), "{name}: {detail}");
-                }
-                other => panic!("{name}: {other:?}"),
-            }
-            assert_eq!(peer.close_code(), Some(*code), "{name}");
-            assert_eq!(peer.shut_downs, 1, "{name}");
-            assert!(peer.connection.session().is_some(), "{name}: no such code ends the session");
-        });
-    }
-}
-
-#[test]
-fn close_frames_mean_what_their_code_says() {
-    // The frame; its code and reason as the application sees them; the code of the answer.
-    type Case<'a> = (&'a [u8], Option<u16>, &'a str, Option<u16>);
-    let cases: &[Case<'_>] = &[
-        (&close(4000, b"because"), Some(4000), "because", Some(4000)),
-        (&close(1000, b""), Some(1000), "", Some(1000)),
-        (
-            &close(1001, b"CloudFlare WebSocket proxy restarting"),
-            Some(1001),
-            "CloudFlare WebSocket proxy restarting",
-            Some(1001),
-        ),
-        (&frame(0x80 | CLOSE, b""), None, "", None),
-        // The reason is not UTF-8, but the code counts.
-        (&close(4000, b"be\xff"), Some(4000), "be\u{fffd}", Some(1007)),
-    ];
-    for (bytes, code, reason, answer) in cases {
-        both_ways(Stage::Ready, |peer| {
-            peer.bytes(bytes);
-            let expected = Closed::Frame { code: *code, reason: (*reason).to_owned() };
-            assert_eq!(peer.reason(), Some(&DisconnectReason::Closed(expected)));
-            assert_eq!(peer.close_code(), *answer);
-            assert_eq!(peer.shut_downs, 1, "the end of the stream is not waited for");
-        });
-    }
-}
-
-#[test]
-fn a_final_code_is_final_whatever_its_reason() {
-    both_ways(Stage::Ready, |peer| {
-        peer.bytes(&close(4004, b"Authentication \xff"));
-        assert!(peer.stopped);
-    });
-}
-
-#[test]
-fn a_message_above_the_limit() {
-    let announced = [&[0x82, 127][..], &70_000_u64.to_be_bytes()].concat();
-    let in_fragments = [frame(BINARY, &[b'{'; 900]), frame(0x80, &[b' '; 900])].concat();
-    for bytes in [announced, in_fragments] {
+    for case in broken_frames() {
+        let name = case.name;
         for one_byte in [false, true] {
             let mut config = config();
-            config.limits.message_bytes = 1024;
+            config.limits.message_bytes = MESSAGE_BYTES;
             let mut peer = Peer::at(Stage::Ready, config);
             peer.one_byte = one_byte;
-            peer.bytes(&bytes);
-            assert_eq!(peer.reason(), Some(&DisconnectReason::MessageTooLarge));
-            assert_eq!(peer.close_code(), Some(1009));
-            assert!(peer.connection.session().is_none(), "a resume would bring it again");
+            peer.bytes(&case.bytes);
+            assert!(case.expected.fits(peer.reason()), "{name}: {:?}", peer.reason());
+            assert_eq!(peer.close_code(), case.answer, "{name}");
+            assert_eq!(peer.shut_downs, 1, "{name}: the end of the stream is not waited for");
+            assert_eq!(peer.stopped, case.expected.is_final(), "{name}");
+            assert_eq!(peer.connection.session().is_some(), case.expected.keeps_session(), "{name}");
         }
     }
 }

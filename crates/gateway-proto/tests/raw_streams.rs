@@ -55,6 +55,41 @@ fn a_stream_may_end_in_every_state() {
     }
 }
 
+/// A large message on a slow line: heartbeats go out, and no acknowledgement can come before it has (B4).
+#[test]
+fn a_message_that_keeps_coming_is_no_silence() {
+    for (at_a_time, ends) in [(1, None), (400, None), (400, Some(&DisconnectReason::Zombie))] {
+        let mut peer = Peer::at(Stage::Ready, config());
+        let data = "x".repeat(500 * at_a_time);
+        let message = text(&format!(r#"{{"op":0,"s":2,"t":"GUILD_CREATE","d":"{data}"}}"#));
+        for part in message.chunks(at_a_time) {
+            peer.pass(Duration::from_millis(999));
+            peer.bytes(part);
+        }
+        match ends {
+            None => peer.bytes(&text(r#"{"op":11}"#)),
+            // Silence counts again once it has come.
+            Some(_) => {
+                while peer.reason().is_none() {
+                    peer.wait();
+                }
+            }
+        }
+        assert_eq!(peer.reason(), ends);
+        let beats = peer.frames().iter().filter(|frame| frame.opcode == wire::TEXT).count();
+        assert!(beats >= 12, "{beats} heartbeats in 500 s");
+        assert!(peer.events.iter().any(|event| matches!(event, Event::Dispatch(_))));
+    }
+}
+
+#[test]
+fn a_ping_counts_as_received() {
+    let mut peer = Peer::at(Stage::Ready, config());
+    peer.pass(Duration::from_secs(5));
+    peer.bytes(&frame(0x80 | PING, b""));
+    assert_eq!(peer.connection.health().last_received, Some(peer.now));
+}
+
 #[test]
 fn a_connection_attempt_may_fail() {
     let mut peer = Peer::at(Stage::Dialing, config());

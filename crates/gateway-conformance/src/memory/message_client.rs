@@ -253,6 +253,7 @@ fn upgraded(answer: &[u8]) -> Option<Result<usize, ConnectError>> {
         status: response.code.unwrap_or_default(),
         retry_after: header("Retry-After").and_then(Refused::parse_retry_after),
         body: answer[length..length + body_bytes].to_vec(),
+        ..Refused::default()
     })))
 }
 

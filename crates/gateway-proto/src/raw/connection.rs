@@ -89,8 +89,8 @@ impl Connection {
 
     /// Takes an input. Any input may come in any state, and any number before [`poll_output`](Self::poll_output).
     ///
-    /// Bytes that complete no message do not move the clock: hand in [`Input::Timeout`] when [`Output::Timeout`] says so,
-    /// however much there is to read.
+    /// Bytes that complete no message prove life, and do not move the clock: hand in [`Input::Timeout`] when
+    /// [`Output::Timeout`] says so, however much there is to read.
     ///
     /// `now` must not run backwards; where it does, the latest time seen is used.
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
@@ -308,11 +308,16 @@ impl Connection {
                 }
             }
         }
-        while let Stage::Open(open) = &mut self.stage {
+        while let Stage::Open(open) = &mut self.stage
+            && !bytes.is_empty()
+        {
             match open.framing.receive(&mut bytes, &mut self.transmit) {
                 Some(Received::Message(message)) => self.drive(crate::Input::Message(message)),
                 Some(Received::Closed(closed)) => self.end(closed),
-                None => return,
+                None => {
+                    let message = open.framing.is_message_under_way();
+                    return self.drive(crate::Input::Progress { message });
+                }
             }
         }
     }

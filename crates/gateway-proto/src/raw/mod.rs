@@ -9,7 +9,6 @@
 //! How the calls of the Python package `discord-gateway` map to these: [the crate's documentation](crate) has the table.
 
 mod connection;
-mod frames;
 mod framing;
 mod input;
 mod output;

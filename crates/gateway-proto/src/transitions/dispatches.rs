@@ -58,10 +58,13 @@ impl Shard {
 
     /// "The server will replay missed events in order, finishing with a Resumed event" (Discord Docs, Gateway > Resuming).
     fn replayed(&mut self, dispatch: Dispatch, now: Instant) {
-        let timeout = self.config.timeouts.resumed;
+        let timeouts = &self.config.timeouts;
+        let (soonest, longest) = (now + timeouts.resumed, now + timeouts.message);
         let Some(connection) = self.connection_mut() else { return };
-        let Stage::Resuming { deadline, from, delivered, replayed } = &mut connection.stage else { return };
-        *deadline = now + timeout;
+        let Stage::Resuming { deadline, latest, from, delivered, replayed } = &mut connection.stage else {
+            return;
+        };
+        (*deadline, *latest) = (soonest, longest);
         if let Some(sequence) = dispatch.sequence().filter(|sequence| *sequence <= *delivered) {
             let asked_for = sequence > *from;
             self.stats.duplicates += 1;

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "no test file uses all of it")]
 
+pub(crate) mod broken_frames;
 pub(crate) mod network;
 pub(crate) mod peer;
 pub(crate) mod wire;

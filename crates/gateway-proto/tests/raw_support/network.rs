@@ -338,6 +338,7 @@ impl Stream {
                 let retry_after = response.headers.iter().find(|(name, _)| name == "Retry-After");
                 self.meaning.push(Meaning::ConnectFailed(ConnectError::Refused(gateway_proto::Refused {
                     status: response.status,
+                    headers: wire::refusal_headers(&response),
                     retry_after: retry_after
                         .and_then(|(_, value)| gateway_proto::Refused::parse_retry_after(value)),
                     body: response.body.into_bytes(),

@@ -105,6 +105,15 @@ impl Peer {
         waited
     }
 
+    /// Lets time pass, and meets the deadlines in it.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.deadline <= end && !self.stopped {
+            self.wait();
+        }
+        self.now = end;
+    }
+
     pub(crate) fn request(&mut self) -> String {
         self.take_sent();
         self.reader.request().expect("a request was sent")

@@ -84,12 +84,18 @@ pub(crate) fn accept(request: &str) -> String {
 }
 
 pub(crate) fn refuse(response: &gateway_sim::Response) -> String {
-    let mut head =
-        format!("HTTP/1.1 {} Refused\r\nContent-Length: {}\r\n", response.status, response.body.len());
-    for (name, value) in &response.headers {
+    let mut head = format!("HTTP/1.1 {} Refused\r\n", response.status);
+    for (name, value) in refusal_headers(response) {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head + "\r\n" + &response.body
+}
+
+/// All of them, names and values.
+pub(crate) fn refusal_headers(response: &gateway_sim::Response) -> Vec<(String, String)> {
+    let length = ("Content-Length".to_owned(), response.body.len().to_string());
+    let others = response.headers.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    std::iter::once(length).chain(others).collect()
 }
 
 /// The value of a header of a request.

@@ -6,7 +6,7 @@ use crate::support::{BASE, PHASES, Scenario, ms, secs, server};
 
 fn refused(status: u16, retry_after: Option<u64>) -> Input {
     let retry_after = retry_after.map(secs);
-    Input::ConnectFailed(ConnectError::Refused(Refused { status, retry_after, body: b"no".to_vec() }))
+    Input::ConnectFailed(ConnectError::Refused(Refused { status, retry_after, ..Refused::default() }))
 }
 
 /// Ten minutes without a network: few attempts, ever further apart, never at a hot loop's pace (B21, B22, B30).

@@ -19,7 +19,7 @@ fn refused(change: Change) -> &'static str {
 
 #[test]
 fn every_field_that_cannot_be_used_is_named() {
-    let table: [(&str, Change); 29] = [
+    let table: [(&str, Change); 31] = [
         ("token", |config| config.token = "".into()),
         ("token", |config| config.token = "Bot ".into()),
         ("token", |config| config.token = "s3cret two".into()),
@@ -35,6 +35,7 @@ fn every_field_that_cannot_be_used_is_named() {
         ("timeouts.hello", |config| config.timeouts.hello = secs(0)),
         ("timeouts.ready", |config| config.timeouts.ready = secs(0)),
         ("timeouts.resumed", |config| config.timeouts.resumed = secs(0)),
+        ("timeouts.message", |config| config.timeouts.message = secs(0)),
         ("timeouts.close", |config| config.timeouts.close = secs(86_401)),
         ("backoff.base", |config| config.backoff.base = secs(0)),
         ("backoff.cap", |config| config.backoff.cap = secs(86_401)),
@@ -51,6 +52,7 @@ fn every_field_that_cannot_be_used_is_named() {
         ("url", |config| config.url = "https://gateway.example".to_owned()),
         ("url", |config| config.url = "wss://".to_owned()),
         ("url", |config| config.url = "gateway.example".to_owned()),
+        ("url", |config| config.url = "ws://gateway.example:99999".to_owned()),
         ("presence", |config| {
             let activities = vec![Activity::custom("x".repeat(4096))];
             config.presence = Some(Presence { activities, ..Presence::default() });

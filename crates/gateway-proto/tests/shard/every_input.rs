@@ -10,7 +10,7 @@ use gateway_proto::{
 use crate::support::{PHASES, Scenario, Step, say, secs, server};
 
 /// What happens, and its name in the table.
-const INPUTS: [(&str, Step); 47] = [
+const INPUTS: [(&str, Step); 49] = [
     ("opened", |scenario| scenario.input(Input::Opened)),
     ("connect failed: DNS", |scenario| failed(scenario, ConnectError::Dns("no such host".to_owned()))),
     ("connect failed: TCP", |scenario| failed(scenario, ConnectError::Tcp("refused".to_owned()))),
@@ -36,6 +36,8 @@ const INPUTS: [(&str, Step); 47] = [
     ("op 99", |scenario| scenario.server(r#"{"op":99,"d":null}"#)),
     ("garbage, text", |scenario| scenario.server("garbage")),
     ("garbage, binary", |scenario| scenario.server_binary(*b"\0garbage")),
+    ("part of a message", |scenario| scenario.input(Input::Progress { message: true })),
+    ("ping", |scenario| scenario.input(Input::Progress { message: false })),
     ("closed: no code", |scenario| closed(scenario, Closed::Frame { code: None, reason: String::new() })),
     ("closed: 1000", |scenario| scenario.closed(1000)),
     ("closed: 1001", |scenario| scenario.closed(1001)),
@@ -71,7 +73,7 @@ fn failed(scenario: &mut Scenario, error: ConnectError) {
 
 fn refused(scenario: &mut Scenario, status: u16, retry_after: Option<u64>) {
     let retry_after = retry_after.map(secs);
-    failed(scenario, ConnectError::Refused(Refused { status, retry_after, body: Vec::new() }));
+    failed(scenario, ConnectError::Refused(Refused { status, retry_after, ..Refused::default() }));
 }
 
 fn closed(scenario: &mut Scenario, closed: Closed) {

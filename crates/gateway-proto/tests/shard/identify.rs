@@ -1,11 +1,13 @@
 //! From Hello to READY (Discord Docs, Gateway > Identifying, Ready).
 
 use gateway_proto::{
-    Activity, ActivityKind, Closed, Command, IdentifyRefused, Input, Phase, Presence, Reconnect, Shutdown,
-    StopReason,
+    Activity, ActivityKind, Closed, Command, IdentifyRefused, Input, Phase, Presence, Reconnect,
+    SessionSnapshot, Shutdown, StopReason,
 };
 
-use crate::support::{BASE, HEARTBEAT_NULL, PHASES, RESUME_URL, SESSION, Scenario, Step, secs, server};
+use crate::support::{
+    BASE, HEARTBEAT_NULL, PHASES, RESUME_URL, SESSION, Scenario, Step, config, secs, server,
+};
 
 /// Identify waits for Hello, asks for its permit then, and goes out with the permit: not later, for the first beat.
 #[test]
@@ -131,7 +133,9 @@ fn a_ready_without_a_session_id_cannot_be_resumed() {
 /// A resume URL that cannot be used is not: the base URL serves. `ws` would take the token out of TLS.
 #[test]
 fn an_unusable_resume_url_is_replaced_by_the_base_url() {
-    for url in ["null", "5", r#""""#, r#""https://x""#, r#""ws://plain.example""#, r#""wss://""#, r#""a b""#]
+    let port = r#""wss://x:99999""#;
+    for url in
+        ["null", "5", r#""""#, r#""https://x""#, r#""ws://plain.example""#, r#""wss://""#, r#""a b""#, port]
     {
         let mut scenario = Scenario::at(Phase::AwaitingReady);
         scenario.server(&server::ready_with(&format!(r#""session_id":"x","resume_gateway_url":{url}"#)));
@@ -139,6 +143,16 @@ fn an_unusable_resume_url_is_replaced_by_the_base_url() {
         scenario.eof();
         assert_eq!(scenario.said()[1..], ["connecting to resume, attempt 1", BASE], "{url}");
     }
+}
+
+/// The same of one that was saved with its session.
+#[test]
+fn an_unusable_saved_resume_url_is_replaced_by_the_base_url() {
+    let mut config = config();
+    let url = Some("wss://x:0".to_owned());
+    config.session = Some(SessionSnapshot::new(SESSION.to_owned(), url, 5, config.shard));
+    let said = Scenario::new(config).said();
+    assert_eq!(said, ["notice ResumeUrlUnusable", "connecting to resume, attempt 0", BASE]);
 }
 
 /// Where the configured gateway is `ws` itself, so may the resume URL be.

@@ -22,4 +22,5 @@ mod liveness;
 mod properties;
 mod reconnect;
 mod resume;
+mod slow_messages;
 mod timeouts;

@@ -34,6 +34,7 @@ enum Word {
     IdentifyGranted,
     IdentifyRefused,
     WallClock(u64),
+    Progress(bool),
     Paused,
     Resumed,
     Timeout,
@@ -47,7 +48,7 @@ impl Word {
             Self::Opened => Input::Opened,
             Self::ConnectFailed(None) => Input::ConnectFailed(ConnectError::Tcp(String::new())),
             Self::ConnectFailed(Some(status)) => {
-                let refused = Refused { status, retry_after: None, body: Vec::new() };
+                let refused = Refused { status, ..Refused::default() };
                 Input::ConnectFailed(ConnectError::Refused(refused))
             }
             Self::Closed(None) => Input::Closed(Closed::Eof),
@@ -56,6 +57,7 @@ impl Word {
             Self::IdentifyGranted => Input::IdentifyGranted,
             Self::IdentifyRefused => Input::IdentifyRefused(IdentifyRefused::new(0, 0, secs(60))),
             Self::WallClock(seconds) => Input::WallClock(secs(seconds)),
+            Self::Progress(message) => Input::Progress { message },
             Self::Paused => Input::ReadingPaused,
             Self::Resumed => Input::ReadingResumed,
             Self::Timeout => Input::Timeout,
@@ -93,6 +95,7 @@ fn word() -> impl Strategy<Value = Word> {
         6 => Just(Word::IdentifyGranted),
         1 => Just(Word::IdentifyRefused),
         1 => (0_u64..100_000).prop_map(Word::WallClock),
+        2 => any::<bool>().prop_map(Word::Progress),
         1 => Just(Word::Paused),
         1 => Just(Word::Resumed),
         1 => Just(Word::Timeout),

@@ -360,7 +360,7 @@ fn failure(how: Unreachable) -> ConnectError {
         Unreachable::Refused { status, retry_after } => ConnectError::Refused(Refused {
             status,
             retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.into())),
-            body: Vec::new(),
+            ..Refused::default()
         }),
     }
 }

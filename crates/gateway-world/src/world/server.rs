@@ -188,5 +188,5 @@ impl<M: Machine> World<M> {
 }
 
 fn refused(response: &Response) -> ConnectError {
-    ConnectError::Refused(Refused { status: response.status, retry_after: None, body: Vec::new() })
+    ConnectError::Refused(Refused { status: response.status, ..Refused::default() })
 }

@@ -1,30 +1,59 @@
 //! Where each WebSocket frame of a byte stream ends, and what tungstenite does not tell of it.
 //!
-//! tungstenite is handed one frame at a time. So this always knows which frame an answer of tungstenite's is about, and
-//! can add what gets lost there: lengths that RFC 6455 forbids, and the close code of a close frame that is not valid.
+//! tungstenite is handed a close frame by itself, and nothing that breaks a rule which it does not check. So this knows which
+//! frame an error of tungstenite's is about, and can add what gets lost there: lengths that RFC 6455 forbids, and the close
+//! code of a close frame that is not valid.
+
+use tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::Closed;
 
 /// The longest header: two bytes, a length of eight, a mask of four.
 const LONGEST_HEADER: usize = 14;
 /// "All control frames MUST have a payload length of 125 bytes or less" (RFC 6455, section 5.5).
 const LONGEST_CONTROL: u64 = 125;
 const OPCODE_CLOSE: u8 = 0x8;
+/// The bit of a frame's first byte that says that it is the last of its message.
+const FINAL: u8 = 0x80;
+/// The bit of a frame's first byte that says that it is a control frame (RFC 6455, section 5.5).
+const CONTROL: u8 = 0x08;
 
-/// Follows the frames of one direction of a connection.
-#[derive(Default)]
-pub(crate) struct Frames {
+/// Follows the frames that a server sends.
+#[derive(Debug, Default)]
+pub struct Frames {
     header: [u8; LONGEST_HEADER],
     header_length: usize,
     /// Payload bytes of the frame that have not come; None while the header is not complete.
     missing: Option<u64>,
+    /// A fragment of a message has come, and not the last.
+    fragmented: bool,
     /// The payload of the close frame.
     close: Option<Vec<u8>>,
     violation: Option<&'static str>,
 }
 
 impl Frames {
-    /// How many of these bytes to hand on: none beyond the end of a frame. None at all after a close frame or a
-    /// violation.
-    pub(crate) fn admit(&mut self, bytes: &[u8]) -> usize {
+    /// How many of these bytes to hand on: as many as there are, but no close frame together with what is before it, and
+    /// nothing after one. None at all from a violation on.
+    ///
+    /// To be called with what was left over first, once everything handed on has been dealt with.
+    pub fn admit(&mut self, bytes: &[u8]) -> usize {
+        let mut count = 0;
+        while let Some(first) = bytes.get(count) {
+            let between_frames = self.header_length == 0;
+            if count > 0 && between_frames && first & 0x0f == OPCODE_CLOSE {
+                break;
+            }
+            match self.admit_frame(&bytes[count..]) {
+                0 => break,
+                admitted => count += admitted,
+            }
+        }
+        count
+    }
+
+    /// As [`Frames::admit`], but none beyond the end of a frame.
+    pub fn admit_frame(&mut self, bytes: &[u8]) -> usize {
         if self.violation.is_some() || (self.close.is_some() && self.missing.is_none()) {
             return 0;
         }
@@ -49,17 +78,39 @@ impl Frames {
         self.missing = Some(missing - payload as u64).filter(|missing| *missing > 0);
         if self.missing.is_none() {
             self.header_length = 0;
+            if self.header[0] & CONTROL == 0 {
+                self.fragmented = self.header[0] & FINAL == 0;
+            }
         }
         count + payload
     }
 
+    /// Whether the beginning of a message has come and its end has not.
+    pub fn is_message_under_way(&self) -> bool {
+        self.fragmented || (self.header_length > 0 && self.header[0] & CONTROL == 0)
+    }
+
     /// What the header of the newest frame says that no header may say.
-    pub(crate) fn violation(&self) -> Option<&'static str> {
+    pub fn violation(&self) -> Option<&'static str> {
         self.violation
     }
 
+    /// What the close frame says, if one has come.
+    pub fn closed(&self) -> Option<Closed> {
+        self.close.as_ref()?;
+        Some(match self.close_code() {
+            None => Closed::Frame { code: None, reason: String::new() },
+            Some((code, _)) if !CloseCode::from(code).is_allowed() => {
+                Closed::Protocol(format!("a close frame had the code {code}, which may not be sent"))
+            }
+            Some((code, reason)) => {
+                Closed::Frame { code: Some(code), reason: String::from_utf8_lossy(reason).into_owned() }
+            }
+        })
+    }
+
     /// The close code and the reason of the close frame that came, as they came.
-    pub(crate) fn close_code(&self) -> Option<(u16, &[u8])> {
+    fn close_code(&self) -> Option<(u16, &[u8])> {
         let (code, reason) = self.close.as_ref()?.split_first_chunk()?;
         Some((u16::from_be_bytes(*code), reason))
     }
@@ -67,7 +118,7 @@ impl Frames {
     /// Reads the complete header. False: it is not valid.
     fn begin_payload(&mut self) -> bool {
         let [first, second, extended @ ..] = &self.header;
-        let control = first & 0x08 != 0;
+        let control = first & CONTROL != 0;
         let (length, least) = match second & 0x7f {
             126 => (u64::from(u16::from_be_bytes([extended[0], extended[1]])), 126),
             127 => {
@@ -114,7 +165,7 @@ mod tests {
         let mut frames = Frames::default();
         let mut pieces = Vec::new();
         loop {
-            match frames.admit(&bytes[..bytes.len().min(at_most)]) {
+            match frames.admit_frame(&bytes[..bytes.len().min(at_most)]) {
                 0 => return pieces,
                 count => {
                     pieces.push(count);
@@ -148,16 +199,16 @@ mod tests {
         let stream = [&binary(3)[..], &[0x88, 4, 0x0f, 0xa0, b'o', b'k'], &binary(3)].concat();
         assert_eq!(pieces(&stream, usize::MAX), [5, 6]);
         let mut frames = Frames::default();
-        assert!(stream.iter().take(11).all(|byte| frames.admit(&[*byte]) == 1));
+        assert!(stream.iter().take(11).all(|byte| frames.admit_frame(&[*byte]) == 1));
         assert_eq!(frames.close_code(), Some((4000, &b"ok"[..])));
-        assert_eq!(frames.admit(b"x"), 0);
+        assert_eq!(frames.admit_frame(b"x"), 0);
     }
 
     #[test]
     fn a_close_frame_without_a_code_has_none() {
         for stream in [&[0x88, 0][..], &[0x88, 1, 3]] {
             let mut frames = Frames::default();
-            assert_eq!(frames.admit(stream), stream.len());
+            assert_eq!(frames.admit_frame(stream), stream.len());
             assert_eq!(frames.close_code(), None);
         }
     }
@@ -174,10 +225,48 @@ mod tests {
         for (header, text) in cases {
             let mut frames = Frames::default();
             let (last, rest) = header.split_last().unwrap();
-            assert_eq!(frames.admit(rest), rest.len());
+            assert_eq!(frames.admit_frame(rest), rest.len());
             assert_eq!(frames.violation(), None);
-            assert_eq!(frames.admit(&[*last]), 0);
+            assert_eq!(frames.admit_frame(&[*last]), 0);
             assert!(frames.violation().is_some_and(|violation| violation.contains(text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn frames_are_handed_on_together_but_a_close_frame_alone() {
+        let close = [0x88, 4, 0x0f, 0xa0, b'o', b'k'];
+        let stream = [&binary(3)[..], &binary(200), &close, &binary(3)].concat();
+        let mut frames = Frames::default();
+        assert_eq!(frames.admit(&stream), 5 + 204);
+        assert_eq!(frames.closed(), None, "what comes before it is to be dealt with first");
+        assert_eq!(frames.admit(&stream[209..]), 6);
+        assert_eq!(frames.closed(), Some(Closed::Frame { code: Some(4000), reason: "ok".to_owned() }));
+        assert_eq!(frames.admit(&stream[215..]), 0);
+        // Nor is what comes before a violation kept back.
+        let stream = [&binary(3)[..], &[0x82, 126, 0, 125]].concat();
+        let mut frames = Frames::default();
+        assert_eq!((frames.admit(&stream), frames.admit(&stream[5..])), (5, 0));
+        assert!(frames.violation().is_some());
+    }
+
+    #[test]
+    fn a_message_is_under_way_from_its_first_byte_to_its_last() {
+        let ping: &[u8] = &[0x89, 1, 0];
+        let stream: [(&[u8], bool); 9] = [
+            (&[0x02], true),
+            (&[3, 1, 2, 3], true),
+            (ping, true),
+            (&[0x00, 1, 1], true),
+            (&[0x80, 1], true),
+            (&[1], false),
+            (&[0x89], false),
+            (&[0], false),
+            (&[0x82, 0], false),
+        ];
+        let mut frames = Frames::default();
+        for (bytes, under_way) in stream {
+            assert_eq!(frames.admit(bytes), bytes.len());
+            assert_eq!(frames.is_message_under_way(), under_way, "{bytes:x?}");
         }
     }
 
