@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod atomic_file;
 mod background;
+mod background_writer;
 mod config;
 mod dial;
 mod identify;
