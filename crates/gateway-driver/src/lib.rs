@@ -6,6 +6,8 @@ mod background_writer;
 mod config;
 mod dial;
 mod identify;
+mod identify_requests;
+mod identify_store;
 pub mod net;
 mod runtime;
 mod sender;
@@ -22,7 +24,8 @@ pub use rustls;
 
 pub use background::{Events, Task};
 pub use config::{BuildError, DriverConfig};
-pub use identify::{AcquiringIdentify, IdentifyGate, LocalIdentifyGate};
+pub use identify::{AcquiringIdentify, GateError, IdentifyGate, LocalIdentifyGate};
+pub use identify_store::{FileIdentifyStore, IdentifyStore, KeptIdentifies};
 pub use runtime::Runtime;
 pub use sender::Sender;
 pub use session_keeper::{Checkpoints, SessionKeeper};
