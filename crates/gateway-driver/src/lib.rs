@@ -28,7 +28,7 @@ pub use identify::{AcquiringIdentify, GateError, IdentifyGate, LocalIdentifyGate
 pub use identify_store::{FileIdentifyStore, IdentifyStore, KeptIdentifies};
 pub use runtime::Runtime;
 pub use sender::Sender;
-pub use session_keeper::{Checkpoints, SessionKeeper};
+pub use session_keeper::{Checkpointer, Checkpoints, SessionKeeper};
 pub use session_store::{FileSessionStore, SessionStore};
 pub use shard::Shard;
 pub use stream::{BoxedStream, ByteStream, Connecting, Connector};

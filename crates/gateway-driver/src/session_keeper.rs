@@ -112,8 +112,10 @@ impl fmt::Debug for SessionKeeper {
     }
 }
 
-/// When a shard's session is due to be kept.
-pub(crate) struct Checkpointer {
+/// Says when one shard's session is due to be kept. A [`Shard`](crate::Shard) has its own; this is for a state machine that
+/// you drive yourself.
+#[derive(Debug)]
+pub struct Checkpointer {
     keeper: Arc<SessionKeeper>,
     dispatches: u32,
     last: Instant,
@@ -122,15 +124,16 @@ pub(crate) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(crate) fn new(keeper: Arc<SessionKeeper>, now: Instant) -> Self {
+    /// For one shard, whose session was not kept yet.
+    pub fn new(keeper: Arc<SessionKeeper>, now: Instant) -> Self {
         Self { keeper, dispatches: 0, last: now, kept: None }
     }
 
     /// Whether the session should be kept now, that this event has come.
-    pub(crate) fn is_due_after(&mut self, event: &Event) -> bool {
+    pub fn is_due_after(&mut self, event: &Event) -> bool {
         match event {
             Event::Dispatch(_) => {
-                self.dispatches += 1;
+                self.dispatches = self.dispatches.saturating_add(1);
                 self.dispatches >= self.keeper.checkpoints.dispatches
             }
             // A session has begun, or may have ended.
@@ -143,11 +146,12 @@ impl Checkpointer {
     }
 
     /// Whether it should be kept because of the time.
-    pub(crate) fn is_due_at(&self, now: Instant) -> bool {
+    pub fn is_due_at(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last) >= self.keeper.checkpoints.interval
     }
 
-    pub(crate) fn keep(&mut self, shard: ShardId, session: Option<SessionSnapshot>, now: Instant) {
+    /// Has it kept, unless nothing has changed. Does not block.
+    pub fn keep(&mut self, shard: ShardId, session: Option<SessionSnapshot>, now: Instant) {
         (self.dispatches, self.last) = (0, now);
         let sequence = session.as_ref().map(SessionSnapshot::sequence);
         if self.kept != Some(sequence) {
