@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use client::{Client, config};
 use gateway_proto::{
     BudgetError, DisconnectReason, Event, IdentifyBudget, IdentifyQueue, IdentifyRefused, IdentifySnapshot,
-    Input, Phase, SessionStartLimit, ShardId, StopReason, Ticket, WhenSpent,
+    Input, Phase, SessionStartLimit, Shard, ShardId, StopReason, Ticket, WhenSpent,
 };
 use proptest::prelude::*;
 
@@ -299,6 +299,20 @@ fn a_refusal_that_nobody_waits_for_changes_nothing() {
     client.identify();
     client.input(Input::IdentifyRefused(IdentifyRefused::new(0, 0, HOUR)));
     assert_eq!((client.shard.phase(), client.closes.len()), (Phase::Ready, 0));
+}
+
+/// B28: "expected and worst-case identifies/day from config below the limit; else it fails".
+#[test]
+fn a_back_off_that_would_identify_too_often_is_refused() {
+    let problem = |base| {
+        let mut config = config();
+        (config.backoff.base, config.backoff.minimum) = (base, base);
+        Shard::new(config, Instant::now()).map(drop).map_err(|error| (error.field(), error.to_string()))
+    };
+    let (field, words) = problem(Duration::from_micros(100)).unwrap_err();
+    assert_eq!(field, "backoff.base");
+    assert!(words.contains("would identify 1647 times in a day"), "{words}");
+    assert_eq!(problem(Duration::from_millis(1)), Ok(()));
 }
 
 proptest! {
