@@ -333,7 +333,8 @@ impl Ledger {
 
     pub(crate) fn snapshot(&self, now: Instant) -> IdentifySnapshot {
         let starts = self.recent(now).map(|start| {
-            let left = start.forgotten_at.saturating_duration_since(now).as_millis();
+            // Rounded up: what is kept again and again must not be forgotten too early.
+            let left = start.forgotten_at.saturating_duration_since(now).as_nanos().div_ceil(1_000_000);
             (start.shard, u64::try_from(left).unwrap_or(u64::MAX))
         });
         IdentifySnapshot { starts: starts.collect() }
