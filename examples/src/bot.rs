@@ -73,8 +73,12 @@ fn shard<R: Runtime>(
 ) -> Result<(Shard<R>, Keepers<R>), String> {
     let mut config = options.config.clone();
     config.shard = options.only_shard().map_err(|error| error.to_string())?;
-    let (mut driver, gate) = options.driver_config(runtime.clone()).map_err(|error| error.to_string())?;
+    let mut driver = options.driver_config().map_err(|error| error.to_string())?;
     driver.connector = connector;
+    let gate = options.identify_gate(runtime.clone()).map_err(|error| error.to_string())?;
+    if let Some(gate) = gate.clone() {
+        driver.identify_gate = Some(gate);
+    }
     let keepers = Keepers { session: driver.session_keeper.clone(), gate };
     let shard = Shard::with(runtime, config, driver).map_err(|error| error.to_string())?;
     Ok((shard, keepers))

@@ -185,24 +185,31 @@ impl Options {
         }
     }
 
-    /// How a shard is driven on a runtime: TLS, what keeps the session, and who says when it may identify.
+    /// How a shard is driven: TLS, and what keeps the session.
     ///
     /// # Errors
     ///
-    /// As [`Options::tls`] and [`Options::session_keeper`]; where session starts cannot be kept, or none is left.
-    pub fn driver_config<R: Runtime>(
-        &self,
-        runtime: R,
-    ) -> Result<(DriverConfig, Option<Arc<LocalIdentifyGate<R>>>), UsageError> {
+    /// As [`Options::tls`] and [`Options::session_keeper`].
+    pub fn driver_config(&self) -> Result<DriverConfig, UsageError> {
         let mut driver = DriverConfig::default();
         driver.tls = self.tls()?;
         driver.session_keeper = self.session_keeper()?;
-        let Some(store) = self.identify_store() else { return Ok((driver, None)) };
+        Ok(driver)
+    }
+
+    /// Who says when a shard may identify. None: a gate that keeps nothing will do.
+    ///
+    /// # Errors
+    ///
+    /// Where session starts cannot be kept, or none is left.
+    pub fn identify_gate<R: Runtime>(
+        &self,
+        runtime: R,
+    ) -> Result<Option<Arc<LocalIdentifyGate<R>>>, UsageError> {
+        let Some(store) = self.identify_store() else { return Ok(None) };
         let limit = SessionStartLimit::default();
         let gate = LocalIdentifyGate::kept_in(store, runtime, self.identify_budget(), &limit);
-        let gate = Arc::new(gate.map_err(|error| UsageError(error.to_string()))?);
-        driver.identify_gate = Some(gate.clone());
-        Ok((driver, Some(gate)))
+        gate.map(|gate| Some(Arc::new(gate))).map_err(|error| UsageError(error.to_string()))
     }
 
     /// The TLS configuration with the roots that the flags ask for. None: they ask for none.
