@@ -291,7 +291,7 @@ impl Ledger {
 
     /// Whether all shards that are to start a session can do so.
     pub(crate) fn check_start(&self, now: Instant) -> Result<(), TooFewStarts> {
-        let starting = self.config.starting();
+        let starting = self.config.starting_shards();
         if starting == 0 || self.config.when_spent == WhenSpent::Hold {
             return Ok(());
         }
@@ -384,7 +384,7 @@ impl IdentifyBudget {
         self.reserve.unwrap_or(total / 10)
     }
 
-    fn starting(&self) -> u32 {
+    fn starting_shards(&self) -> u32 {
         self.starting.unwrap_or(self.shards)
     }
 
@@ -400,7 +400,7 @@ impl IdentifyBudget {
                 format!("{} shards need more than the {spendable} session starts of a day", self.shards);
             return Err(ConfigError::new("shards", problem));
         }
-        if self.starting() > self.shards {
+        if self.starting_shards() > self.shards {
             return Err(ConfigError::new("starting", format!("there are only {} shards", self.shards)));
         }
         match self.per_shard {
