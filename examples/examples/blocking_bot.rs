@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use gateway_driver::rustls::ClientConfig;
+use gateway_examples::keeping::{Gate, Session};
 use gateway_examples::raw::{self, Socket};
 use gateway_examples::report::{Next, REFUSED};
 use gateway_examples::{Options, Report};
 use gateway_proto::raw::{Connection, Input, Output};
-use gateway_proto::{IdentifyQueue, StopReason};
+use gateway_proto::{Event, StopReason};
 
 /// An interrupt is heeded within this time.
 const HEED: Duration = Duration::from_secs(1);
@@ -45,14 +46,16 @@ pub(crate) fn run<O: Write, E: Write>(report: &mut Report<O, E>, interrupted: &A
         }
     };
     let stop = bot.run(report, interrupted);
-    report.finish(&stop, bot.connection.stats(), bot.connection.session().as_ref())
+    let session = bot.session.end(&bot.connection, report);
+    report.finish(&stop, bot.connection.stats(), session.as_ref())
 }
 
 struct Bot {
     connection: Connection,
     tls: Arc<ClientConfig>,
     socket: Option<Socket<TcpStream>>,
-    identify: IdentifyQueue,
+    identify: Gate,
+    session: Session,
     buffer: Vec<u8>,
     /// When the time of `--seconds` is over. None: never, or it has been said.
     until: Option<Instant>,
@@ -61,10 +64,11 @@ struct Bot {
 impl Bot {
     fn new(options: &Options) -> Result<Self, String> {
         Ok(Self {
-            connection: raw::connection(options, options.config.shard)?,
+            connection: raw::connection(options, options.only_shard().map_err(|error| error.to_string())?)?,
             tls: raw::tls_config(options)?,
             socket: None,
-            identify: IdentifyQueue::new(1),
+            identify: Gate::new(options)?,
+            session: Session::new(options)?,
             buffer: vec![0; 16 << 10],
             until: options.duration.map(|duration| Instant::now() + duration),
         })
@@ -99,12 +103,21 @@ impl Bot {
                     }
                 }
                 Output::Event(event) => {
-                    if report.event(&event) == Next::Enough {
+                    if matches!(event, Event::Identifying) {
+                        self.identify.used(shard);
+                    }
+                    let next = report.event(&event);
+                    raw::acknowledge(&mut self.connection, report);
+                    self.session.after(&event, &self.connection);
+                    if next == Next::Enough {
+                        self.session.enough(&self.connection);
                         self.connection.shutdown(report.shutdown());
                     }
-                    raw::acknowledge(&mut self.connection, report);
                 }
                 Output::Timeout(deadline) => {
+                    self.session.in_time(&self.connection);
+                    self.session.complain(report);
+                    self.identify.complain(report);
                     let over = self.until.is_some_and(|until| until <= Instant::now());
                     if over || interrupted.load(Ordering::Relaxed) {
                         self.until = None;
@@ -127,8 +140,8 @@ impl Bot {
             socket.write_from(&mut self.connection);
         }
         let now = Instant::now();
-        if self.identify.poll(now).is_some() {
-            return self.connection.handle_input(Input::IdentifyGranted, now);
+        if let Some((_, answer)) = self.identify.poll(now) {
+            return self.connection.handle_input(raw::permit(answer), now);
         }
         if deadline <= now {
             return self.connection.handle_input(Input::Timeout, now);

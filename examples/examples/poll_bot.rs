@@ -1,4 +1,4 @@
-//! Several shards on one thread over sockets that never wait: `cargo run --example poll_bot -- --shard 0,4` runs all four.
+//! Several shards on one thread over sockets that never wait: `cargo run --example poll_bot -- --shards 4`.
 //!
 //! The event loop is `mio`. Names are looked up on the same thread, which waits for that; a bot that minds looks them up
 //! elsewhere.
@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use gateway_driver::rustls::ClientConfig;
+use gateway_examples::keeping::{Gate, Session};
 use gateway_examples::raw::{self, Socket};
 use gateway_examples::report::{Next, REFUSED};
 use gateway_examples::{Options, Report};
 use gateway_proto::raw::{Connection, Input, Output};
-use gateway_proto::{ConnectError, GatewayUrl, IdentifyQueue, ShardId, Stats, StopReason, Ticket};
+use gateway_proto::{ConnectError, Event, GatewayUrl, ShardId, Stats, StopReason, Ticket};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 
@@ -42,11 +43,10 @@ fn main() -> ExitCode {
 pub(crate) fn run<O: Write, E: Write>(report: &mut Report<O, E>, interrupted: &AtomicBool) -> u8 {
     let ended = Loop::new(report.options()).and_then(|mut bot| {
         let stop = bot.run(report, interrupted).map_err(|error| error.to_string())?;
-        let session = match &bot.shards[..] {
-            [only] => only.connection.session(),
-            _ => None,
-        };
-        Ok((stop, bot.stats(), session))
+        let stats = bot.stats();
+        // Only a bot of one shard keeps its session.
+        let session = bot.session.end(&bot.shards[0].connection, report);
+        Ok((stop, stats, session))
     });
     match ended {
         Ok((stop, stats, session)) => report.finish(&stop, &stats, session.as_ref()),
@@ -62,7 +62,8 @@ struct Loop {
     poll: Poll,
     shards: Vec<Shard>,
     tls: Arc<ClientConfig>,
-    identify: IdentifyQueue,
+    identify: Gate,
+    session: Session,
     until: Option<Instant>,
 }
 
@@ -90,12 +91,17 @@ enum Stream {
 
 impl Loop {
     fn new(options: &Options) -> Result<Self, String> {
-        let count = options.config.shard.count();
-        if options.session_file.is_some() && count > 1 {
-            return Err("--session keeps one session: run a single shard with it".to_owned());
-        }
-        let shards = (0..count).map(|id| {
-            let id = ShardId::new(id, count).map_err(|error| error.to_string())?;
+        let ids = match options.shards {
+            None => vec![options.config.shard],
+            Some(_) if options.session_file.is_some() => {
+                return Err("--session keeps one session: run a single shard with it".to_owned());
+            }
+            Some(count) => (0..count)
+                .map(|id| ShardId::new(id, count))
+                .collect::<Result<_, _>>()
+                .map_err(|error| error.to_string())?,
+        };
+        let shards = ids.into_iter().map(|id| {
             Ok(Shard {
                 connection: raw::connection(options, id)?,
                 stream: Stream::None,
@@ -108,7 +114,8 @@ impl Loop {
             poll: Poll::new().map_err(|error| error.to_string())?,
             shards: shards.collect::<Result<_, String>>()?,
             tls: raw::tls_config(options)?,
-            identify: IdentifyQueue::new(1),
+            identify: Gate::new(options)?,
+            session: Session::new(options)?,
             until: options.duration.map(|duration| Instant::now() + duration),
         })
     }
@@ -126,6 +133,8 @@ impl Loop {
             for index in 0..self.shards.len() {
                 enough |= self.drain(index, report);
             }
+            self.session.complain(report);
+            self.identify.complain(report);
             if let Some(stop) = self.stop() {
                 return Ok(stop);
             }
@@ -164,14 +173,25 @@ impl Loop {
                     }
                 }
                 Output::Event(event) => {
-                    enough |= report.event(&event) == Next::Enough;
+                    if matches!(event, Event::Identifying) {
+                        self.identify.used(shard.connection.config().shard);
+                    }
+                    let next = report.event(&event);
                     raw::acknowledge(&mut shard.connection, report);
+                    self.session.after(&event, &shard.connection);
+                    if next == Next::Enough {
+                        self.session.enough(&shard.connection);
+                        enough = true;
+                    }
                 }
                 Output::Timeout(deadline) => {
+                    self.session.in_time(&shard.connection);
                     shard.deadline = deadline;
                     break;
                 }
                 Output::Stopped(reason) => {
+                    // Half a bot is worse than none.
+                    enough |= shard.stopped.is_none() && is_refusal(&reason);
                     shard.stopped = Some(reason);
                     break;
                 }
@@ -193,10 +213,10 @@ impl Loop {
     /// Deadlines and permits.
     fn tick(&mut self) {
         let now = Instant::now();
-        while let Some(granted) = self.identify.poll(now) {
-            if let Some(shard) = self.shards.iter_mut().find(|shard| shard.ticket == Some(granted)) {
+        while let Some((ticket, answer)) = self.identify.poll(now) {
+            if let Some(shard) = self.shards.iter_mut().find(|shard| shard.ticket == Some(ticket)) {
                 shard.ticket = None;
-                shard.connection.handle_input(Input::IdentifyGranted, now);
+                shard.connection.handle_input(raw::permit(answer), now);
             }
         }
         for shard in self.shards.iter_mut().filter(|shard| shard.deadline <= now) {
@@ -207,7 +227,7 @@ impl Loop {
     /// Why all have stopped, if they have: a refusal before anything else.
     fn stop(&self) -> Option<StopReason> {
         let mut stops = self.shards.iter().map(|shard| shard.stopped.clone()).collect::<Option<Vec<_>>>()?;
-        stops.sort_by_key(|stop| !matches!(stop, StopReason::Rejected(_)));
+        stops.sort_by_key(|stop| !is_refusal(stop));
         stops.into_iter().next()
     }
 
@@ -308,6 +328,11 @@ impl Shard {
             socket.farewell(&mut self.connection);
         }
     }
+}
+
+/// Whether a shard has stopped because somebody refused it.
+fn is_refusal(stop: &StopReason) -> bool {
+    matches!(stop, StopReason::Rejected(_) | StopReason::IdentifyRefused(_))
 }
 
 /// What became of an attempt to connect: made, still under way, or failed.

@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gateway_driver::rustls::ClientConfig;
+use gateway_examples::keeping::{Gate, Session};
 use gateway_examples::raw::{self, Socket};
 use gateway_examples::report::{Next, REFUSED};
 use gateway_examples::{Options, Report};
 use gateway_proto::raw::{Connection, Input, Output};
-use gateway_proto::{Activity, Command, Event, GatewayUrl, IdentifyQueue, Presence, StopReason, Ticket};
+use gateway_proto::{Activity, Command, Event, GatewayUrl, Presence, StopReason, Ticket};
 
 /// How long the reading thread waits at most. So soon it heeds an interrupt, and what the other thread has changed.
 const HEED: Duration = Duration::from_secs(1);
@@ -56,9 +57,10 @@ pub(crate) fn run<O: Write, E: Write>(
     // It ends with the lines or with the process, whichever is first.
     std::thread::spawn(move || send_lines(&shared, lines));
     let shared = reader.shared.clone();
-    let stop = reader.run(report, interrupted);
+    let (stop, session) = reader.run(report, interrupted);
     let connection = &lock(&shared).connection;
-    report.finish(&stop, connection.stats(), connection.session().as_ref())
+    let session = session.end(connection, report);
+    report.finish(&stop, connection.stats(), session.as_ref())
 }
 
 /// What both threads use.
@@ -108,7 +110,8 @@ struct Reader {
     /// The same connection as that of `shared`, to be waited for without the lock.
     tcp: Option<TcpStream>,
     tls: Arc<ClientConfig>,
-    identify: IdentifyQueue,
+    identify: Gate,
+    session: Session,
     ticket: Option<Ticket>,
     until: Option<Instant>,
 }
@@ -123,30 +126,47 @@ enum Todo {
 
 impl Reader {
     fn new(options: &Options) -> Result<Self, String> {
-        let connection = raw::connection(options, options.config.shard)?;
+        let shard = options.only_shard().map_err(|error| error.to_string())?;
+        let connection = raw::connection(options, shard)?;
         let shared = Shared { connection, socket: None, complaints: Vec::new() };
         Ok(Self {
             shared: Arc::new(Mutex::new(shared)),
             tcp: None,
             tls: raw::tls_config(options)?,
-            identify: IdentifyQueue::new(1),
+            identify: Gate::new(options)?,
+            session: Session::new(options)?,
             ticket: None,
             until: options.duration.map(|duration| Instant::now() + duration),
         })
     }
 
-    fn run<O: Write, E: Write>(mut self, report: &mut Report<O, E>, interrupted: &AtomicBool) -> StopReason {
+    fn run<O: Write, E: Write>(
+        mut self,
+        report: &mut Report<O, E>,
+        interrupted: &AtomicBool,
+    ) -> (StopReason, Session) {
         let mut buffer = vec![0; 16 << 10];
         loop {
             match self.next() {
                 Todo::Connect(url) => self.connect(&url),
                 Todo::Show(event) => {
-                    if report.event(&event) == Next::Enough {
+                    if matches!(event, Event::Identifying) {
+                        self.identify.used(lock(&self.shared).connection.config().shard);
+                    }
+                    let next = report.event(&event);
+                    let mut shared = lock(&self.shared);
+                    raw::acknowledge(&mut shared.connection, report);
+                    self.session.after(&event, &shared.connection);
+                    if next == Next::Enough {
+                        self.session.enough(&shared.connection);
+                        drop(shared);
                         self.shut_down(report);
                     }
-                    raw::acknowledge(&mut lock(&self.shared).connection, report);
                 }
                 Todo::WaitUntil(deadline) => {
+                    self.session.in_time(&lock(&self.shared).connection);
+                    self.session.complain(report);
+                    self.identify.complain(report);
                     for complaint in std::mem::take(&mut lock(&self.shared).complaints) {
                         report.say(&complaint);
                     }
@@ -159,7 +179,7 @@ impl Reader {
                         self.wait(deadline, &mut buffer);
                     }
                 }
-                Todo::Stop(reason) => return reason,
+                Todo::Stop(reason) => return (reason, self.session),
             }
         }
     }
@@ -224,8 +244,8 @@ impl Reader {
     /// Waits for bytes, for a permit, or for the deadline, without the lock.
     fn wait(&mut self, deadline: Instant, buffer: &mut [u8]) {
         let now = Instant::now();
-        if self.identify.poll(now).is_some() {
-            return lock(&self.shared).connection.handle_input(Input::IdentifyGranted, now);
+        if let Some((_, answer)) = self.identify.poll(now) {
+            return lock(&self.shared).connection.handle_input(raw::permit(answer), now);
         }
         if deadline <= now {
             return lock(&self.shared).connection.handle_input(Input::Timeout, now);

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use futures_util::future::{self, Either};
 use gateway_driver::proto::{Event, Shutdown};
-use gateway_driver::{Connector, Runtime, Sender, Shard};
+use gateway_driver::{Connector, LocalIdentifyGate, Runtime, Sender, SessionKeeper, Shard};
 
 use crate::report::{Next, REFUSED};
 use crate::{Options, Report};
@@ -37,12 +37,8 @@ pub async fn run<R: Runtime, O: Write, E: Write>(
 ) -> u8 {
     let options = report.options();
     let deadline = options.duration.map(|duration| runtime.now() + duration);
-    let shard = options.driver_config().map_err(|error| error.to_string()).and_then(|mut driver| {
-        driver.connector = connector;
-        Shard::with(runtime.clone(), options.config.clone(), driver).map_err(|error| error.to_string())
-    });
-    let mut shard = match shard {
-        Ok(shard) => shard,
+    let (mut shard, keepers) = match shard(runtime.clone(), connector, options) {
+        Ok(made) => made,
         Err(error) => {
             report.say(&error);
             return REFUSED;
@@ -60,12 +56,60 @@ pub async fn run<R: Runtime, O: Write, E: Write>(
         {
             report.say(&error);
         }
+        keepers.complain(report);
     }
     let stop = shard.stop_reason().expect("a shard's events end only with a reason").clone();
     let (stats, session) = (shard.stats(), shard.session());
     // What keeps the session has written its last before the report writes its own.
     drop(shard);
+    keepers.flush(report);
     report.finish(&stop, &stats, session.as_ref())
+}
+
+fn shard<R: Runtime>(
+    runtime: R,
+    connector: Option<Arc<dyn Connector>>,
+    options: &Options,
+) -> Result<(Shard<R>, Keepers<R>), String> {
+    let mut config = options.config.clone();
+    config.shard = options.only_shard().map_err(|error| error.to_string())?;
+    let mut driver = options.driver_config().map_err(|error| error.to_string())?;
+    driver.connector = connector;
+    let gate = options.identify_gate(runtime.clone()).map_err(|error| error.to_string())?;
+    if let Some(gate) = gate.clone() {
+        driver.identify_gate = Some(gate);
+    }
+    let keepers = Keepers { session: driver.session_keeper.clone(), gate };
+    let shard = Shard::with(runtime, config, driver).map_err(|error| error.to_string())?;
+    Ok((shard, keepers))
+}
+
+/// What writes files for the next run.
+struct Keepers<R: Runtime> {
+    session: Option<Arc<SessionKeeper>>,
+    gate: Option<Arc<LocalIdentifyGate<R>>>,
+}
+
+impl<R: Runtime> Keepers<R> {
+    /// Says what could not be written.
+    fn complain<O: Write, E: Write>(&self, report: &mut Report<O, E>) {
+        if let Some(error) = self.session.as_ref().and_then(|keeper| keeper.take_error()) {
+            report.say(&format_args!("the session could not be kept: {error}"));
+        }
+        if let Some(error) = self.gate.as_ref().and_then(|gate| gate.take_error()) {
+            report.say(&format_args!("the session starts could not be kept: {error}"));
+        }
+    }
+
+    /// Waits until everything is written.
+    fn flush<O: Write, E: Write>(&self, report: &mut Report<O, E>) {
+        self.complain(report);
+        if let Some(keeper) = &self.session
+            && let Err(error) = keeper.flush()
+        {
+            report.say(&format_args!("the session could not be kept: {error}"));
+        }
+    }
 }
 
 /// The next event, while the clock goes on.

@@ -1,6 +1,7 @@
 //! What the example programs share: their flags, what they print, and the bot itself.
 
 pub mod bot;
+pub mod keeping;
 pub mod options;
 pub mod raw;
 pub mod report;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -9,9 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_driver::proto::{
-    Compression, DEFAULT_URL, Delivery, Encoding, Intents, SessionSnapshot, ShardConfig, ShardId,
+    Compression, DEFAULT_URL, Delivery, Encoding, IdentifyBudget, Intents, SessionSnapshot,
+    SessionStartLimit, ShardConfig, ShardId,
 };
-use gateway_driver::{Checkpoints, DriverConfig, FileSessionStore, SessionKeeper, SessionStore, TlsSettings};
+use gateway_driver::rustls::ClientConfig;
+use gateway_driver::{
+    Checkpoints, DriverConfig, FileIdentifyStore, FileSessionStore, LocalIdentifyGate, Runtime,
+    SessionKeeper, SessionStore, TlsSettings,
+};
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::report::REFUSED;
@@ -26,8 +32,11 @@ A small bot: prints one JSON line per event on standard output.
   --encoding E       json or etf (default json)
   --compress C       none, payload, zlib-stream or zstd-stream (default none)
   --shard I,N        shard I of N (default 0,1)
+  --shards N         all N shards in one process (poll_bot only)
   --ca FILE          a PEM file of root certificates to trust as well
-  --session FILE     read at the start to resume, written as the bot goes on
+  --session FILE     read at the start to resume, written as the bot goes on; FILE.identifies
+                     beside it counts session starts, so that no number of restarts spends
+                     more than 900 of the 1000 of a day
   --ack              a crash loses no event: one counts as done once its line is written
   --events N         end after N events
   --seconds N        end after N seconds
@@ -40,6 +49,8 @@ A small bot: prints one JSON line per event on standard output.
 pub struct Options {
     /// How the shard is set up.
     pub config: ShardConfig,
+    /// Run all shards, so many. None: only that of [`Options::config`].
+    pub shards: Option<u32>,
     /// PEM roots to trust as well.
     pub ca: Option<PathBuf>,
     /// Where the session is kept between two runs.
@@ -122,6 +133,7 @@ impl Options {
     ) -> Result<Asked, UsageError> {
         let mut options = Self {
             config: ShardConfig::new("", Intents::UNPRIVILEGED),
+            shards: None,
             ca: None,
             session_file: None,
             events: None,
@@ -140,6 +152,7 @@ impl Options {
                 "encoding" => options.config.encoding = value::<Encoding>(&mut parser, &flag)?,
                 "compress" => options.config.compression = value::<Compression>(&mut parser, &flag)?,
                 "shard" => options.config.shard = value::<ShardId>(&mut parser, &flag)?,
+                "shards" => options.shards = Some(value::<NonZeroU32>(&mut parser, &flag)?.get()),
                 "ca" => options.ca = Some(parser.value()?.into()),
                 "session" => options.session_file = Some(parser.value()?.into()),
                 "events" => options.events = Some(value(&mut parser, &flag)?),
@@ -160,25 +173,82 @@ impl Options {
         Ok(Asked::Run(Box::new(options)))
     }
 
-    /// The TLS roots that the flags ask for, and what keeps the session.
+    /// For bots that run one shard: refuses `--shards`.
     ///
     /// # Errors
     ///
-    /// Where the file of `--ca` cannot be read or holds no certificate, or there is no thread to write sessions.
+    /// Where the flags ask for many.
+    pub fn only_shard(&self) -> Result<ShardId, UsageError> {
+        match self.shards {
+            None => Ok(self.config.shard),
+            Some(_) => Err(bad("shards", &"this bot runs one shard; say which with --shard I,N")),
+        }
+    }
+
+    /// How a shard is driven: TLS, and what keeps the session.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::tls`] and [`Options::session_keeper`].
     pub fn driver_config(&self) -> Result<DriverConfig, UsageError> {
         let mut driver = DriverConfig::default();
-        if let Some(path) = &self.ca {
-            let pem = std::fs::read(path).map_err(|error| bad("ca", &error))?;
-            let mut settings = TlsSettings::default();
-            settings.add_pem_roots(&pem).map_err(|error| bad("ca", &error))?;
-            driver.tls = Some(settings.client_config().map_err(|error| bad("ca", &error))?);
-        }
-        if let Some(store) = self.session_store() {
-            let keeper =
-                SessionKeeper::new(store, Checkpoints::default()).map_err(|error| bad("session", &error))?;
-            driver.session_keeper = Some(Arc::new(keeper));
-        }
+        driver.tls = self.tls()?;
+        driver.session_keeper = self.session_keeper()?;
         Ok(driver)
+    }
+
+    /// Who says when a shard may identify. None: a gate that keeps nothing will do.
+    ///
+    /// # Errors
+    ///
+    /// Where session starts cannot be kept, or none is left.
+    pub fn identify_gate<R: Runtime>(
+        &self,
+        runtime: R,
+    ) -> Result<Option<Arc<LocalIdentifyGate<R>>>, UsageError> {
+        let Some(store) = self.identify_store() else { return Ok(None) };
+        let limit = SessionStartLimit::default();
+        let gate = LocalIdentifyGate::kept_in(store, runtime, self.identify_budget(), &limit);
+        gate.map(|gate| Some(Arc::new(gate))).map_err(|error| UsageError(error.to_string()))
+    }
+
+    /// The TLS configuration with the roots that the flags ask for. None: they ask for none.
+    ///
+    /// # Errors
+    ///
+    /// Where the file of `--ca` cannot be read or holds no certificate.
+    pub fn tls(&self) -> Result<Option<Arc<ClientConfig>>, UsageError> {
+        let Some(path) = &self.ca else { return Ok(None) };
+        let pem = std::fs::read(path).map_err(|error| bad("ca", &error))?;
+        let mut settings = TlsSettings::default();
+        settings.add_pem_roots(&pem).map_err(|error| bad("ca", &error))?;
+        settings.client_config().map(Some).map_err(|error| bad("ca", &error))
+    }
+
+    /// What keeps the session where `--session` says.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no thread to write it.
+    pub fn session_keeper(&self) -> Result<Option<Arc<SessionKeeper>>, UsageError> {
+        let Some(store) = self.session_store() else { return Ok(None) };
+        let keeper = SessionKeeper::new(store, Checkpoints::default());
+        keeper.map(|keeper| Some(Arc::new(keeper))).map_err(|error| bad("session", &error))
+    }
+
+    /// Beside the file of `--session`.
+    pub fn identify_store(&self) -> Option<FileIdentifyStore> {
+        let mut name = self.session_file.clone()?.into_os_string();
+        name.push(".identifies");
+        Some(FileIdentifyStore::in_file(name))
+    }
+
+    /// Whoever has a session to resume can begin although no session start is left.
+    pub fn identify_budget(&self) -> IdentifyBudget {
+        let mut budget = IdentifyBudget::default();
+        budget.shards = self.shards.unwrap_or(1);
+        budget.starting = self.config.session.as_ref().map(|_| 0);
+        budget
     }
 
     fn read_session(&self) -> Result<Option<SessionSnapshot>, UsageError> {
@@ -242,6 +312,7 @@ mod tests {
     fn what_cannot_be_used_is_a_sentence_that_names_the_flag() {
         for (arguments, word) in [
             (&["--shard", "2,2"][..], "--shard"),
+            (&["--shards", "0"], "--shards"),
             (&["--encoding", "xml"], "--encoding"),
             (&["--compress", "gzip"], "--compress"),
             (&["--intents", "-1"], "--intents"),

@@ -12,7 +12,7 @@ use gateway_driver::TlsSettings;
 use gateway_driver::rustls::pki_types::ServerName;
 use gateway_driver::rustls::{ClientConfig, ClientConnection, Stream};
 use gateway_proto::raw::{Connection, Input};
-use gateway_proto::{ConnectError, GatewayUrl, ShardId};
+use gateway_proto::{ConnectError, GatewayUrl, IdentifyRefused, ShardId};
 
 use crate::{Options, Report};
 
@@ -41,13 +41,21 @@ pub fn acknowledge<O: Write, E: Write>(connection: &mut Connection, report: &mut
     }
 }
 
+/// What the gate's answer means to a connection.
+pub fn permit(answer: Result<(), IdentifyRefused>) -> Input<'static> {
+    match answer {
+        Ok(()) => Input::IdentifyGranted,
+        Err(refused) => Input::IdentifyRefused(refused),
+    }
+}
+
 /// The TLS configuration that the flags ask for.
 ///
 /// # Errors
 ///
 /// A sentence, where there are no roots to trust.
 pub fn tls_config(options: &Options) -> Result<Arc<ClientConfig>, String> {
-    match options.driver_config().map_err(|error| error.to_string())?.tls {
+    match options.tls().map_err(|error| error.to_string())? {
         Some(config) => Ok(config),
         None => TlsSettings::default().client_config().map_err(|error| error.to_string()),
     }

@@ -1,11 +1,15 @@
 //! The bots that bring their own socket, against the simulator: what they print and how they end is what the tokio bot does.
 
 use std::io::Cursor;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use gateway_driver::{FileIdentifyStore, FileSessionStore, IdentifyStore, KeptIdentifies, SessionStore};
 
 use gateway_examples::options::Asked;
 use gateway_examples::{Options, Report, bot};
+use gateway_proto::{IdentifyQueue, ShardId};
 use gateway_sim::{Action, Config, Control, Point, Response, Rule, Server, ServerConfig, Tls};
 use gateway_tokio::TokioRuntime;
 use serde_json::Value;
@@ -63,6 +67,11 @@ fn run(bot: Bot, server: &Server, flags: &[&str]) -> Ended {
 }
 
 fn run_with_log(bot: Bot, server: &Server, flags: &[&str]) -> (Ended, String) {
+    let (ended, _, log) = run_for_lines(bot, server, flags);
+    (ended, log)
+}
+
+fn run_for_lines(bot: Bot, server: &Server, flags: &[&str]) -> (Ended, Vec<Value>, String) {
     let url = server.url();
     let mut arguments = vec!["--url", &url, "--token", TOKEN];
     let file = std::env::temp_dir().join(format!("gateway-root-{}.pem", server.address().port()));
@@ -84,7 +93,7 @@ fn run_with_log(bot: Bot, server: &Server, flags: &[&str]) -> (Ended, String) {
     let mut lines: Vec<Value> = lines.map(|line| serde_json::from_slice(line).unwrap()).collect();
     let summary = lines.pop().unwrap()["summary"].take();
     let names = lines.iter().map(|line| format!("{} {}", line["s"], line["t"])).collect();
-    (Ended { status, names, summary }, String::from_utf8(log).unwrap())
+    (Ended { status, names, summary }, lines, String::from_utf8(log).unwrap())
 }
 
 #[test]
@@ -158,25 +167,247 @@ fn run_through(bot: Bot, tls: bool, controls: &[Control]) -> (Ended, String) {
 }
 
 #[test]
-fn refused_upgrades_are_waited_out() {
-    for (name, bot) in RAW_BOTS {
-        let server = server(false);
+fn refused_upgrades_are_waited_out_as_the_tokio_bot_waits() {
+    let refused = |bot: Bot, tls| {
+        let server = server(tls);
         let mut busy = Response::empty(503).header("Retry-After", "0.1");
         busy.body = "maintenance".to_owned();
         server.control(Control::Rule(Rule::once(Point::Upgrade, Action::Http(busy)))).unwrap();
-        let (ended, log) = run_with_log(*bot, &server, &["--events", "3"]);
-        assert_eq!((ended.status, ended.names.len()), (0, 3), "{name}: {log}");
-        assert!(log.contains("refused with HTTP status 503, retry after 0.1 s"), "{name}: {log}");
+        run_with_log(bot, &server, &["--events", "3"])
+    };
+    for tls in [false, true] {
+        let (expected, _) = refused(tokio_bot, tls);
+        assert_eq!((expected.status, expected.names.len()), (0, 3));
+        for (name, bot) in RAW_BOTS {
+            let (ended, log) = refused(*bot, tls);
+            assert_eq!(ended, expected, "{name}, tls: {tls}: {log}");
+            assert!(log.contains("refused with HTTP status 503, retry after 0.1 s"), "{name}: {log}");
+        }
     }
 }
 
 #[test]
-fn fatal_closes_end_the_bots() {
+fn every_close_code_that_is_final_ends_the_bots() {
+    let closed = |bot: Bot, code| {
+        let server = server(false);
+        std::thread::scope(|scope| {
+            let bot = scope.spawn(|| run_with_log(bot, &server, &["--events", "100"]));
+            server.wait(LIMIT, |gateway| (gateway.ledger().newest(1) >= 3).then_some(())).unwrap();
+            server.control(Control::Close { code: Some(code) }).unwrap();
+            bot.join().unwrap()
+        })
+    };
+    for code in [4004, 4010, 4011, 4012, 4013, 4014] {
+        let (expected, _) = closed(tokio_bot, code);
+        assert_eq!((expected.status, expected.names.len()), (2, 3), "{code}");
+        assert_eq!(expected.summary["stop"], format!("rejected-{code}"));
+        for (name, bot) in RAW_BOTS {
+            let (ended, log) = closed(*bot, code);
+            assert_eq!(ended, expected, "{name}, {code}: {log}");
+            assert!(log.contains("the gateway refused the bot"), "{name}: {log}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_token_ends_the_bots() {
     let server = server(false);
     for (name, bot) in RAW_BOTS {
         let (ended, log) = run_with_log(*bot, &server, &["--token", "another"]);
         assert_eq!(ended.status, 2, "{name}: {log}");
         assert_eq!(ended, run(tokio_bot, &server, &["--token", "another"]), "{name}: {log}");
+    }
+}
+
+/// What two runs have in common: session id and ids differ.
+fn names_and_keys(line: &Value) -> (String, Vec<String>) {
+    let mut keys: Vec<String> = line["d"].as_object().unwrap().keys().cloned().collect();
+    keys.sort();
+    (line["t"].as_str().unwrap().to_owned(), keys)
+}
+
+#[test]
+fn the_data_is_shown_where_it_is_asked_for() {
+    let server = server(false);
+    let flags = ["--full", "--events", "3", "--encoding", "etf", "--compress", "zstd-stream"];
+    let shown = |bot| run_for_lines(bot, &server, &flags).1.iter().map(names_and_keys).collect::<Vec<_>>();
+    let expected = shown(tokio_bot);
+    assert!(expected.iter().all(|(_, keys)| !keys.is_empty()) && expected.len() == 3);
+    for (name, bot) in RAW_BOTS {
+        assert_eq!(shown(*bot), expected, "{name}");
+    }
+    let short = run_for_lines(RAW_BOTS[0].1, &server, &["--events", "1"]).1;
+    assert_eq!(short[0].get("d"), None);
+}
+
+fn all_bots() -> impl Iterator<Item = (&'static str, Bot)> {
+    [("tokio", tokio_bot as Bot)].into_iter().chain(RAW_BOTS.iter().copied())
+}
+
+/// A folder of the test's own.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("gateway-raw-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_session_file_carries_on_where_the_last_run_ended() {
+    let folder = Folder::new("session");
+    for (name, bot) in all_bots() {
+        let server = server(false);
+        let file = folder.file(name);
+        let mut seen = Vec::new();
+        for round in 0..3 {
+            let (ended, log) = std::thread::scope(|scope| {
+                let bot = scope.spawn(|| run_with_log(bot, &server, &["--session", &file, "--events", "10"]));
+                let begun =
+                    move |counters: &gateway_sim::Counters| counters.readies + counters.resumed > round;
+                server.wait(LIMIT, |gateway| begun(gateway.counters()).then_some(())).unwrap();
+                server.control(Control::Emit { count: 12, padding: 0 }).unwrap();
+                bot.join().unwrap()
+            });
+            assert_eq!(ended.summary["stop"], "resumable", "{name}: {log}");
+            assert_eq!(ended.summary["identifies"], u64::from(round == 0), "{name}: {log}");
+            seen.extend(ended.names.iter().map(|name| name.split(' ').next().unwrap().to_owned()));
+        }
+        let expected: Vec<String> = (1..=30).map(|sequence| sequence.to_string()).collect();
+        assert_eq!(seen, expected, "{name}: in order, once each, with no gap between the runs");
+    }
+}
+
+/// Whoever is killed leaves behind what was written until then. With `--ack` the next run shows everything behind it.
+#[test]
+fn a_bot_that_is_killed_loses_nothing() {
+    let folder = Folder::new("killed");
+    for (name, bot) in all_bots() {
+        let server = server(false);
+        let (file, copy) = (folder.file(name), folder.file(&format!("{name}-copy")));
+        let emit = |count| server.control(Control::Emit { count, padding: 0 }).unwrap();
+        let sequence = std::thread::scope(|scope| {
+            let first = scope.spawn(|| run(bot, &server, &["--session", &file, "--ack", "--events", "200"]));
+            server.wait(LIMIT, |gateway| (gateway.ledger().newest(1) >= 3).then_some(())).unwrap();
+            emit(147);
+            let store = FileSessionStore::in_file(&file);
+            let begin = Instant::now();
+            let sequence = loop {
+                let kept = store.load(ShardId::ONE).unwrap().map_or(0, |session| session.sequence());
+                if kept >= 100 {
+                    break kept;
+                }
+                assert!(begin.elapsed() < LIMIT, "{name}: {kept} is what was kept");
+                std::thread::yield_now();
+            };
+            // The bot is still running: this is what it would leave behind.
+            std::fs::copy(&file, &copy).unwrap();
+            std::fs::copy(format!("{file}.identifies"), format!("{copy}.identifies")).unwrap();
+            assert!(!first.is_finished(), "{name}");
+            emit(50);
+            let first = first.join().unwrap();
+            assert_eq!(first.names.len(), 200, "{name}");
+            sequence
+        });
+        let kept = FileSessionStore::in_file(&copy).load(ShardId::ONE).unwrap().unwrap().sequence();
+        assert!(kept >= sequence);
+        let again = (200 - kept).to_string();
+        let (ended, log) = run_with_log(bot, &server, &["--session", &copy, "--ack", "--events", &again]);
+        let expected: Vec<String> = (kept + 1..=200).map(|sequence| sequence.to_string()).collect();
+        let shown: Vec<&str> = ended.names.iter().map(|name| name.split(' ').next().unwrap()).collect();
+        assert_eq!(shown, expected, "{name}: {log}");
+        assert_eq!(
+            (&ended.summary["identifies"], &ended.summary["resumes"]),
+            (&0.into(), &1.into()),
+            "{name}"
+        );
+    }
+}
+
+/// Leaves 900 session starts of the last minutes beside this session file.
+fn spend_the_budget(file: &str) {
+    let mut queue = IdentifyQueue::new(u32::MAX);
+    let now = Instant::now();
+    for shard in 0..900 {
+        queue.request(ShardId::new(shard, 900).unwrap());
+        queue.poll(now).unwrap();
+    }
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+    let store = FileIdentifyStore::in_file(format!("{file}.identifies"));
+    store.save(&KeptIdentifies::new(queue.snapshot(now), clock)).unwrap();
+}
+
+#[test]
+fn a_spent_budget_stops_the_bots_before_they_begin() {
+    let folder = Folder::new("spent");
+    let server = server(false);
+    for (name, bot) in all_bots() {
+        let file = folder.file(name);
+        spend_the_budget(&file);
+        let url = server.url();
+        let flags = ["--url", &url, "--token", TOKEN, "--session", &file];
+        let Asked::Run(options) = Options::parse(flags, None).unwrap() else {
+            panic!("no help was asked for")
+        };
+        let mut report = Report::new(options, Vec::new(), Vec::new());
+        assert_eq!(bot(&mut report), 2, "{name}");
+        let log = String::from_utf8(report.into_writers().1).unwrap();
+        assert!(log.contains("1 sessions cannot be started: 100 starts are left"), "{name}: {log}");
+    }
+    assert_eq!(server.wait(LIMIT, |gateway| Some(gateway.counters().connects)), Some(0));
+}
+
+/// They may resume. Once the session is over, they say why they stop.
+#[test]
+fn a_budget_that_is_spent_stops_the_bots_when_they_need_it() {
+    let folder = Folder::new("resumes");
+    let run = |name, bot| {
+        let server = server(false);
+        let file = folder.file(name);
+        let flags = ["--session", &file, "--events", "3"];
+        assert_eq!(run(bot, &server, &flags).summary["identifies"], 1);
+        spend_the_budget(&file);
+        std::thread::scope(|scope| {
+            let bot = scope.spawn(|| run_with_log(bot, &server, &["--session", &file]));
+            server.wait(LIMIT, |gateway| (gateway.counters().resumed >= 1).then_some(())).unwrap();
+            server.control(Control::Invalid { resumable: false }).unwrap();
+            bot.join().unwrap()
+        })
+    };
+    let (expected, _) = run("tokio", tokio_bot);
+    assert_eq!((expected.status, &expected.summary["stop"]), (2, &Value::from("identify-refused")));
+    assert_eq!((&expected.summary["identifies"], &expected.summary["resumes"]), (&0.into(), &1.into()));
+    for (name, bot) in RAW_BOTS {
+        let (ended, log) = run(name, *bot);
+        assert_eq!(ended, expected, "{name}: {log}");
+        assert!(log.contains("no session may be started: 100 starts are left"), "{name}: {log}");
+    }
+}
+
+/// Each start is counted in the file before the gateway sees it, and its distance to the last one kept.
+#[test]
+fn session_starts_are_counted_from_run_to_run() {
+    let folder = Folder::new("counted");
+    let server = server(false);
+    for (name, bot) in all_bots() {
+        let file = folder.file(name);
+        run(bot, &server, &["--session", &file, "--events", "1"]);
+        let kept = FileIdentifyStore::in_file(format!("{file}.identifies")).load().unwrap().unwrap();
+        let mut queue = IdentifyQueue::new(1);
+        queue.restore(kept.starts(), Duration::ZERO, Instant::now());
+        assert_eq!(queue.remaining(Instant::now()), 999, "{name}");
     }
 }
 
@@ -207,13 +438,37 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
 #[test]
 fn all_shards_run_on_one_thread() {
     let server = server(true);
-    let poll = RAW_BOTS[2].1;
     // READY for each shard, and each of the two guilds on one of them.
-    let ended = run(poll, &server, &["--shard", "0,2", "--events", "4"]);
+    let ended = run(RAW_BOTS[2].1, &server, &["--shards", "2", "--events", "4"]);
     assert_eq!(ended.status, 0);
     assert_eq!(ended.summary["identifies"], 2);
     let readies = ended.names.iter().filter(|name| name.contains("READY"));
     assert_eq!(readies.count(), 2);
+}
+
+#[test]
+fn one_shard_of_many_is_one() {
+    let server = server(false);
+    for (name, bot) in all_bots() {
+        let (_, lines, log) = run_for_lines(bot, &server, &["--shard", "1,2", "--events", "2", "--full"]);
+        assert_eq!(lines[0]["d"]["shard"], serde_json::json!([1, 2]), "{name}: {log}");
+        assert_eq!(lines[1]["t"], "GUILD_CREATE", "{name}: {log}");
+    }
+}
+
+#[test]
+fn many_shards_are_refused_by_the_bots_that_run_one() {
+    for (name, bot) in all_bots().filter(|(name, _)| *name != "poll") {
+        let Asked::Run(options) =
+            Options::parse(["--token", TOKEN, "--url", "ws://127.0.0.1:1", "--shards", "2"], None).unwrap()
+        else {
+            panic!("no help was asked for")
+        };
+        let mut report = Report::new(options, Vec::new(), Vec::new());
+        assert_eq!(bot(&mut report), 2, "{name}");
+        let log = String::from_utf8(report.into_writers().1).unwrap();
+        assert!(log.contains("--shards cannot be used: this bot runs one shard"), "{name}: {log}");
+    }
 }
 
 #[test]

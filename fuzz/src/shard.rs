@@ -179,7 +179,7 @@ impl Driver {
             b'f' => Input::IdentifyRefused(IdentifyRefused::new(3, 5, Duration::from_secs(3600))),
             b'p' => Input::ReadingPaused,
             b'q' => Input::ReadingResumed,
-            b'j' => Input::Progress { message: take_byte(rest) % 2 == 0 },
+            b'o' => Input::Progress { message: take_byte(rest) % 2 == 0 },
             b'w' => Input::WallClock(Duration::from_secs(u64::from(take_byte(rest)) * 10)),
             b't' => Input::Timeout,
             other => {

@@ -11,8 +11,9 @@ use gateway_driver::{Runtime, net};
 pub use async_std;
 pub use gateway_driver as driver;
 pub use gateway_driver::{
-    AcquiringIdentify, BuildError, Checkpoints, Connector, DriverConfig, Events, FileSessionStore,
-    IdentifyGate, Roots, Sender, SessionKeeper, SessionStore, TlsError, TlsSettings, proto,
+    AcquiringIdentify, BuildError, Checkpointer, Checkpoints, Connector, DriverConfig, Events,
+    FileIdentifyStore, FileSessionStore, GateError, IdentifyGate, IdentifyStore, KeptIdentifies, Roots,
+    Sender, SessionKeeper, SessionStore, TlsError, TlsSettings, proto,
 };
 
 /// A shard on async-std. See [`gateway_driver::Shard`].

@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod atomic_file;
 mod background;
+mod background_writer;
 mod config;
 mod dial;
 mod identify;
+mod identify_requests;
+mod identify_store;
 pub mod net;
 mod runtime;
 mod sender;
@@ -21,10 +25,11 @@ pub use rustls;
 
 pub use background::{Events, Task};
 pub use config::{BuildError, DriverConfig};
-pub use identify::{AcquiringIdentify, IdentifyGate, LocalIdentifyGate};
+pub use identify::{AcquiringIdentify, GateError, IdentifyGate, LocalIdentifyGate};
+pub use identify_store::{FileIdentifyStore, IdentifyStore, KeptIdentifies};
 pub use runtime::Runtime;
 pub use sender::Sender;
-pub use session_keeper::{Checkpoints, SessionKeeper};
+pub use session_keeper::{Checkpointer, Checkpoints, SessionKeeper};
 pub use session_store::{FileSessionStore, SessionStore};
 pub use shard::Shard;
 pub use stream::{BoxedStream, ByteStream, Connecting, Connector};

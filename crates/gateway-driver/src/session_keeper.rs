@@ -1,15 +1,14 @@
 //! Sessions on their way to a store, off the path of the events.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway_proto::{Event, SessionSnapshot, ShardId};
 
 use crate::SessionStore;
+use crate::background_writer::BackgroundWriter;
 
 /// How often a session is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +33,10 @@ impl Default for Checkpoints {
 /// replay begins at the last one written: with [`Delivery::Acknowledged`](gateway_proto::Delivery::Acknowledged) nothing is
 /// lost, and what was handled since comes twice.
 ///
+/// What goes wrong is told by [`on_error`](SessionKeeper::on_error), or when asked for by
+/// [`take_error`](SessionKeeper::take_error). The next session is written all the same. Dropping the keeper waits until
+/// everything is written.
+///
 /// ```no_run
 /// # fn keeper(mut config: gateway_driver::proto::ShardConfig) -> std::io::Result<gateway_driver::DriverConfig> {
 /// use std::sync::Arc;
@@ -48,25 +51,9 @@ impl Default for Checkpoints {
 /// # }
 /// ```
 pub struct SessionKeeper {
-    shared: Arc<Shared>,
+    store: Arc<dyn SessionStore>,
+    writer: BackgroundWriter<ShardId, Option<SessionSnapshot>>,
     checkpoints: Checkpoints,
-    thread: Option<JoinHandle<()>>,
-}
-
-struct Shared {
-    store: Box<dyn SessionStore>,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    /// What is to be written.
-    waiting: BTreeMap<ShardId, Option<SessionSnapshot>>,
-    /// Something is being written.
-    busy: bool,
-    ending: bool,
-    error: Option<io::Error>,
 }
 
 impl SessionKeeper {
@@ -76,12 +63,11 @@ impl SessionKeeper {
     ///
     /// Where the system has no thread to give.
     pub fn new(store: impl SessionStore, checkpoints: Checkpoints) -> io::Result<Self> {
-        let shared =
-            Arc::new(Shared { store: Box::new(store), state: Mutex::default(), changed: Condvar::new() });
-        let writer = shared.clone();
-        let thread =
-            std::thread::Builder::new().name("session-keeper".to_owned()).spawn(move || writer.write())?;
-        Ok(Self { shared, checkpoints, thread: Some(thread) })
+        let store: Arc<dyn SessionStore> = Arc::new(store);
+        let written = store.clone();
+        let write = move |shard: &ShardId, session: &Option<_>| written.save(*shard, session.as_ref());
+        let writer = BackgroundWriter::start("session-keeper", write, |_, _| {})?;
+        Ok(Self { store, writer, checkpoints })
     }
 
     /// The session that was kept last for a shard. Blocks.
@@ -90,70 +76,33 @@ impl SessionKeeper {
     ///
     /// As [`SessionStore::load`].
     pub fn load(&self, shard: ShardId) -> io::Result<Option<SessionSnapshot>> {
-        self.shared.store.load(shard)
+        self.store.load(shard)
     }
 
     /// Has a session kept. Does not block.
     pub fn keep(&self, shard: ShardId, session: Option<SessionSnapshot>) {
-        self.shared.lock().waiting.insert(shard, session);
-        self.shared.changed.notify_all();
+        self.writer.put(shard, session);
     }
 
     /// Waits until everything is written. Blocks.
     ///
     /// # Errors
     ///
-    /// The last thing that went wrong since this was last asked. Later sessions may have been written all the same.
+    /// The last thing that went wrong, if nobody was given it yet. Later sessions may have been written all the same. A
+    /// store that panics has failed.
     pub fn flush(&self) -> io::Result<()> {
-        let mut state = self.shared.lock();
-        while state.busy || !state.waiting.is_empty() {
-            state = self.shared.wait(state);
-        }
-        state.error.take().map_or(Ok(()), Err)
-    }
-}
-
-impl Shared {
-    /// What the thread does.
-    fn write(&self) {
-        let mut state = self.lock();
-        loop {
-            if let Some((shard, session)) = state.waiting.pop_first() {
-                state.busy = true;
-                drop(state);
-                let result = self.store.save(shard, session.as_ref());
-                state = self.lock();
-                state.busy = false;
-                if let Err(error) = result {
-                    state.error = Some(error);
-                }
-                self.changed.notify_all();
-            } else if state.ending {
-                return;
-            } else {
-                state = self.wait(state);
-            }
-        }
+        self.writer.flush()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The last thing that went wrong, if nobody was given it yet. Does not block.
+    pub fn take_error(&self) -> Option<io::Error> {
+        self.writer.take_error()
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Waits until everything is written.
-impl Drop for SessionKeeper {
-    fn drop(&mut self) {
-        self.shared.lock().ending = true;
-        self.shared.changed.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // A store that panicked has said so.
-            let _ = thread.join();
-        }
+    /// Has this called whenever a session could not be kept, in place of what was set before: on the thread that writes,
+    /// which waits for it. It must not call [`SessionKeeper::flush`].
+    pub fn on_error(&self, mut on_error: impl FnMut(ShardId, &io::Error) + Send + 'static) {
+        self.writer.on_error(Box::new(move |shard, error| on_error(*shard, error)));
     }
 }
 
@@ -163,8 +112,10 @@ impl fmt::Debug for SessionKeeper {
     }
 }
 
-/// When a shard's session is due to be kept.
-pub(crate) struct Checkpointer {
+/// Says when one shard's session is due to be kept. A [`Shard`](crate::Shard) has its own; this is for a state machine that
+/// you drive yourself.
+#[derive(Debug)]
+pub struct Checkpointer {
     keeper: Arc<SessionKeeper>,
     dispatches: u32,
     last: Instant,
@@ -173,15 +124,16 @@ pub(crate) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(crate) fn new(keeper: Arc<SessionKeeper>, now: Instant) -> Self {
+    /// For one shard, whose session was not kept yet.
+    pub fn new(keeper: Arc<SessionKeeper>, now: Instant) -> Self {
         Self { keeper, dispatches: 0, last: now, kept: None }
     }
 
     /// Whether the session should be kept now, that this event has come.
-    pub(crate) fn is_due_after(&mut self, event: &Event) -> bool {
+    pub fn is_due_after(&mut self, event: &Event) -> bool {
         match event {
             Event::Dispatch(_) => {
-                self.dispatches += 1;
+                self.dispatches = self.dispatches.saturating_add(1);
                 self.dispatches >= self.keeper.checkpoints.dispatches
             }
             // A session has begun, or may have ended.
@@ -194,11 +146,12 @@ impl Checkpointer {
     }
 
     /// Whether it should be kept because of the time.
-    pub(crate) fn is_due_at(&self, now: Instant) -> bool {
+    pub fn is_due_at(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last) >= self.keeper.checkpoints.interval
     }
 
-    pub(crate) fn keep(&mut self, shard: ShardId, session: Option<SessionSnapshot>, now: Instant) {
+    /// Has it kept, unless nothing has changed. Does not block.
+    pub fn keep(&mut self, shard: ShardId, session: Option<SessionSnapshot>, now: Instant) {
         (self.dispatches, self.last) = (0, now);
         let sequence = session.as_ref().map(SessionSnapshot::sequence);
         if self.kept != Some(sequence) {

@@ -1,11 +1,12 @@
 //! Where sessions are kept from one process to the next.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use gateway_proto::codec::{self, Encoding, RawRef};
 use gateway_proto::{SessionSnapshot, ShardId};
+
+use crate::atomic_file;
 
 /// Keeps sessions. What it holds is as secret as the token.
 ///
@@ -64,11 +65,7 @@ impl FileSessionStore {
 
 impl SessionStore for FileSessionStore {
     fn load(&self, shard: ShardId) -> io::Result<Option<SessionSnapshot>> {
-        let text = match fs::read(self.path(shard)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some(text) = atomic_file::read(&self.path(shard))? else { return Ok(None) };
         // What is in the file is not told: it is a secret, or was one.
         let unusable = |_| io::Error::new(io::ErrorKind::InvalidData, "the file holds no session");
         RawRef::new(&text, Encoding::Json).decode().map(Some).map_err(unusable)
@@ -79,46 +76,17 @@ impl SessionStore for FileSessionStore {
         match session {
             Some(session) => {
                 let text = codec::encode(session, Encoding::Json).map_err(io::Error::other)?;
-                let temporary = with_suffix(&path, ".tmp");
-                write_synced(&temporary, &text)?;
-                fs::rename(&temporary, &path)?;
+                atomic_file::replace(&path, &text)
             }
-            None => match fs::remove_file(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                result => result?,
-            },
+            None => atomic_file::remove(&path),
         }
-        sync_folder_of(&path)
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-fn write_synced(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(text)?;
-    file.sync_all()
-}
-
-/// The new name is on the disk only once its folder is. Only unix lets a folder be opened for that.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    if cfg!(not(unix)) {
-        return Ok(());
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn session(sequence: u64) -> SessionSnapshot {

@@ -45,14 +45,22 @@ pub struct Shard<R> {
     shared: Arc<Shared>,
     link: Link,
     permit: Option<AcquiringIdentify>,
-    /// An Identify is sent; READY has not come.
-    identifying: bool,
+    identify: Identify,
     checkpointer: Option<Checkpointer>,
     timer: Timer<R>,
     /// When the machine was last told the wall clock.
     clock_told: Option<Instant>,
     reading: Reading,
     stopped: Option<StopReason>,
+}
+
+/// Whether an Identify is on its way.
+enum Identify {
+    None,
+    /// It comes next. The event waits for it: it might keep the application busy, and others are spaced by when it is sent.
+    Next,
+    /// It is sent; READY has not come.
+    Sent,
 }
 
 /// Where the connection stands.
@@ -109,7 +117,7 @@ impl<R: Runtime> Shard<R> {
             shared: Shared::new(machine),
             link: Link::None,
             permit: None,
-            identifying: false,
+            identify: Identify::None,
             checkpointer,
             timer: Timer::new(runtime.clone()),
             clock_told: None,
@@ -186,6 +194,7 @@ impl<R: Runtime> Shard<R> {
         for _ in 0..STEPS {
             let output = self.shared.lock().machine.poll_output();
             match output {
+                Output::Event(Event::Identifying) => self.identify = Identify::Next,
                 Output::Event(event) => {
                     self.tell_gate(&event);
                     self.keep_session_after(&event);
@@ -197,6 +206,10 @@ impl<R: Runtime> Shard<R> {
                 Output::Send(message) => {
                     if let Link::Open(socket) = &mut self.link {
                         socket.send(message);
+                    }
+                    if matches!(self.identify, Identify::Next) {
+                        self.identify_sent(context);
+                        return Poll::Ready(Some(Event::Identifying));
                     }
                 }
                 Output::Close(frame) => {
@@ -221,15 +234,23 @@ impl<R: Runtime> Shard<R> {
         Poll::Pending
     }
 
-    /// The gate hears what becomes of its permits.
+    /// The gate hears that its permit is used, once the Identify is written.
+    fn identify_sent(&mut self, context: &mut Context<'_>) {
+        if let Link::Open(socket) = &mut self.link {
+            socket.poll_write(context);
+        }
+        self.identify = Identify::Sent;
+        self.gate.used(self.id);
+    }
+
+    /// The gate hears what becomes of the Identify.
     fn tell_gate(&mut self, event: &Event) {
-        match event {
-            Event::Identifying => {
-                self.identifying = true;
-                self.gate.used(self.id);
+        match (event, &self.identify) {
+            (Event::Ready, _) => self.identify = Identify::None,
+            (Event::Disconnected(_), Identify::Sent) => {
+                self.identify = Identify::None;
+                self.gate.failed(self.id);
             }
-            Event::Ready => self.identifying = false,
-            Event::Disconnected(_) if std::mem::take(&mut self.identifying) => self.gate.failed(self.id),
             _ => {}
         }
     }

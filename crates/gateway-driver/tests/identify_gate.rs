@@ -2,12 +2,13 @@
 
 mod support;
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use gateway_driver::proto::{
-    IdentifyBudget, IdentifyRefused, SessionStartLimit, ShardId, StopReason, WhenSpent,
+    Event, IdentifyBudget, IdentifyRefused, SessionStartLimit, ShardId, StopReason, WhenSpent,
 };
 use gateway_driver::{AcquiringIdentify, DriverConfig, IdentifyGate, LocalIdentifyGate, Runtime};
 use support::clock::VirtualRuntime;
@@ -75,9 +76,10 @@ fn limit(remaining: u32) -> SessionStartLimit {
     limit
 }
 
+/// A gate for a shard that has a session to resume: that it cannot start one is no reason not to begin.
 fn spent_gate(runtime: &VirtualRuntime, when_spent: WhenSpent) -> LocalIdentifyGate<VirtualRuntime> {
     let mut budget = IdentifyBudget::default();
-    budget.when_spent = when_spent;
+    (budget.when_spent, budget.starting) = (when_spent, Some(0));
     LocalIdentifyGate::with_budget(runtime.clone(), budget, &limit(100)).unwrap()
 }
 
@@ -114,6 +116,91 @@ fn whoever_waits_goes_on_when_the_server_says_that_more_is_left() {
     next.update(&limit(1000)).unwrap();
     next.restore(&gate.snapshot(), Duration::ZERO);
     assert_eq!(next.remaining(), 999, "the next process counts it too");
+}
+
+/// "Measure the 5 s from the moment Identify is sent": the owner of a shard in the foreground may be busy for any time.
+#[test]
+fn an_identify_is_on_the_wire_before_its_event_is_given_out() {
+    let runtime = VirtualRuntime::default();
+    let gate = Arc::new(LocalIdentifyGate::new(runtime.clone(), 1));
+    let mut driver = DriverConfig::default();
+    driver.identify_gate = Some(gate.clone());
+    let mut client = Client::with(runtime.clone(), config(), driver);
+    let mut server = client.connect();
+    server.send(hello());
+    let waker = Waker::noop();
+    loop {
+        let event = pin!(client.shard.next_event()).poll_once(waker);
+        if matches!(event, Poll::Ready(Some(Event::Identifying))) {
+            break;
+        }
+        assert!(matches!(event, Poll::Ready(Some(_))), "the shard has what it needs");
+    }
+    server.expect_op(2);
+    let sent = runtime.now();
+    let mut other = gate.acquire(ShardId::ONE);
+    assert_eq!(other.as_mut().poll_once(waker), Poll::Pending);
+    runtime.advance_to_next(sent + SPACING);
+    assert_eq!((other.as_mut().poll_once(waker), runtime.now()), (Poll::Ready(Ok(())), sent + SPACING));
+}
+
+#[test]
+fn the_next_permit_is_spaced_from_the_identify_not_from_the_permit() {
+    let runtime = VirtualRuntime::default();
+    let gate = LocalIdentifyGate::new(runtime.clone(), 1);
+    let waker = Waker::noop();
+    let (mut first, mut second) =
+        (gate.acquire(ShardId::new(0, 2).unwrap()), gate.acquire(ShardId::new(1, 2).unwrap()));
+    assert_eq!(first.as_mut().poll_once(waker), Poll::Ready(Ok(())));
+    assert_eq!(second.as_mut().poll_once(waker), Poll::Pending);
+    let permitted = runtime.now();
+    runtime.jump(Duration::from_secs(4));
+    gate.used(ShardId::new(0, 2).unwrap());
+    let sent = runtime.now();
+    assert!(!runtime.advance_to_next(sent + SPACING));
+    assert_eq!(runtime.now(), permitted + SPACING);
+    assert_eq!(second.as_mut().poll_once(waker), Poll::Pending, "1.25 s after the other's Identify");
+    assert!(runtime.advance_to_next(sent + SPACING));
+    assert_eq!(second.as_mut().poll_once(waker), Poll::Ready(Ok(())));
+}
+
+/// A permit is good for a moment. Whoever takes it up when the next one of the key has been given waits once more, but has
+/// not spent another session start.
+#[test]
+fn a_permit_that_is_taken_up_too_late_holds_up_nobody_and_costs_once() {
+    let runtime = VirtualRuntime::default();
+    let gate = LocalIdentifyGate::new(runtime.clone(), 1);
+    let waker = Waker::noop();
+    let shard = |id| ShardId::new(id, 3).unwrap();
+    assert_eq!(gate.acquire(shard(0)).as_mut().poll_once(waker), Poll::Ready(Ok(())));
+    let mut busy = gate.acquire(shard(1));
+    assert_eq!(busy.as_mut().poll_once(waker), Poll::Pending);
+    let mut other = gate.acquire(shard(2));
+    assert_eq!(other.as_mut().poll_once(waker), Poll::Pending);
+    // The first one's turn comes; only the other one looks.
+    runtime.jump(SPACING);
+    assert_eq!(other.as_mut().poll_once(waker), Poll::Pending);
+    runtime.jump(SPACING);
+    assert_eq!(other.as_mut().poll_once(waker), Poll::Ready(Ok(())));
+    runtime.jump(Duration::from_secs(1));
+    assert_eq!(busy.as_mut().poll_once(waker), Poll::Pending);
+    runtime.jump(SPACING);
+    assert_eq!(busy.as_mut().poll_once(waker), Poll::Ready(Ok(())));
+    assert_eq!(gate.remaining(), 997);
+}
+
+#[test]
+fn a_permit_that_is_given_back_holds_up_nobody_for_longer() {
+    let runtime = VirtualRuntime::default();
+    let gate = LocalIdentifyGate::new(runtime.clone(), 1);
+    let waker = Waker::noop();
+    let mut lost = gate.acquire(ShardId::ONE);
+    assert_eq!(lost.as_mut().poll_once(waker), Poll::Ready(Ok(())));
+    drop(lost);
+    let mut next = gate.acquire(ShardId::ONE);
+    assert_eq!(next.as_mut().poll_once(waker), Poll::Pending);
+    runtime.jump(SPACING);
+    assert_eq!(next.as_mut().poll_once(waker), Poll::Ready(Ok(())));
 }
 
 /// A gate of somebody else's that gives permits at once and hears what becomes of them.

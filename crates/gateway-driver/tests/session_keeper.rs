@@ -138,3 +138,68 @@ fn errors_are_told_and_do_not_stop_what_follows() {
     kept.keeper.flush().unwrap();
     assert_eq!(kept.written.try_iter().collect::<Vec<_>>(), [Some(1), Some(2)]);
 }
+
+#[test]
+fn errors_are_told_without_waiting() {
+    let kept = keeper(1);
+    let (told, heard) = channel();
+    kept.keeper.on_error(move |shard, error| told.send((shard, error.to_string())).unwrap());
+    let mut client = client(&kept, Delivery::Received);
+    let _server = client.connect_and_identify();
+    assert!(kept.keeper.take_error().is_none());
+    kept.go_on.send(Err(io::Error::other("the disk is full"))).unwrap();
+    assert_eq!(heard.recv(), Ok((ShardId::ONE, "the disk is full".to_owned())));
+    kept.go_on.send(Ok(())).unwrap();
+    assert_eq!(kept.keeper.flush().unwrap_err().to_string(), "the disk is full", "it stays to be asked for");
+    assert!(kept.keeper.take_error().is_none(), "once");
+}
+
+/// A store that panics as long as it is told to.
+struct PanickingStore(Arc<Mutex<Vec<&'static str>>>);
+
+impl SessionStore for PanickingStore {
+    fn load(&self, _: ShardId) -> io::Result<Option<SessionSnapshot>> {
+        Ok(None)
+    }
+
+    fn save(&self, _: ShardId, _: Option<&SessionSnapshot>) -> io::Result<()> {
+        let words = self.0.lock().unwrap().pop();
+        match words {
+            Some(words) => panic!("{words}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_store_that_panics_hangs_nobody_and_is_tried_again() {
+    let panics = Arc::new(Mutex::new(vec!["no index 7"]));
+    let keeper = SessionKeeper::new(PanickingStore(panics.clone()), Checkpoints::default()).unwrap();
+    keeper.on_error(|_, _| panic!("and so does the one who hears of it"));
+    keeper.keep(ShardId::ONE, None);
+    assert_eq!(keeper.flush().unwrap_err().to_string(), "the store panicked: no index 7");
+    keeper.keep(ShardId::ONE, None);
+    keeper.flush().unwrap();
+    panics.lock().unwrap().push("again");
+    keeper.keep(ShardId::ONE, None);
+    drop(keeper);
+    assert!(panics.lock().unwrap().is_empty(), "dropping waits for it");
+}
+
+/// Of many shards on a slow store, each has its turn, however often one of them has something to keep.
+#[test]
+fn shards_take_turns() {
+    let kept = keeper(1);
+    let session = |sequence| SessionSnapshot::new("id".to_owned(), None, sequence, ShardId::ONE);
+    let shard = |id| ShardId::new(id, 3).unwrap();
+    kept.keeper.keep(shard(0), Some(session(0)));
+    assert_eq!(kept.written.recv(), Ok(Some(0)));
+    for (id, sequence) in [(2, 20), (0, 1), (1, 10), (2, 21), (0, 2)] {
+        kept.keeper.keep(shard(id), Some(session(sequence)));
+    }
+    for _ in 0..4 {
+        kept.go_on.send(Ok(())).unwrap();
+    }
+    kept.keeper.flush().unwrap();
+    assert_eq!(kept.written.try_iter().collect::<Vec<_>>(), [Some(21), Some(2), Some(10)]);
+}

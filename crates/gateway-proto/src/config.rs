@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gateway_codec::{Compression, Encoding};
 
+use crate::retry::identifies_in_a_day;
 use crate::{Delivery, GatewayUrl, IdentifyProperties, Intents, Presence, SessionSnapshot, ShardId, Token};
 
 /// The address of the gateway when nobody has asked `GET /gateway` for it.
@@ -162,13 +163,15 @@ impl Timeouts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackoffConfig {
-    /// The ceiling of the first wait. Default 1 s.
+    /// The ceiling of the first wait. Default 1 s. Below a third of a millisecond, 20 doublings would not spread Identifies
+    /// that come to nothing over the day; that is refused.
     pub base: Duration,
     /// The ceiling of any wait. Default 60 s.
     pub cap: Duration,
     /// The least wait. It bounds the number of connections in an hour whatever the dice say. Default 100 ms.
     pub minimum: Duration,
     /// How long a connection must have been up after READY or RESUMED for the next wait to begin anew. Default 60 s.
+    /// Identifies are remembered apart from that: one is forgotten in five minutes.
     pub stable_after: Duration,
 }
 
@@ -196,6 +199,14 @@ impl BackoffConfig {
         }
         if self.stable_after > LONGEST {
             return Err(ConfigError::new("backoff.stable_after", "it must not be above a day"));
+        }
+        let identifies = identifies_in_a_day(self);
+        if identifies > MOST_IDENTIFIES {
+            let problem = format!(
+                "a shard that cannot come up would identify {identifies} times in a day; it must not be more than \
+                 {MOST_IDENTIFIES}"
+            );
+            return Err(ConfigError::new("backoff.base", problem));
         }
         Ok(())
     }
@@ -254,6 +265,10 @@ impl Limits {
         Ok(())
     }
 }
+
+/// Half of the session starts of a day (Discord Docs, Gateway > Rate Limiting), for a single shard that comes to nothing.
+/// How many shards share them is for the gate to know: see [`IdentifyBudget`](crate::IdentifyBudget).
+const MOST_IDENTIFIES: u32 = 500;
 
 /// The longest duration that makes sense anywhere here.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);

@@ -48,6 +48,8 @@ fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, 
 pub struct IdentifyBudget {
     /// How many shards spend it. Default 1.
     pub shards: u32,
+    /// How many of them have no session to resume, so that they start one first of all. None: all.
+    pub starting: Option<u32>,
     /// Session starts that are never given out: for the operator, and for whatever else uses the token. None: a tenth of
     /// the total.
     pub reserve: Option<u32>,
@@ -60,7 +62,7 @@ pub struct IdentifyBudget {
 
 impl Default for IdentifyBudget {
     fn default() -> Self {
-        Self { shards: 1, reserve: None, per_shard: None, when_spent: WhenSpent::Refuse }
+        Self { shards: 1, starting: None, reserve: None, per_shard: None, when_spent: WhenSpent::Refuse }
     }
 }
 
@@ -73,10 +75,12 @@ pub enum WhenSpent {
     Hold,
 }
 
-/// A permit to identify was refused: the session starts that may be spent are used up.
+/// A permit to identify was refused: the session starts that may be spent are used up, or could not be accounted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct IdentifyRefused {
+    /// Why.
+    pub cause: RefusalCause,
     /// Session starts that are left, those of the reserve among them.
     pub remaining: u32,
     /// How many are never given out.
@@ -85,26 +89,114 @@ pub struct IdentifyRefused {
     pub available_in: Duration,
 }
 
+/// Why a permit to identify was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusalCause {
+    /// Nothing is left that may be given out.
+    Spent,
+    /// The session start could not be written down, so the next process would not know of it.
+    NotKept,
+}
+
 impl IdentifyRefused {
-    /// A refusal, for gates of your own.
+    /// A refusal because nothing is left, for gates of your own.
     pub fn new(remaining: u32, reserve: u32, available_in: Duration) -> Self {
-        Self { remaining, reserve, available_in }
+        Self { cause: RefusalCause::Spent, remaining, reserve, available_in }
+    }
+
+    /// A refusal because the start could not be written down, for gates of your own.
+    pub fn not_kept(remaining: u32, reserve: u32) -> Self {
+        Self { cause: RefusalCause::NotKept, remaining, reserve, available_in: Duration::ZERO }
     }
 }
 
 impl fmt::Display for IdentifyRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { remaining, reserve, available_in } = self;
-        write!(
-            f,
-            "no session may be started: {remaining} starts are left of which {reserve} are kept back; the next may be \
-             given out in {} s",
-            available_in.as_secs()
-        )
+        let Self { cause, remaining, reserve, available_in } = self;
+        match cause {
+            RefusalCause::Spent => write!(
+                f,
+                "no session may be started: {remaining} starts are left of which {reserve} are kept back; the next may \
+                 be given out in {} s",
+                available_in.as_secs()
+            ),
+            RefusalCause::NotKept => f.write_str(
+                "no session may be started: it could not be written down for the next process to know of it",
+            ),
+        }
     }
 }
 
 impl std::error::Error for IdentifyRefused {}
+
+/// Fewer session starts are left than shards are to start a session: the bot could not come up whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct TooFewStarts {
+    /// How many shards are to start a session.
+    pub starting: u32,
+    /// Session starts that are left, those of the reserve among them.
+    pub remaining: u32,
+    /// How many are never given out.
+    pub reserve: u32,
+    /// When there are enough, if nothing else is learned until then.
+    pub reset_after: Duration,
+}
+
+impl fmt::Display for TooFewStarts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { starting, remaining, reserve, reset_after } = self;
+        write!(
+            f,
+            "{starting} sessions cannot be started: {remaining} starts are left of which {reserve} are kept back; there \
+             will be enough in {} s",
+            reset_after.as_secs()
+        )
+    }
+}
+
+impl std::error::Error for TooFewStarts {}
+
+/// Why a bot cannot start with a budget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BudgetError {
+    /// A field of the [`IdentifyBudget`] cannot be used, whatever is left.
+    Config(ConfigError),
+    /// Too little is left at present.
+    TooFewStarts(TooFewStarts),
+}
+
+impl fmt::Display for BudgetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::TooFewStarts(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BudgetError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::TooFewStarts(error) => Some(error),
+        }
+    }
+}
+
+impl From<ConfigError> for BudgetError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<TooFewStarts> for BudgetError {
+    fn from(error: TooFewStarts) -> Self {
+        Self::TooFewStarts(error)
+    }
+}
 
 /// The session starts of the last 24 hours, as [`IdentifyQueue::snapshot`](crate::IdentifyQueue::snapshot) gives them,
 /// to be kept from one process to the next. It holds durations only: no clock has to be right.
@@ -182,15 +274,36 @@ impl Ledger {
 
     /// When a shard may start a session. None: now.
     pub(crate) fn available_at(&self, shard: ShardId, now: Instant) -> Option<Instant> {
-        let told = self.remaining <= self.reserve() && now < self.resets_at;
-        let told = told.then_some(self.resets_at);
-        let all = self.recent(now).map(|start| start.forgotten_at);
-        let all = room_at(all, self.total - self.reserve());
         let own = self.config.per_shard.and_then(|limit| {
             let own = self.recent(now).filter(|start| start.shard == shard);
             room_at(own.map(|start| start.forgotten_at), limit)
         });
-        told.max(all).max(own)
+        self.enough_at(1, now).max(own)
+    }
+
+    /// When so many sessions may be started, at least one and no more than a day has. None: now.
+    fn enough_at(&self, starts: u32, now: Instant) -> Option<Instant> {
+        let spendable = self.remaining.saturating_sub(self.reserve());
+        let told = (spendable < starts && now < self.resets_at).then_some(self.resets_at);
+        let all = self.recent(now).map(|start| start.forgotten_at);
+        told.max(room_at(all, (self.total - self.reserve()).saturating_sub(starts - 1)))
+    }
+
+    /// Whether all shards that are to start a session can do so.
+    pub(crate) fn check_start(&self, now: Instant) -> Result<(), TooFewStarts> {
+        let starting = self.config.starting_shards();
+        if starting == 0 || self.config.when_spent == WhenSpent::Hold {
+            return Ok(());
+        }
+        match self.enough_at(starting, now) {
+            None => Ok(()),
+            Some(at) => Err(TooFewStarts {
+                starting,
+                remaining: self.remaining(now),
+                reserve: self.reserve(),
+                reset_after: at.saturating_duration_since(now),
+            }),
+        }
     }
 
     pub(crate) fn refusal(&self, available_at: Instant, now: Instant) -> IdentifyRefused {
@@ -209,9 +322,19 @@ impl Ledger {
         self.starts.push_back(Start { shard, forgotten_at: now + DAY });
     }
 
+    /// A session that was being started has sent its Identify only now.
+    pub(crate) fn used(&mut self, shard: ShardId, now: Instant) {
+        let newest = self.starts.iter().rposition(|start| start.shard == shard);
+        if let Some(start) = newest.and_then(|index| self.starts.remove(index)) {
+            let forgotten_at = start.forgotten_at.max(now + DAY);
+            self.starts.push_back(Start { shard, forgotten_at });
+        }
+    }
+
     pub(crate) fn snapshot(&self, now: Instant) -> IdentifySnapshot {
         let starts = self.recent(now).map(|start| {
-            let left = start.forgotten_at.saturating_duration_since(now).as_millis();
+            // Rounded up: what is kept again and again must not be forgotten too early.
+            let left = start.forgotten_at.saturating_duration_since(now).as_nanos().div_ceil(1_000_000);
             (start.shard, u64::try_from(left).unwrap_or(u64::MAX))
         });
         IdentifySnapshot { starts: starts.collect() }
@@ -261,6 +384,10 @@ impl IdentifyBudget {
         self.reserve.unwrap_or(total / 10)
     }
 
+    fn starting_shards(&self) -> u32 {
+        self.starting.unwrap_or(self.shards)
+    }
+
     /// Refuses what could spend more in a day than there is.
     fn validate(&self, total: u32) -> Result<(), ConfigError> {
         let Some(spendable) = total.checked_sub(self.reserve(total)).filter(|spendable| *spendable > 0)
@@ -272,6 +399,9 @@ impl IdentifyBudget {
             let problem =
                 format!("{} shards need more than the {spendable} session starts of a day", self.shards);
             return Err(ConfigError::new("shards", problem));
+        }
+        if self.starting_shards() > self.shards {
+            return Err(ConfigError::new("starting", format!("there are only {} shards", self.shards)));
         }
         match self.per_shard {
             Some(0) => Err(ConfigError::new("per_shard", "it must be at least 1")),

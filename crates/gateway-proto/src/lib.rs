@@ -55,7 +55,10 @@ pub use disconnect_kind::DisconnectKind;
 pub use event::{Dispatch, Event, Notice, UnknownMessage};
 pub use gateway_codec::{Compression, Encoding, Raw, RawRef};
 pub use health::{Ages, Condition, Health, Phase};
-pub use identify_budget::{IdentifyBudget, IdentifyRefused, IdentifySnapshot, SessionStartLimit, WhenSpent};
+pub use identify_budget::{
+    BudgetError, IdentifyBudget, IdentifyRefused, IdentifySnapshot, RefusalCause, SessionStartLimit,
+    TooFewStarts, WhenSpent,
+};
 pub use identify_queue::{IdentifyQueue, Ticket};
 pub use input::{Closed, ConnectError, Input, Message, Refused};
 pub use intents::Intents;

@@ -17,14 +17,25 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// it, a day has 288 of them, and the gateway resets the token of a bot that sends 1000
 /// (Discord Docs, Gateway > Rate Limiting).
 const IDENTIFY_CAP: Duration = Duration::from_secs(600);
+/// As long as the gateway counts Identifies together.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// One Identify is forgotten in this time, which is the mean wait below that ceiling. So their number tells whether a shard
+/// identifies more often than that for whatever reason, also if each session comes up and is lost a minute later.
+const IDENTIFY_FORGOTTEN_IN: Duration = Duration::from_secs(IDENTIFY_CAP.as_secs() / 2);
+/// So many Identifies may come close together: a new session is wanted soon where nothing speaks against it.
+const IDENTIFIES_AT_ONCE: u32 = 2;
 
 /// What the waits depend on: how badly it went lately.
 pub(crate) struct Retry {
     config: BackoffConfig,
     /// Connections in a row that failed; 0 after a stable one.
     failures: u32,
-    /// Identifies sent since the last stable connection.
+    /// Identifies sent and not forgotten yet.
     identifies: u32,
+    /// Time that has gone into forgetting the next one.
+    forgetting: Duration,
+    /// When the last connection ended.
+    last: Option<Instant>,
     /// Opcode 9 since the last stable connection.
     invalid_sessions: u32,
 }
@@ -40,7 +51,14 @@ pub(crate) struct Outcome {
 
 impl Retry {
     pub(crate) fn new(config: BackoffConfig) -> Self {
-        Self { config, failures: 0, identifies: 0, invalid_sessions: 0 }
+        Self {
+            config,
+            failures: 0,
+            identifies: 0,
+            forgetting: Duration::ZERO,
+            last: None,
+            invalid_sessions: 0,
+        }
     }
 
     /// Connections in a row that failed.
@@ -62,11 +80,29 @@ impl Retry {
     ) -> Duration {
         let stable_after = self.config.stable_after;
         if outcome.ready_since.is_some_and(|since| now.saturating_duration_since(since) >= stable_after) {
-            (self.failures, self.identifies, self.invalid_sessions) = (0, 0, 0);
+            (self.failures, self.invalid_sessions) = (0, 0);
         }
+        self.forget_identifies(outcome, now);
         let wait = self.wait(reason, outcome, rng);
         self.failures = self.failures.saturating_add(1);
         wait
+    }
+
+    fn forget_identifies(&mut self, outcome: Outcome, now: Instant) {
+        let since = self.last.replace(now).or(outcome.ready_since).unwrap_or(now);
+        self.forgetting += now.saturating_duration_since(since);
+        while self.identifies > 0 && self.forgetting >= IDENTIFY_FORGOTTEN_IN {
+            self.identifies -= 1;
+            self.forgetting -= IDENTIFY_FORGOTTEN_IN;
+        }
+        if self.identifies == 0 {
+            self.forgetting = Duration::ZERO;
+        }
+    }
+
+    /// Whether the next connection will identify, and others have done so lately.
+    fn identifies_often(&self, outcome: Outcome) -> bool {
+        outcome.will_identify && self.identifies > IDENTIFIES_AT_ONCE
     }
 
     fn wait(&mut self, reason: &DisconnectReason, outcome: Outcome, rng: &mut Rng) -> Duration {
@@ -77,8 +113,8 @@ impl Retry {
                 let (low, high) = (*AFTER_INVALID_SESSION.start(), *AFTER_INVALID_SESSION.end());
                 let pause = Duration::from_secs_f64(low + (high - low) * rng.f64());
                 match self.invalid_sessions {
-                    0..=2 => pause,
-                    row => pause + self.jitter(row - 3, outcome, rng),
+                    0..=2 if !self.identifies_often(outcome) => pause,
+                    row => pause + self.jitter(row.saturating_sub(3), outcome, rng),
                 }
             }
             DisconnectReason::Closed(Closed::Frame { code, .. })
@@ -91,7 +127,9 @@ impl Retry {
                 asked.max(self.jitter(self.failures, outcome, rng))
             }
             // The first redial after a session that was up is immediate: nothing speaks against it yet.
-            _ if outcome.ready_since.is_some() && self.failures == 0 => Duration::ZERO,
+            _ if outcome.ready_since.is_some() && self.failures == 0 && !self.identifies_often(outcome) => {
+                Duration::ZERO
+            }
             _ => self.jitter(self.failures, outcome, rng),
         }
     }
@@ -104,6 +142,13 @@ impl Retry {
         }
         ceiling.mul_f64(rng.f64()).max(self.config.minimum)
     }
+}
+
+/// How many Identifies a day has, as the dice say in the mean, if none comes to anything.
+pub(crate) fn identifies_in_a_day(config: &BackoffConfig) -> u32 {
+    let ceiling = [config.cap, IDENTIFY_CAP].map(|cap| ceiling(config.base, u32::MAX, cap)).into_iter().max();
+    let mean = (ceiling.unwrap_or_default() / 2).clamp(config.minimum.max(Duration::from_millis(1)), DAY);
+    u32::try_from(DAY.as_millis() / mean.as_millis()).unwrap_or(u32::MAX)
 }
 
 fn ceiling(base: Duration, doublings: u32, cap: Duration) -> Duration {
@@ -206,5 +251,83 @@ mod tests {
             }
         }
         assert!(total / (20 * 100) > Duration::from_secs(200), "the mean is {:?}", total / 2000);
+    }
+
+    /// How the connections of a day go, again and again.
+    struct Life {
+        /// How long each stays up after READY. None: READY never comes.
+        up: Option<Duration>,
+        reason: DisconnectReason,
+    }
+
+    /// The Identifies of three days, each of which is lost again, in the worst of them.
+    fn identifies_of_lives(config: &BackoffConfig, lives: &[Life], seed: u64) -> usize {
+        let mut retry = Retry::new(config.clone());
+        let mut rng = Rng::with_seed(seed);
+        let start = Instant::now();
+        let (mut now, mut sent) = (start, Vec::new());
+        for life in lives.iter().cycle() {
+            if now > start + DAY * 3 {
+                break;
+            }
+            retry.identify_sent();
+            sent.push(now);
+            let ready_since = life.up.map(|_| now);
+            now += life.up.unwrap_or_default();
+            now += retry.after(&life.reason, Outcome { ready_since, will_identify: true }, now, &mut rng);
+        }
+        let within =
+            |(index, at): (usize, &Instant)| sent[index..].partition_point(|other| *other < *at + DAY);
+        sent.iter().enumerate().map(within).max().unwrap_or_default()
+    }
+
+    /// B28: whatever way there is to lose each session, at whatever moment, a day costs a third of the 1000 starts.
+    #[test]
+    fn a_day_of_lost_sessions_costs_a_third_of_its_starts() {
+        let invalid = || DisconnectReason::InvalidSession { resumable: false };
+        let closed = || DisconnectReason::Closed(Closed::Frame { code: Some(4007), reason: String::new() });
+        let least = Duration::from_millis(1);
+        let smallest = BackoffConfig {
+            base: least,
+            minimum: least,
+            stable_after: Duration::ZERO,
+            ..BackoffConfig::default()
+        };
+        for config in [BackoffConfig::default(), smallest] {
+            for reason in [invalid, closed, eof] {
+                let life = |up: Option<u64>| Life { up: up.map(Duration::from_secs), reason: reason() };
+                let mut storm = vec![life(Some(1000))];
+                storm.extend((0..12).map(|_| life(None)));
+                for lives in [
+                    vec![life(None)],
+                    vec![life(Some(0))],
+                    vec![life(Some(61))],
+                    vec![life(Some(250))],
+                    vec![life(Some(299)), life(None)],
+                    storm,
+                ] {
+                    let worst = (0..20).map(|seed| identifies_of_lives(&config, &lives, seed)).max().unwrap();
+                    assert!(
+                        worst < 350,
+                        "{worst} with {} lives of {reason:?}",
+                        lives.len(),
+                        reason = reason()
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_configuration_costs_is_known() {
+        let with_base = |base: Duration| {
+            let mut config = BackoffConfig::default();
+            (config.base, config.minimum) = (base, base.min(config.minimum));
+            identifies_in_a_day(&config)
+        };
+        assert_eq!(with_base(Duration::from_secs(1)), 288);
+        assert_eq!(with_base(Duration::from_millis(1)), 288);
+        assert_eq!(with_base(Duration::from_micros(100)), 86_400_000 / 52_428);
+        assert!(with_base(Duration::from_nanos(1)) > 10_000_000);
     }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use client::{Client, config};
 use gateway_proto::{
-    DisconnectReason, Event, IdentifyBudget, IdentifyQueue, IdentifyRefused, IdentifySnapshot, Input, Phase,
-    SessionStartLimit, ShardId, StopReason, Ticket, WhenSpent,
+    BudgetError, DisconnectReason, Event, IdentifyBudget, IdentifyQueue, IdentifyRefused, IdentifySnapshot,
+    Input, Phase, SessionStartLimit, Shard, ShardId, StopReason, Ticket, WhenSpent,
 };
 use proptest::prelude::*;
 
@@ -30,6 +30,12 @@ fn limit(total: u32, remaining: u32, reset_after: Duration) -> SessionStartLimit
 fn budget(when_spent: WhenSpent, reserve: u32) -> IdentifyBudget {
     let mut budget = IdentifyBudget::default();
     (budget.when_spent, budget.reserve) = (when_spent, Some(reserve));
+    budget
+}
+
+/// A bot whose shards all have a session to resume.
+fn resuming(mut budget: IdentifyBudget) -> IdentifyBudget {
+    budget.starting = Some(0);
     budget
 }
 
@@ -111,7 +117,7 @@ fn without_an_update_it_goes_on_when_the_server_counts_anew() {
 fn a_spent_budget_refuses_every_request_in_shard_order() {
     let start = Instant::now();
     let refuse = budget(WhenSpent::Refuse, 100);
-    let mut queue = IdentifyQueue::with_budget(refuse, &limit(1000, 100, HOUR), start).unwrap();
+    let mut queue = IdentifyQueue::with_budget(resuming(refuse), &limit(1000, 100, HOUR), start).unwrap();
     let tickets: Vec<Ticket> = [2, 1].map(|id| queue.request(shard(id))).into();
     let refused: Vec<_> = std::iter::from_fn(|| queue.poll_refused(start)).collect();
     assert_eq!(refused.iter().map(|(ticket, _)| *ticket).collect::<Vec<_>>(), [tickets[1], tickets[0]]);
@@ -141,7 +147,11 @@ fn a_budget_whose_worst_case_is_too_much_is_refused() {
         let mut budget = IdentifyBudget::default();
         change(&mut budget);
         let queue = IdentifyQueue::with_budget(budget, &SessionStartLimit::default(), Instant::now());
-        queue.map(drop).map_err(|error| (error.field(), error.to_string()))
+        match queue {
+            Ok(_) => Ok(()),
+            Err(BudgetError::Config(error)) => Err((error.field(), error.to_string())),
+            Err(error) => panic!("{error}"),
+        }
     };
     assert_eq!(problem(|budget| budget.reserve = Some(1000)).unwrap_err().0, "reserve");
     assert_eq!(problem(|budget| budget.reserve = Some(2000)).unwrap_err().0, "reserve");
@@ -152,9 +162,49 @@ fn a_budget_whose_worst_case_is_too_much_is_refused() {
     assert_eq!(field, "per_shard");
     assert!(words.contains("4 shards with 226 session starts each"), "{words}");
     assert_eq!(problem(|budget| (budget.shards, budget.per_shard) = (4, Some(225))), Ok(()));
+    assert_eq!(problem(|budget| budget.starting = Some(2)).unwrap_err().0, "starting");
     let most = IdentifyBudget::default();
     let mut queue = IdentifyQueue::with_budget(most, &limit(1000, 1000, DAY), Instant::now()).unwrap();
     assert!(queue.update(&limit(0, 0, DAY), Instant::now()).is_err());
+}
+
+/// "Before starting N shards require remaining >= N": else the first would come up, and the last stop.
+#[test]
+fn a_bot_that_could_not_come_up_whole_is_refused_with_the_time() {
+    let start = Instant::now();
+    let make = |remaining, starting, when_spent| {
+        let mut budget = budget(when_spent, 100);
+        (budget.shards, budget.starting) = (4, starting);
+        IdentifyQueue::with_budget(budget, &limit(1000, remaining, 6 * HOUR), start).map(drop)
+    };
+    let Err(BudgetError::TooFewStarts(error)) = make(103, None, WhenSpent::Refuse) else {
+        panic!("three starts are not enough for four shards")
+    };
+    assert_eq!((error.starting, error.remaining, error.reserve), (4, 103, 100));
+    assert_eq!(error.reset_after, 6 * HOUR);
+    assert!(error.to_string().contains("4 sessions cannot be started"), "{error}");
+    assert_eq!(make(104, None, WhenSpent::Refuse), Ok(()));
+    assert_eq!(make(103, None, WhenSpent::Hold), Ok(()), "it waits");
+    assert_eq!(make(103, Some(3), WhenSpent::Refuse), Ok(()), "one resumes");
+    assert_eq!(make(0, Some(0), WhenSpent::Refuse), Ok(()), "all resume");
+}
+
+#[test]
+fn what_an_earlier_process_has_spent_counts_before_the_start_too() {
+    let start = Instant::now();
+    let whole = || {
+        let mut budget = budget(WhenSpent::Refuse, 0);
+        budget.shards = 2;
+        budget
+    };
+    let mut queue = IdentifyQueue::with_budget(whole(), &limit(4, 4, DAY), start).unwrap();
+    starts_until(&mut queue, shard(0), start, start + 3 * SPACING);
+    let later = start + HOUR;
+    let mut next = IdentifyQueue::with_budget(whole(), &limit(4, 4, DAY), later).unwrap();
+    assert_eq!(next.check_start(later), Ok(()));
+    next.restore(&queue.snapshot(later), Duration::ZERO, later);
+    let error = next.check_start(later).unwrap_err();
+    assert_eq!((error.remaining, error.reset_after), (1, DAY - HOUR), "when the first start is a day old");
 }
 
 #[test]
@@ -249,6 +299,20 @@ fn a_refusal_that_nobody_waits_for_changes_nothing() {
     client.identify();
     client.input(Input::IdentifyRefused(IdentifyRefused::new(0, 0, HOUR)));
     assert_eq!((client.shard.phase(), client.closes.len()), (Phase::Ready, 0));
+}
+
+/// B28: "expected and worst-case identifies/day from config below the limit; else it fails".
+#[test]
+fn a_back_off_that_would_identify_too_often_is_refused() {
+    let problem = |base| {
+        let mut config = config();
+        (config.backoff.base, config.backoff.minimum) = (base, base);
+        Shard::new(config, Instant::now()).map(drop).map_err(|error| (error.field(), error.to_string()))
+    };
+    let (field, words) = problem(Duration::from_micros(100)).unwrap_err();
+    assert_eq!(field, "backoff.base");
+    assert!(words.contains("would identify 1647 times in a day"), "{words}");
+    assert_eq!(problem(Duration::from_millis(1)), Ok(()));
 }
 
 proptest! {

@@ -176,9 +176,19 @@ impl Connection {
         self.shard.reconnect(how);
     }
 
-    /// The session as it could be resumed by a later process, see [`Shard::session`].
+    /// The session as it could be resumed by a later process, see [`Shard::session`]. Dispatches that came and were not
+    /// given out yet do not count: the Resume asks for them again.
     pub fn session(&self) -> Option<SessionSnapshot> {
-        self.shard.session()
+        let waiting = self.outputs.iter().filter_map(|output| match output {
+            Output::Event(crate::Event::Dispatch(dispatch)) => dispatch.sequence(),
+            _ => None,
+        });
+        let first = waiting.min();
+        let mut session = self.shard.session()?;
+        if let Some(first) = first {
+            session.sequence = session.sequence.min(first.saturating_sub(1));
+        }
+        Some(session)
     }
 
     /// What the shard has done so far.

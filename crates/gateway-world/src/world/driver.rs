@@ -284,6 +284,7 @@ impl<M: Machine> World<M> {
         let now = self.client_clock.instant(self.now);
         self.permit_at = None;
         while let Some(ticket) = self.gate.poll(now) {
+            self.keep_gate();
             if let Some(shard) = self.tickets.remove(&ticket) {
                 self.clients[shard].ticket = None;
                 self.give(shard, Input::IdentifyGranted, None);

@@ -140,6 +140,7 @@ impl<M: Machine> World<M> {
                 self.watch.observe(self.now, shard, &Observation::Died);
                 self.leave(shard);
                 self.cancel_permit(shard);
+                self.crash_gate();
                 self.queue.push(self.now + *lasting, Event::Start(shard, process));
             }
             Fault::Redeploy { lasting, log_off } if !client.refused => {

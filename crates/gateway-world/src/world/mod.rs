@@ -1,6 +1,7 @@
 //! The world: shards, a network and a gateway under one virtual clock.
 
 mod driver;
+mod gate;
 mod happening;
 mod server;
 
@@ -8,9 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
-use gateway_proto::{
-    Compression, Encoding, IdentifyBudget, IdentifyQueue, SessionStartLimit, ShardId, Ticket, WhenSpent,
-};
+use gateway_proto::{Compression, Encoding, IdentifyQueue, SessionStartLimit, ShardId, Ticket};
 use gateway_sim::{Config, ConnectionId, Gateway};
 
 use crate::client::Client;
@@ -80,6 +79,8 @@ pub struct World<M> {
     queue: Queue<Event>,
     gateway: Gateway,
     gate: IdentifyQueue,
+    /// What the gate has kept for the case that its process is killed.
+    kept: Option<gate::Kept>,
     tickets: BTreeMap<Ticket, usize>,
     /// When the gate has a permit to give. None: it is to be asked.
     permit_at: Option<Time>,
@@ -145,11 +146,7 @@ impl<M: Machine> World<M> {
         config.ledger = false;
         let budget = usize::try_from(config.session_starts).unwrap_or(usize::MAX);
         let gateway = Gateway::new(config, clock.instant(start));
-        let mut spending = IdentifyBudget::default();
-        spending.shards = setting.shards;
-        spending.when_spent = WhenSpent::Hold;
-        let gate = IdentifyQueue::with_budget(spending, &SessionStartLimit::default(), clock.instant(start));
-        let gate = gate.expect("a world has fewer shards than session starts");
+        let gate = gate::gate(setting.shards, clock.instant(start));
         let clients = (0..setting.shards).map(|shard| client(&setting, shard)).collect();
         Self {
             setting,
@@ -160,6 +157,7 @@ impl<M: Machine> World<M> {
             queue: Queue::new(),
             gateway,
             gate,
+            kept: None,
             tickets: BTreeMap::new(),
             permit_at: None,
             links: BTreeMap::new(),

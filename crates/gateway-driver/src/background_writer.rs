@@ -1,0 +1,163 @@
+//! A thread that writes what others have to keep, so that they need not wait.
+
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Is called with what could not be written.
+type OnError<K> = Box<dyn FnMut(&K, &io::Error) + Send>;
+
+/// Writes values, each under its key, on a thread of its own. If that is slow, only the newest value of each key is
+/// written; keys take turns.
+pub(crate) struct BackgroundWriter<K, V> {
+    shared: Arc<Shared<K, V>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared<K, V> {
+    state: Mutex<State<K, V>>,
+    changed: Condvar,
+}
+
+struct State<K, V> {
+    waiting: BTreeMap<K, V>,
+    /// Their keys, in the order in which they are written.
+    turns: VecDeque<K>,
+    /// Something is being written.
+    busy: bool,
+    ending: bool,
+    error: Option<io::Error>,
+    on_error: Option<OnError<K>>,
+}
+
+impl<K: Ord + Clone + Send + 'static, V: Send + 'static> BackgroundWriter<K, V> {
+    /// Starts the thread. `write` is what it calls. After each attempt it calls `done`, with whether it went well.
+    /// Neither a failure nor a panic of either ends the thread: both are errors to be asked for.
+    pub(crate) fn start(
+        name: &str,
+        write: impl Fn(&K, &V) -> io::Result<()> + Send + 'static,
+        done: impl Fn(&V, bool) + Send + 'static,
+    ) -> io::Result<Self> {
+        let state = State {
+            waiting: BTreeMap::new(),
+            turns: VecDeque::new(),
+            busy: false,
+            ending: false,
+            error: None,
+            on_error: None,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let writer = shared.clone();
+        let thread =
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || writer.write(&write, &done))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Has a value written, in place of one of the same key that still waits. Does not block.
+    pub(crate) fn put(&self, key: K, value: V) {
+        let mut state = self.shared.lock();
+        if state.waiting.insert(key.clone(), value).is_none() {
+            state.turns.push_back(key);
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until everything is written. Gives the newest error that nobody has taken.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        while state.busy || !state.waiting.is_empty() {
+            state = self.shared.wait(state);
+        }
+        state.error.take().map_or(Ok(()), Err)
+    }
+
+    /// The newest error that nobody has taken. Does not block.
+    pub(crate) fn take_error(&self) -> Option<io::Error> {
+        self.shared.lock().error.take()
+    }
+
+    /// Has this called on the thread with every error from now on.
+    pub(crate) fn on_error(&self, on_error: OnError<K>) {
+        self.shared.lock().on_error = Some(on_error);
+    }
+}
+
+impl<K: Ord, V> Shared<K, V> {
+    /// What the thread does.
+    fn write(&self, write: &impl Fn(&K, &V) -> io::Result<()>, done: &impl Fn(&V, bool)) {
+        let mut state = self.lock();
+        loop {
+            let next = state.turns.pop_front().and_then(|key| state.waiting.remove_entry(&key));
+            if let Some((key, value)) = next {
+                state.busy = true;
+                drop(state);
+                let written = catching(|| write(&key, &value));
+                let told = catching(|| {
+                    done(&value, written.is_ok());
+                    Ok(())
+                });
+                if let Err(error) = written.and(told) {
+                    self.report(&key, error);
+                }
+                state = self.lock();
+                state.busy = false;
+                self.changed.notify_all();
+            } else if state.ending {
+                return;
+            } else {
+                state = self.wait(state);
+            }
+        }
+    }
+
+    fn report(&self, key: &K, error: io::Error) {
+        let on_error = self.lock().on_error.take();
+        if let Some(mut on_error) = on_error {
+            // Without the lock: it may ask for anything.
+            let told = catching(|| {
+                on_error(key, &error);
+                Ok(())
+            });
+            if told.is_ok() {
+                self.lock().on_error.get_or_insert(on_error);
+            }
+        }
+        self.lock().error = Some(error);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<K, V>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State<K, V>>) -> MutexGuard<'a, State<K, V>> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A panic of somebody else's is a failure like any other.
+fn catching(work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    // Whatever was left half done belongs to whoever panicked.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic: Box<dyn Any + Send>| {
+        let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(io::Error::other(format!("the store panicked: {words}")))
+    })
+}
+
+/// Waits until everything is written.
+impl<K, V> Drop for BackgroundWriter<K, V> {
+    fn drop(&mut self) {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).ending = true;
+        self.shared.changed.notify_all();
+        // What is called on the thread may have held the last reference to this. The thread then ends by itself.
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
+        {
+            // Its panics are caught where they happen.
+            let _ = thread.join();
+        }
+    }
+}
