@@ -61,7 +61,7 @@ impl Gateway {
         {
             self.end_session(session);
         }
-        match self.reached(id, Point::Close).map(|rule| rule.action) {
+        match self.instead(id, Point::Close) {
             None => self.echo(id, code),
             Some(Action::Ignore) => {}
             Some(Action::Close(code)) => self.echo(id, code),
@@ -104,17 +104,28 @@ impl Gateway {
         self.outputs.push_back((id, Output::Abort));
     }
 
-    /// Does what a rule says. `Ignore` and `Delay` are the business of the one who asked the rule.
+    /// What a rule says to do at a point instead of the usual. A fault in the bytes is set here: the usual follows it.
+    pub(crate) fn instead(&mut self, id: ConnectionId, point: Point) -> Option<Action> {
+        match self.reached(id, point)?.action {
+            Action::Bytes(fault) => {
+                self.act(id, Action::Bytes(fault));
+                None
+            }
+            action => Some(action),
+        }
+    }
+
+    /// Does what a rule says. `Ignore`, `Delay` and `Http` are the business of the one who asked the rule.
     pub(crate) fn act(&mut self, id: ConnectionId, action: Action) {
         match action {
             Action::Close(code) => self.close_with(id, code),
             Action::Drop => self.drop_connection(id),
-            Action::Abort | Action::Http(_) => self.abort(id),
+            Action::Abort => self.abort(id),
             Action::Invalid(resumable) => self.invalid(id, resumable),
             Action::Reconnect => self.send(id, &Payload::control(7, "null")),
             Action::Silence => self.silence(id),
             Action::Bytes(fault) => self.outputs.push_back((id, Output::Bytes(fault))),
-            Action::Ignore | Action::Delay(_) => {}
+            Action::Ignore | Action::Delay(_) | Action::Http(_) => {}
         }
     }
 

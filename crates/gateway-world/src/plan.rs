@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::{Action, Direction, Fault, Nonsense, Planned, Point, Unreachable};
 use crate::profile::{Kind, Profile};
 use crate::time::Time;
+use crate::world::rule;
 
 /// A world is made of cycles of a day.
 pub(crate) const CYCLE_HOURS: f64 = 24.0;
@@ -165,7 +166,17 @@ impl Draw {
         faults.push(Planned { at: end, shard: None, fault: Fault::EndRules });
     }
 
+    /// Something that makes sense.
     fn rule(&mut self) -> (Point, Action) {
+        loop {
+            let (at, action) = self.any_rule();
+            if rule(at, action, 1, None).check().is_ok() {
+                return (at, action);
+            }
+        }
+    }
+
+    fn any_rule(&mut self) -> (Point, Action) {
         let at = self.pick(&[
             Point::Upgrade,
             Point::Connect,

@@ -45,7 +45,10 @@ impl<M: Machine> World<M> {
             }
             Fault::AckDelay { by } => self.control(Target::All, Control::AckDelay(*by)),
             Fault::Rule { at, action, times } => {
-                self.control(Target::All, Control::Rule(rule(*at, *action, *times, shard)));
+                let rule = rule(*at, *action, *times, shard);
+                if rule.check().is_ok() {
+                    self.control(Target::All, Control::Rule(rule));
+                }
             }
             Fault::EndRules => self.control(Target::All, Control::ClearRules(None)),
             Fault::Suspend { lasting, clock_stops } => self.suspend(*lasting, *clock_stops),
@@ -94,7 +97,8 @@ impl<M: Machine> World<M> {
     /// What the gateway does on one connection.
     fn gateway_does(&mut self, link: Option<LinkId>, fault: &Fault) {
         let link = link.and_then(|link| self.links.get(&link));
-        let Some(connection) = link.and_then(|link| link.connection) else { return };
+        let open = link.filter(|link| link.server_holds);
+        let Some(connection) = open.and_then(|link| link.connection) else { return };
         let mut control = |control| self.control(Target::Connection(connection), control);
         match fault {
             Fault::Reconnect { then_emit } => control(Control::Reconnect { then_emit: *then_emit }),
@@ -239,7 +243,7 @@ fn nonsense(what: Nonsense) -> Control {
     }
 }
 
-fn rule(at: Point, action: Action, times: u32, shard: Option<u32>) -> Rule {
+pub(crate) fn rule(at: Point, action: Action, times: u32, shard: Option<u32>) -> Rule {
     use gateway_sim as sim;
     let on = match at {
         Point::Upgrade => sim::Point::Upgrade,

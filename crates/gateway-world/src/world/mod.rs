@@ -4,6 +4,8 @@ mod driver;
 mod happening;
 mod server;
 
+pub(crate) use happening::rule;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
