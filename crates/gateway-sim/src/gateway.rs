@@ -155,8 +155,8 @@ pub(crate) enum Timer {
     Heartbeat(ConnectionId),
     /// The last moment for the echo of a close frame.
     Closed(ConnectionId),
-    /// A session without a connection ends, unless it was resumed since this detachment.
-    Expire(u64, u64),
+    /// A session that has been without a connection for long enough ends.
+    Expire(u64),
     Traffic(u64),
     /// A step of the script, and the connection that reached its point.
     Step(usize, Option<ConnectionId>),
@@ -371,7 +371,7 @@ impl Gateway {
                     self.drop_connection(id);
                 }
             }
-            Timer::Expire(session, detachments) => self.expire(session, detachments),
+            Timer::Expire(session) => self.expire(session),
             Timer::Traffic(pump) => self.pump(at, pump),
             Timer::Step(step, id) => self.step(step, id),
             Timer::Up => {

@@ -275,7 +275,7 @@ impl Gateway {
         // The bound that staff once named.
         let limit = self.config.replay_limit.unwrap_or(guilds.saturating_mul(75).clamp(100, 3500));
         self.session_ids.insert(id.clone(), number);
-        self.sessions.insert(number, Session::new(number, id, shard, intents, limit.max(1)));
+        self.sessions.insert(number, Session::new(number, id, shard, intents, limit.max(1), self.now));
         self.routes.add(shard, number);
         if self.config.ledger {
             self.ledger.start();

@@ -156,19 +156,29 @@ impl Gateway {
         };
         if let Some(session) = self.sessions.get_mut(&number) {
             session.connection = None;
-            session.detachments += 1;
-            let timer = Timer::Expire(number, session.detachments);
-            self.timers.set(self.now + self.config.session_expiry, timer);
+            session.detached_at = self.now;
+            // One timer for each session, however often it loses its connection.
+            if !session.expiry_is_set {
+                session.expiry_is_set = true;
+                self.timers.set(self.now + self.config.session_expiry, Timer::Expire(number));
+            }
         }
     }
 
-    pub(crate) fn expire(&mut self, number: u64, detachments: u64) {
-        let due = |session: &crate::session::Session| {
-            session.connection.is_none() && session.detachments == detachments
+    pub(crate) fn expire(&mut self, number: u64) {
+        let Some(session) = self.sessions.get_mut(&number) else {
+            return;
         };
-        if self.sessions.get(&number).is_some_and(due) {
-            self.end_session(number);
+        session.expiry_is_set = false;
+        if session.connection.is_some() {
+            return;
         }
+        let due = session.detached_at + self.config.session_expiry;
+        if due <= self.now {
+            return self.end_session(number);
+        }
+        session.expiry_is_set = true;
+        self.timers.set(due, Timer::Expire(number));
     }
 
     /// Forgets a session; a Resume of it gets op 9 `false`.
