@@ -22,5 +22,5 @@ pub use plan::{Cycle, Setting};
 pub use profile::Profile;
 pub use shrink::Case;
 pub use time::Time;
-pub use transcript::Transcript;
+pub use transcript::{Replay, Transcript};
 pub use world::{Counts, Outcome, RECOVERY, World};
