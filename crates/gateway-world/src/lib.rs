@@ -18,7 +18,7 @@ mod world;
 pub use fault::{Action, Direction, Fault, Nonsense, Planned, Point, Unreachable};
 pub use machine::Machine;
 pub use observation::{Observation, Violation};
-pub use plan::{Cycle, Setting};
+pub use plan::{Cycle, Setting, User};
 pub use profile::Profile;
 pub use shrink::Case;
 pub use time::Time;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use gateway_proto::Shard;
-use gateway_world::{Profile, Setting, Time, Transcript, Violation, World};
+use gateway_world::{Profile, Setting, Time, Transcript, User, Violation, World};
 use lexopt::{Arg, Parser, ValueExt};
 use peak_alloc::PeakAlloc;
 
@@ -115,7 +115,8 @@ fn replay(mut arguments: Parser) -> Result<(), String> {
 }
 
 fn setting(mut arguments: Parser) -> Result<Setting, lexopt::Error> {
-    let mut setting = Setting { seed: 0, hours: 24.0, shards: 10, profile: Profile::Calm };
+    let mut setting =
+        Setting { seed: 0, hours: 24.0, shards: 10, profile: Profile::Calm, user: User::Thorough };
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Long("seed") => setting.seed = arguments.value()?.parse()?,

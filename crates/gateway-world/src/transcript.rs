@@ -108,11 +108,13 @@ impl Transcript {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::User;
     use crate::profile::Profile;
 
     #[test]
     fn what_is_written_is_read() {
-        let setting = Setting { seed: 1, hours: 30.0, shards: 2, profile: Profile::Hostile };
+        let setting =
+            Setting { seed: 1, hours: 30.0, shards: 2, profile: Profile::Hostile, user: User::Thorough };
         let cycles = (0..2).map_while(|number| setting.cycle(number)).collect();
         let transcript = Transcript {
             case: Case { setting, start: Time::from_hours(0.5), cycles },

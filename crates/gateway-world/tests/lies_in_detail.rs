@@ -5,9 +5,9 @@ mod liar;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use gateway_proto::{Event, Output, Reconnect, Shard, Stats};
-use gateway_world::{Fault, Profile, Setting, Time, Unreachable, World};
-use liar::{Honest, Liar, Lie, violation};
+use gateway_proto::{AckError, Event, Output, Reconnect, Shard, ShardConfig, Stats};
+use gateway_world::{Fault, Profile, Setting, Time, Unreachable, User, World};
+use liar::{Honest, Liar, Lie, violation, violation_of};
 
 fn asserted<L: Lie>(faults: &[(f64, Fault)], invariant: &str, sentence: &str) {
     let violation = violation::<L>(faults).expect("the lie is found out");
@@ -112,7 +112,7 @@ fn what_one_input_leads_to() {
 
 #[test]
 fn the_heap() {
-    let setting = Setting { seed: 1, hours: 3.0, shards: 2, profile: Profile::Calm };
+    let setting = Setting { seed: 1, hours: 3.0, shards: 2, profile: Profile::Calm, user: User::Quick };
     let run = |heap| {
         let cycles = setting.cycle(0).into_iter();
         World::<Liar<Honest>>::new(setting, Time::ZERO, cycles).with_heap(heap).run().violation
@@ -146,4 +146,94 @@ fn each_step_of_a_connection_is_taken_once() {
     asserted::<Twice<1>>(&reconnect, "socket", "a connect while another connection is Dialing");
     asserted::<Twice<2>>(&reconnect, "socket", "a connection begins before the end of the last was told");
     asserted::<Twice<3>>(&reconnect, "socket", "a close frame was sent while the connection is Closing");
+}
+
+/// Acknowledges everything as soon as anything is.
+#[derive(Default)]
+struct Rash(u64);
+impl Lie for Rash {
+    fn output(&mut self, _: &mut Shard, output: Output, _: &mut VecDeque<Output>) -> Option<Output> {
+        if let Output::Event(Event::Dispatch(dispatch)) = &output {
+            self.0 = dispatch.sequence().unwrap_or(self.0);
+        }
+        Some(output)
+    }
+
+    fn ack(&mut self, shard: &mut Shard, _: u64) -> Result<(), AckError> {
+        shard.ack(self.0)
+    }
+}
+
+/// Forgets what was acknowledged.
+#[derive(Default)]
+struct Oblivious;
+impl Lie for Oblivious {
+    fn ack(&mut self, _: &mut Shard, _: u64) -> Result<(), AckError> {
+        Ok(())
+    }
+}
+
+/// Acknowledges what it was never given.
+#[derive(Default)]
+struct Clairvoyant;
+impl Lie for Clairvoyant {
+    fn ack(&mut self, shard: &mut Shard, sequence: u64) -> Result<(), AckError> {
+        shard.ack(sequence + 100_000)
+    }
+}
+
+#[test]
+fn what_was_acknowledged() {
+    fn asserted<L: Lie>(sentence: &str) {
+        // A session is stored after each of the resets, with more or less of the floods still to be dealt with.
+        let faults: Vec<(f64, Fault)> = (0..10)
+            .flat_map(|number| {
+                let hour = 1.0 + f64::from(number) / 30.0;
+                [(hour, Fault::Flood { events: 50 }), (hour + 0.02, Fault::Reset)]
+            })
+            .collect();
+        let violation = violation_of::<L>(User::Thorough, 6.0, 2, &faults).expect("the lie is found out");
+        assert_eq!(violation.invariant, "acknowledged", "{violation}");
+        assert!(violation.sentence.contains(sentence), "{violation}");
+        // Shards that acknowledge nothing are not concerned.
+        assert_eq!(violation_of::<L>(User::Quick, 6.0, 2, &faults), None);
+    }
+    asserted::<Rash>("but the application has dealt with");
+    asserted::<Oblivious>("though the application has dealt with");
+    asserted::<Clairvoyant>("was not delivered");
+}
+
+/// A crash in the middle of a backlog: what was given out and not dealt with comes again, and nothing is lost.
+#[test]
+fn a_crash_with_a_backlog_loses_nothing() {
+    let faults: Vec<(f64, Fault)> = (1..20)
+        .flat_map(|hour| {
+            let hour = f64::from(hour) / 4.0;
+            let crash = Fault::Crash { lasting: Duration::from_secs(5) };
+            [(hour, Fault::Flood { events: 200 }), (hour + 0.005, crash)]
+        })
+        .collect();
+    assert_eq!(violation_of::<Honest>(User::Thorough, 6.0, 4, &faults), None);
+}
+
+/// Stores more than was acknowledged, but only to the disk of the next process.
+#[derive(Default)]
+struct Forger;
+impl Lie for Forger {
+    fn start(config: &mut ShardConfig) {
+        if let Some(session) = &config.session {
+            let mut stored = serde_json::to_value(session).expect("a snapshot can be written");
+            stored["sequence"] = (session.sequence() + 3).into();
+            config.session = serde_json::from_value(stored).ok();
+        }
+    }
+}
+
+#[test]
+fn what_is_lost_over_a_crash() {
+    let crash = Fault::Crash { lasting: Duration::from_secs(5) };
+    let faults = [(1.0, Fault::Flood { events: 200 }), (1.005, crash)];
+    let violation = violation_of::<Forger>(User::Thorough, 6.0, 2, &faults).expect("it is found out");
+    assert_eq!(violation.invariant, "order", "{violation}");
+    assert!(violation.sentence.contains("is lost"), "{violation}");
 }

@@ -5,7 +5,7 @@ mod liar;
 use std::collections::VecDeque;
 
 use gateway_proto::{Event, Output, Shard};
-use gateway_world::{Profile, Setting, Time, Transcript, Violation, World};
+use gateway_world::{Profile, Setting, Time, Transcript, User, Violation, World};
 use liar::{Honest, Liar, Lie};
 
 /// Keeps to itself the third end of a connection that it learns of.
@@ -21,7 +21,8 @@ impl Lie for Secretive {
     }
 }
 
-const SETTING: Setting = Setting { seed: 5, hours: 24.0, shards: 3, profile: Profile::Flaky };
+const SETTING: Setting =
+    Setting { seed: 5, hours: 24.0, shards: 3, profile: Profile::Flaky, user: User::Thorough };
 
 fn first_violation<L: Lie>(heap: fn() -> usize) -> Violation {
     let cycles = (0..).map_while(|number| SETTING.cycle(number));

@@ -6,13 +6,18 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use gateway_proto::{
-    Command, ConfigError, Input, Output, Phase, Reconnect, SendError, SessionSnapshot, Shard, ShardConfig,
-    Shutdown, Stats,
+    AckError, Command, ConfigError, Input, Output, Phase, Reconnect, SendError, SessionSnapshot, Shard,
+    ShardConfig, Shutdown, Stats,
 };
-use gateway_world::{Fault, Machine, Planned, Profile, Setting, Time, Violation, World};
+use gateway_world::{Fault, Machine, Planned, Profile, Setting, Time, User, Violation, World};
 
 /// What a liar does wrong.
 pub(crate) trait Lie: Default {
+    /// Changes what a process begins with.
+    fn start(config: &mut ShardConfig) {
+        let _ = config;
+    }
+
     /// Changes what comes out.
     fn output(&mut self, shard: &mut Shard, output: Output, more: &mut VecDeque<Output>) -> Option<Output> {
         let _ = (shard, more);
@@ -34,6 +39,11 @@ pub(crate) trait Lie: Default {
         waiting
     }
 
+    /// Changes what is acknowledged.
+    fn ack(&mut self, shard: &mut Shard, sequence: u64) -> Result<(), AckError> {
+        shard.ack(sequence)
+    }
+
     /// Changes the counters.
     fn stats(&self, stats: &mut Stats) {
         let _ = stats;
@@ -50,7 +60,8 @@ pub(crate) struct Liar<L> {
 }
 
 impl<L: Lie> Machine for Liar<L> {
-    fn start(config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
+    fn start(mut config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
+        L::start(&mut config);
         let shard = Shard::new(config.clone(), now)?;
         Ok(Self { shard, config, lie: L::default(), more: VecDeque::new(), stats: Stats::default() })
     }
@@ -69,6 +80,10 @@ impl<L: Lie> Machine for Liar<L> {
 
     fn send(&mut self, command: Command) -> Result<(), SendError> {
         self.shard.send(command)
+    }
+
+    fn ack(&mut self, sequence: u64) -> Result<(), AckError> {
+        self.lie.ack(&mut self.shard, sequence)
     }
 
     fn shutdown(&mut self, how: Shutdown) {
@@ -126,7 +141,16 @@ pub(crate) fn violation<L: Lie>(faults: &[(f64, Fault)]) -> Option<Violation> {
 }
 
 pub(crate) fn violation_in<L: Lie>(hours: f64, shards: u32, faults: &[(f64, Fault)]) -> Option<Violation> {
-    let setting = Setting { seed: 1, hours, shards, profile: Profile::Calm };
+    violation_of::<L>(User::Quick, hours, shards, faults)
+}
+
+pub(crate) fn violation_of<L: Lie>(
+    user: User,
+    hours: f64,
+    shards: u32,
+    faults: &[(f64, Fault)],
+) -> Option<Violation> {
+    let setting = Setting { seed: 1, hours, shards, profile: Profile::Calm, user };
     let mut cycle = setting.cycle(0).expect("a world has a beginning");
     cycle.faults = plan(faults);
     World::<Liar<L>>::new(setting, Time::ZERO, std::iter::once(cycle)).run().violation
