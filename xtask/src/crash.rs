@@ -1,7 +1,7 @@
 //! At least once, with a real process: a bot that is killed a hundred times loses no event.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -19,10 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Plan {
     kills: u32,
     seed: u64,
+    /// The bot is there already.
+    built: bool,
 }
 
 pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
-    let mut plan = Plan { kills: 100, seed: 1 };
+    let mut plan = Plan { kills: 100, seed: 1, built: false };
     while let Some(argument) = arguments.next().map_err(sentence)? {
         match argument {
             Arg::Long("kills") => {
@@ -31,14 +33,17 @@ pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
             Arg::Long("seed") => {
                 plan.seed = arguments.value().and_then(|value| value.parse()).map_err(sentence)?;
             }
+            Arg::Long("built") => plan.built = true,
             other => return Err(other.unexpected().to_string()),
         }
     }
-    let program = build_bot()?;
+    if !plan.built {
+        build_bot()?;
+    }
     let folder = Folder::new().map_err(sentence)?;
     let crash = Crash {
         server: start_gateway().map_err(sentence)?,
-        program,
+        program: process::built("examples/tokio_bot"),
         session_file: folder.0.join("session.json"),
         seen: Arc::default(),
         random: fastrand::Rng::with_seed(plan.seed),
@@ -57,8 +62,8 @@ fn start_gateway() -> std::io::Result<Server> {
     Server::start(config)
 }
 
-/// Builds the bot beside this program, and says where it is.
-fn build_bot() -> Result<PathBuf, String> {
+/// Builds the bot beside this program.
+fn build_bot() -> Result<(), String> {
     process::run(process::cargo().args([
         "build",
         "--quiet",
@@ -66,11 +71,7 @@ fn build_bot() -> Result<PathBuf, String> {
         "gateway-examples",
         "--example",
         "tokio_bot",
-    ]))?;
-    let here = std::env::current_exe().map_err(sentence)?;
-    let folder = here.parent().unwrap_or(Path::new("."));
-    let name = format!("tokio_bot{}", std::env::consts::EXE_SUFFIX);
-    Ok(folder.join("examples").join(name))
+    ]))
 }
 
 /// A folder of its own, removed at the end.

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: Parser) -> Result<(), String> {
         println!("features: {}", if chosen.is_empty() { "none".to_owned() } else { chosen.join(" ") });
         let features = chosen.join(",");
         let package = ["test", "--quiet", "--package", "gateway-driver", "--no-default-features"];
-        process::run(cargo().args(package).args(["--features", &features, "--lib", "tls"]))?;
+        process::run(cargo().args(package).args(["--features", &features, "--lib", "--test", "tls"]))?;
     }
     println!("features: {combinations} combinations, all well");
     Ok(())

@@ -10,6 +10,7 @@ mod deny;
 mod features;
 mod fuzz;
 mod process;
+mod results;
 mod simulate;
 mod test;
 
@@ -21,8 +22,8 @@ const HELP: &str = "\
 cargo xtask TASK
 
   demo             a shard against a simulated gateway that cuts it off three times
-  crash            a bot that is killed: --kills N times, --seed N
-  test             every test there is, a line for each layer, and the conformance matrix
+  crash            a bot that is killed: --kills N times, --seed N; --built if it need not be built
+  test             every test there is, a line for each layer, and the conformance matrix; --plain without cargo-nextest
   conformance      every scenario in every way: --only NAME, --way virtual|raw|tokio|async-std|smol, --trace
   bench            ours beside the field's clients: --quick, --only JOB/MODE, --json FILE, --report [FOLDER],
                    --rounds N, --events N, --instructions

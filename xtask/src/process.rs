@@ -16,6 +16,13 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// A program of this workspace, or `examples/NAME`, that was built beside this one.
+pub(crate) fn built(name: &str) -> PathBuf {
+    let here = std::env::current_exe().unwrap_or_default();
+    let folder = here.parent().unwrap_or(Path::new("."));
+    folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
 /// Whether `cargo NAME` exists.
 pub(crate) fn has_cargo_tool(name: &str) -> bool {
     let status = cargo()

@@ -1,12 +1,19 @@
 //! Every test there is, and one line for each layer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use lexopt::Parser;
+use lexopt::{Arg, Parser};
 
-use crate::process::{cargo, has_cargo_tool, line};
+use crate::process::{built, cargo, has_cargo_tool, line};
+use crate::results::{Libtest, Nextest, Told};
+
+/// How often the bot is killed.
+const KILLS: u32 = 5;
+/// The world whose days are simulated, with each profile.
+const WORLD: [&str; 6] = ["--hours", "48", "--shards", "5", "--seed", "1"];
+const PROFILES: [&str; 4] = ["calm", "flaky", "outage", "hostile"];
 
 /// What passed and what failed, by layer.
 #[derive(Default)]
@@ -23,21 +30,28 @@ struct Count {
 }
 
 /// Runs everything. Goes on after a failure, so that one run tells all there is to tell.
-pub(crate) fn run(arguments: Parser) -> Result<(), String> {
-    crate::no_more(arguments)?;
-    let mut tally = Tally::default();
-    if has_cargo_tool("nextest") {
-        tally.nextest(cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]));
-    } else {
-        tally.libtest(
-            None,
-            cargo().args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]),
-        );
+pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
+    let mut plain = !has_cargo_tool("nextest");
+    while let Some(argument) = arguments.next().map_err(|error| error.to_string())? {
+        match argument {
+            Arg::Long("plain") => plain = true,
+            other => return Err(other.unexpected().to_string()),
+        }
     }
-    tally.libtest(Some("documentation"), cargo().args(["test", "--workspace", "--doc", "--no-fail-fast"]));
+    let mut tally = Tally::default();
+    if plain {
+        // Without a choice of targets: that builds the examples, which some tests run, and tests the documentation too.
+        tally.libtest(None, cargo().args(["test", "--workspace", "--no-fail-fast"]));
+    } else {
+        tally.nextest(cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]));
+        let documentation = ["test", "--workspace", "--doc", "--no-fail-fast"];
+        tally.libtest(Some("documentation"), cargo().args(documentation));
+    }
     let codec_alone = ["test", "--package", "gateway-codec", "--no-default-features", "--lib", "--tests"];
     tally.libtest(Some("gateway-codec, no features"), cargo().args(codec_alone));
     tally.demo();
+    tally.worlds();
+    tally.crash();
     let result = tally.print();
     println!();
     let conforms = crate::conformance::run_all();
@@ -49,55 +63,64 @@ pub(crate) fn run(arguments: Parser) -> Result<(), String> {
 }
 
 impl Tally {
-    /// `PASS [ 0.01s] (1/9) gateway-codec::captures every_recording`
     fn nextest(&mut self, command: &mut Command) {
-        let mut tests: BTreeSet<String> = BTreeSet::new();
+        let mut results = Nextest::default();
         self.watch(command, |tally, text| {
-            let passed = match text.split_whitespace().next() {
-                Some("PASS") => true,
-                Some("FAIL" | "TIMEOUT" | "ABORT" | "SIGABRT" | "SIGSEGV" | "LEAK-FAIL") => false,
-                _ => return,
-            };
-            let Some((_, binary)) = text.split_once(") ") else { return };
-            // Failures are shown again in the closing summary.
-            if !tests.insert(binary.to_owned()) {
-                return;
-            }
-            let package = binary.split([' ', ':']).next().unwrap_or(binary);
-            tally.count(package, passed, 1);
+            let told = results.read(text);
+            tally.take(None, &told);
+            told != Told::Quiet
         });
     }
 
-    /// `Running unittests src/lib.rs (target/debug/deps/gateway_codec-0123)`, then
-    /// `test result: ok. 12 passed; 0 failed; 0 ignored; …`
+    /// All results are those of `layer`, if there is one.
     fn libtest(&mut self, layer: Option<&str>, command: &mut Command) {
-        let mut package = "other".to_owned();
-        self.watch(command, |tally, text| {
-            if let Some((_, path)) = text.rsplit_once("/deps/") {
-                package = package_of(path);
-            }
-            let Some(result) = text.trim_start().strip_prefix("test result:") else { return };
-            for part in result.split(['.', ';']) {
-                let mut words = part.split_whitespace();
-                let (Some(number), Some(what)) =
-                    (words.next().and_then(|word| word.parse().ok()), words.next())
-                else {
-                    continue;
-                };
-                match what {
-                    "passed" => tally.count(layer.unwrap_or(&package), true, number),
-                    "failed" => tally.count(layer.unwrap_or(&package), false, number),
-                    _ => {}
-                }
-            }
+        let mut results = Libtest::default();
+        self.watch(command.arg("--message-format=json-render-diagnostics"), |tally, text| {
+            let told = results.read(text);
+            tally.take(layer, &told);
+            told != Told::Quiet
         });
     }
 
     /// The first of the README's commands.
     fn demo(&mut self) {
-        let mut ok = false;
-        self.watch(cargo().args(["xtask", "demo"]), |_, text| ok |= text.starts_with("demo: ok"));
-        self.count("demo", ok, 1);
+        self.program("demo", "demo: ok", cargo().args(["xtask", "demo"]));
+    }
+
+    /// Two days of each profile. The program is there: it was built with the tests of its crate.
+    fn worlds(&mut self) {
+        for profile in PROFILES {
+            let mut program = Command::new(built("gateway-world"));
+            self.program(
+                "simulate",
+                "simulate: ",
+                program.args(["simulate", "--profile", profile]).args(WORLD),
+            );
+        }
+    }
+
+    fn crash(&mut self) {
+        let kills = KILLS.to_string();
+        let crash = ["xtask", "crash", "--built", "--kills", &kills];
+        self.program("crash", &format!("crash: kills={kills} "), cargo().args(crash));
+    }
+
+    /// A program that has succeeded if it says its last line and exits with status 0.
+    fn program(&mut self, layer: &str, last_line: &str, command: &mut Command) {
+        let mut said = false;
+        let ended_well = self.watch(command, |_, text| {
+            said |= text.starts_with(last_line);
+            true
+        });
+        self.count(layer, said && ended_well, 1);
+    }
+
+    fn take(&mut self, layer: Option<&str>, told: &Told) {
+        if let Told::Results { layer: own, passed, failed } = told {
+            let layer = layer.unwrap_or(own);
+            self.count(layer, true, *passed);
+            self.count(layer, false, *failed);
+        }
     }
 
     fn count(&mut self, layer: &str, passed: bool, number: u64) {
@@ -109,33 +132,33 @@ impl Tally {
         }
     }
 
-    /// Runs a command, shows what it says, and looks at every line.
-    fn watch(&mut self, command: &mut Command, mut look: impl FnMut(&mut Self, &str)) {
+    /// Runs a command and looks at every line; those for which `look` says so are shown. Whether it ended well.
+    fn watch(&mut self, command: &mut Command, mut look: impl FnMut(&mut Self, &str) -> bool) -> bool {
         let name = line(command);
         println!("\n$ {name}");
         // Both streams in one, in their order: what runs is said on one and its result on the other.
-        let (reader, writer) = match std::io::pipe() {
-            Ok(pipe) => pipe,
-            Err(error) => return self.broken.push(format!("{name}: {error}")),
-        };
-        let child = writer.try_clone().and_then(|other| {
-            command.env("CARGO_TERM_COLOR", "never").stdin(Stdio::null()).stdout(writer).stderr(other).spawn()
+        let started = std::io::pipe().and_then(|(reader, writer)| {
+            let other = writer.try_clone()?;
+            command.env("CARGO_TERM_COLOR", "never").stdin(Stdio::null()).stdout(writer).stderr(other);
+            let child = command.spawn();
+            // The command holds writing ends of the pipe: without letting go of them, reading would never end.
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            Ok((child?, reader))
         });
-        // The command holds writing ends of the pipe: without letting go of them, reading would never end.
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = match child {
-            Ok(child) => child,
-            Err(error) => return self.broken.push(format!("{name}: {error}")),
-        };
-        for text in BufReader::new(reader).lines().map_while(Result::ok) {
-            println!("{text}");
-            look(self, &text);
-        }
-        match child.wait() {
-            Ok(status) if status.success() => {}
+        let ended = started.and_then(|(mut child, reader)| {
+            for text in BufReader::new(reader).lines().map_while(Result::ok) {
+                if look(self, &text) {
+                    println!("{text}");
+                }
+            }
+            child.wait()
+        });
+        match ended {
+            Ok(status) if status.success() => return true,
             Ok(status) => self.broken.push(format!("{name}: {status}")),
             Err(error) => self.broken.push(format!("{name}: {error}")),
         }
+        false
     }
 
     fn print(&self) -> Result<(), String> {
@@ -152,21 +175,5 @@ impl Tally {
             (0, []) => Err("no test ran".to_owned()),
             (_, broken) => Err(broken.join("\n")),
         }
-    }
-}
-
-/// `gateway_codec-0123abcd)` is of the package gateway-codec; a file of tests has a name of its own.
-fn package_of(binary: &str) -> String {
-    let name = binary.rsplit_once('-').map_or(binary, |(name, _)| name);
-    name.replace('_', "-")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn binaries_are_named_by_their_package() {
-        assert_eq!(package_of("gateway_codec-0123abcd)"), "gateway-codec");
     }
 }

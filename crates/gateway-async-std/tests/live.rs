@@ -5,6 +5,7 @@
 mod live;
 
 use gateway_async_std::AsyncStdRuntime;
+use gateway_async_std::driver::Runtime;
 
 impl live::Live for AsyncStdRuntime {
     fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -13,3 +14,15 @@ impl live::Live for AsyncStdRuntime {
 }
 
 live_tests!(AsyncStdRuntime);
+
+/// `TCP_NODELAY`: a heartbeat does not wait for the acknowledgement of what was sent before.
+#[test]
+fn small_messages_are_not_held_back() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let no_delay = <AsyncStdRuntime as live::Live>::block_on(async {
+        let stream = AsyncStdRuntime.connect("127.0.0.1", port).await.unwrap();
+        stream.nodelay().unwrap()
+    });
+    assert!(no_delay);
+}

@@ -23,6 +23,8 @@ pub(crate) struct Connection {
     pub(crate) muted: bool,
     /// Nothing any more.
     pub(crate) silent: bool,
+    /// Part of a replay is still to come: events wait behind it.
+    pub(crate) replaying: bool,
     /// When the client sent something, as far back as the window of the send limit.
     sends: VecDeque<Instant>,
 }
@@ -52,6 +54,7 @@ impl Connection {
             heartbeat_interval: Duration::ZERO,
             muted: false,
             silent: false,
+            replaying: false,
             sends: VecDeque::new(),
         }
     }

@@ -15,7 +15,7 @@ impl Gateway {
     /// else how many connections or sessions it concerned.
     ///
     /// # Errors
-    /// A value that makes no sense; nothing was changed.
+    /// A value that makes no sense, or a connection or session that is not there; nothing was changed.
     pub fn control(
         &mut self,
         target: Target,
@@ -28,6 +28,7 @@ impl Gateway {
 
     fn carry_out(&mut self, target: Target, control: Control) -> Result<Value, ControlError> {
         check(&control)?;
+        self.check_target(target)?;
         let sessions = self.sessions_of(target);
         let connections = self.connections_of(target);
         let concerned = match &control {
@@ -122,6 +123,19 @@ impl Gateway {
                 let sessions = self.sessions_of(target);
                 sessions.iter().filter_map(|session| self.sessions.get(session)?.connection).collect()
             }
+        }
+    }
+
+    /// A connection or a session that is not there cannot be meant. A shard may be away just now.
+    fn check_target(&self, target: Target) -> Result<(), ControlError> {
+        match target {
+            Target::Connection(id) if !self.connections.contains_key(&id) => {
+                Err(ControlError::new(format!("there is no connection {id}")))
+            }
+            Target::Session(number) if !self.sessions.contains_key(&number) => {
+                Err(ControlError::new(format!("there is no session {number}")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -228,10 +242,13 @@ fn check(control: &Control) -> Result<(), ControlError> {
         }
         Control::Payload(payload) if !payload.is_object() => Err(ControlError::new("a payload is an object")),
         Control::Close { code: Some(code) } => sendable(*code),
-        Control::Rule(rule) => match rule.action {
-            Action::Close(Some(code)) => sendable(code),
-            _ => Ok(()),
-        },
+        Control::Rule(rule) => {
+            rule.check()?;
+            match rule.action {
+                Action::Close(Some(code)) => sendable(code),
+                _ => Ok(()),
+            }
+        }
         Control::HeartbeatInterval(interval) if interval.is_zero() => {
             Err(ControlError::new("the heartbeat interval must be above 0"))
         }

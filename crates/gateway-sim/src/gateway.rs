@@ -146,13 +146,17 @@ pub(crate) enum Timer {
     Ack(ConnectionId),
     Identify(ConnectionId, Value),
     Resume(ConnectionId, Value),
+    /// The guilds of a session, some time after READY.
+    Guilds(u64),
+    /// The rest of a replay to a session, after this sequence.
+    Replay(ConnectionId, u64, u64),
     Echo(ConnectionId, Option<u16>),
     /// The last moment for a heartbeat.
     Heartbeat(ConnectionId),
     /// The last moment for the echo of a close frame.
     Closed(ConnectionId),
-    /// A session without a connection ends, unless it was resumed since this detachment.
-    Expire(u64, u64),
+    /// A session that has been without a connection for long enough ends.
+    Expire(u64),
     Traffic(u64),
     /// A step of the script, and the connection that reached its point.
     Step(usize, Option<ConnectionId>),
@@ -357,6 +361,8 @@ impl Gateway {
             Timer::Ack(id) => self.ack(id),
             Timer::Identify(id, data) => self.identify(id, &data),
             Timer::Resume(id, data) => self.resume(id, &data),
+            Timer::Guilds(session) => self.guilds(session),
+            Timer::Replay(id, session, sequence) => self.go_on_with_replay(id, session, sequence),
             Timer::Echo(id, code) => self.echo(id, code),
             Timer::Heartbeat(id) => self.check_heartbeat(id),
             Timer::Closed(id) => {
@@ -365,7 +371,7 @@ impl Gateway {
                     self.drop_connection(id);
                 }
             }
-            Timer::Expire(session, detachments) => self.expire(session, detachments),
+            Timer::Expire(session) => self.expire(session),
             Timer::Traffic(pump) => self.pump(at, pump),
             Timer::Step(step, id) => self.step(step, id),
             Timer::Up => {
@@ -377,17 +383,13 @@ impl Gateway {
     }
 
     fn upgrade(&mut self, id: ConnectionId) {
-        match self.reached(id, Point::Upgrade).map(|rule| rule.action) {
+        match self.instead(id, Point::Upgrade) {
             Some(Action::Delay(time)) => self.timers.set(self.now + time, Timer::Accept(id)),
             Some(Action::Ignore) => {}
             Some(Action::Http(response)) => {
                 self.record(id, Direction::Out, "refuse", About::default(), Some(response.status), None);
                 self.forget(id);
                 self.outputs.push_back((id, Output::Refuse(response)));
-            }
-            Some(Action::Bytes(fault)) => {
-                self.outputs.push_back((id, Output::Bytes(fault)));
-                self.accept(id);
             }
             Some(Action::Abort) => self.abort(id),
             Some(Action::Drop) => self.drop_connection(id),

@@ -10,7 +10,7 @@ use crate::connection::Stage;
 use crate::gateway::{ConnectionId, Gateway, Timer};
 use crate::intents;
 use crate::rules::{Action, Point};
-use crate::session::Session;
+use crate::session::{Event, Session};
 use crate::shapes::{guilds, people};
 use crate::wire::Payload;
 use crate::world::{BOT_ID, guild_id};
@@ -43,7 +43,7 @@ impl Gateway {
         if !matches!(connection.parameters.version, 9 | 10) {
             return self.close(id, 4012);
         }
-        let delay = match self.reached(id, Point::Connect).map(|rule| rule.action) {
+        let delay = match self.instead(id, Point::Connect) {
             None => self.config.hello_delay,
             Some(Action::Delay(delay)) => delay,
             Some(Action::Ignore) => return,
@@ -72,9 +72,8 @@ impl Gateway {
         if first {
             self.watch_heartbeat(id);
         }
-        match self.reached(id, Point::Hello).map(|rule| rule.action) {
-            None | Some(Action::Ignore | Action::Delay(_)) => {}
-            Some(action) => self.act(id, action),
+        if let Some(action) = self.instead(id, Point::Hello) {
+            self.act(id, action);
         }
     }
 
@@ -87,7 +86,7 @@ impl Gateway {
         if self.session_of(id).is_some() {
             return self.close(id, 4005);
         }
-        match self.reached(id, Point::Identify).map(|rule| rule.action) {
+        match self.instead(id, Point::Identify) {
             None => self.identify(id, &data),
             Some(Action::Ignore) => {}
             Some(Action::Delay(delay)) => {
@@ -146,7 +145,7 @@ impl Gateway {
         if self.session_of(id).is_some() {
             return self.close(id, 4005);
         }
-        match self.reached(id, Point::Resume).map(|rule| rule.action) {
+        match self.instead(id, Point::Resume) {
             None => self.resume(id, &data),
             Some(Action::Ignore) => {}
             Some(Action::Delay(delay)) => {
@@ -190,27 +189,53 @@ impl Gateway {
         self.attach(id, number);
         let rule = self.reached(id, Point::Replay);
         let stop = rule.as_ref().map_or(usize::MAX, |rule| rule.after);
-        for event in events.iter().take(stop) {
-            self.counters.replayed += 1;
-            self.send_event(id, event);
-        }
+        let (first, rest) = events.split_at(stop.min(events.len()));
+        self.replay(id, first);
         match rule.map(|rule| rule.action) {
             None => {}
             Some(Action::Ignore) => return,
-            Some(action @ (Action::Reconnect | Action::Delay(_) | Action::Bytes(_))) => {
-                self.act(id, action);
-                for event in events.iter().skip(stop) {
-                    self.counters.replayed += 1;
-                    self.send_event(id, event);
+            Some(Action::Delay(delay)) => {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.replaying = true;
                 }
+                let sequence = first.last().map_or(sequence, |event| event.sequence);
+                return self.timers.set(self.now + delay, Timer::Replay(id, number, sequence));
             }
+            Some(action @ (Action::Reconnect | Action::Bytes(_))) => self.act(id, action),
             Some(action) => return self.act(id, action),
         }
+        self.replay(id, rest);
+        self.resumed(id, number);
+    }
+
+    /// The rest of a replay that was delayed, with what has come meanwhile.
+    pub(crate) fn go_on_with_replay(&mut self, id: ConnectionId, number: u64, sequence: u64) {
+        let Some(session) = self.sessions.get(&number).filter(|session| session.connection == Some(id))
+        else {
+            return;
+        };
+        let Some(events) = session.replay(sequence) else {
+            return self.invalid(id, false);
+        };
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.replaying = false;
+        }
+        self.replay(id, &events);
+        self.resumed(id, number);
+    }
+
+    fn replay(&mut self, id: ConnectionId, events: &[Event]) {
+        for event in events {
+            self.counters.replayed += 1;
+            self.send_event(id, event);
+        }
+    }
+
+    fn resumed(&mut self, id: ConnectionId, number: u64) {
         self.counters.resumed += 1;
         self.dispatch(number, "RESUMED", json!({"_trace": ["simulated-gateway"]}).to_string());
-        match self.reached(id, Point::Resumed).map(|rule| rule.action) {
-            None | Some(Action::Ignore | Action::Delay(_)) => {}
-            Some(action) => self.act(id, action),
+        if let Some(action) = self.instead(id, Point::Resumed) {
+            self.act(id, action);
         }
     }
 
@@ -250,7 +275,7 @@ impl Gateway {
         // The bound that staff once named.
         let limit = self.config.replay_limit.unwrap_or(guilds.saturating_mul(75).clamp(100, 3500));
         self.session_ids.insert(id.clone(), number);
-        self.sessions.insert(number, Session::new(number, id, shard, intents, limit.max(1)));
+        self.sessions.insert(number, Session::new(number, id, shard, intents, limit.max(1), self.now));
         self.routes.add(shard, number);
         if self.config.ledger {
             self.ledger.start();
@@ -272,7 +297,7 @@ impl Gateway {
         let Some(session) = self.sessions.get(&number) else {
             return;
         };
-        let (shard, wanted) = (session.shard, session.intents);
+        let shard = session.shard;
         let version = self.connections.get(&id).map_or(10, |connection| connection.parameters.version);
         let unavailable: Vec<Value> = self
             .world
@@ -292,11 +317,21 @@ impl Gateway {
         }
         self.counters.readies += 1;
         self.dispatch(number, "READY", data.to_string());
-        match self.reached(id, Point::Ready).map(|rule| rule.action) {
-            None | Some(Action::Delay(_)) => {}
+        match self.instead(id, Point::Ready) {
+            None => {}
             Some(Action::Ignore) => return,
+            Some(Action::Delay(delay)) => return self.timers.set(self.now + delay, Timer::Guilds(number)),
             Some(action) => self.act(id, action),
         }
+        self.guilds(number);
+    }
+
+    /// A GUILD_CREATE for each guild of a session.
+    pub(crate) fn guilds(&mut self, number: u64) {
+        let Some(session) = self.sessions.get(&number) else {
+            return;
+        };
+        let (shard, wanted) = (session.shard, session.intents);
         if wanted & intents::GUILDS == 0 {
             return;
         }

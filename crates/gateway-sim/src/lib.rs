@@ -45,4 +45,4 @@ pub use rules::{Action, Point, Rule};
 pub use script::{ScriptStep, When};
 pub use trace::{Direction, Record};
 pub use wire::{About, FrameMode, KeyOrder, Message};
-pub use world::iso8601;
+pub use world::{guild_id, iso8601};

@@ -61,7 +61,7 @@ impl Gateway {
         {
             self.end_session(session);
         }
-        match self.reached(id, Point::Close).map(|rule| rule.action) {
+        match self.instead(id, Point::Close) {
             None => self.echo(id, code),
             Some(Action::Ignore) => {}
             Some(Action::Close(code)) => self.echo(id, code),
@@ -104,17 +104,28 @@ impl Gateway {
         self.outputs.push_back((id, Output::Abort));
     }
 
-    /// Does what a rule says. `Ignore` and `Delay` are the business of the one who asked the rule.
+    /// What a rule says to do at a point instead of the usual. A fault in the bytes is set here: the usual follows it.
+    pub(crate) fn instead(&mut self, id: ConnectionId, point: Point) -> Option<Action> {
+        match self.reached(id, point)?.action {
+            Action::Bytes(fault) => {
+                self.act(id, Action::Bytes(fault));
+                None
+            }
+            action => Some(action),
+        }
+    }
+
+    /// Does what a rule says. `Ignore`, `Delay` and `Http` are the business of the one who asked the rule.
     pub(crate) fn act(&mut self, id: ConnectionId, action: Action) {
         match action {
             Action::Close(code) => self.close_with(id, code),
             Action::Drop => self.drop_connection(id),
-            Action::Abort | Action::Http(_) => self.abort(id),
+            Action::Abort => self.abort(id),
             Action::Invalid(resumable) => self.invalid(id, resumable),
             Action::Reconnect => self.send(id, &Payload::control(7, "null")),
             Action::Silence => self.silence(id),
             Action::Bytes(fault) => self.outputs.push_back((id, Output::Bytes(fault))),
-            Action::Ignore | Action::Delay(_) => {}
+            Action::Ignore | Action::Delay(_) | Action::Http(_) => {}
         }
     }
 
@@ -145,19 +156,29 @@ impl Gateway {
         };
         if let Some(session) = self.sessions.get_mut(&number) {
             session.connection = None;
-            session.detachments += 1;
-            let timer = Timer::Expire(number, session.detachments);
-            self.timers.set(self.now + self.config.session_expiry, timer);
+            session.detached_at = self.now;
+            // One timer for each session, however often it loses its connection.
+            if !session.expiry_is_set {
+                session.expiry_is_set = true;
+                self.timers.set(self.now + self.config.session_expiry, Timer::Expire(number));
+            }
         }
     }
 
-    pub(crate) fn expire(&mut self, number: u64, detachments: u64) {
-        let due = |session: &crate::session::Session| {
-            session.connection.is_none() && session.detachments == detachments
+    pub(crate) fn expire(&mut self, number: u64) {
+        let Some(session) = self.sessions.get_mut(&number) else {
+            return;
         };
-        if self.sessions.get(&number).is_some_and(due) {
-            self.end_session(number);
+        session.expiry_is_set = false;
+        if session.connection.is_some() {
+            return;
         }
+        let due = session.detached_at + self.config.session_expiry;
+        if due <= self.now {
+            return self.end_session(number);
+        }
+        session.expiry_is_set = true;
+        self.timers.set(due, Timer::Expire(number));
     }
 
     /// Forgets a session; a Resume of it gets op 9 `false`.

@@ -61,7 +61,10 @@ impl Gateway {
         if self.config.ledger {
             self.ledger.record(session, event.name.clone());
         }
-        if let Some(id) = connection {
+        // In a replay that is delayed its turn comes later.
+        if let Some(id) = connection
+            && !self.connections.get(&id).is_some_and(|connection| connection.replaying)
+        {
             self.send_event(id, &event);
         }
     }
@@ -99,7 +102,7 @@ impl Gateway {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.last_heartbeat = now;
         }
-        let delay = match self.reached(id, Point::Heartbeat).map(|rule| rule.action) {
+        let delay = match self.instead(id, Point::Heartbeat) {
             None => self.config.ack_delay,
             Some(Action::Ignore) => return,
             Some(Action::Delay(delay)) => delay,

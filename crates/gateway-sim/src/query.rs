@@ -74,6 +74,7 @@ impl Arguments {
             "rate" => Control::Rate(self.needed("rate")?),
             "event" => Control::Event { name: self.needed("name")?, data: self.data()? },
             "raw" => Control::Raw(self.needed("json")?),
+            "payload" => Control::Payload(self.payload()?),
             "reconnect" => Control::Reconnect { then_emit: self.or("then_emit", 0)? },
             "invalid" => Control::Invalid { resumable: self.or("resumable", false)? },
             "close" => Control::Close { code: self.optional("code")? },
@@ -98,19 +99,17 @@ impl Arguments {
     }
 
     fn target(&mut self) -> Result<Target, ControlError> {
+        // A rule has a shard of its own.
+        if matches!(self.command.as_str(), "state" | "rate" | "hb" | "ack_delay" | "rule" | "down") {
+            return Ok(Target::All);
+        }
         if let Some(connection) = self.optional("conn")? {
             return Ok(Target::Connection(ConnectionId(connection)));
         }
         if let Some(session) = self.optional("session")? {
             return Ok(Target::Session(session));
         }
-        // A rule has a shard of its own.
-        if self.command != "rule"
-            && let Some(shard) = self.optional("shard")?
-        {
-            return Ok(Target::Shard(shard));
-        }
-        Ok(Target::All)
+        Ok(self.optional("shard")?.map_or(Target::All, Target::Shard))
     }
 
     fn rule(&mut self) -> Result<Control, ControlError> {
@@ -215,6 +214,11 @@ impl Arguments {
         serde_json::from_str(&text).map_err(|error| ControlError::new(format!("d is not JSON: {error}")))
     }
 
+    fn payload(&mut self) -> Result<Value, ControlError> {
+        let text: String = self.needed("json")?;
+        serde_json::from_str(&text).map_err(|error| ControlError::new(format!("json is not JSON: {error}")))
+    }
+
     fn take(&mut self, name: &str) -> Option<String> {
         let index = self.pairs.iter().position(|(key, _)| key == name)?;
         Some(self.pairs.remove(index).1)
@@ -259,19 +263,8 @@ impl Arguments {
 
 /// The point with this name.
 pub(crate) fn point(name: &str) -> Result<Point, ControlError> {
-    Ok(match name {
-        "upgrade" => Point::Upgrade,
-        "connect" => Point::Connect,
-        "hello" => Point::Hello,
-        "identify" => Point::Identify,
-        "ready" => Point::Ready,
-        "resume" => Point::Resume,
-        "replay" => Point::Replay,
-        "resumed" => Point::Resumed,
-        "heartbeat" => Point::Heartbeat,
-        "close" => Point::Close,
-        _ => return Err(ControlError::new(format!("there is no point {name:?}"))),
-    })
+    let found = Point::NAMES.into_iter().find(|(own, _)| *own == name);
+    found.map(|(_, point)| point).ok_or_else(|| ControlError::new(format!("there is no point {name:?}")))
 }
 
 /// Percent-decoding, with `+` for a blank. What is not an escape stays as it is.
@@ -319,6 +312,7 @@ mod tests {
                 Control::Event { name: "A B".to_owned(), data: Value::Object(serde_json::Map::new()) },
             ),
             ("raw?json={}", Control::Raw("{}".to_owned())),
+            ("payload?json={\"op\":77}", Control::Payload(serde_json::json!({"op": 77}))),
             ("reconnect?then_emit=20", Control::Reconnect { then_emit: 20 }),
             ("invalid?resumable=true", Control::Invalid { resumable: true }),
             ("close?code=4000", Control::Close { code: Some(4000) }),
@@ -371,6 +365,9 @@ mod tests {
             ("fly", "there is no command \"fly\""),
             ("emit?n=many", "emit cannot have n=many"),
             ("emit?m=1", "emit has no argument \"m\""),
+            ("hb?ms=1&conn=1", "hb has no argument \"conn\""),
+            ("emit?conn=1&session=1", "emit has no argument \"session\""),
+            ("payload", "payload needs json"),
             ("pump?rate=1", "pump needs secs"),
             ("pump?rate=1&secs=-1", "pump cannot have secs=-1"),
             ("rule?do=abort", "rule needs on"),
@@ -383,6 +380,7 @@ mod tests {
             assert_eq!(parse(&format!("/_ctl/{target}")), Err(sentence.to_owned()), "{target}");
         }
         assert!(parse("/_ctl/event?name=A&d={").unwrap_err().starts_with("d is not JSON"));
+        assert!(parse("/_ctl/payload?json=op").unwrap_err().starts_with("json is not JSON"));
     }
 
     #[test]

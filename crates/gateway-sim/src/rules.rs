@@ -1,8 +1,10 @@
 //! What to do instead of the usual, and when.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::bytes_fault::ByteFault;
+use crate::control::ControlError;
 use crate::rest::Response;
 
 /// A moment in the life of a connection at which a [`Rule`] can step in.
@@ -17,11 +19,12 @@ pub enum Point {
     Hello,
     /// Identify came. Usual: READY and the guilds, or a refusal.
     Identify,
-    /// READY was sent, before the guilds.
+    /// READY was sent. Usual: the guilds. They come all the same, or are kept for a Resume, but for [`Action::Ignore`].
     Ready,
     /// Resume came. Usual: the replay and RESUMED, or a refusal.
     Resume,
-    /// In the replay, after [`Rule::after`] of its dispatches. [`Action::Ignore`] ends the replay there, without RESUMED.
+    /// In the replay, after [`Rule::after`] of its dispatches. Usual: the rest of it and RESUMED, which also follow
+    /// [`Action::Reconnect`].
     Replay,
     /// RESUMED was sent.
     Resumed,
@@ -31,11 +34,11 @@ pub enum Point {
     Close,
 }
 
-/// What to do.
+/// What to do. [`Rule::check`] tells what makes sense where.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Action {
-    /// A close frame with this code, or with none.
+    /// A close frame with this code, or with none. At [`Point::Close`] it is the answer to the client's.
     Close(Option<u16>),
     /// TCP reset.
     Abort,
@@ -51,7 +54,7 @@ pub enum Action {
     Delay(Duration),
     /// From now on nothing is sent on this connection, not even a pong.
     Silence,
-    /// An HTTP response instead of the upgrade. Only at [`Point::Upgrade`]; a reset elsewhere.
+    /// An HTTP response instead of the upgrade. Only at [`Point::Upgrade`].
     Http(Response),
     /// The usual, with a fault in the bytes that are sent from now on.
     Bytes(ByteFault),
@@ -68,7 +71,8 @@ pub struct Rule {
     pub count: Option<u32>,
     /// For [`Point::Replay`]: after how many dispatches of the replay.
     pub after: usize,
-    /// Only for connections of the shard with this id. It is known from [`Point::Identify`] or [`Point::Resume`] on.
+    /// Only for connections of the shard with this id. It is known from [`Point::Identify`] or [`Point::Resume`] on, so
+    /// there is none for the points before.
     pub shard: Option<u32>,
 }
 
@@ -82,6 +86,58 @@ impl Rule {
     pub fn always(on: Point, action: Action) -> Self {
         Self { count: None, ..Self::once(on, action) }
     }
+
+    /// Whether the rule can do anything at all.
+    ///
+    /// # Errors
+    /// A sentence that says what makes no sense.
+    pub fn check(&self) -> Result<(), ControlError> {
+        let on = self.on;
+        let sentence = match &self.action {
+            Action::Http(_) if on != Point::Upgrade => {
+                "http is for on=upgrade: later there is no HTTP any more".to_owned()
+            }
+            Action::Http(response) if !(100..=599).contains(&response.status) => {
+                format!("{} is not a status of HTTP: 100 to 599", response.status)
+            }
+            Action::Ignore | Action::Delay(_) if matches!(on, Point::Hello | Point::Resumed) => {
+                format!("on={on} has nothing to leave out or to delay: nothing comes after it by itself")
+            }
+            Action::Invalid(_) | Action::Reconnect if on == Point::Close => {
+                "on=close cannot send anything: the client has closed the connection".to_owned()
+            }
+            _ if self.count == Some(0) => "a rule holds at least once".to_owned(),
+            _ if self.after != 0 && on != Point::Replay => "after is for on=replay".to_owned(),
+            _ if self.shard.is_some() && matches!(on, Point::Upgrade | Point::Connect | Point::Hello) => {
+                format!("on={on} knows no shard yet: it shows in Identify or Resume")
+            }
+            _ => return Ok(()),
+        };
+        Err(ControlError::new(sentence))
+    }
+}
+
+impl Point {
+    /// All of them, with their names in the control interface.
+    pub(crate) const NAMES: [(&'static str, Self); 10] = [
+        ("upgrade", Self::Upgrade),
+        ("connect", Self::Connect),
+        ("hello", Self::Hello),
+        ("identify", Self::Identify),
+        ("ready", Self::Ready),
+        ("resume", Self::Resume),
+        ("replay", Self::Replay),
+        ("resumed", Self::Resumed),
+        ("heartbeat", Self::Heartbeat),
+        ("close", Self::Close),
+    ];
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::NAMES.iter().find(|(_, point)| point == self).map_or("", |(name, _)| name);
+        formatter.write_str(name)
+    }
 }
 
 /// The rules in force, oldest first.
@@ -90,9 +146,7 @@ pub(crate) struct Rules(Vec<Rule>);
 
 impl Rules {
     pub(crate) fn add(&mut self, rule: Rule) {
-        if rule.count != Some(0) {
-            self.0.push(rule);
-        }
+        self.0.push(rule);
     }
 
     /// Ends the rules of one point, or all.
@@ -146,6 +200,45 @@ mod tests {
         assert!(rules.take(Point::Identify, Some(1)).is_none());
         assert!(rules.take(Point::Identify, None).is_none());
         assert!(rules.take(Point::Identify, Some(2)).is_some());
+    }
+
+    #[test]
+    fn only_what_can_do_something_is_a_rule() {
+        let second = Action::Delay(Duration::from_secs(1));
+        let http = |status| Action::Http(Response::empty(status));
+        let once = Rule::once;
+        let cases = [
+            (once(Point::Connect, http(429)), "http is for on=upgrade: later there is no HTTP any more"),
+            (once(Point::Upgrade, http(99)), "99 is not a status of HTTP: 100 to 599"),
+            (once(Point::Upgrade, http(600)), "600 is not a status of HTTP: 100 to 599"),
+            (
+                once(Point::Hello, second.clone()),
+                "on=hello has nothing to leave out or to delay: nothing comes after it by itself",
+            ),
+            (
+                once(Point::Resumed, Action::Ignore),
+                "on=resumed has nothing to leave out or to delay: nothing comes after it by itself",
+            ),
+            (
+                once(Point::Close, Action::Reconnect),
+                "on=close cannot send anything: the client has closed the connection",
+            ),
+            (Rule { count: Some(0), ..once(Point::Ready, Action::Abort) }, "a rule holds at least once"),
+            (Rule { after: 1, ..once(Point::Ready, Action::Abort) }, "after is for on=replay"),
+            (
+                Rule { shard: Some(0), ..once(Point::Connect, Action::Abort) },
+                "on=connect knows no shard yet: it shows in Identify or Resume",
+            ),
+        ];
+        for (rule, sentence) in cases {
+            assert_eq!(rule.check().map_err(|error| error.to_string()), Err(sentence.to_owned()), "{rule:?}");
+        }
+        for (_, point) in Point::NAMES {
+            assert_eq!(once(point, Action::Abort).check(), Ok(()));
+            assert_eq!(once(point, Action::Silence).check(), Ok(()));
+        }
+        assert_eq!(once(Point::Upgrade, http(100)).check(), Ok(()));
+        assert_eq!(once(Point::Replay, second).check(), Ok(()));
     }
 
     #[test]

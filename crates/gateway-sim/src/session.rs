@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::gateway::ConnectionId;
 
@@ -25,14 +26,23 @@ pub(crate) struct Session {
     /// The newest sequence that was given out.
     pub(crate) sequence: u64,
     pub(crate) connection: Option<ConnectionId>,
-    /// Counts the connections it has lost, so that an old expiry does not end a session that was resumed since.
-    pub(crate) detachments: u64,
+    /// When it last lost its connection.
+    pub(crate) detached_at: Instant,
+    /// A timer will look whether it has been without a connection for too long.
+    pub(crate) expiry_is_set: bool,
     buffer: VecDeque<Event>,
     limit: usize,
 }
 
 impl Session {
-    pub(crate) fn new(number: u64, id: String, shard: (u32, u32), intents: u64, limit: usize) -> Self {
+    pub(crate) fn new(
+        number: u64,
+        id: String,
+        shard: (u32, u32),
+        intents: u64,
+        limit: usize,
+        now: Instant,
+    ) -> Self {
         Self {
             number,
             id,
@@ -40,7 +50,8 @@ impl Session {
             intents,
             sequence: 0,
             connection: None,
-            detachments: 0,
+            detached_at: now,
+            expiry_is_set: false,
             buffer: VecDeque::new(),
             limit,
         }
@@ -81,8 +92,13 @@ impl Session {
 mod tests {
     use super::*;
 
+    #[expect(clippy::disallowed_methods, reason = "an Instant has no other origin")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
     fn session(limit: usize, events: u64) -> Session {
-        let mut session = Session::new(1, "id".to_owned(), (0, 1), 0, limit);
+        let mut session = Session::new(1, "id".to_owned(), (0, 1), 0, limit, now());
         for _ in 0..events {
             session.push("TYPING_START".into(), "{}".into());
         }

@@ -67,7 +67,8 @@ pub(crate) fn shard_of(guild_id: u64, count: u32) -> u32 {
     ((guild_id >> 22) % u64::from(count.max(1))) as u32
 }
 
-pub(crate) fn guild_id(guild: u32) -> u64 {
+/// The id of a guild of the bot, counted from 0: guilds 0 up to [`Config::guilds`](crate::Config::guilds) exist.
+pub fn guild_id(guild: u32) -> u64 {
     (FIRST_GUILD_MS + u64::from(guild)) << 22
 }
 

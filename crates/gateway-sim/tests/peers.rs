@@ -116,10 +116,25 @@ fn point_04_the_resume_url_does_not_come_from_the_host_header() {
     // The client's library sends `Host` with the port; ours is asked without and must not care.
     let response = get(&server, "/api/v10/gateway", None);
     assert_eq!(body(&response)["url"], server.url());
-    let mut client = connect(&server, "/?v=10&encoding=json");
-    receive(&mut client);
-    send(&mut client, &identify());
-    assert_eq!(receive(&mut client)["d"]["resume_gateway_url"], server.url());
+    // Nor when the upgrade itself comes with such a `Host`.
+    for host in ["127.0.0.1", "gateway.example", "127.0.0.1:9"] {
+        let request = tungstenite::http::Request::builder()
+            .uri("ws://127.0.0.1/?v=10&encoding=json")
+            .header("Host", host)
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", tungstenite::handshake::client::generate_key())
+            .body(())
+            .unwrap();
+        // Each client has a gateway that knows no other, so that none has to wait for its Identify.
+        let server = Server::start(Config::default()).unwrap();
+        let (mut client, _) = tungstenite::client(request, tcp(&server)).expect("the server accepts");
+        client.read().expect("Hello");
+        client.send(Message::text(identify().to_string())).expect("the server reads");
+        let ready: Value = serde_json::from_str(client.read().unwrap().to_text().unwrap()).unwrap();
+        assert_eq!(ready["d"]["resume_gateway_url"], server.url(), "{host}");
+    }
 }
 
 #[test]

@@ -144,6 +144,8 @@ fn fault() -> impl Strategy<Value = Control> {
         Action::Drop,
         Action::Reconnect,
         Action::Invalid(true),
+        Action::Delay(Duration::from_millis(500)),
+        Action::Delay(Duration::from_millis(2500)),
     ]);
     prop_oneof![
         (1..20_u32, 0..3000_usize).prop_map(|(count, padding)| Control::Emit { count, padding }),
@@ -159,7 +161,12 @@ fn fault() -> impl Strategy<Value = Control> {
         prop::sample::select(vec![KeyOrder::Usual, KeyOrder::DataFirst, KeyOrder::Changing])
             .prop_map(Control::KeyOrder),
         (point, action, 0..4_usize)
-            .prop_map(|(on, action, after)| Control::Rule(Rule { after, ..Rule::once(on, action) })),
+            .prop_map(|(on, action, after)| {
+                let after = if on == Point::Replay { after } else { 0 };
+                Rule { after, ..Rule::once(on, action) }
+            })
+            .prop_filter("it does something", |rule| rule.check().is_ok())
+            .prop_map(Control::Rule),
     ]
 }
 

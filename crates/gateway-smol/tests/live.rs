@@ -5,6 +5,7 @@
 mod live;
 
 use gateway_smol::SmolRuntime;
+use gateway_smol::driver::Runtime;
 
 impl live::Live for SmolRuntime {
     fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -13,3 +14,15 @@ impl live::Live for SmolRuntime {
 }
 
 live_tests!(SmolRuntime);
+
+/// `TCP_NODELAY`: a heartbeat does not wait for the acknowledgement of what was sent before.
+#[test]
+fn small_messages_are_not_held_back() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let no_delay = <SmolRuntime as live::Live>::block_on(async {
+        let stream = SmolRuntime.connect("127.0.0.1", port).await.unwrap();
+        stream.nodelay().unwrap()
+    });
+    assert!(no_delay);
+}

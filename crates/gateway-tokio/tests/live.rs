@@ -5,6 +5,7 @@
 mod live;
 
 use gateway_tokio::TokioRuntime;
+use gateway_tokio::driver::Runtime;
 
 impl live::Live for TokioRuntime {
     fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -13,3 +14,15 @@ impl live::Live for TokioRuntime {
 }
 
 live_tests!(TokioRuntime);
+
+/// `TCP_NODELAY`: a heartbeat does not wait for the acknowledgement of what was sent before.
+#[test]
+fn small_messages_are_not_held_back() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let no_delay = <TokioRuntime as live::Live>::block_on(async {
+        let stream = TokioRuntime.connect("127.0.0.1", port).await.unwrap();
+        stream.get_ref().nodelay().unwrap()
+    });
+    assert!(no_delay);
+}

@@ -1,9 +1,10 @@
 //! One shard in its process: the machine, what its driver and its application know, and what was stored.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use fastrand::Rng;
-use gateway_proto::{Compression, Encoding, SessionSnapshot, ShardId, Ticket};
+use gateway_proto::{Compression, Delivery, Encoding, SessionSnapshot, ShardId, Ticket};
 
 use crate::fault::Unreachable;
 use crate::link::{Down, LinkId};
@@ -38,10 +39,51 @@ pub(crate) struct Client<M> {
     pub(crate) shutting_down: Option<Restart>,
     /// The `session_id` that the application is on.
     pub(crate) session_id: Option<String>,
-    /// The sequence number of the newest dispatch that the application has handled.
+    /// The sequence number of the newest dispatch that the application has dealt with.
     pub(crate) handled: u64,
+    /// With [`Delivery::Acknowledged`]: what the application is still busy with.
+    pub(crate) backlog: Option<Backlog>,
     pub(crate) stored: Option<Stored>,
     pub(crate) rng: Rng,
+}
+
+/// Dispatches that were given out and are not acknowledged, in their order.
+pub(crate) struct Backlog {
+    pub(crate) waiting: VecDeque<Waiting>,
+    /// How many sessions the application has had.
+    pub(crate) sessions: u64,
+    rng: Rng,
+}
+
+/// A dispatch that the application has not dealt with.
+#[derive(Clone, Copy)]
+pub(crate) struct Waiting {
+    /// The number of the session that it is of.
+    pub(crate) session: u64,
+    pub(crate) sequence: u64,
+}
+
+impl Backlog {
+    fn new(seed: u64) -> Self {
+        Self { waiting: VecDeque::new(), sessions: 0, rng: Rng::with_seed(!seed) }
+    }
+
+    /// How long the application is busy with what comes next.
+    pub(crate) fn work(&mut self) -> Duration {
+        Duration::from_millis(self.rng.u64(10..90_000))
+    }
+
+    /// What it has finished by then: one or more, the oldest first.
+    pub(crate) fn finish(&mut self) -> Vec<Waiting> {
+        let count = self.rng.usize(0..self.waiting.len().max(1)) + 1;
+        let count = count.min(self.waiting.len());
+        self.waiting.drain(..count).collect()
+    }
+
+    /// Whether something of an earlier session is still to be acknowledged.
+    pub(crate) fn reaches_back(&self) -> bool {
+        self.waiting.front().is_some_and(|first| first.session < self.sessions)
+    }
 }
 
 /// What a process leaves for the next.
@@ -60,7 +102,13 @@ pub(crate) struct Restart {
 }
 
 impl<M> Client<M> {
-    pub(crate) fn new(id: ShardId, encoding: Encoding, compression: Compression, seed: u64) -> Self {
+    pub(crate) fn new(
+        id: ShardId,
+        encoding: Encoding,
+        compression: Compression,
+        delivery: Delivery,
+        seed: u64,
+    ) -> Self {
         Self {
             id,
             encoding,
@@ -80,6 +128,7 @@ impl<M> Client<M> {
             shutting_down: None,
             session_id: None,
             handled: 0,
+            backlog: (delivery == Delivery::Acknowledged).then(|| Backlog::new(seed)),
             stored: None,
             rng: Rng::with_seed(seed),
         }

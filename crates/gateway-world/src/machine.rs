@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use gateway_proto::{
-    Command, ConfigError, Input, Output, Phase, Reconnect, SendError, SessionSnapshot, Shard, ShardConfig,
-    Shutdown, Stats,
+    AckError, Command, ConfigError, Input, Output, Phase, Reconnect, SendError, SessionSnapshot, Shard,
+    ShardConfig, Shutdown, Stats,
 };
 
 /// A shard as the world sees it. The methods mean what they mean for [`Shard`].
@@ -25,6 +25,12 @@ pub trait Machine: Sized {
     ///
     /// Where the command is not taken.
     fn send(&mut self, command: Command) -> Result<(), SendError>;
+    /// [`Shard::ack`].
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such dispatch to acknowledge.
+    fn ack(&mut self, sequence: u64) -> Result<(), AckError>;
     /// [`Shard::shutdown`].
     fn shutdown(&mut self, how: Shutdown);
     /// [`Shard::reconnect`].
@@ -54,6 +60,10 @@ impl Machine for Shard {
 
     fn send(&mut self, command: Command) -> Result<(), SendError> {
         self.send(command)
+    }
+
+    fn ack(&mut self, sequence: u64) -> Result<(), AckError> {
+        self.ack(sequence)
     }
 
     fn shutdown(&mut self, how: Shutdown) {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use gateway_proto::Shard;
-use gateway_world::{Case, Profile, Setting, Time, Transcript, Violation, World};
+use gateway_world::{Profile, Setting, Time, Transcript, User, Violation, World};
 use lexopt::{Arg, Parser, ValueExt};
 use peak_alloc::PeakAlloc;
 
@@ -44,7 +44,7 @@ fn simulate(arguments: Parser) -> Result<(), String> {
     }
     let start = Instant::now();
     let cycles = (0..).map_while(move |number| setting.cycle(number));
-    let world = World::<Shard>::new(setting, Time::ZERO, cycles).with_heap(|| HEAP.current_usage());
+    let world = World::<Shard>::new(setting, Time::ZERO, cycles).with_heap(heap);
     let outcome = world.run();
     let seconds = start.elapsed().as_secs_f64();
     let counts = &outcome.counts;
@@ -74,25 +74,24 @@ fn simulate(arguments: Parser) -> Result<(), String> {
 /// Finds the few faults that it takes, and writes down what happens.
 fn explain(setting: Setting, violation: &Violation) -> String {
     eprintln!("seed {}: {violation}", setting.seed);
-    let case = Case::new(setting, violation);
-    let before = case.faults();
-    let case = case.shrink::<Shard>(violation.invariant);
-    let outcome = case.run::<Shard>();
-    let Some(violation) = outcome.violation else {
+    let Some(transcript) = Transcript::explain::<Shard>(setting, violation, heap) else {
         return "the same world does not break the rule again".to_owned();
     };
-    let outcome = case.run_with_steps::<Shard>(violation.shard);
-    eprintln!("{} of {before} faults are enough:", case.faults());
-    for planned in case.cycles.iter().flat_map(|cycle| &cycle.faults) {
+    eprintln!("{} faults are enough:", transcript.case.faults());
+    for planned in transcript.case.cycles.iter().flat_map(|cycle| &cycle.faults) {
         eprintln!("  {} {:?} {:?}", planned.at, planned.shard, planned.fault);
     }
     let path = format!("simulate-{}-{}.jsonl", setting.profile, setting.seed);
-    let (shard, steps) = (violation.shard, outcome.steps);
-    let transcript = Transcript { case, shard, steps, violation: violation.to_string() };
+    let violation = &transcript.violation;
     match File::create(&path).and_then(|file| transcript.write(BufWriter::new(file))) {
         Ok(()) => format!("{violation}\nstep by step: cargo xtask replay {path}"),
         Err(error) => format!("{violation}\n{path} could not be written: {error}"),
     }
+}
+
+/// Bytes in use.
+fn heap() -> usize {
+    HEAP.current_usage()
 }
 
 /// Plays a transcript again, and says whether it goes the same way.
@@ -100,16 +99,12 @@ fn replay(mut arguments: Parser) -> Result<(), String> {
     let path = arguments.value().map_err(|_| HELP.to_owned())?;
     let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let transcript = Transcript::read(BufReader::new(file)).map_err(|error| error.to_string())?;
-    let outcome = transcript.case.run_with_steps::<Shard>(transcript.shard);
-    let mut differing = None;
-    for (number, step) in outcome.steps.iter().enumerate() {
+    let replay = transcript.replay::<Shard>(heap);
+    for step in &replay.outcome.steps {
         println!("{step}");
-        if differing.is_none() && transcript.steps.get(number) != Some(step) {
-            differing = Some(number + 1);
-        }
     }
-    let steps = outcome.steps.len();
-    match (outcome.violation, differing) {
+    let steps = replay.outcome.steps.len();
+    match (replay.outcome.violation, replay.differs_from) {
         (Some(violation), None) => println!("replay: {steps} steps, as written down: {violation}"),
         (Some(violation), Some(number)) => {
             println!("replay: from step {number} on it goes otherwise: {violation}");
@@ -120,7 +115,8 @@ fn replay(mut arguments: Parser) -> Result<(), String> {
 }
 
 fn setting(mut arguments: Parser) -> Result<Setting, lexopt::Error> {
-    let mut setting = Setting { seed: 0, hours: 24.0, shards: 10, profile: Profile::Calm };
+    let mut setting =
+        Setting { seed: 0, hours: 24.0, shards: 10, profile: Profile::Calm, user: User::Thorough };
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Long("seed") => setting.seed = arguments.value()?.parse()?,

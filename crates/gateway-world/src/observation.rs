@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use gateway_proto::{Input, Output, Phase, Stats};
+use gateway_proto::{AckError, Input, Output, Phase, Stats};
 use gateway_sim::About;
 
 use crate::time::Time;
@@ -48,8 +48,23 @@ pub enum Observation<'a> {
     Standing {
         /// The shard's counters.
         stats: &'a Stats,
-        /// The sequence number of its session.
+        /// The sequence number of its session. None with [`Delivery::Acknowledged`](gateway_proto::Delivery): see
+        /// [`Observation::Stored`].
         sequence: Option<u64>,
+    },
+    /// With [`Delivery::Acknowledged`](gateway_proto::Delivery): a snapshot was stored.
+    Stored {
+        /// Where it would resume from.
+        sequence: u64,
+        /// The newest dispatch of this session that the application has dealt with; 0 for none.
+        handled: u64,
+        /// The application is done with all earlier sessions.
+        exact: bool,
+    },
+    /// The shard knows nothing of a dispatch that the application has dealt with.
+    AcknowledgementRefused {
+        /// What it said.
+        error: &'a AckError,
     },
     /// The gateway sent a message, which may not arrive.
     FromServer(&'a About),

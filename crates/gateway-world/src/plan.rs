@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::{Action, Direction, Fault, Nonsense, Planned, Point, Unreachable};
 use crate::profile::{Kind, Profile};
 use crate::time::Time;
+use crate::world::rule;
 
 /// A world is made of cycles of a day.
 pub(crate) const CYCLE_HOURS: f64 = 24.0;
@@ -25,6 +26,21 @@ pub struct Setting {
     pub shards: u32,
     /// How bad it is.
     pub profile: Profile,
+    /// What the user is like.
+    #[serde(default)]
+    pub user: User,
+}
+
+/// What the users of the shards do, besides what is planned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum User {
+    /// Every dispatch is dealt with at once. Commands are presences, and questions of few bytes.
+    #[default]
+    Quick,
+    /// Half of the shards have [`Delivery::Acknowledged`](gateway_proto::Delivery), and take their time. Commands are of all
+    /// kinds: requests for all members of guilds that there are, voice, raw ones.
+    Thorough,
 }
 
 /// One stretch of faults and the calm after it.
@@ -165,7 +181,17 @@ impl Draw {
         faults.push(Planned { at: end, shard: None, fault: Fault::EndRules });
     }
 
+    /// Something that makes sense.
     fn rule(&mut self) -> (Point, Action) {
+        loop {
+            let (at, action) = self.any_rule();
+            if rule(at, action, 1, None).check().is_ok() {
+                return (at, action);
+            }
+        }
+    }
+
+    fn any_rule(&mut self) -> (Point, Action) {
         let at = self.pick(&[
             Point::Upgrade,
             Point::Connect,
@@ -250,7 +276,7 @@ mod tests {
     use super::*;
 
     fn setting(profile: Profile) -> Setting {
-        Setting { seed: 1, hours: 50.0, shards: 5, profile }
+        Setting { seed: 1, hours: 50.0, shards: 5, profile, user: User::Quick }
     }
 
     #[test]

@@ -37,21 +37,25 @@ impl Case {
         self.cycles.iter().map(|cycle| cycle.faults.len()).sum()
     }
 
-    /// Lets it happen.
-    pub fn run<M: Machine>(&self) -> Outcome {
-        World::<M>::new(self.setting, self.start, self.cycles.clone().into_iter()).run()
+    /// Lets it happen. `heap` tells how many bytes the process has in use.
+    pub fn run<M: Machine>(&self, heap: fn() -> usize) -> Outcome {
+        self.world::<M>(heap).run()
     }
 
     /// Lets it happen, and writes down what concerns one shard.
-    pub fn run_with_steps<M: Machine>(&self, shard: u32) -> Outcome {
-        let world = World::<M>::new(self.setting, self.start, self.cycles.clone().into_iter());
-        world.with_steps(shard).run()
+    pub fn run_with_steps<M: Machine>(&self, shard: u32, heap: fn() -> usize) -> Outcome {
+        self.world::<M>(heap).with_steps(shard).run()
+    }
+
+    fn world<M: Machine>(&self, heap: fn() -> usize) -> World<M> {
+        World::new(self.setting, self.start, self.cycles.clone().into_iter()).with_heap(heap)
     }
 
     /// The same rule broken with as few faults and in as short a time as can be found.
     #[must_use]
-    pub fn shrink<M: Machine>(self, invariant: &str) -> Self {
-        let mut search = Search { invariant, attempts: 0, best: self, run: |case: &Self| case.run::<M>() };
+    pub fn shrink<M: Machine>(self, invariant: &str, heap: fn() -> usize) -> Self {
+        let run = |case: &Self| case.run::<M>(heap);
+        let mut search = Search { invariant, attempts: 0, best: self, run };
         search.shorten();
         search.reduce();
         search.begin_late();

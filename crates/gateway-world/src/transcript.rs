@@ -4,9 +4,12 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::machine::Machine;
+use crate::observation::Violation;
 use crate::plan::{Cycle, Setting};
 use crate::shrink::Case;
 use crate::time::Time;
+use crate::world::Outcome;
 
 /// A world that breaks a rule, and what happens in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +34,36 @@ enum Line {
     Violation(String),
 }
 
+/// What came of playing a transcript again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replay {
+    /// The world, with the steps of the shard.
+    pub outcome: Outcome,
+    /// The number of the first step that is not as it was written down, counted from 1.
+    pub differs_from: Option<usize>,
+}
+
 impl Transcript {
+    /// Finds the few faults that it takes to break the same rule, and writes down what happens then. None: the same world
+    /// does not break it again.
+    pub fn explain<M: Machine>(setting: Setting, violation: &Violation, heap: fn() -> usize) -> Option<Self> {
+        let case = Case::new(setting, violation).shrink::<M>(violation.invariant, heap);
+        let found = case.run::<M>(heap).violation?;
+        let outcome = case.run_with_steps::<M>(found.shard, heap);
+        let violation = outcome.violation.unwrap_or(found);
+        Some(Self { case, shard: violation.shard, steps: outcome.steps, violation: violation.to_string() })
+    }
+
+    /// Plays it again.
+    pub fn replay<M: Machine>(&self, heap: fn() -> usize) -> Replay {
+        let outcome = self.case.run_with_steps::<M>(self.shard, heap);
+        let steps = outcome.steps.iter();
+        let differs = steps.zip(1..).find(|(step, number)| self.steps.get(number - 1) != Some(step));
+        let shorter = (outcome.steps.len() < self.steps.len()).then_some(outcome.steps.len() + 1);
+        let differs_from = differs.map(|(_, number)| number).or(shorter);
+        Replay { outcome, differs_from }
+    }
+
     /// Writes it down.
     ///
     /// # Errors
@@ -76,11 +108,13 @@ impl Transcript {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::User;
     use crate::profile::Profile;
 
     #[test]
     fn what_is_written_is_read() {
-        let setting = Setting { seed: 1, hours: 30.0, shards: 2, profile: Profile::Hostile };
+        let setting =
+            Setting { seed: 1, hours: 30.0, shards: 2, profile: Profile::Hostile, user: User::Thorough };
         let cycles = (0..2).map_while(|number| setting.cycle(number)).collect();
         let transcript = Transcript {
             case: Case { setting, start: Time::from_hours(0.5), cycles },

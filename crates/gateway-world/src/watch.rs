@@ -63,6 +63,8 @@ fn line(at: Time, shard: usize, what: &Observation<'_>) -> String {
     let mut line = format!("{at} shard {shard}: ");
     let written = match what {
         Observation::Input(input, Some(about)) => write!(line, "{input:?} of {about:?}"),
+        // How much it is differs from one run to the next.
+        Observation::Heap { .. } => write!(line, "the heap is measured"),
         what => write!(line, "{what:?}"),
     };
     written.map(|()| line).unwrap_or_default()

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use gateway_proto::Shard;
-use gateway_world::{Fault, Planned, Profile, Setting, Time, World};
+use gateway_world::{Fault, Planned, Profile, Setting, Time, User, World};
 
 #[test]
 fn the_budget_outlives_the_process() {
-    let setting = Setting { seed: 1, hours: 50.0, shards: 4, profile: Profile::Calm };
+    let setting = Setting { seed: 1, hours: 50.0, shards: 4, profile: Profile::Calm, user: User::Quick };
     let mut cycle = setting.cycle(0).expect("a world has a beginning");
     let minutes = 0..48 * 60;
     let planned = |minute: u32, seconds: f64, fault| {

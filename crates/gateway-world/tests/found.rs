@@ -11,7 +11,7 @@ fn holds(name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/found").join(name).with_extension("jsonl");
     let transcript = Transcript::read(BufReader::new(File::open(path).unwrap())).unwrap();
     assert!(transcript.case.faults() > 0);
-    let outcome = transcript.case.run::<Shard>();
+    let outcome = transcript.case.run::<Shard>(|| 0);
     assert_eq!(outcome.violation, None, "as before: {}", transcript.violation);
 }
 

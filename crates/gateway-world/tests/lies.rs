@@ -1,122 +1,17 @@
 //! Each invariant against a shard that breaks it on purpose: a wrapper that lies.
 
+mod liar;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use gateway_proto::{
-    Command, ConfigError, Event, Input, Message, Output, Phase, Reconnect, SendError, SessionSnapshot, Shard,
-    ShardConfig, Shutdown, Stats,
-};
-use gateway_world::{Fault, Machine, Planned, Profile, Setting, Time, World};
-
-/// What a liar does wrong.
-trait Lie: Default {
-    /// Changes what comes out.
-    fn output(&mut self, shard: &mut Shard, output: Output, more: &mut VecDeque<Output>) -> Option<Output> {
-        let _ = (shard, more);
-        Some(output)
-    }
-
-    /// Looks at what goes in.
-    fn input(&mut self, shard: &mut Shard, input: &Input, now: Instant) {
-        let _ = (shard, input, now);
-    }
-
-    /// Changes what is stored.
-    fn session(&self, session: Option<SessionSnapshot>) -> Option<SessionSnapshot> {
-        session
-    }
-
-    /// Changes how many commands are said to wait.
-    fn queued_commands(&self, waiting: usize) -> usize {
-        waiting
-    }
-}
-
-/// A shard, and the lie it is wrapped in.
-struct Liar<L> {
-    shard: Shard,
-    config: ShardConfig,
-    lie: L,
-    more: VecDeque<Output>,
-}
-
-impl<L: Lie> Machine for Liar<L> {
-    fn start(config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
-        let shard = Shard::new(config.clone(), now)?;
-        Ok(Self { shard, config, lie: L::default(), more: VecDeque::new() })
-    }
-
-    fn handle_input(&mut self, input: Input, now: Instant) {
-        self.lie.input(&mut self.shard, &input, now);
-        self.shard.handle_input(input, now);
-    }
-
-    fn poll_output(&mut self) -> Output {
-        loop {
-            if let Some(output) = self.more.pop_front() {
-                return output;
-            }
-            let output = self.shard.poll_output();
-            if let Some(output) = self.lie.output(&mut self.shard, output, &mut self.more) {
-                return output;
-            }
-        }
-    }
-
-    fn send(&mut self, command: Command) -> Result<(), SendError> {
-        self.shard.send(command)
-    }
-
-    fn shutdown(&mut self, how: Shutdown) {
-        self.shard.shutdown(how);
-    }
-
-    fn reconnect(&mut self, how: Reconnect) {
-        self.shard.reconnect(how);
-    }
-
-    fn session(&self) -> Option<SessionSnapshot> {
-        self.lie.session(self.shard.session())
-    }
-
-    fn stats(&self) -> &Stats {
-        self.shard.stats()
-    }
-
-    fn phase(&self) -> Phase {
-        self.shard.phase()
-    }
-
-    fn queued_commands(&self) -> usize {
-        self.lie.queued_commands(self.config.limits.queued_commands.min(1))
-    }
-}
-
-/// Which rule a liar is found to break, in six hours with some faults.
-fn caught<L: Lie>(faults: &[(f64, Fault)]) -> Option<&'static str> {
-    caught_in::<L>(6.0, 2, faults)
-}
-
-fn caught_in<L: Lie>(hours: f64, shards: u32, faults: &[(f64, Fault)]) -> Option<&'static str> {
-    let setting = Setting { seed: 1, hours, shards, profile: Profile::Calm };
-    let mut cycle = setting.cycle(0).expect("a world has a beginning");
-    cycle.faults = faults
-        .iter()
-        .map(|(hours, fault)| Planned { at: Time::from_hours(*hours), shard: None, fault: fault.clone() })
-        .collect();
-    let outcome = World::<Liar<L>>::new(setting, Time::ZERO, std::iter::once(cycle)).run();
-    outcome.violation.map(|violation| violation.invariant)
-}
+use gateway_proto::{Event, Input, Message, Output, Reconnect, SessionSnapshot, Shard};
+use gateway_world::Fault;
+use liar::{Honest, Lie, caught, violation_in};
 
 fn is_op(message: &Message, op: u32) -> bool {
     message.as_bytes().starts_with(format!("{{\"op\":{op},").as_bytes())
 }
-
-/// Says the truth.
-#[derive(Default)]
-struct Honest;
-impl Lie for Honest {}
 
 #[test]
 fn an_honest_shard_is_caught_at_nothing() {
@@ -392,6 +287,7 @@ fn identify_budget() {
     let fresh = Fault::UserReconnect { fresh: true };
     let faults: Vec<(f64, Fault)> =
         (0..1380).map(|minute| (f64::from(minute) / 60.0, fresh.clone())).collect();
-    assert_eq!(caught_in::<Independent>(24.0, 1, &faults), Some("identify budget"));
-    assert_eq!(caught_in::<Honest>(24.0, 1, &faults), None);
+    let caught = violation_in::<Independent>(24.0, 1, &faults).map(|violation| violation.invariant);
+    assert_eq!(caught, Some("identify budget"));
+    assert_eq!(violation_in::<Honest>(24.0, 1, &faults), None);
 }

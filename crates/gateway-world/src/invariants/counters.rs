@@ -125,7 +125,7 @@ impl Tally {
         if let Some((name, said, counted)) = pairs.into_iter().find(|(_, said, counted)| said != counted) {
             return Err(format!("{name} is said to be {said}, and is {counted}"));
         }
-        if sequence != self.sequence {
+        if sequence.is_some() && sequence != self.sequence {
             return Err(format!("the session is said to be at {sequence:?}, and is at {:?}", self.sequence));
         }
         Ok(())

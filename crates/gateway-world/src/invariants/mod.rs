@@ -1,5 +1,6 @@
 //! What must hold at every step, each rule in a file of its own.
 
+mod acknowledged;
 mod connects;
 mod counters;
 mod deadlines;
@@ -52,6 +53,7 @@ impl Invariants {
                 Box::new(deadlines::Deadlines::new(count)),
                 Box::new(recovery::Recovery),
                 Box::new(order::Order::new(count)),
+                Box::new(acknowledged::Acknowledged),
                 Box::new(counters::Counters::new(count)),
                 Box::new(socket::Socket::new(count)),
                 Box::new(memory::Memory::new(count)),

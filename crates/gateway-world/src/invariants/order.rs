@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use gateway_proto::{Event, Output};
+use gateway_proto::{Dispatch, Event, Output};
 use gateway_sim::About;
+use serde_json::Value;
 
 use super::Invariant;
 use crate::observation::Observation;
@@ -16,6 +17,8 @@ pub(super) struct Order(Vec<Reader>);
 struct Reader {
     /// The number of the newest dispatch that the application has seen.
     newest: u64,
+    /// The `session_id` that they are of.
+    session: Option<String>,
     /// RESUMED has a number, but belongs to its connection: one that was lost is not replayed.
     resumed: BTreeSet<u64>,
     /// What the gateway put into the message that was handed in last.
@@ -49,6 +52,9 @@ impl Invariant for Order {
                     Some((number, Some(written))) if number == sequence && written == name => {}
                     _ => return Err(format!("{name} {sequence:?} is not what arrived just now")),
                 }
+                if name == "READY" {
+                    return reader.begin(dispatch);
+                }
                 return reader.handle(name, sequence.unwrap_or(0));
             }
             _ => {}
@@ -59,20 +65,24 @@ impl Invariant for Order {
 
 impl Reader {
     fn sent(&mut self, about: &About) {
-        match (about.name.as_deref(), about.sequence) {
-            (Some("READY"), _) => self.resumed.clear(),
-            (Some("RESUMED"), Some(sequence)) => {
-                self.resumed.insert(sequence);
-            }
-            _ => {}
+        if let (Some("RESUMED"), Some(sequence)) = (about.name.as_deref(), about.sequence) {
+            self.resumed.insert(sequence);
         }
     }
 
-    fn handle(&mut self, name: &str, sequence: u64) -> Result<(), String> {
-        if name == "READY" {
-            self.newest = sequence;
-            return Ok(());
+    /// READY: of a new session, or once more of one of which nothing else was acknowledged.
+    fn begin(&mut self, ready: &Dispatch) -> Result<(), String> {
+        let session =
+            ready.decode::<Value>().ok().and_then(|ready| Some(ready["session_id"].as_str()?.to_owned()));
+        if session != self.session {
+            self.session = session;
+            self.resumed.clear();
         }
+        self.newest = ready.sequence().unwrap_or(0);
+        Ok(())
+    }
+
+    fn handle(&mut self, name: &str, sequence: u64) -> Result<(), String> {
         if sequence <= self.newest {
             return Err(format!("{name} {sequence} came after {}", self.newest));
         }
@@ -81,7 +91,6 @@ impl Reader {
             return Err(format!("{name} {sequence} came after {}: {missed} is lost", self.newest));
         }
         self.newest = sequence;
-        self.resumed = self.resumed.split_off(&sequence);
         Ok(())
     }
 }

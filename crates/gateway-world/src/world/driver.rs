@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use gateway_proto::codec::Envelope;
 use gateway_proto::{
-    Closed, ConnectError, Event as Said, GatewayUrl, Input, Intents, Message, Output, Refused, ShardConfig,
-    StopReason,
+    Closed, ConnectError, Delivery, Event as Said, GatewayUrl, Input, Intents, Message, Output, Refused,
+    ShardConfig, StopReason,
 };
 use gateway_sim::About;
 
-use crate::client::Stored;
 use crate::fault::{Direction, Unreachable};
 use crate::link::{Down, Link, LinkId, Up};
 use crate::machine::Machine;
 use crate::observation::Observation;
+use crate::plan::User;
 use crate::time::Time;
+use crate::world::application::session_id;
 use crate::world::{Event, TOKEN, World};
 
 const IDENTIFY: u64 = 2;
@@ -48,6 +49,13 @@ impl<M: Machine> World<M> {
         config.encoding = client.encoding;
         config.compression = client.compression;
         config.seed = Some(client.rng.u64(..));
+        if let Some(backlog) = &mut client.backlog {
+            config.delivery = Delivery::Acknowledged;
+            backlog.waiting.clear();
+        }
+        if self.setting.user == User::Thorough {
+            config.intents = config.intents | Intents::GUILD_MEMBERS;
+        }
         let stored = client.stored.clone();
         config.session = stored.as_ref().map(|stored| stored.snapshot.clone());
         let resumes_from = stored.as_ref().map(|stored| stored.handled);
@@ -118,26 +126,13 @@ impl<M: Machine> World<M> {
         let client = &mut self.clients[shard];
         let Some(machine) = &client.machine else { return };
         let session = machine.session();
-        client.session_id = session.as_ref().and_then(|snapshot| {
-            let stored = serde_json::to_value(snapshot).ok()?;
-            Some(stored["session_id"].as_str()?.to_owned())
-        });
-        let sequence = session.map(|snapshot| snapshot.sequence());
+        client.session_id = session.as_ref().and_then(session_id);
+        // What a snapshot says of acknowledged dispatches is looked at when it is stored.
+        let received = session.filter(|_| client.backlog.is_none());
+        let sequence = received.map(|snapshot| snapshot.sequence());
         let standing = Observation::Standing { stats: machine.stats(), sequence };
         self.watch.observe(self.now, shard, &standing);
         self.store(shard);
-    }
-
-    /// The application stores its session, as it would from time to time.
-    pub(super) fn store(&mut self, shard: usize) {
-        let client = &mut self.clients[shard];
-        if let Some(machine) = &client.machine
-            && self.suspended_until.is_none()
-            && let Some(snapshot) = machine.session()
-        {
-            let (session_id, handled) = (client.session_id.clone(), client.handled);
-            client.stored = Some(Stored { snapshot, session_id, handled });
-        }
     }
 
     fn carry_out(&mut self, shard: usize, output: Output) {
@@ -152,11 +147,7 @@ impl<M: Machine> World<M> {
             Output::CancelIdentify => self.cancel_permit(shard),
             Output::Close(frame) => self.send_up(shard, Up::Close(frame.code)),
             Output::Disconnect => self.leave(shard),
-            Output::Event(Said::Dispatch(dispatch)) => {
-                self.counts.dispatches += 1;
-                let client = &mut self.clients[shard];
-                client.handled = dispatch.sequence().unwrap_or(client.handled);
-            }
+            Output::Event(Said::Dispatch(dispatch)) => self.handle(shard, &dispatch),
             Output::Event(Said::Resumed { .. }) => self.counts.resumed += 1,
             Output::Event(_) | Output::Send(_) | Output::Timeout(_) | Output::Stopped(_) => {}
         }

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
+use gateway_proto::codec::Raw;
 use gateway_proto::{
-    Activity, ActivityKind, Command, Input, MemberSelection, Presence, Reconnect, RequestGuildMembers,
-    Shutdown, Snowflake,
+    Activity, ActivityKind, ChannelInfoField, Command, Encoding, Input, MemberSelection, Presence, Reconnect,
+    RequestGuildMembers, Shutdown, Snowflake, VoiceStateUpdate,
 };
-use gateway_sim::{Control, Rule, Target};
+use gateway_sim::{Control, Rule, Target, guild_id};
 
 use crate::client::Restart;
 use crate::fault::{Action, Fault, Nonsense, Planned, Point};
 use crate::link::LinkId;
 use crate::machine::Machine;
 use crate::observation::Observation;
+use crate::plan::{Setting, User};
 use crate::world::{Event, HEARTBEAT_INTERVAL, World};
 
 impl<M: Machine> World<M> {
@@ -45,7 +47,10 @@ impl<M: Machine> World<M> {
             }
             Fault::AckDelay { by } => self.control(Target::All, Control::AckDelay(*by)),
             Fault::Rule { at, action, times } => {
-                self.control(Target::All, Control::Rule(rule(*at, *action, *times, shard)));
+                let rule = rule(*at, *action, *times, shard);
+                if rule.check().is_ok() {
+                    self.control(Target::All, Control::Rule(rule));
+                }
             }
             Fault::EndRules => self.control(Target::All, Control::ClearRules(None)),
             Fault::Suspend { lasting, clock_stops } => self.suspend(*lasting, *clock_stops),
@@ -94,7 +99,8 @@ impl<M: Machine> World<M> {
     /// What the gateway does on one connection.
     fn gateway_does(&mut self, link: Option<LinkId>, fault: &Fault) {
         let link = link.and_then(|link| self.links.get(&link));
-        let Some(connection) = link.and_then(|link| link.connection) else { return };
+        let open = link.filter(|link| link.server_holds);
+        let Some(connection) = open.and_then(|link| link.connection) else { return };
         let mut control = |control| self.control(Target::Connection(connection), control);
         match fault {
             Fault::Reconnect { then_emit } => control(Control::Reconnect { then_emit: *then_emit }),
@@ -120,9 +126,14 @@ impl<M: Machine> World<M> {
         }
         match fault {
             Fault::Commands { count } => {
+                let Setting { user, shards, .. } = self.setting;
                 for _ in 0..*count {
+                    let command = match user {
+                        User::Quick => command(&mut client.rng),
+                        User::Thorough => any_command(&mut client.rng, shards, client.encoding),
+                    };
                     // A full queue is an answer too.
-                    let _ = machine.send(command(&mut client.rng));
+                    let _ = machine.send(command);
                 }
                 let commands = machine.queued_commands();
                 self.watch.observe(self.now, shard, &Observation::Queued { commands });
@@ -228,6 +239,35 @@ fn command(rng: &mut fastrand::Rng) -> Command {
     }
 }
 
+/// Of all kinds, about guilds that there are. Two requests for all members of a guild within 30 s, of two shards or of two
+/// processes, get RATE_LIMITED.
+fn any_command(rng: &mut fastrand::Rng, guilds: u32, encoding: Encoding) -> Command {
+    let guild_id = Snowflake(guild_id(rng.u32(0..guilds)));
+    match rng.u8(0..8) {
+        0 | 1 => Command::RequestGuildMembers(RequestGuildMembers {
+            guild_id,
+            members: MemberSelection::Everyone,
+            presences: false,
+            nonce: Some(rng.u32(..).to_string()),
+        }),
+        2 => Command::UpdateVoiceState(VoiceStateUpdate {
+            guild_id,
+            channel_id: rng.bool().then_some(guild_id),
+            self_mute: rng.bool(),
+            self_deaf: false,
+        }),
+        3 => Command::RequestSoundboardSounds { guild_ids: vec![guild_id] },
+        4 => Command::RequestChannelInfo { guild_id, fields: vec![ChannelInfoField::Status] },
+        5 => {
+            let data = serde_json::json!({"guild_ids": [guild_id.0.to_string()]});
+            let data = Raw::encode(&data, encoding).expect("JSON values can be written");
+            // Opcode 99 is none: the gateway closes with 4001.
+            Command::Raw { op: if rng.u8(0..50) == 0 { 99 } else { 31 }, data }
+        }
+        _ => command(rng),
+    }
+}
+
 fn nonsense(what: Nonsense) -> Control {
     match what {
         Nonsense::Text => Control::Raw("this is no JSON".to_owned()),
@@ -240,7 +280,7 @@ fn nonsense(what: Nonsense) -> Control {
     }
 }
 
-fn rule(at: Point, action: Action, times: u32, shard: Option<u32>) -> Rule {
+pub(crate) fn rule(at: Point, action: Action, times: u32, shard: Option<u32>) -> Rule {
     use gateway_sim as sim;
     let on = match at {
         Point::Upgrade => sim::Point::Upgrade,

@@ -1,15 +1,18 @@
 //! The world: shards, a network and a gateway under one virtual clock.
 
+mod application;
 mod driver;
 mod gate;
 mod happening;
 mod server;
 
+pub(crate) use happening::rule;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
-use gateway_proto::{Compression, Encoding, IdentifyQueue, SessionStartLimit, ShardId, Ticket};
+use gateway_proto::{Compression, Delivery, Encoding, IdentifyQueue, SessionStartLimit, ShardId, Ticket};
 use gateway_sim::{Config, ConnectionId, Gateway};
 
 use crate::client::Client;
@@ -18,7 +21,7 @@ use crate::invariants::Invariants;
 use crate::link::{Down, Link, LinkId, Up};
 use crate::machine::Machine;
 use crate::observation::{Observation, Violation};
-use crate::plan::{Cycle, Setting};
+use crate::plan::{Cycle, Setting, User};
 use crate::queue::Queue;
 use crate::time::{Clock, Time};
 use crate::watch::Watch;
@@ -117,6 +120,8 @@ enum Event {
     Start(usize, u32),
     /// A handler is done.
     HandlerDone(usize, u32),
+    /// The application has dealt with something.
+    Acknowledge(usize, u32),
     /// The gateway has something to dispatch.
     Traffic(usize),
     /// The application stores its session.
@@ -144,6 +149,10 @@ impl<M: Machine> World<M> {
         config.heartbeat_interval = HEARTBEAT_INTERVAL;
         config.max_concurrency = MAX_CONCURRENCY;
         config.ledger = false;
+        if setting.user == User::Thorough {
+            // Whoever acknowledges late is not to lose his session to a flood.
+            config.replay_limit = Some(1000);
+        }
         let budget = usize::try_from(config.session_starts).unwrap_or(usize::MAX);
         let gateway = Gateway::new(config, clock.instant(start));
         let gate = gate::gate(setting.shards, clock.instant(start));
@@ -248,6 +257,7 @@ impl<M: Machine> World<M> {
             Event::Timer(shard) => self.timer(shard),
             Event::Start(shard, process) => self.start(shard, process),
             Event::HandlerDone(shard, process) => self.handler_done(shard, process),
+            Event::Acknowledge(shard, process) => self.acknowledge(shard, process),
             Event::Traffic(shard) => {
                 self.emit(shard, 1);
                 self.plan_traffic(shard);
@@ -328,5 +338,7 @@ fn client<M>(setting: &Setting, shard: u32) -> Client<M> {
     let (encoding, compression) = WAYS[shard as usize % WAYS.len()];
     let id = ShardId::new(shard, setting.shards).expect("the shards are counted from 0 up to their number");
     let seed = setting.seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ u64::from(shard);
-    Client::new(id, encoding, compression, seed)
+    let acknowledges = setting.user == User::Thorough && shard % 2 == 1;
+    let delivery = if acknowledges { Delivery::Acknowledged } else { Delivery::Received };
+    Client::new(id, encoding, compression, delivery, seed)
 }
