@@ -185,7 +185,7 @@ impl Pen {
         Ok(())
     }
 
-    pub(crate) fn end_map(&mut self, output: &mut Vec<u8>, open: &Open, count: usize) -> Result<(), Error> {
+    pub(crate) fn end_map(&mut self, output: &mut [u8], open: &Open, count: usize) -> Result<(), Error> {
         self.depth -= 1;
         if let Some(start) = open.head {
             output[start + 1..start + HEAD].copy_from_slice(&count_bytes(count)?);
