@@ -16,7 +16,9 @@ fn source(file: &str) -> Option<String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let candidates = match file.split_once('/') {
         Some((package, file)) => vec![here.join("..").join(package).join("tests").join(format!("{file}.rs"))],
-        None => ["tests/shard", "tests"].map(|folder| here.join(folder).join(format!("{file}.rs"))).into(),
+        None => {
+            ["tests/shard", "tests", "src"].map(|folder| here.join(folder).join(format!("{file}.rs"))).into()
+        }
     };
     candidates.iter().find_map(|path| std::fs::read_to_string(path).ok())
 }
