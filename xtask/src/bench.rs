@@ -21,7 +21,7 @@ pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
     while let Some(argument) = arguments.next().map_err(|error| error.to_string())? {
         match argument {
             Arg::Long("instructions") => instructions = true,
-            Arg::Long("report") if arguments.optional_value().is_none() => at_home = true,
+            Arg::Long("report") => at_home = true,
             Arg::Long(name) => rest.push(format!("--{name}").into()),
             Arg::Value(value) => rest.push(value),
             other @ Arg::Short(_) => return Err(other.unexpected().to_string()),

@@ -25,7 +25,7 @@ cargo xtask TASK
   crash            a bot that is killed: --kills N times, --seed N; --built if it need not be built
   test             every test there is, a line for each layer, and the conformance matrix; --plain without cargo-nextest
   conformance      every scenario in every way: --only NAME, --way virtual|raw|tokio|async-std|smol, --trace
-  bench            ours beside the field's clients: --quick, --only JOB/MODE, --json FILE, --report [FOLDER],
+  bench            ours beside the field's clients: --quick, --only JOB/MODE, --json FILE, --report,
                    --rounds N, --events N, --instructions
   deny             licences, sources and banned crates (installs cargo-deny if it is missing)
   features         every combination of the TLS features

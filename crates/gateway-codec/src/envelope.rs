@@ -1,5 +1,6 @@
 //! The top level of a gateway payload, read without building anything.
 
+use crate::etf::Term;
 use crate::json::{self, scan};
 use crate::{Encoding, Error, ErrorKind, RawRef, etf};
 use std::borrow::Cow;
@@ -73,14 +74,47 @@ impl<'a> Envelope<'a> {
     /// As [`Envelope::parse`].
     #[inline]
     pub fn skim(bytes: &'a [u8], encoding: Encoding) -> Result<Self, Error> {
-        if encoding == Encoding::Json
-            && let Some((head, d_start)) = UsualHead::read(bytes)
-            && let Some(d) = bytes[d_start..].strip_suffix(b"}")
-            && looks_like_a_value(d)
-        {
-            return Ok(head.envelope(d));
+        match encoding {
+            Encoding::Json => {
+                if let Some((head, d_start)) = UsualHead::read(bytes)
+                    && let Some(d) = bytes[d_start..].strip_suffix(b"}")
+                    && looks_like_a_value(d)
+                {
+                    return Ok(head.envelope(d));
+                }
+            }
+            Encoding::Etf => {
+                if let Some(envelope) = Self::skim_etf(bytes) {
+                    return Ok(envelope);
+                }
+            }
         }
         Self::parse(bytes, encoding)
+    }
+
+    /// `d`, `op`, `s`, `t`, as Erlang orders them; `None` for anything else. `d` has to be stepped over.
+    fn skim_etf(bytes: &'a [u8]) -> Option<Self> {
+        let mut reader = etf::Reader::new(bytes).ok()?;
+        let term = |reader: &mut etf::Reader<'a>, key| {
+            if etf::find::is_key(reader, key).ok()? { reader.term().ok() } else { None }
+        };
+        if reader.term().ok()? != Term::Map(4) || !etf::find::is_key(&mut reader, "d").ok()? {
+            return None;
+        }
+        let d = reader.skip_to_depth(crate::Limits::MAX_DEPTH - 1).ok()?;
+        let Term::Integer(op) = term(&mut reader, "op")? else { return None };
+        let s = match term(&mut reader, "s")? {
+            Term::Integer(number) => number.to_u64(),
+            Term::Null => None,
+            _ => return None,
+        };
+        let t = match term(&mut reader, "t")? {
+            Term::Atom(text) => Some(text),
+            Term::Null => None,
+            _ => return None,
+        };
+        let trailing = reader.rest().len();
+        Some(Self { op: op.to_u64()?, s, t, d: RawRef::new(d, Encoding::Etf), trailing })
     }
 
     /// Whether `bytes` are a whole payload rather than the beginning of one. One that is wrong is whole too: more bytes
@@ -89,10 +123,9 @@ impl<'a> Envelope<'a> {
     /// This is what [`Inflater::push`](crate::Inflater::push) asks at the end of each frame of a zlib stream. A payload in JSON
     /// that ends in a brace and has as many that close as that open is taken for whole without a look at its structure, unless
     /// `carefully`. Only a server that flushes in the middle of a payload can show the difference, and only where a text
-    /// before that holds a brace too many.
+    /// before that holds braces too many.
     pub fn is_whole(bytes: &[u8], encoding: Encoding, carefully: bool) -> bool {
-        let count = |brace| memchr::memchr_iter(brace, bytes).count();
-        if encoding == Encoding::Json && !carefully && bytes.ends_with(b"}") && count(b'{') == count(b'}') {
+        if encoding == Encoding::Json && !carefully && bytes.ends_with(b"}") && braces_balance(bytes) {
             return true;
         }
         match Envelope::parse(bytes, encoding) {
@@ -158,6 +191,7 @@ struct UsualHead<'a> {
 }
 
 impl<'a> UsualHead<'a> {
+    #[inline]
     fn envelope(self, d: &'a [u8]) -> Envelope<'a> {
         let d = RawRef::new(d, Encoding::Json);
         Envelope { op: self.op, s: self.s, t: self.t.map(Cow::Borrowed), d, trailing: 0 }
@@ -187,7 +221,18 @@ impl<'a> UsualHead<'a> {
     }
 }
 
+/// Whether as many braces close as open, wherever they stand.
+///
+/// Counted modulo 256, which a compiler makes quick work of; no document is nested that deep.
+fn braces_balance(bytes: &[u8]) -> bool {
+    let step = |open: u8, byte: &u8| {
+        open.wrapping_add(u8::from(*byte == b'{')).wrapping_sub(u8::from(*byte == b'}'))
+    };
+    bytes.iter().fold(0, step) == 0
+}
+
 /// Whether the first and the last byte are those of one value.
+#[inline]
 fn looks_like_a_value(bytes: &[u8]) -> bool {
     match (bytes.first(), bytes.last()) {
         (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')) => bytes.len() > 1,
@@ -290,6 +335,31 @@ mod tests {
         for text in [r#"{"t":"A","s":1,"op":0,"d":{"#, r#"{"t":"A","s":1,"op":0,"d":}"#, "", "{}"] {
             let skimmed = Envelope::skim(text.as_bytes(), Encoding::Json).unwrap_err();
             assert_eq!(skimmed.to_string(), parse(text).unwrap_err().to_string(), "{text}");
+        }
+    }
+
+    #[test]
+    fn skimming_etf_agrees_with_parsing() {
+        let usual = serde_json::json!({"d": {"op": 1, "a": [1, 2]}, "op": 0, "s": 7, "t": "READY"});
+        let cases = [
+            usual.clone(),
+            serde_json::json!({"d": null, "op": 11, "s": null, "t": null}),
+            serde_json::json!({"d": [], "op": 10}),
+            serde_json::json!({"d": {}, "op": 0, "s": -1, "t": 5}),
+            serde_json::json!({"d": {}, "op": 0, "s": "1", "t": "A"}),
+            serde_json::json!({"a": 1, "d": {}, "op": 0, "s": 3, "t": "A"}),
+        ];
+        for case in cases {
+            let term = crate::encode(&case, Encoding::Etf).unwrap();
+            let skimmed = Envelope::skim(&term, Encoding::Etf).unwrap();
+            assert_eq!(skimmed, Envelope::parse(&term, Encoding::Etf).unwrap(), "{case}");
+        }
+        let atoms = b"\x83t\0\0\0\x04d\0\x01djd\0\x02opa\0s\x01sa\x07w\x01td\0\x01Arest";
+        let skimmed = Envelope::skim(atoms, Encoding::Etf).unwrap();
+        assert_eq!((skimmed.s, skimmed.t.as_deref(), skimmed.trailing), (Some(7), Some("A"), 4));
+        assert_eq!(skimmed, Envelope::parse(atoms, Encoding::Etf).unwrap());
+        for length in 0..atoms.len() - 4 {
+            assert!(Envelope::skim(&atoms[..length], Encoding::Etf).unwrap_err().is_incomplete(), "{length}");
         }
     }
 

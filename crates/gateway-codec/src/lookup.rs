@@ -42,6 +42,28 @@ impl<'a> RawRef<'a> {
         self.find(path).ok().flatten()
     }
 
+    /// The values of several keys of a map, in one pass over it: quicker than one [`RawRef::get`] after the other.
+    ///
+    /// `None` for a key that is not there, and for all of them if this is no map, or not well-formed up to the last of
+    /// them. Of duplicate keys the first counts.
+    ///
+    /// ```
+    /// use gateway_codec::{Encoding, Raw};
+    ///
+    /// let message = Raw::new(r#"{"content":"hi","channel_id":"7","author":{"id":"8"}}"#, Encoding::Json);
+    /// let [channel, author, nonce] = message.as_ref().fields(["channel_id", "author", "nonce"]);
+    /// assert_eq!(channel.and_then(|id| id.as_id()), Some(7));
+    /// assert_eq!(author.and_then(|author| author.get("id")?.as_id()), Some(8));
+    /// assert!(nonce.is_none());
+    /// ```
+    pub fn fields<const N: usize>(self, keys: [&str; N]) -> [Option<RawRef<'a>>; N] {
+        let found = match self.encoding() {
+            Encoding::Json => json::find::entries(self.as_bytes(), &keys),
+            Encoding::Etf => etf::find::entries(self.as_bytes(), &keys),
+        };
+        found.unwrap_or([None; N]).map(|value| value.map(|value| RawRef::new(value, self.encoding())))
+    }
+
     /// The value at a path, as [`RawRef::get`].
     ///
     /// # Errors
@@ -147,6 +169,11 @@ impl<'a> RawRef<'a> {
 }
 
 impl Raw {
+    /// The values of several keys of a map, as [`RawRef::fields`].
+    pub fn fields<const N: usize>(&self, keys: [&str; N]) -> [Option<RawRef<'_>>; N] {
+        self.as_ref().fields(keys)
+    }
+
     /// The value at a path, as [`RawRef::get`].
     pub fn get(&self, path: impl Path) -> Option<RawRef<'_>> {
         self.as_ref().get(path)

@@ -148,9 +148,12 @@ impl Raw {
     ///
     /// An ETF document may come with its version byte or without.
     pub fn new(bytes: impl Into<Bytes>, encoding: Encoding) -> Self {
-        let bytes = bytes.into();
-        let value = bytes.slice_ref(value_in(&bytes, encoding));
-        Self { bytes: value, encoding }
+        let mut bytes = bytes.into();
+        let value = value_in(&bytes, encoding);
+        if value.len() < bytes.len() {
+            bytes = bytes.slice_ref(value);
+        }
+        Self { bytes, encoding }
     }
 
     /// Encodes `value`.

@@ -35,7 +35,7 @@ fn run(arguments: Parser) -> Result<serde_json::Value, String> {
     let (mut tally, mut count, mut bytes) = (Tally::default(), 0, 0);
     for frame in frames.iter() {
         let region = Region::new(HEAP);
-        contender.take(&frame, &mut tally)?;
+        contender.take(frame, &mut tally)?;
         let heap = region.change();
         // A buffer that grows asks anew.
         count += heap.allocations + heap.reallocations;

@@ -33,15 +33,15 @@ enum Inflate {
 }
 
 impl Contender for Bound {
-    fn take(&mut self, frame: &Bytes, tally: &mut Tally) -> Result<(), String> {
+    fn take(&mut self, frame: Bytes, tally: &mut Tally) -> Result<(), String> {
         match &mut self.inflate {
-            Inflate::Copy => self.buffer[..frame.len()].copy_from_slice(frame),
+            Inflate::Copy => self.buffer[..frame.len()].copy_from_slice(&frame),
             Inflate::Zlib(inflate) => {
-                let result = inflate.decompress(frame, &mut self.buffer, FlushDecompress::Sync);
+                let result = inflate.decompress(&frame, &mut self.buffer, FlushDecompress::Sync);
                 result.map_err(|error| error.to_string())?;
             }
             Inflate::Zstd(inflate) => {
-                let mut input = InBuffer::around(frame);
+                let mut input = InBuffer::around(&frame[..]);
                 let mut output = OutBuffer::around(&mut self.buffer[..]);
                 while input.pos() < frame.len() {
                     let result = inflate.decompress_stream(&mut output, &mut input);

@@ -17,8 +17,8 @@ pub(super) fn contender(job: Job, mode: Mode) -> Option<Box<dyn Contender>> {
 struct Erltf;
 
 impl Contender for Erltf {
-    fn take(&mut self, frame: &Bytes, tally: &mut Tally) -> Result<(), String> {
-        let term = decode_borrowed(frame).map_err(|error| error.to_string())?;
+    fn take(&mut self, frame: Bytes, tally: &mut Tally) -> Result<(), String> {
+        let term = decode_borrowed(&frame).map_err(|error| error.to_string())?;
         let field = |name: &'static str| term.map_get(&BorrowedTerm::Atom(name.into()));
         let op = field("op").and_then(BorrowedTerm::as_integer).ok_or("no opcode")?;
         let sequence = field("s").and_then(BorrowedTerm::as_integer);

@@ -64,7 +64,7 @@ pub trait Contender {
     /// # Errors
     ///
     /// It could not be read.
-    fn take(&mut self, frame: &Bytes, tally: &mut Tally) -> Result<(), String>;
+    fn take(&mut self, frame: Bytes, tally: &mut Tally) -> Result<(), String>;
 }
 
 /// A contender at a job, before the first message. `None` if it does not do that.
@@ -95,7 +95,7 @@ pub fn run(contender: &mut dyn Contender, frames: &Frames) -> Result<(Tally, Dur
     let (mut tally, mut time) = (Tally::default(), Duration::ZERO);
     for batch in frames.batches(BATCH) {
         let start = Instant::now();
-        for frame in &batch {
+        for frame in batch {
             contender.take(frame, &mut tally)?;
         }
         time += start.elapsed();

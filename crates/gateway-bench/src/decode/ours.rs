@@ -36,13 +36,13 @@ impl Ours {
 }
 
 impl Contender for Ours {
-    fn take(&mut self, frame: &Bytes, tally: &mut Tally) -> Result<(), String> {
+    fn take(&mut self, frame: Bytes, tally: &mut Tally) -> Result<(), String> {
         let encoding = self.mode.encoding;
         let payload = match &mut self.inflater {
             Some(inflater) => {
                 let carefully = inflater.has_split();
                 let whole = |bytes: &[u8]| Envelope::is_whole(bytes, encoding, carefully);
-                let payload = inflater.push(frame, whole).map_err(|error| error.to_string())?;
+                let payload = inflater.push(&frame, whole).map_err(|error| error.to_string())?;
                 payload.ok_or("a message that was cut")?
             }
             None => unpack(frame, self.mode)?,
@@ -55,21 +55,21 @@ impl Contender for Ours {
     }
 }
 
-fn unpack(frame: &Bytes, mode: Mode) -> Result<Bytes, String> {
+fn unpack(frame: Bytes, mode: Mode) -> Result<Bytes, String> {
     match (mode.compression, frame.first()) {
         (Compression::Payload, Some(0x78)) => {
-            inflate_zlib(frame, InflateLimits::default().max_output).map_err(|error| error.to_string())
+            inflate_zlib(&frame, InflateLimits::default().max_output).map_err(|error| error.to_string())
         }
-        _ => Ok(frame.clone()),
+        _ => Ok(frame),
     }
 }
 
 fn small_bot(envelope: &Envelope<'_>, tally: &mut Tally) -> Result<(), String> {
     if envelope.t.as_deref() == Some("MESSAGE_CREATE") {
-        let d = envelope.d;
-        let channel = d.get("channel_id").and_then(|id| id.as_id()).ok_or("no channel")?;
-        let author = d.get(["author", "id"]).and_then(|id| id.as_id()).ok_or("no author")?;
-        let content = d.get("content").and_then(|text| text.as_str()).ok_or("no content")?;
+        let [channel, author, content] = envelope.d.fields(["channel_id", "author", "content"]);
+        let channel = channel.and_then(|id| id.as_id()).ok_or("no channel")?;
+        let author = author.and_then(|author| author.get("id")?.as_id()).ok_or("no author")?;
+        let content = content.and_then(|text| text.as_str()).ok_or("no content")?;
         tally.message(channel, author, &content);
     }
     Ok(())

@@ -24,14 +24,14 @@ struct Serenity {
 }
 
 impl Contender for Serenity {
-    fn take(&mut self, frame: &Bytes, tally: &mut Tally) -> Result<(), String> {
+    fn take(&mut self, frame: Bytes, tally: &mut Tally) -> Result<(), String> {
         let mut inflated = String::new();
         let text = if frame.first() == Some(&0x78) {
             inflated.reserve(frame.len() * 3);
             ZlibDecoder::new(&frame[..]).read_to_string(&mut inflated).map_err(|error| error.to_string())?;
             &inflated
         } else {
-            std::str::from_utf8(frame).map_err(|error| error.to_string())?
+            std::str::from_utf8(&frame).map_err(|error| error.to_string())?
         };
         let event: GatewayEvent = serde_json::from_str(text).map_err(|error| error.to_string())?;
         tally.messages += 1;

@@ -45,8 +45,8 @@ struct Twilight {
 }
 
 impl Contender for Twilight {
-    fn take(&mut self, frame: &Bytes, tally: &mut Tally) -> Result<(), String> {
-        let text = (self.inflate)(frame)?;
+    fn take(&mut self, frame: Bytes, tally: &mut Tally) -> Result<(), String> {
+        let text = (self.inflate)(&frame)?;
         let parts = GatewayEventDeserializer::from_json(&text).ok_or("no opcode")?.into_parts();
         let (op, sequence, name): (u8, Option<u64>, Option<Cow<'_, str>>) = parts;
         tally.envelope(u64::from(op), sequence, name.as_deref().unwrap_or_default());

@@ -17,6 +17,30 @@ pub(crate) fn entry<'a>(term: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, E
     Ok(None)
 }
 
+/// The values of the first entries with these keys, in one pass that ends once all are found.
+pub(crate) fn entries<'a, const N: usize>(
+    term: &'a [u8],
+    keys: &[&str; N],
+) -> Result<[Option<&'a [u8]>; N], Error> {
+    let (mut found, mut missing) = ([None; N], N);
+    let mut reader = Reader::term_only(term);
+    let Term::Map(length) = reader.term()? else { return Ok(found) };
+    for _ in 0..length {
+        if missing == 0 {
+            break;
+        }
+        let key = key_text(&mut reader)?;
+        let value = reader.skip_to_depth(Limits::MAX_DEPTH - 1)?;
+        for (wanted, place) in keys.iter().zip(&mut found) {
+            if place.is_none() && key == *wanted {
+                *place = Some(value);
+                missing -= 1;
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// The element at `index`; none if the list is shorter, or the term is no list.
 pub(crate) fn element(term: &[u8], index: usize) -> Result<Option<&[u8]>, Error> {
     // Not `nth`, which would step over an error.
@@ -85,7 +109,7 @@ static SMALL_INTEGERS: [[u8; 2]; 256] = {
 };
 
 /// Reads a key and says whether it is this one, mostly without making text of it.
-fn is_key(reader: &mut Reader<'_>, key: &str) -> Result<bool, Error> {
+pub(crate) fn is_key(reader: &mut Reader<'_>, key: &str) -> Result<bool, Error> {
     let before = reader.clone();
     if let Term::Binary(bytes) = reader.term()?
         && bytes.is_ascii()

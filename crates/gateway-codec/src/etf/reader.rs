@@ -219,6 +219,26 @@ impl<'a> Reader<'a> {
         self.take(scalar_length).map(|_| ())
     }
 
+    /// Where the next term ends, if it is one that most are: it has no parts, and is not near the end of the input.
+    #[inline]
+    fn leaf_end(&self) -> Option<usize> {
+        let head: &[u8; 5] = self.bytes.get(self.at..)?.first_chunk()?;
+        let [tag, high, low, ..] = *head;
+        let length = match tag {
+            tag::BINARY => 5 + u32::from_be_bytes([high, low, head[3], head[4]]) as usize,
+            tag::ATOM | tag::ATOM_UTF8 => 3 + usize::from(u16::from_be_bytes([high, low])),
+            tag::SMALL_ATOM | tag::SMALL_ATOM_UTF8 => 2 + usize::from(high),
+            tag::SMALL_INTEGER => 2,
+            tag::INTEGER => 5,
+            tag::SMALL_BIG => 3 + usize::from(high),
+            tag::NIL => 1,
+            tag::NEW_FLOAT => 9,
+            _ => return None,
+        };
+        let end = self.at + length;
+        (end <= self.bytes.len()).then_some(end)
+    }
+
     fn step_over_parts(&mut self, container: u8, start: usize, budget: &mut Budget) -> Result<(), Error> {
         let (elements, parts_each) = match container {
             tag::LIST | tag::LARGE_TUPLE => (self.count(1)?, 1),
@@ -229,7 +249,10 @@ impl<'a> Reader<'a> {
         budget.enter(start)?;
         budget.take(elements, start)?;
         for _ in 0..elements * parts_each {
-            self.step_over(budget)?;
+            match self.leaf_end() {
+                Some(end) => self.at = end,
+                None => self.step_over(budget)?,
+            }
         }
         budget.leave();
         if container == tag::LIST { self.list_end() } else { Ok(()) }

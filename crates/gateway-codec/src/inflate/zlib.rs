@@ -30,9 +30,12 @@ impl ZlibContext {
         if run(&mut self.inflate, frame, output, limit)? {
             return Err(InflateError::Corrupt { reason: "the zlib stream of the connection ended" });
         }
-        for byte in &frame[frame.len().saturating_sub(MARKER.len())..] {
-            self.tail.rotate_left(1);
-            self.tail[3] = *byte;
+        match frame.last_chunk() {
+            Some(tail) => self.tail = *tail,
+            None => {
+                self.tail.rotate_left(frame.len());
+                self.tail[MARKER.len() - frame.len()..].copy_from_slice(frame);
+            }
         }
         Ok(if self.tail == MARKER { MessageEnd::Perhaps } else { MessageEnd::Later })
     }

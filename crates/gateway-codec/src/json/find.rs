@@ -5,7 +5,41 @@ use crate::{Error, Limits};
 
 /// The value of the first entry with this key; none if there is no such entry, or `bytes` are no object.
 pub(crate) fn entry<'a>(bytes: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, Error> {
-    let Some(mut at) = first_part(bytes, b'{')? else { return Ok(None) };
+    let mut found = None;
+    each_entry(bytes, |quoted, value| {
+        if is_key(quoted, key) {
+            found = Some(value);
+        }
+        found.is_none()
+    })?;
+    Ok(found)
+}
+
+/// The values of the first entries with these keys, in one pass that ends once all are found.
+pub(crate) fn entries<'a, const N: usize>(
+    bytes: &'a [u8],
+    keys: &[&str; N],
+) -> Result<[Option<&'a [u8]>; N], Error> {
+    let (mut found, mut missing) = ([None; N], N);
+    each_entry(bytes, |quoted, value| {
+        for (key, place) in keys.iter().zip(&mut found) {
+            if place.is_none() && is_key(quoted, key) {
+                *place = Some(value);
+                missing -= 1;
+            }
+        }
+        missing > 0
+    })?;
+    Ok(found)
+}
+
+/// Hands on the key, with its quotes, and the value of each entry of an object, until it is told to stop.
+#[inline]
+fn each_entry<'a>(
+    bytes: &'a [u8],
+    mut go_on_after: impl FnMut(&'a [u8], &'a [u8]) -> bool,
+) -> Result<(), Error> {
+    let Some(mut at) = first_part(bytes, b'{')? else { return Ok(()) };
     loop {
         match bytes.get(at) {
             Some(b'"') => {}
@@ -13,7 +47,6 @@ pub(crate) fn entry<'a>(bytes: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, 
             None => return Err(Error::incomplete(at)),
         }
         let key_end = string_end(bytes, at)?;
-        let found = is_key(&bytes[at..key_end], key);
         let colon = skip_blank(bytes, key_end);
         match bytes.get(colon) {
             Some(b':') => {}
@@ -22,12 +55,12 @@ pub(crate) fn entry<'a>(bytes: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, 
         }
         let start = skip_blank(bytes, colon + 1);
         let end = value_end(bytes, start, Limits::MAX_DEPTH - 1)?;
-        if found {
-            return Ok(Some(&bytes[start..end]));
+        if !go_on_after(&bytes[at..key_end], &bytes[start..end]) {
+            return Ok(());
         }
         match next_part(bytes, end, b'}')? {
             Some(next) => at = next,
-            None => return Ok(None),
+            None => return Ok(()),
         }
     }
 }
