@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use gateway_codec::{Compression, Encoding};
+use serde::{Deserialize, Serialize};
 
 use crate::retry::identifies_in_a_day;
 use crate::{Delivery, GatewayUrl, IdentifyProperties, Intents, Presence, SessionSnapshot, ShardId, Token};
@@ -103,7 +104,8 @@ impl ShardConfig {
 }
 
 /// How long to wait for the server before a connection is given up. None may be zero.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Timeouts {
     /// From [`Output::Connect`](crate::Output::Connect) to an open WebSocket: DNS, TCP, TLS and upgrade. Default 10 s.
@@ -160,7 +162,8 @@ impl Timeouts {
 
 /// The wait between connections: uniform between `minimum` and a ceiling that begins at `base` and doubles up to `cap`
 /// ("full jitter").
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct BackoffConfig {
     /// The ceiling of the first wait. Default 1 s. Below a third of a millisecond, 20 doublings would not spread Identifies
@@ -213,7 +216,8 @@ impl BackoffConfig {
 }
 
 /// What is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Limits {
     /// Messages sent on one connection in any 60 seconds, heartbeats included. Default 120

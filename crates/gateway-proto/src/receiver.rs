@@ -5,12 +5,15 @@ use gateway_codec::{Compression, Encoding, Envelope, InflateError, InflateLimits
 
 use crate::Message;
 use crate::config::Limits;
+use crate::transcript::recorded_payload;
 
 /// Undoes the compression of one connection.
 pub(crate) struct Receiver {
     encoding: Encoding,
     inflater: Option<Inflater>,
     limits: Limits,
+    /// Messages are lines of a transcript.
+    replays: bool,
 }
 
 /// One gateway payload.
@@ -33,11 +36,20 @@ impl Receiver {
     /// Fresh contexts: nothing of another connection is left in them.
     pub(crate) fn new(encoding: Encoding, compression: Compression, limits: &Limits) -> Self {
         let inflater = Inflater::new(compression, inflate_limits(limits));
-        Self { encoding, inflater, limits: limits.clone() }
+        Self { encoding, inflater, limits: limits.clone(), replays: false }
+    }
+
+    /// One that reads messages of a transcript.
+    pub(crate) fn of_transcript(limits: &Limits) -> Self {
+        let (encoding, limits) = (Encoding::Json, limits.clone());
+        Self { encoding, inflater: None, limits, replays: true }
     }
 
     /// Takes a WebSocket message. None: the payload goes on in the next one.
     pub(crate) fn receive(&mut self, message: Message) -> Result<Option<Received>, ReceiveError> {
+        if self.replays {
+            return recorded_payload(message.as_bytes());
+        }
         if message.as_bytes().len() > self.limits.message_bytes {
             return Err(ReceiveError::TooLarge);
         }

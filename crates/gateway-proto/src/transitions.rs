@@ -25,7 +25,7 @@ use serde::Deserialize;
 use crate::connection::{Connection, Stage};
 use crate::heartbeat::{Heartbeat, LONGEST_INTERVAL, SHORTEST_INTERVAL};
 use crate::outgoing::{self, Identify, opcode};
-use crate::receiver::{ReceiveError, Received};
+use crate::receiver::{ReceiveError, Received, Receiver};
 use crate::shard::{Request, State};
 use crate::{
     CloseFrame, ConnectError, DisconnectReason, Event, IdentifyRefused, Input, Message, Notice, Output,
@@ -110,7 +110,11 @@ impl Shard {
         self.refusals = 0;
         self.stats.connects += 1;
         self.event(Event::Connected);
-        self.state = State::Open(Box::new(Connection::new(&self.config, at_resume_url, now)));
+        let mut connection = Connection::new(&self.config, at_resume_url, now);
+        if self.replayed {
+            connection.receiver = Receiver::of_transcript(&self.config.limits);
+        }
+        self.state = State::Open(Box::new(connection));
     }
 
     fn dial_failed(&mut self, error: ConnectError, now: Instant) {
@@ -147,6 +151,7 @@ impl Shard {
         connection.forgiven = false;
         let received = connection.receiver.receive(message);
         connection.message_under_way = matches!(received, Ok(None));
+        self.record(|recorder, shard| recorder.read(&received, shard));
         match received {
             Ok(None) => {}
             Ok(Some(received)) => self.payload(received, now),
