@@ -112,7 +112,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the open WebSocket to Hello. Default 20 s.
     pub hello: Duration,
-    /// From Identify, or the newest acknowledgement after it, to READY. Default 60 s.
+    /// From Identify, or the newest acknowledgement after it, to READY. Default 60 s. While the bytes of a message come it is
+    /// waited for longer.
     ///
     /// In an outage the gateway may acknowledge heartbeats for long before it sends READY; that is waited for, up to
     /// [`ready_at_most`](Self::ready_at_most).
@@ -120,7 +121,8 @@ pub struct Timeouts {
     /// From Identify to READY, even if the server goes on to acknowledge heartbeats. Default 1 h: that long an
     /// outage is sat out, and a server that has lost the Identify is not waited for for ever.
     pub ready_at_most: Duration,
-    /// From Resume, or the newest replayed dispatch, to RESUMED. Default 60 s.
+    /// From Resume, or the newest replayed dispatch, to RESUMED. Default 60 s. While the bytes of a message come it is waited for
+    /// longer: see [`message`](Self::message).
     pub resumed: Duration,
     /// How long a message that keeps coming may take. Default 10 min: 64 MiB at 112 kB/s, 5 MB at 8 kB/s.
     ///
