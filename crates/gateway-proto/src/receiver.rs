@@ -22,6 +22,8 @@ pub(crate) struct Received {
     pub(crate) encoding: Encoding,
     /// It did not come in the way that was asked for, but could be read.
     pub(crate) unexpected: bool,
+    /// Bytes behind the payload that are not in it: those of a payload that was written down in a transcript.
+    pub(crate) trailing: usize,
 }
 
 /// Why a message gives no payload.
@@ -59,14 +61,14 @@ impl Receiver {
                     let (encoding, carefully) = (self.encoding, inflater.has_split());
                     let whole = |payload: &[u8]| Envelope::is_whole(payload, encoding, carefully);
                     let payload = inflater.push(&frame, whole).map_err(ReceiveError::from)?;
-                    Ok(payload.map(|payload| Received { payload, encoding, unexpected: false }))
+                    Ok(payload.map(|payload| Received { payload, encoding, unexpected: false, trailing: 0 }))
                 }
                 None => self.uncompressed(frame).map(Some),
             },
             // With a stream every message is binary; with ETF too. A text is taken for what it looks like.
             Message::Text(text) => {
                 let unexpected = self.inflater.is_some() || self.encoding != Encoding::Json;
-                Ok(Some(Received { payload: text, encoding: Encoding::Json, unexpected }))
+                Ok(Some(Received { payload: text, encoding: Encoding::Json, unexpected, trailing: 0 }))
             }
         }
     }
@@ -75,14 +77,16 @@ impl Receiver {
     fn uncompressed(&self, frame: Bytes) -> Result<Received, ReceiveError> {
         match (self.encoding, frame.first()) {
             (Encoding::Etf, Some(131)) => {
-                Ok(Received { payload: frame, encoding: Encoding::Etf, unexpected: false })
+                Ok(Received { payload: frame, encoding: Encoding::Etf, unexpected: false, trailing: 0 })
             }
             // Payload compression: "some payloads only", each a whole zlib stream of its own.
             (Encoding::Json, Some(0x78)) => {
                 let payload = inflate_zlib(&frame, self.limits.inflated_bytes).map_err(ReceiveError::from)?;
-                Ok(Received { payload, encoding: Encoding::Json, unexpected: false })
+                Ok(Received { payload, encoding: Encoding::Json, unexpected: false, trailing: 0 })
             }
-            (_, Some(b'{')) => Ok(Received { payload: frame, encoding: Encoding::Json, unexpected: true }),
+            (_, Some(b'{')) => {
+                Ok(Received { payload: frame, encoding: Encoding::Json, unexpected: true, trailing: 0 })
+            }
             (_, Some(byte)) => {
                 Err(ReceiveError::Undecodable(format!("a binary message that begins with byte {byte:#04x}")))
             }

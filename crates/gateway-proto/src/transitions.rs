@@ -151,7 +151,7 @@ impl Shard {
         connection.forgiven = false;
         let received = connection.receiver.receive(message);
         connection.message_under_way = matches!(received, Ok(None));
-        self.record(|recorder, shard| recorder.read(&received, shard));
+        self.record(|recorder, shard| recorder.read(&received, false, shard));
         match received {
             Ok(None) => {}
             Ok(Some(received)) => self.payload(received, now),
@@ -161,7 +161,7 @@ impl Shard {
     }
 
     fn payload(&mut self, received: Received, now: Instant) {
-        let Received { payload, encoding, unexpected } = received;
+        let Received { payload, encoding, unexpected, trailing } = received;
         self.stats.payloads += 1;
         self.stats.payload_bytes += payload.len() as u64;
         let envelope = match Envelope::skim(&payload, encoding) {
@@ -171,8 +171,9 @@ impl Shard {
         if unexpected {
             self.event(Event::Notice(Notice::UnexpectedFormat));
         }
-        if envelope.trailing > 0 {
-            self.event(Event::Notice(Notice::TrailingBytes { count: envelope.trailing }));
+        let count = envelope.trailing.max(trailing);
+        if count > 0 {
+            self.event(Event::Notice(Notice::TrailingBytes { count }));
         }
         match envelope.op {
             opcode::DISPATCH => self.dispatch(&payload, encoding, &envelope, now),

@@ -148,8 +148,21 @@ pub(super) struct MessageLine {
     /// Inflated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) inflated_bytes: Option<usize>,
+    /// Behind the payload.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) trailing_bytes: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) payload: Option<Payload>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl MessageLine {
+    pub(super) fn new(bytes: usize, read: Read) -> Self {
+        Self { bytes, read, inflated_bytes: None, trailing_bytes: 0, payload: None }
+    }
 }
 
 /// What a message was read as.
@@ -278,7 +291,8 @@ pub(crate) fn recorded_payload(message: &[u8]) -> Result<Option<Received>, Recei
         Read::Payload | Read::UnexpectedPayload => {
             let payload = gateway_codec::json::to_vec(&line.payload.unwrap_or_default()).map_err(damaged)?;
             let unexpected = line.read == Read::UnexpectedPayload;
-            Ok(Some(Received { payload: payload.into(), encoding: Encoding::Json, unexpected }))
+            let (payload, encoding, trailing) = (payload.into(), Encoding::Json, line.trailing_bytes);
+            Ok(Some(Received { payload, encoding, unexpected, trailing }))
         }
     }
 }

@@ -116,26 +116,34 @@ impl Recorder {
         self.line(&Line::input(self.at(now), line))
     }
 
-    /// A message has been read, with this result.
+    /// A message has been read, with this result. `checked`: the shard looks at the structure of its data before it goes on.
     pub(crate) fn read(
         &mut self,
         received: &Result<Option<Received>, ReceiveError>,
+        checked: bool,
         shard: &Shard,
     ) -> io::Result<()> {
         let Some(bytes) = self.message.take() else { return Ok(()) };
-        let mut line = MessageLine { bytes, read: Read::Part, inflated_bytes: None, payload: None };
+        let mut line = MessageLine::new(bytes, Read::Part);
         match received {
             Ok(None) => {}
             Err(ReceiveError::TooLarge) => line.read = Read::TooLarge,
             Err(ReceiveError::Undecodable(_)) => line.read = Read::Undecodable,
-            Ok(Some(Received { payload, encoding, unexpected })) => {
+            Ok(Some(Received { payload, encoding, unexpected, .. })) => {
                 line.inflated_bytes = Some(payload.len());
                 line.read = match unexpected {
                     true => Read::UnexpectedPayload,
                     false => Read::Payload,
                 };
-                match Envelope::parse(payload, *encoding) {
-                    Ok(envelope) => line.payload = Some(self.payload(&envelope, shard)),
+                let envelope = match checked {
+                    true => Envelope::parse(payload, *encoding),
+                    false => Envelope::skim(payload, *encoding),
+                };
+                match envelope {
+                    Ok(envelope) => {
+                        line.trailing_bytes = envelope.trailing;
+                        line.payload = Some(self.payload(&envelope, shard));
+                    }
                     Err(_) => line.read = Read::Undecodable,
                 }
             }
@@ -146,7 +154,7 @@ impl Recorder {
     /// All that an input leads to has been done. A message that nobody has read is written down now.
     pub(crate) fn input_done(&mut self, now: Instant) -> io::Result<()> {
         let Some(bytes) = self.message.take() else { return Ok(()) };
-        let line = MessageLine { bytes, read: Read::Ignored, inflated_bytes: None, payload: None };
+        let line = MessageLine::new(bytes, Read::Ignored);
         self.line(&Line::input(self.at(now), InputLine::Message(line)))
     }
 

@@ -143,7 +143,7 @@ impl Shard {
         self.stats.messages += 1;
         self.stats.message_bytes += message.as_bytes().len() as u64;
         let received = connection.receiver.receive(message);
-        self.record(|recorder, shard| recorder.read(&received, shard));
+        self.record(|recorder, shard| recorder.read(&received, true, shard));
         let State::Closing { ending, .. } = &mut self.state else { return };
         let (payload, encoding) = match received {
             Ok(None) => return,
