@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use futures_util::future::{self, Either};
 use gateway_driver::proto::{Event, Shutdown};
-use gateway_driver::{Connector, LocalIdentifyGate, Runtime, Sender, SessionKeeper, Shard};
+use gateway_driver::{Connector, LocalIdentifyGate, Runtime, Sender, SessionKeeper, Shard, TranscriptWriter};
 
 use crate::report::{Next, REFUSED};
 use crate::{Options, Report};
@@ -75,6 +75,8 @@ fn shard<R: Runtime>(
     config.shard = options.only_shard().map_err(|error| error.to_string())?;
     let mut driver = options.driver_config().map_err(|error| error.to_string())?;
     driver.connector = connector;
+    let transcript = options.open_transcript(config.shard).map_err(|error| error.to_string())?;
+    driver.transcript = transcript.map(TranscriptWriter::new);
     let gate = options.identify_gate(runtime.clone()).map_err(|error| error.to_string())?;
     if let Some(gate) = gate.clone() {
         driver.identify_gate = Some(gate);

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::File;
+use std::io::LineWriter;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ A small bot: prints one JSON line per event on standard output.
   --session FILE     read at the start to resume, written as the bot goes on; FILE.identifies
                      beside it counts session starts, so that no number of restarts spends
                      more than 900 of the 1000 of a day
+  --transcript FILE  what happens to the shard is written there, without secrets, to be played again
   --ack              a crash loses no event: one counts as done once its line is written
   --events N         end after N events
   --seconds N        end after N seconds
@@ -55,6 +58,8 @@ pub struct Options {
     pub ca: Option<PathBuf>,
     /// Where the session is kept between two runs.
     pub session_file: Option<PathBuf>,
+    /// Where the transcript goes.
+    pub transcript: Option<PathBuf>,
     /// End after this many dispatches.
     pub events: Option<u64>,
     /// End after this time.
@@ -136,6 +141,7 @@ impl Options {
             shards: None,
             ca: None,
             session_file: None,
+            transcript: None,
             events: None,
             duration: None,
             full: false,
@@ -155,6 +161,7 @@ impl Options {
                 "shards" => options.shards = Some(value::<NonZeroU32>(&mut parser, &flag)?.get()),
                 "ca" => options.ca = Some(parser.value()?.into()),
                 "session" => options.session_file = Some(parser.value()?.into()),
+                "transcript" => options.transcript = Some(parser.value()?.into()),
                 "events" => options.events = Some(value(&mut parser, &flag)?),
                 "seconds" => {
                     let seconds: f64 = value(&mut parser, &flag)?;
@@ -249,6 +256,22 @@ impl Options {
         budget.shards = self.shards.unwrap_or(1);
         budget.starting = self.config.session.as_ref().map(|_| 0);
         budget
+    }
+
+    /// Opens the file of `--transcript` for this shard. With `--shards` each has one of its own, `FILE.0` and so on.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be made.
+    pub fn open_transcript(&self, shard: ShardId) -> Result<Option<LineWriter<File>>, UsageError> {
+        let Some(path) = &self.transcript else { return Ok(None) };
+        let mut path = path.clone().into_os_string();
+        if shard != self.config.shard {
+            path.push(format!(".{}", shard.id()));
+        }
+        // Whole lines, so that a crash leaves something to look at.
+        let file = File::create(path).map_err(|error| bad("transcript", &error))?;
+        Ok(Some(LineWriter::new(file)))
     }
 
     fn read_session(&self) -> Result<Option<SessionSnapshot>, UsageError> {

@@ -29,7 +29,11 @@ pub fn connection(options: &Options, shard: ShardId) -> Result<Connection, Strin
     config.shard = shard;
     // The standard library's only source of randomness.
     config.seed.get_or_insert_with(|| RandomState::new().build_hasher().finish());
-    Connection::new(config, Instant::now()).map_err(|error| error.to_string())
+    let connection = match options.open_transcript(shard).map_err(|error| error.to_string())? {
+        Some(writer) => Connection::with_transcript(config, Instant::now(), writer),
+        None => Connection::new(config, Instant::now()),
+    };
+    connection.map_err(|error| error.to_string())
 }
 
 /// Acknowledges the dispatch whose line has just been written, if `--ack` asks for it.

@@ -5,7 +5,9 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
+use gateway_driver::proto::transcript::{Replay, Step};
 use gateway_examples::options::Asked;
 use gateway_examples::{Options, Report, bot};
 use gateway_sim::{Config, Control, Server};
@@ -123,6 +125,22 @@ fn a_session_file_carries_on_where_the_last_run_ended() {
     let dispatched: Vec<(u64, String)> =
         ledger.dispatched(1).take(120).map(|(sequence, name)| (sequence, name.to_owned())).collect();
     assert_eq!(seen, dispatched);
+}
+
+#[test]
+fn a_transcript_is_played_again() {
+    let server = server(2, 100.0);
+    let file = std::env::temp_dir().join(format!("gateway-transcript-{}.jsonl", server.address().port()));
+    let flags = ["--transcript", file.to_str().unwrap(), "--events", "20", "--compress", "zstd-stream"];
+    let ended = run(&server, &flags);
+    assert_eq!(ended.status, 0, "{}", ended.log);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(!text.contains(TOKEN) && !text.contains("127.0.0.1"));
+    let replay = Replay::new(text.as_bytes(), Instant::now()).unwrap();
+    let steps: Vec<Step> = replay.map(Result::unwrap).collect();
+    assert!(steps.len() > 40 && !steps.iter().any(Step::differs));
+    assert!(steps.last().unwrap().to_string().contains("LogOff"), "it is written to its end");
 }
 
 #[test]

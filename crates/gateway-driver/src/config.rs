@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gateway_proto::ConfigError;
 use rustls::ClientConfig;
 
-use crate::{Connector, IdentifyGate, SessionKeeper, TlsError};
+use crate::{Connector, IdentifyGate, SessionKeeper, TlsError, TranscriptWriter};
 
 /// How a shard is driven. The default is right for one shard on the open internet.
 #[derive(Clone)]
@@ -21,6 +21,9 @@ pub struct DriverConfig {
     pub identify_gate: Option<Arc<dyn IdentifyGate>>,
     /// Keeps the shard's session for the next process. May be shared by many shards. None: nobody does.
     pub session_keeper: Option<Arc<SessionKeeper>>,
+    /// Where to write down what happens to the shard, without secrets, to be played again
+    /// ([`gateway_proto::transcript`]). For one shard only. None: nowhere.
+    pub transcript: Option<TranscriptWriter>,
     /// The size of the buffer that the socket is read into, 1 KiB to 1 MiB. Default 16 KiB.
     ///
     /// A payload that is kept keeps a buffer of this size alive; a smaller one costs more system calls.
@@ -34,6 +37,7 @@ impl Default for DriverConfig {
             connector: None,
             identify_gate: None,
             session_keeper: None,
+            transcript: None,
             read_buffer_bytes: 16 << 10,
         }
     }
@@ -65,6 +69,7 @@ impl fmt::Debug for DriverConfig {
             .field("connector", &self.connector.is_some())
             .field("identify_gate", &self.identify_gate.is_some())
             .field("session_keeper", &self.session_keeper)
+            .field("transcript", &self.transcript)
             .field("read_buffer_bytes", &self.read_buffer_bytes)
             .finish()
     }

@@ -17,6 +17,7 @@ mod shard;
 mod stream;
 mod timer;
 mod tls;
+mod transcript;
 mod watched;
 mod websocket;
 
@@ -34,3 +35,4 @@ pub use session_store::{FileSessionStore, SessionStore};
 pub use shard::Shard;
 pub use stream::{BoxedStream, ByteStream, Connecting, Connector};
 pub use tls::{Roots, TlsError, TlsSettings};
+pub use transcript::TranscriptWriter;

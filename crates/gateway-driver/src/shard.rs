@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use gateway_proto::{
-    AckError, Command, Event, GatewayUrl, Health, Input, Output, Reconnect, SendError, SessionSnapshot,
-    ShardConfig, ShardId, Shutdown, Stats, StopReason,
+    AckError, Command, ConfigError, Event, GatewayUrl, Health, Input, Output, Reconnect, SendError,
+    SessionSnapshot, ShardConfig, ShardId, Shutdown, Stats, StopReason,
 };
 
 use crate::dial::{Dialer, Dialing};
@@ -100,7 +100,16 @@ impl<R: Runtime> Shard<R> {
         driver.validate()?;
         config.seed.get_or_insert_with(entropy);
         let (id, limits, url) = (config.shard, config.limits.clone(), GatewayUrl::parse(&config.url));
-        let machine = gateway_proto::Shard::new(config, runtime.now())?;
+        let now = runtime.now();
+        let machine = match driver.transcript.take() {
+            None => gateway_proto::Shard::new(config, now)?,
+            Some(transcript) => {
+                let taken =
+                    || ConfigError::new("transcript", "another shard writes to it: give each its own");
+                let writer = transcript.take().ok_or_else(taken)?;
+                gateway_proto::Shard::with_transcript(config, now, writer)?
+            }
+        };
         if driver.tls.is_none() && url.is_ok_and(|url| url.is_tls()) {
             driver.tls = Some(default_client_config()?);
         }

@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Shard;
 use crate::session::Session;
 
 /// From where a session is resumed: what counts as done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// A dispatch counts as done once the shard has given it out. A crash before it is handled loses it.
     #[default]
@@ -37,6 +40,12 @@ impl Shard {
     /// Where this session has given out no dispatch with this number, or the delivery is [`Delivery::Received`]. Nothing has changed
     /// then.
     pub fn ack(&mut self, sequence: u64) -> Result<(), AckError> {
+        self.acknowledge(sequence)?;
+        self.record(|recorder, shard| recorder.acknowledged(sequence, shard.now));
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, sequence: u64) -> Result<(), AckError> {
         if self.config.delivery == Delivery::Received {
             return Err(AckError::NotAwaited);
         }

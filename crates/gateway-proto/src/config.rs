@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use gateway_codec::{Compression, Encoding};
+use serde::{Deserialize, Serialize};
 
 use crate::retry::identifies_in_a_day;
 use crate::{Delivery, GatewayUrl, IdentifyProperties, Intents, Presence, SessionSnapshot, ShardId, Token};
@@ -103,14 +104,16 @@ impl ShardConfig {
 }
 
 /// How long to wait for the server before a connection is given up. None may be zero.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Timeouts {
     /// From [`Output::Connect`](crate::Output::Connect) to an open WebSocket: DNS, TCP, TLS and upgrade. Default 10 s.
     pub connect: Duration,
     /// From the open WebSocket to Hello. Default 20 s.
     pub hello: Duration,
-    /// From Identify, or the newest acknowledgement after it, to READY. Default 60 s.
+    /// From Identify, or the newest acknowledgement after it, to READY. Default 60 s. While the bytes of a message come it is
+    /// waited for longer.
     ///
     /// In an outage the gateway may acknowledge heartbeats for long before it sends READY; that is waited for, up to
     /// [`ready_at_most`](Self::ready_at_most).
@@ -118,7 +121,8 @@ pub struct Timeouts {
     /// From Identify to READY, even if the server goes on to acknowledge heartbeats. Default 1 h: that long an
     /// outage is sat out, and a server that has lost the Identify is not waited for for ever.
     pub ready_at_most: Duration,
-    /// From Resume, or the newest replayed dispatch, to RESUMED. Default 60 s.
+    /// From Resume, or the newest replayed dispatch, to RESUMED. Default 60 s. While the bytes of a message come it is waited for
+    /// longer: see [`message`](Self::message).
     pub resumed: Duration,
     /// How long a message that keeps coming may take. Default 10 min: 64 MiB at 112 kB/s, 5 MB at 8 kB/s.
     ///
@@ -160,7 +164,8 @@ impl Timeouts {
 
 /// The wait between connections: uniform between `minimum` and a ceiling that begins at `base` and doubles up to `cap`
 /// ("full jitter").
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct BackoffConfig {
     /// The ceiling of the first wait. Default 1 s. Below a third of a millisecond, 20 doublings would not spread Identifies
@@ -213,7 +218,8 @@ impl BackoffConfig {
 }
 
 /// What is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Limits {
     /// Messages sent on one connection in any 60 seconds, heartbeats included. Default 120

@@ -222,6 +222,11 @@ pub enum Notice {
         /// How late it was called.
         late: Duration,
     },
+    /// The transcript could not be written on. The shard is not concerned.
+    TranscriptEnded {
+        /// The kind of the writer's error.
+        kind: std::io::ErrorKind,
+    },
     /// The saved session was not used, because it belongs to another shard id or shard count.
     SavedSessionForOtherShard,
 }

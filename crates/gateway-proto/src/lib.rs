@@ -34,6 +34,7 @@ mod shard_id;
 mod snowflake;
 mod stats;
 mod token;
+pub mod transcript;
 mod transitions;
 #[cfg(feature = "upgrade")]
 pub mod upgrade;

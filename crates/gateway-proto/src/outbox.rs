@@ -42,14 +42,14 @@ struct Waiting {
 
 /// What limits a command, beside the connection's window.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Other,
     Presence,
     AllMembers(Snowflake),
 }
 
 impl Kind {
-    fn of(command: &Command) -> Self {
+    pub(crate) fn of(command: &Command) -> Self {
         match command {
             Command::UpdatePresence(_) => Self::Presence,
             Command::RequestGuildMembers(request) if request.members == MemberSelection::Everyone => {
@@ -76,12 +76,11 @@ impl Outbox {
 
     /// Whether this command takes the place of one that waits already. Of presences only the newest counts: the others
     /// would be seen for a moment, and cost what the newest needs.
-    pub(crate) fn replaces(&self, command: &Command) -> bool {
-        Kind::of(command) == Kind::Presence && self.waiting().any(|waiting| waiting.kind == Kind::Presence)
+    pub(crate) fn replaces(&self, kind: Kind) -> bool {
+        kind == Kind::Presence && self.waiting().any(|waiting| waiting.kind == Kind::Presence)
     }
 
-    pub(crate) fn push(&mut self, command: &Command, payload: Bytes) {
-        let kind = Kind::of(command);
+    pub(crate) fn push(&mut self, kind: Kind, payload: Bytes) {
         let mut all = self.held.values_mut().chain(&mut self.queue);
         if kind == Kind::Presence
             && let Some(waiting) = all.find(|waiting| waiting.kind == Kind::Presence)

@@ -5,12 +5,15 @@ use gateway_codec::{Compression, Encoding, Envelope, InflateError, InflateLimits
 
 use crate::Message;
 use crate::config::Limits;
+use crate::transcript::recorded_payload;
 
 /// Undoes the compression of one connection.
 pub(crate) struct Receiver {
     encoding: Encoding,
     inflater: Option<Inflater>,
     limits: Limits,
+    /// Messages are lines of a transcript.
+    replays: bool,
 }
 
 /// One gateway payload.
@@ -19,6 +22,8 @@ pub(crate) struct Received {
     pub(crate) encoding: Encoding,
     /// It did not come in the way that was asked for, but could be read.
     pub(crate) unexpected: bool,
+    /// Bytes behind the payload that are not in it: those of a payload that was written down in a transcript.
+    pub(crate) trailing: usize,
 }
 
 /// Why a message gives no payload.
@@ -33,11 +38,20 @@ impl Receiver {
     /// Fresh contexts: nothing of another connection is left in them.
     pub(crate) fn new(encoding: Encoding, compression: Compression, limits: &Limits) -> Self {
         let inflater = Inflater::new(compression, inflate_limits(limits));
-        Self { encoding, inflater, limits: limits.clone() }
+        Self { encoding, inflater, limits: limits.clone(), replays: false }
+    }
+
+    /// One that reads messages of a transcript.
+    pub(crate) fn of_transcript(limits: &Limits) -> Self {
+        let (encoding, limits) = (Encoding::Json, limits.clone());
+        Self { encoding, inflater: None, limits, replays: true }
     }
 
     /// Takes a WebSocket message. None: the payload goes on in the next one.
     pub(crate) fn receive(&mut self, message: Message) -> Result<Option<Received>, ReceiveError> {
+        if self.replays {
+            return recorded_payload(message.as_bytes());
+        }
         if message.as_bytes().len() > self.limits.message_bytes {
             return Err(ReceiveError::TooLarge);
         }
@@ -47,14 +61,14 @@ impl Receiver {
                     let (encoding, carefully) = (self.encoding, inflater.has_split());
                     let whole = |payload: &[u8]| Envelope::is_whole(payload, encoding, carefully);
                     let payload = inflater.push(&frame, whole).map_err(ReceiveError::from)?;
-                    Ok(payload.map(|payload| Received { payload, encoding, unexpected: false }))
+                    Ok(payload.map(|payload| Received { payload, encoding, unexpected: false, trailing: 0 }))
                 }
                 None => self.uncompressed(frame).map(Some),
             },
             // With a stream every message is binary; with ETF too. A text is taken for what it looks like.
             Message::Text(text) => {
                 let unexpected = self.inflater.is_some() || self.encoding != Encoding::Json;
-                Ok(Some(Received { payload: text, encoding: Encoding::Json, unexpected }))
+                Ok(Some(Received { payload: text, encoding: Encoding::Json, unexpected, trailing: 0 }))
             }
         }
     }
@@ -63,14 +77,16 @@ impl Receiver {
     fn uncompressed(&self, frame: Bytes) -> Result<Received, ReceiveError> {
         match (self.encoding, frame.first()) {
             (Encoding::Etf, Some(131)) => {
-                Ok(Received { payload: frame, encoding: Encoding::Etf, unexpected: false })
+                Ok(Received { payload: frame, encoding: Encoding::Etf, unexpected: false, trailing: 0 })
             }
             // Payload compression: "some payloads only", each a whole zlib stream of its own.
             (Encoding::Json, Some(0x78)) => {
                 let payload = inflate_zlib(&frame, self.limits.inflated_bytes).map_err(ReceiveError::from)?;
-                Ok(Received { payload, encoding: Encoding::Json, unexpected: false })
+                Ok(Received { payload, encoding: Encoding::Json, unexpected: false, trailing: 0 })
             }
-            (_, Some(b'{')) => Ok(Received { payload: frame, encoding: Encoding::Json, unexpected: true }),
+            (_, Some(b'{')) => {
+                Ok(Received { payload: frame, encoding: Encoding::Json, unexpected: true, trailing: 0 })
+            }
             (_, Some(byte)) => {
                 Err(ReceiveError::Undecodable(format!("a binary message that begins with byte {byte:#04x}")))
             }

@@ -35,6 +35,18 @@ pub(crate) fn is_usable_session_id(id: &str) -> bool {
     (1..=LONGEST_SESSION_ID).contains(&id.len())
 }
 
+/// The field of READY that a session is known by.
+#[derive(Deserialize)]
+pub(crate) struct SessionId {
+    pub(crate) session_id: String,
+}
+
+/// The field of READY that says where to resume.
+#[derive(Deserialize)]
+pub(crate) struct ResumeUrl {
+    pub(crate) resume_gateway_url: String,
+}
+
 /// All that a later process needs to resume a session: keep it where secrets are kept.
 ///
 /// "You should store the `session_id`, the `resume_gateway_url`, and the last sequence number"

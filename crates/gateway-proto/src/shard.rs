@@ -11,11 +11,12 @@ use crate::acknowledge::EarlierSessions;
 use crate::connection::{Connection, Stage};
 use crate::health::{Condition, Health, Phase};
 use crate::heartbeat::Heartbeat;
-use crate::outbox::Outbox;
-use crate::outgoing::{self, Identify, opcode};
+use crate::outbox::{Kind, Outbox};
+use crate::outgoing::{self, Identify, Payload, opcode};
 use crate::presence::LatestPresence;
 use crate::retry::Retry;
 use crate::session::{Session, is_usable_session_id};
+use crate::transcript::Recorder;
 use crate::wall_clock::WallClock;
 use crate::{
     Command, ConfigError, DisconnectReason, Event, GatewayUrl, Input, Message, Notice, Output, SendError,
@@ -79,6 +80,10 @@ pub struct Shard {
     pub(crate) stats: Stats,
     pub(crate) last_dispatch: Option<Instant>,
     pub(crate) last_reason: Option<DisconnectReason>,
+    /// Writes the transcript.
+    pub(crate) recorder: Option<Box<Recorder>>,
+    /// Its messages come from a transcript.
+    pub(crate) replayed: bool,
 }
 
 /// Where a shard is. What belongs to one connection lives in here and dies with it.
@@ -156,6 +161,8 @@ impl Shard {
             stats: Stats::default(),
             last_dispatch: None,
             last_reason: None,
+            recorder: None,
+            replayed: false,
             config,
         };
         this.take_up_saved_session();
@@ -188,6 +195,7 @@ impl Shard {
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         self.now = self.now.max(now);
         let now = self.now;
+        self.record(|recorder, _| recorder.input(&input, now));
         if let Input::Progress { .. } = input {
             return self.transition(input, now);
         }
@@ -207,10 +215,17 @@ impl Shard {
         self.wall_clock.pass(now);
         self.fire_timers(now);
         self.flush_commands(now);
+        self.record(|recorder, _| recorder.input_done(now));
     }
 
     /// The next thing to do. Ends in [`Output::Timeout`]: nothing more until then, or until the next input.
     pub fn poll_output(&mut self) -> Output {
+        let output = self.next_output();
+        self.record(|recorder, shard| recorder.said(&output, shard.now));
+        output
+    }
+
+    fn next_output(&mut self) -> Output {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
@@ -237,11 +252,13 @@ impl Shard {
             return Err(SendError::Stopped);
         }
         let bytes = command.encode(self.config.encoding, self.config.limits.payload_bytes)?;
+        let kind = Kind::of(&command);
         let full = self.commands.len() >= self.config.limits.queued_commands;
-        if full && !self.commands.replaces(&command) {
+        if full && !self.commands.replaces(kind) {
             return Err(SendError::QueueFull { waiting: self.commands.len() });
         }
-        self.commands.push(&command, bytes.into());
+        self.commands.push(kind, bytes.into());
+        self.record(|recorder, shard| recorder.sent(command.op(), kind, shard.now));
         let presence = match command {
             Command::UpdatePresence(presence) => Some(LatestPresence::Typed(presence)),
             Command::Raw { op: opcode::PRESENCE_UPDATE, data } => LatestPresence::of_raw(&data),
@@ -251,18 +268,34 @@ impl Shard {
         Ok(())
     }
 
+    /// As [`Shard::new`], for messages of a transcript.
+    pub(crate) fn for_replay(config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
+        let mut shard = Self::new(config, now)?;
+        shard.replayed = true;
+        Ok(shard)
+    }
+
+    /// A command that was accepted when the transcript was written. What it said is not known.
+    pub(crate) fn queue_replayed(&mut self, op: u64, kind: Kind) {
+        let payload = Payload { op, d: &() }.encode(self.config.encoding);
+        self.commands.push(kind, payload.expect("a number and null can be written in any encoding").into());
+    }
+
     /// Ends the shard for good. [`Output::Stopped`] follows, at the latest after [`Timeouts::close`](crate::Timeouts).
     pub fn shutdown(&mut self, how: Shutdown) {
-        if !self.is_ending() {
-            self.requested = Some(Request::Shutdown(how));
-        }
+        self.request(Request::Shutdown(how));
     }
 
     /// Connects anew, and interrupts any waiting: for the end of a back-off, or for the server's close frame. A connection
     /// that is just being opened is not opened twice. Does nothing once the shard is shutting down.
     pub fn reconnect(&mut self, how: Reconnect) {
+        self.request(Request::Reconnect(how));
+    }
+
+    fn request(&mut self, request: Request) {
         if !self.is_ending() {
-            self.requested = Some(Request::Reconnect(how));
+            self.requested = Some(request);
+            self.record(|recorder, shard| recorder.asked(request, shard.now));
         }
     }
 

@@ -25,7 +25,7 @@ use serde::Deserialize;
 use crate::connection::{Connection, Stage};
 use crate::heartbeat::{Heartbeat, LONGEST_INTERVAL, SHORTEST_INTERVAL};
 use crate::outgoing::{self, Identify, opcode};
-use crate::receiver::{ReceiveError, Received};
+use crate::receiver::{ReceiveError, Received, Receiver};
 use crate::shard::{Request, State};
 use crate::{
     CloseFrame, ConnectError, DisconnectReason, Event, IdentifyRefused, Input, Message, Notice, Output,
@@ -110,7 +110,11 @@ impl Shard {
         self.refusals = 0;
         self.stats.connects += 1;
         self.event(Event::Connected);
-        self.state = State::Open(Box::new(Connection::new(&self.config, at_resume_url, now)));
+        let mut connection = Connection::new(&self.config, at_resume_url, now);
+        if self.replayed {
+            connection.receiver = Receiver::of_transcript(&self.config.limits);
+        }
+        self.state = State::Open(Box::new(connection));
     }
 
     fn dial_failed(&mut self, error: ConnectError, now: Instant) {
@@ -147,6 +151,7 @@ impl Shard {
         connection.forgiven = false;
         let received = connection.receiver.receive(message);
         connection.message_under_way = matches!(received, Ok(None));
+        self.record(|recorder, shard| recorder.read(&received, false, shard));
         match received {
             Ok(None) => {}
             Ok(Some(received)) => self.payload(received, now),
@@ -156,7 +161,7 @@ impl Shard {
     }
 
     fn payload(&mut self, received: Received, now: Instant) {
-        let Received { payload, encoding, unexpected } = received;
+        let Received { payload, encoding, unexpected, trailing } = received;
         self.stats.payloads += 1;
         self.stats.payload_bytes += payload.len() as u64;
         let envelope = match Envelope::skim(&payload, encoding) {
@@ -166,8 +171,9 @@ impl Shard {
         if unexpected {
             self.event(Event::Notice(Notice::UnexpectedFormat));
         }
-        if envelope.trailing > 0 {
-            self.event(Event::Notice(Notice::TrailingBytes { count: envelope.trailing }));
+        let count = envelope.trailing.max(trailing);
+        if count > 0 {
+            self.event(Event::Notice(Notice::TrailingBytes { count }));
         }
         match envelope.op {
             opcode::DISPATCH => self.dispatch(&payload, encoding, &envelope, now),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -72,10 +73,28 @@ impl Connection {
     ///
     /// Where a field of the configuration cannot be used; the error names it.
     pub fn new(config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
+        Shard::new(config, now).map(|shard| Self::around(shard, now))
+    }
+
+    /// As [`Connection::new`], and writes a transcript of the shard within: see [`Shard::with_transcript`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::new`].
+    pub fn with_transcript(
+        config: ShardConfig,
+        now: Instant,
+        writer: impl Write + Send + 'static,
+    ) -> Result<Self, ConfigError> {
+        Shard::with_transcript(config, now, writer).map(|shard| Self::around(shard, now))
+    }
+
+    fn around(shard: Shard, now: Instant) -> Self {
+        let config = shard.config();
         // Not the shard's own sequence: what the shard does must not depend on who drives it.
         let seed = config.seed.unwrap_or_default().rotate_left(32) ^ u64::from(config.shard.id());
         let mut this = Self {
-            shard: Shard::new(config, now)?,
+            shard,
             stage: Stage::Idle,
             transmit: Transmit::default(),
             outputs: VecDeque::new(),
@@ -84,7 +103,7 @@ impl Connection {
             rng: Rng::with_seed(seed),
         };
         this.take_over_outputs();
-        Ok(this)
+        this
     }
 
     /// Takes an input. Any input may come in any state, and any number before [`poll_output`](Self::poll_output).

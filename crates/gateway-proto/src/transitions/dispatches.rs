@@ -4,11 +4,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use gateway_codec::{Encoding, Envelope};
-use serde::Deserialize;
 
 use crate::connection::Stage;
 use crate::member_requests::RateLimited;
-use crate::session::{Session, is_usable_session_id};
+use crate::session::{ResumeUrl, Session, SessionId, is_usable_session_id};
 use crate::{Dispatch, Event, GatewayUrl, Notice, Shard};
 
 impl Shard {
@@ -101,10 +100,6 @@ impl Shard {
 
     /// "you should store `session_id` and `resume_gateway_url`" (Discord Docs, Gateway > Ready Event).
     fn begin_session(&mut self, ready: &Dispatch) {
-        #[derive(Deserialize)]
-        struct ResumeUrl {
-            resume_gateway_url: String,
-        }
         self.forget_session();
         let id = ready.decode::<SessionId>().ok().map(|ready| ready.session_id);
         let Some(id) = id.filter(|id| is_usable_session_id(id)) else {
@@ -141,10 +136,4 @@ impl Shard {
         self.resume_url_failed = false;
         self.unanswered_resumes = 0;
     }
-}
-
-/// The field of READY that a session is known by.
-#[derive(Deserialize)]
-struct SessionId {
-    session_id: String,
 }

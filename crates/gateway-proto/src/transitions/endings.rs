@@ -142,7 +142,10 @@ impl Shard {
         }
         self.stats.messages += 1;
         self.stats.message_bytes += message.as_bytes().len() as u64;
-        let (payload, encoding) = match connection.receiver.receive(message) {
+        let received = connection.receiver.receive(message);
+        self.record(|recorder, shard| recorder.read(&received, true, shard));
+        let State::Closing { ending, .. } = &mut self.state else { return };
+        let (payload, encoding) = match received {
             Ok(None) => return,
             Ok(Some(Received { payload, encoding, .. })) => (payload, encoding),
             // Something is lost, so nothing after it may count: the replay brings it.

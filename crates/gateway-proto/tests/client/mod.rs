@@ -7,6 +7,9 @@
     reason = "every test file uses its own part"
 )]
 
+#[path = "../support/played.rs"]
+mod played;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -30,6 +33,17 @@ pub struct Client {
     /// Whether permits to identify are given.
     pub grants: bool,
     heartbeats: u32,
+    start: Instant,
+    pages: played::Pages,
+}
+
+/// What was written down is played again.
+impl Drop for Client {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.pages.check(self.start, &["-of-the-test", "resume.example"]);
+        }
+    }
 }
 
 pub fn config() -> ShardConfig {
@@ -41,8 +55,9 @@ pub fn config() -> ShardConfig {
 impl Client {
     pub fn new(config: ShardConfig) -> Self {
         let now = Instant::now();
+        let pages = played::Pages::default();
         let mut client = Self {
-            shard: Shard::new(config, now).unwrap(),
+            shard: Shard::with_transcript(config, now, pages.clone()).unwrap(),
             now,
             sent: VecDeque::new(),
             events: Vec::new(),
@@ -53,6 +68,8 @@ impl Client {
             stopped: None,
             grants: true,
             heartbeats: 0,
+            start: now,
+            pages,
         };
         client.drain();
         client

@@ -5,6 +5,8 @@
 pub(crate) mod broken_frames;
 pub(crate) mod network;
 pub(crate) mod peer;
+#[path = "../support/played.rs"]
+pub(crate) mod played;
 pub(crate) mod wire;
 
 use gateway_proto::{Intents, ShardConfig};

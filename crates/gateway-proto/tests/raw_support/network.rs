@@ -6,6 +6,7 @@ use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::{Closed, Command, ConnectError, Event, Message, Reconnect, Shutdown, StopReason};
 use gateway_sim::{ClientMessage, ConnectionId, Control, Gateway, Target};
 
+use super::played::Pages;
 use super::wire::{self, ClientFrame, ServerReader};
 
 /// How the bytes of the server are cut before they are handed in.
@@ -53,6 +54,8 @@ pub(crate) struct Network {
     rng: fastrand::Rng,
     /// Whether the client has been told to open a stream and has not been told to shut it down.
     wanted: bool,
+    /// What the shard within has written down, where bytes come whole.
+    pub(crate) pages: Pages,
     stream: Option<Stream>,
     answers: Vec<Input<'static>>,
 }
@@ -78,8 +81,12 @@ impl Network {
         start: Instant,
     ) -> Self {
         let seed = if let Chunking::Random(seed) = chunking { seed } else { 0 };
+        let pages = Pages::default();
         Self {
-            connection: Connection::new(config, start).unwrap(),
+            connection: match chunking {
+                Chunking::Whole => Connection::with_transcript(config, start, pages.clone()).unwrap(),
+                Chunking::OneByte | Chunking::Random(_) => Connection::new(config, start).unwrap(),
+            },
             gateway: Gateway::new(sim, start),
             transcript: Transcript::default(),
             said: Vec::new(),
@@ -91,6 +98,7 @@ impl Network {
             chunking,
             rng: fastrand::Rng::with_seed(seed),
             wanted: false,
+            pages,
             stream: None,
             answers: Vec::new(),
         }

@@ -1,5 +1,7 @@
-//! A shard, a scripted server and a clock that moves only when told to. Every scenario is watched: see `watch.rs`.
+//! A shard, a scripted server and a clock that moves only when told to. Every scenario is watched, see `watch.rs`; and
+//! written down and played again, see `played.rs`.
 
+pub(crate) mod played;
 pub(crate) mod say;
 pub(crate) mod server;
 mod watch;
@@ -11,6 +13,7 @@ use gateway_proto::{
     ShardConfig, ShardId,
 };
 
+use played::Pages;
 use watch::Watch;
 
 pub(crate) const TOKEN: &str = "t0ken-s3cret";
@@ -74,6 +77,7 @@ pub(crate) struct Scenario {
     deadline: Option<Instant>,
     said: Vec<(Duration, Output)>,
     watch: Watch,
+    pages: Pages,
 }
 
 impl Scenario {
@@ -82,9 +86,10 @@ impl Scenario {
         #[allow(clippy::disallowed_methods, reason = "a virtual clock has to begin somewhere")]
         let start = Instant::now();
         let limit = config.limits.sends_per_minute;
-        let shard = Shard::new(config, start).expect("a usable configuration");
+        let pages = Pages::default();
+        let shard = Shard::with_transcript(config, start, pages.clone()).expect("a usable configuration");
         let watch = Watch::new(limit);
-        let mut this = Self { shard, start, now: start, deadline: None, said: Vec::new(), watch };
+        let mut this = Self { shard, start, now: start, deadline: None, said: Vec::new(), watch, pages };
         this.drain();
         this
     }
@@ -312,6 +317,14 @@ impl Scenario {
                     self.said.push((self.now - self.start, output));
                 }
             }
+        }
+    }
+}
+
+impl Drop for Scenario {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.pages.check(self.start, &["s3cret"]);
         }
     }
 }

@@ -1,0 +1,280 @@
+//! Living a life again that was written down.
+
+use std::fmt;
+use std::io::{self, BufRead};
+use std::time::{Duration, Instant};
+
+use gateway_codec::{Compression, Encoding, Error};
+
+use super::line::{End, Failure, Head, InputLine, Line, RequestLine, SendLimit, VERSION};
+use super::said::{Said, seconds};
+use crate::{
+    Closed, ConfigError, ConnectError, IdentifyRefused, Input, Message, Refused, SessionSnapshot, Shard,
+    ShardConfig,
+};
+
+/// The most bytes of a line. Those that are written have a few hundred.
+const LINE_BYTES: u64 = 1 << 16;
+/// What the wall clock says when it is told first: so late that it can be set back by centuries.
+const FIRST_WALL_CLOCK: Duration = Duration::from_secs(20_000_000_000);
+
+/// Reads a transcript, and lets a fresh shard live what it tells, step by step.
+///
+/// The shard gets the same inputs at the same times, so it says the same, if the library still does the same.
+pub struct Replay<R> {
+    reader: R,
+    shard: Shard,
+    start: Instant,
+    number: usize,
+    ended: bool,
+}
+
+/// A line of a transcript, lived again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Something was told to the shard: an input, or a request of the application.
+    Told {
+        /// When, since the beginning.
+        at: Duration,
+        /// The line.
+        line: String,
+    },
+    /// The shard has said something.
+    Said {
+        /// When, since the beginning.
+        at: Duration,
+        /// What it said when the transcript was written.
+        recorded: Said,
+        /// What it says when it is played again.
+        replayed: Said,
+    },
+}
+
+/// A transcript that cannot be played.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TranscriptError {
+    /// It could not be read.
+    Io(io::Error),
+    /// It is of another version of the format, or none at all.
+    Version,
+    /// A line is not what it should be.
+    Line {
+        /// Which, counted from 1.
+        number: usize,
+        /// What is wrong with it. None: it says nothing that a shard could be told.
+        error: Option<Error>,
+    },
+    /// The configuration cannot be used.
+    Config(ConfigError),
+}
+
+impl<R: BufRead> Replay<R> {
+    /// Reads the first line. `start`: any time; those of the transcript count from it.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, or does not begin as a transcript of this version does.
+    pub fn new(mut reader: R, start: Instant) -> Result<Self, TranscriptError> {
+        let line = read_line(&mut reader)?.ok_or(TranscriptError::Version)?;
+        let head: Head = gateway_codec::json::from_slice(&line).map_err(|_| TranscriptError::Version)?;
+        if head.transcript != VERSION {
+            return Err(TranscriptError::Version);
+        }
+        let shard = Shard::for_replay(config_of(head)?, start).map_err(TranscriptError::Config)?;
+        Ok(Self { reader, shard, start, number: 1, ended: false })
+    }
+
+    /// The shard as it stands, for its health and its counters.
+    ///
+    /// Its payloads are placeholders, so bytes are not counted as they were.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    fn step(&mut self) -> Result<Option<Step>, TranscriptError> {
+        let Some(bytes) = read_line(&mut self.reader)? else { return Ok(None) };
+        self.number += 1;
+        let number = self.number;
+        let wrong = |error| TranscriptError::Line { number, error };
+        let line: Line = gateway_codec::json::from_slice(&bytes).map_err(|error| wrong(Some(error)))?;
+        let at = Duration::from_nanos(line.at);
+        match line {
+            Line { input: Some(input), request: None, said: None, .. } => {
+                let now = self.start.checked_add(at).ok_or_else(|| wrong(None))?;
+                let input = input_of(input).map_err(|error| wrong(Some(error)))?;
+                self.shard.handle_input(input, now);
+            }
+            Line { input: None, request: Some(request), said: None, .. } => self.request(request),
+            Line { input: None, request: None, said: Some(recorded), .. } => {
+                let replayed = Said::of(&self.shard.poll_output(), self.start);
+                return Ok(Some(Step::Said { at, recorded, replayed }));
+            }
+            _ => return Err(wrong(None)),
+        }
+        Ok(Some(Step::Told { at, line: String::from_utf8_lossy(&bytes).trim_end().to_owned() }))
+    }
+
+    fn request(&mut self, request: RequestLine) {
+        match request {
+            RequestLine::Send { op, limit } => self.shard.queue_replayed(op, SendLimit::kind(limit)),
+            RequestLine::Ack(sequence) => {
+                // It was accepted then. If it is not now, the shard has said something else before.
+                let _ = self.shard.ack(sequence);
+            }
+            RequestLine::Shutdown(how) => self.shard.shutdown(how.into()),
+            RequestLine::Reconnect(how) => self.shard.reconnect(how.into()),
+        }
+    }
+}
+
+/// Ends with the transcript, and after an error.
+impl<R: BufRead> Iterator for Replay<R> {
+    type Item = Result<Step, TranscriptError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let step = self.step().transpose();
+        self.ended = !matches!(step, Some(Ok(_)));
+        step
+    }
+}
+
+impl Step {
+    /// Whether the shard said something else than it did then.
+    pub fn differs(&self) -> bool {
+        matches!(self, Self::Said { recorded, replayed, .. } if recorded != replayed)
+    }
+}
+
+/// The next line. None: there is none, or it was not written to its end.
+fn read_line(reader: &mut impl BufRead) -> Result<Option<Vec<u8>>, TranscriptError> {
+    let mut line = Vec::new();
+    io::Read::take(reader, LINE_BYTES).read_until(b'\n', &mut line).map_err(TranscriptError::Io)?;
+    match line.last() {
+        Some(b'\n') => Ok(Some(line)),
+        _ if line.len() as u64 == LINE_BYTES => Err(TranscriptError::Io(io::ErrorKind::InvalidData.into())),
+        _ => Ok(None),
+    }
+}
+
+fn config_of(head: Head) -> Result<ShardConfig, TranscriptError> {
+    let recorded = head.config;
+    let mut config = ShardConfig::new("token", recorded.intents);
+    let scheme = if recorded.tls { "wss" } else { "ws" };
+    config.url = format!("{scheme}://gateway.invalid");
+    config.shard = recorded.shard;
+    config.encoding = recorded.encoding.parse().map_err(|_| TranscriptError::Version)?;
+    // Nothing is inflated: a compression that was not compiled in would be refused for nothing.
+    config.compression = match recorded.compression.parse::<Compression>() {
+        Ok(compression) if compression.is_supported() => compression,
+        Ok(_) => Compression::None,
+        Err(_) => return Err(TranscriptError::Version),
+    };
+    config.delivery = recorded.delivery;
+    config.seed = Some(recorded.seed);
+    config.timeouts = recorded.timeouts;
+    config.backoff = recorded.backoff;
+    config.limits = recorded.limits;
+    config.session = recorded.session.map(|session| {
+        SessionSnapshot::new("session-0".to_owned(), session.resume_url, session.sequence, session.shard)
+    });
+    if config.encoding == Encoding::Etf && config.compression == Compression::Payload {
+        return Err(TranscriptError::Version);
+    }
+    Ok(config)
+}
+
+fn input_of(line: InputLine) -> Result<Input, Error> {
+    Ok(match line {
+        InputLine::Opened => Input::Opened,
+        InputLine::ConnectFailed(failure) => Input::ConnectFailed(match failure {
+            Failure::Dns => ConnectError::Dns(String::new()),
+            Failure::Tcp => ConnectError::Tcp(String::new()),
+            Failure::Tls => ConnectError::Tls(String::new()),
+            Failure::Handshake => ConnectError::Handshake(String::new()),
+            Failure::Refused { status, retry_after } => {
+                let retry_after = retry_after.map(Duration::from_nanos);
+                ConnectError::Refused(Refused { status, retry_after, ..Refused::default() })
+            }
+        }),
+        // The receiver of a replayed shard reads such lines.
+        InputLine::Message(line) => Input::Message(Message::Text(gateway_codec::json::to_vec(&line)?.into())),
+        InputLine::Progress { message } => Input::Progress { message },
+        InputLine::Closed(end) => Input::Closed(match end {
+            End::Frame { code } => Closed::Frame { code, reason: String::new() },
+            End::Eof => Closed::Eof,
+            End::Failed => Closed::Failed(String::new()),
+            End::Protocol => Closed::Protocol(String::new()),
+            End::MessageTooLarge => Closed::MessageTooLarge,
+        }),
+        InputLine::IdentifyGranted => Input::IdentifyGranted,
+        InputLine::IdentifyRefused { remaining, reserve, available_in } => Input::IdentifyRefused(
+            IdentifyRefused::new(remaining, reserve, Duration::from_nanos(available_in)),
+        ),
+        InputLine::ReadingPaused => Input::ReadingPaused,
+        InputLine::ReadingResumed => Input::ReadingResumed,
+        InputLine::WallClock(offset) => {
+            let distance = Duration::from_nanos(offset.unsigned_abs());
+            Input::WallClock(match offset < 0 {
+                true => FIRST_WALL_CLOCK.saturating_sub(distance),
+                false => FIRST_WALL_CLOCK + distance,
+            })
+        }
+        InputLine::Timeout => Input::Timeout,
+    })
+}
+
+/// What a step is, with its time.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Told { at, line } => write!(f, "{:>12}  > {line}", seconds(*at)),
+            Self::Said { at, recorded, replayed } if recorded == replayed => {
+                write!(f, "{:>12}  < {replayed:?}", seconds(*at))
+            }
+            Self::Said { at, recorded, replayed } => {
+                write!(f, "{:>12}  < {replayed:?}, where it was {recorded:?}", seconds(*at))
+            }
+        }
+    }
+}
+
+/// Shows no line: it may be long.
+impl<R> fmt::Debug for Replay<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replay")
+            .field("line", &self.number)
+            .field("shard", &self.shard)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for TranscriptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "the transcript cannot be read: {error}"),
+            Self::Version => write!(f, "this is no transcript of version {VERSION}"),
+            Self::Line { number, error: Some(error) } => {
+                write!(f, "line {number} of the transcript: {error}")
+            }
+            Self::Line { number, error: None } => {
+                write!(f, "line {number} of the transcript is neither an input nor a request nor an output")
+            }
+            Self::Config(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TranscriptError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Line { error, .. } => error.as_ref().map(|error| error as _),
+            Self::Config(error) => Some(error),
+            Self::Version => None,
+        }
+    }
+}
