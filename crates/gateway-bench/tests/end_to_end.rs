@@ -3,8 +3,8 @@
 #![cfg(feature = "peers")]
 
 use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::sync::mpsc;
 
 use gateway_bench::client::{ClientOptions, Job, Who};
@@ -16,6 +16,8 @@ use serde_json::Value;
 
 const GUILDS: usize = 4;
 const EVENTS: usize = 2000;
+/// A script whose package is not installed.
+const SKIPPED: i32 = 77;
 
 /// A server of every mode, and what it says that it has sent.
 struct Stand {
@@ -59,8 +61,29 @@ impl Stand {
     /// Runs a contender in a process of its own.
     fn run(&self, options: &ClientOptions) -> Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+        command.args(["--who", &options.who.to_string()]);
+        let output = self.output(&mut command, options);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{} {} {}: {error}", options.who, options.job, options.mode);
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Runs a contender in Python. None: it says that it cannot.
+    fn run_script(&self, script: &str, options: &ClientOptions) -> Option<Value> {
+        let python = std::env::var_os("GATEWAY_BENCH_PYTHON").unwrap_or_else(|| "python3".into());
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
+        let output = self.output(Command::new(python).arg(path), options);
+        let error = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() == Some(SKIPPED) {
+            println!("{script}: {error}");
+            return None;
+        }
+        assert!(output.status.success(), "{script} {} {}: {error}", options.job, options.mode);
+        Some(serde_json::from_slice(&output.stdout).unwrap())
+    }
+
+    fn output(&self, command: &mut Command, options: &ClientOptions) -> Output {
         for (flag, value) in [
-            ("--who", options.who.to_string()),
             ("--job", options.job.to_string()),
             ("--mode", options.mode.to_string()),
             ("--url", options.url.clone()),
@@ -76,10 +99,7 @@ impl Stand {
         if let Some(ca) = &self.ca {
             command.arg("--ca").arg(ca).env("SSL_CERT_FILE", ca);
         }
-        let output = command.output().unwrap();
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{} {} {}: {error}", options.who, options.job, options.mode);
-        serde_json::from_slice(&output.stdout).unwrap()
+        command.output().unwrap()
     }
 }
 
@@ -153,6 +173,27 @@ fn all_contenders_see_the_same_events_over_tls() {
     let modes = modes(false);
     let stand = Stand::new(&modes, ServeOptions { tls: true, ..serve_options() });
     assert_eq!(all_see_the_same(&stand, &modes, &[Job::SmallBot]), 4 * 6 + 1);
+}
+
+/// Those whose packages are installed: `GATEWAY_BENCH_PYTHON` names a Python that has them.
+#[test]
+fn python_contenders_see_the_same_events() {
+    let modes = modes(false);
+    for tls in [false, true] {
+        let stand = Stand::new(&modes, ServeOptions { tls, ..serve_options() });
+        for script in ["discord_gateway_client.py", "discord_py.py"] {
+            for mode in &modes {
+                for job in [Job::Raw, Job::SmallBot] {
+                    let options = stand.options(Who::Tokio, job, *mode);
+                    let Some(theirs) = stand.run_script(script, &options) else { continue };
+                    let ours = stand.run(&options);
+                    for field in ["job", "mode", "tls", "events", "order", "names", "fields"] {
+                        assert_eq!(theirs[field], ours[field], "{script} {job} {mode}: {field}");
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Shards in turns: each sees its share from the beginning.
