@@ -32,10 +32,10 @@ def arguments():
     return options
 
 
-def fnv(text):
+def fnv(data):
     """FNV-1a."""
     value = 0xCBF29CE484222325
-    for byte in text.encode():
+    for byte in data:
         value = (value ^ byte) * 0x100000001B3 & MASK
     return value
 
@@ -50,12 +50,15 @@ class Sums:
         self.fields = 0
 
     def event(self, name, sequence):
-        name = fnv(name)
+        name = fnv(name.encode())
         self.names = self.names + name & MASK
         self.order = (self.order * 31 & MASK) + (name ^ sequence) & MASK
 
     def message(self, channel, author, content):
-        content = fnv(content) if self.check else len(content.encode())
+        """The content is text, or in ETF the bytes of it."""
+        if isinstance(content, str):
+            content = content.encode()
+        content = fnv(content) if self.check else len(content)
         self.fields = self.fields + ((channel * 31 + author) * 31 + content) & MASK
 
 

@@ -70,9 +70,8 @@ impl Stand {
 
     /// Runs a contender in Python. None: it says that it cannot.
     fn run_script(&self, script: &str, options: &ClientOptions) -> Option<Value> {
-        let python = std::env::var_os("GATEWAY_BENCH_PYTHON").unwrap_or_else(|| "python3".into());
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
-        let output = self.output(Command::new(python).arg(path), options);
+        let output = self.output(python().arg(path), options);
         let error = String::from_utf8_lossy(&output.stderr);
         if output.status.code() == Some(SKIPPED) {
             println!("{script}: {error}");
@@ -109,6 +108,10 @@ impl Drop for Stand {
             let _ = std::fs::remove_file(ca);
         }
     }
+}
+
+fn python() -> Command {
+    Command::new(std::env::var_os("GATEWAY_BENCH_PYTHON").unwrap_or_else(|| "python3".into()))
 }
 
 /// Runs whoever can do it, and compares what they saw. Gives how many there were.
@@ -179,9 +182,18 @@ fn all_contenders_see_the_same_events_over_tls() {
 #[test]
 fn python_contenders_see_the_same_events() {
     let modes = modes(false);
+    let scripts = [("discord_gateway_client.py", "discord_gateway"), ("discord_py.py", "discord")];
+    let found = scripts.map(|(script, package)| {
+        let output = python().args(["-c", &format!("import {package}")]).output();
+        let found = output.is_ok_and(|output| output.status.success());
+        if !found {
+            println!("{script}: the package {package} is not installed");
+        }
+        found.then_some(script)
+    });
     for tls in [false, true] {
         let stand = Stand::new(&modes, ServeOptions { tls, ..serve_options() });
-        for script in ["discord_gateway_client.py", "discord_py.py"] {
+        for script in found.into_iter().flatten() {
             for mode in &modes {
                 for job in [Job::Raw, Job::SmallBot] {
                     let options = stand.options(Who::Tokio, job, *mode);
