@@ -250,3 +250,21 @@ fn idle_shards_are_measured() {
         }
     }
 }
+
+/// More shards than a small bot may start in a day.
+#[test]
+fn a_thousand_shards_are_idle_in_one_process() {
+    let shards = 1000;
+    gateway_bench::limits::allow_connections(shards as usize).unwrap();
+    let mode = modes(false)[0];
+    let stand = Stand::new(&[mode], ServeOptions { extent: Extent::Ready, ..serve_options() });
+    let ours = [Who::Tokio, Who::Smol, Who::AsyncStd];
+    for who in ours.into_iter().chain([Who::Twilight]) {
+        let mut options = stand.options(who, Job::Idle, mode);
+        (options.guilds, options.events, options.shards) = (0, 0, shards);
+        if options.supports() {
+            let report = stand.run(&options);
+            assert!(report["bytes_per_shard"].as_f64().unwrap() > 0.0, "{who}");
+        }
+    }
+}
