@@ -1,6 +1,7 @@
 //! Every contender sees the same events, whatever its runtime, mode and transport.
 
 #![cfg(feature = "peers")]
+#![allow(clippy::print_stdout, reason = "it says who is missing")]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
