@@ -1,10 +1,11 @@
 //! Every contender sees the same events, whatever its runtime, mode and transport.
 
 #![cfg(feature = "peers")]
+#![allow(clippy::print_stdout, reason = "it says who is missing")]
 
 use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::sync::mpsc;
 
 use gateway_bench::client::{ClientOptions, Job, Who};
@@ -16,6 +17,8 @@ use serde_json::Value;
 
 const GUILDS: usize = 4;
 const EVENTS: usize = 2000;
+/// A script whose package is not installed.
+const SKIPPED: i32 = 77;
 
 /// A server of every mode, and what it says that it has sent.
 struct Stand {
@@ -59,8 +62,28 @@ impl Stand {
     /// Runs a contender in a process of its own.
     fn run(&self, options: &ClientOptions) -> Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+        command.args(["--who", &options.who.to_string()]);
+        let output = self.output(&mut command, options);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{} {} {}: {error}", options.who, options.job, options.mode);
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Runs a contender in Python. None: it says that it cannot.
+    fn run_script(&self, script: &str, options: &ClientOptions) -> Option<Value> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
+        let output = self.output(python().arg(path), options);
+        let error = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() == Some(SKIPPED) {
+            println!("{script}: {error}");
+            return None;
+        }
+        assert!(output.status.success(), "{script} {} {}: {error}", options.job, options.mode);
+        Some(serde_json::from_slice(&output.stdout).unwrap())
+    }
+
+    fn output(&self, command: &mut Command, options: &ClientOptions) -> Output {
         for (flag, value) in [
-            ("--who", options.who.to_string()),
             ("--job", options.job.to_string()),
             ("--mode", options.mode.to_string()),
             ("--url", options.url.clone()),
@@ -76,10 +99,7 @@ impl Stand {
         if let Some(ca) = &self.ca {
             command.arg("--ca").arg(ca).env("SSL_CERT_FILE", ca);
         }
-        let output = command.output().unwrap();
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{} {} {}: {error}", options.who, options.job, options.mode);
-        serde_json::from_slice(&output.stdout).unwrap()
+        command.output().unwrap()
     }
 }
 
@@ -89,6 +109,10 @@ impl Drop for Stand {
             let _ = std::fs::remove_file(ca);
         }
     }
+}
+
+fn python() -> Command {
+    Command::new(std::env::var_os("GATEWAY_BENCH_PYTHON").unwrap_or_else(|| "python3".into()))
 }
 
 /// Runs whoever can do it, and compares what they saw. Gives how many there were.
@@ -155,6 +179,36 @@ fn all_contenders_see_the_same_events_over_tls() {
     assert_eq!(all_see_the_same(&stand, &modes, &[Job::SmallBot]), 4 * 6 + 1);
 }
 
+/// Those whose packages are installed: `GATEWAY_BENCH_PYTHON` names a Python that has them.
+#[test]
+fn python_contenders_see_the_same_events() {
+    let modes = modes(false);
+    let scripts = [("discord_gateway_client.py", "discord_gateway"), ("discord_py.py", "discord")];
+    let found = scripts.map(|(script, package)| {
+        let output = python().args(["-c", &format!("import {package}")]).output();
+        let found = output.is_ok_and(|output| output.status.success());
+        if !found {
+            println!("{script}: the package {package} is not installed");
+        }
+        found.then_some(script)
+    });
+    for tls in [false, true] {
+        let stand = Stand::new(&modes, ServeOptions { tls, ..serve_options() });
+        for script in found.into_iter().flatten() {
+            for mode in &modes {
+                for job in [Job::Raw, Job::SmallBot] {
+                    let options = stand.options(Who::Tokio, job, *mode);
+                    let Some(theirs) = stand.run_script(script, &options) else { continue };
+                    let ours = stand.run(&options);
+                    for field in ["job", "mode", "tls", "events", "order", "names", "fields"] {
+                        assert_eq!(theirs[field], ours[field], "{script} {job} {mode}: {field}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Shards in turns: each sees its share from the beginning.
 #[test]
 fn many_shards_share_the_events() {
@@ -194,6 +248,24 @@ fn idle_shards_are_measured() {
             assert_eq!((report["shards"].as_u64(), report["events"].as_u64()), (Some(1), Some(0)), "{who}");
             let bytes = |name: &str| report[name].as_u64().unwrap();
             assert!(bytes("before_bytes") > 0 && bytes("peak_bytes") >= bytes("after_bytes"), "{who}");
+        }
+    }
+}
+
+/// More shards than a small bot may start in a day.
+#[test]
+fn a_thousand_shards_are_idle_in_one_process() {
+    let shards = 1000;
+    gateway_bench::limits::allow_connections(shards as usize).unwrap();
+    let mode = modes(false)[0];
+    let stand = Stand::new(&[mode], ServeOptions { extent: Extent::Ready, ..serve_options() });
+    let ours = [Who::Tokio, Who::Smol, Who::AsyncStd];
+    for who in ours.into_iter().chain([Who::Twilight]) {
+        let mut options = stand.options(who, Job::Idle, mode);
+        (options.guilds, options.events, options.shards) = (0, 0, shards);
+        if options.supports() {
+            let report = stand.run(&options);
+            assert!(report["bytes_per_shard"].as_f64().unwrap() > 0.0, "{who}");
         }
     }
 }

@@ -4,7 +4,9 @@ use std::future::pending;
 use std::sync::Arc;
 
 use gateway_driver::{DriverConfig, LocalIdentifyGate, Roots, Runtime, Shard, TlsSettings};
-use gateway_proto::{Dispatch, Event, Intents, ShardConfig, ShardId};
+use gateway_proto::{
+    Dispatch, Event, IdentifyBudget, Intents, RawRef, SessionStartLimit, ShardConfig, ShardId,
+};
 
 use super::course::{Course, Runner};
 use super::{ClientOptions, Job};
@@ -46,7 +48,7 @@ pub(super) fn shards<R: Runtime + Default>(
     if options.is_tls() {
         driver.tls = Some(tls(options)?.client_config().map_err(|error| error.to_string())?);
     }
-    driver.identify_gate = Some(Arc::new(LocalIdentifyGate::new(R::default(), options.shards)));
+    driver.identify_gate = Some(Arc::new(gate(R::default(), options.shards)?));
     course.begin()?;
     let shard = |id| {
         let shard = Shard::with(R::default(), config(options, id)?, driver.clone());
@@ -56,6 +58,15 @@ pub(super) fn shards<R: Runtime + Default>(
         })
     };
     (0..options.shards).map(shard).collect()
+}
+
+/// A gate that lets all shards identify at once, as a bot has it that is large enough for so many.
+fn gate<R: Runtime>(runtime: R, shards: u32) -> Result<LocalIdentifyGate<R>, String> {
+    let (mut budget, mut limit) = (IdentifyBudget::default(), SessionStartLimit::default());
+    budget.shards = shards;
+    (limit.total, limit.max_concurrency) = (1000 + 2 * shards, shards);
+    limit.remaining = limit.total;
+    LocalIdentifyGate::with_budget(runtime, budget, &limit).map_err(|error| error.to_string())
 }
 
 /// A shard and what is done with its events.
@@ -113,11 +124,9 @@ impl Work {
     fn small_bot(&mut self, dispatch: &Dispatch) -> Result<(), String> {
         if dispatch.name() == "MESSAGE_CREATE" {
             let d = dispatch.data();
-            let channel = d.get("channel_id").and_then(|id| id.as_id()).ok_or("a message without channel")?;
-            let author =
-                d.get(["author", "id"]).and_then(|id| id.as_id()).ok_or("a message without author")?;
-            let content =
-                d.get("content").and_then(|text| text.as_str()).ok_or("a message without content")?;
+            let channel = d.get("channel_id").and_then(RawRef::as_id).ok_or("a message without channel")?;
+            let author = d.get(["author", "id"]).and_then(RawRef::as_id).ok_or("a message without author")?;
+            let content = d.get("content").and_then(RawRef::as_str).ok_or("a message without content")?;
             self.runner.sums.message(channel, author, &content);
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Ours: the inflater, the envelope, look-ups, and twilight-model's types through our codec.
 
 use bytes::Bytes;
-use gateway_codec::{Compression, Envelope, InflateLimits, Inflater, Raw, inflate_zlib};
+use gateway_codec::{Compression, Envelope, InflateLimits, Inflater, Raw, RawRef, inflate_zlib};
 
 use super::{Contender, Job, Tally};
 use crate::frames::Mode;
@@ -67,9 +67,9 @@ fn unpack(frame: Bytes, mode: Mode) -> Result<Bytes, String> {
 fn small_bot(envelope: &Envelope<'_>, tally: &mut Tally) -> Result<(), String> {
     if envelope.t.as_deref() == Some("MESSAGE_CREATE") {
         let [channel, author, content] = envelope.d.fields(["channel_id", "author", "content"]);
-        let channel = channel.and_then(|id| id.as_id()).ok_or("no channel")?;
+        let channel = channel.and_then(RawRef::as_id).ok_or("no channel")?;
         let author = author.and_then(|author| author.get("id")?.as_id()).ok_or("no author")?;
-        let content = content.and_then(|text| text.as_str()).ok_or("no content")?;
+        let content = content.and_then(RawRef::as_str).ok_or("no content")?;
         tally.message(channel, author, &content);
     }
     Ok(())

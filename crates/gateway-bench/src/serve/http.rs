@@ -83,16 +83,28 @@ pub(super) fn switching_protocols(key: &str) -> String {
     )
 }
 
-/// The answer to `GET /gateway` and `GET /gateway/bot` (Discord Docs, Gateway), and 404 to anything else.
+/// The answer to a request that is not for a WebSocket: the address of the gateway (Discord Docs, Gateway), and who the
+/// bot is, which some clients ask for before they connect.
 pub(super) fn answer(target: &str, url: &str, shards: usize) -> String {
     let path = target.split('?').next().unwrap_or_default();
-    if !path.ends_with("/gateway") && !path.ends_with("/gateway/bot") {
-        return not_found();
-    }
-    let limit = serde_json::json!({
-        "total": 1000, "remaining": 1000, "reset_after": 86_400_000, "max_concurrency": shards.max(1),
+    let user = serde_json::json!({
+        "id": "81384788765712384", "username": "bench", "discriminator": "0000", "avatar": null, "bot": true,
     });
-    let body = serde_json::json!({"url": url, "shards": shards, "session_start_limit": limit});
+    let body = if path.ends_with("/gateway") || path.ends_with("/gateway/bot") {
+        let limit = serde_json::json!({
+            "total": 1000, "remaining": 1000, "reset_after": 86_400_000, "max_concurrency": shards.max(1),
+        });
+        serde_json::json!({"url": url, "shards": shards, "session_start_limit": limit})
+    } else if path.ends_with("/users/@me") {
+        user
+    } else if path.ends_with("/oauth2/applications/@me") {
+        serde_json::json!({
+            "id": "81384788765712384", "name": "bench", "icon": null, "description": "", "owner": user,
+            "bot_public": true, "bot_require_code_grant": false, "verify_key": "", "flags": 0,
+        })
+    } else {
+        return not_found();
+    };
     response("200 OK", &body.to_string())
 }
 
