@@ -23,4 +23,4 @@ pub use profile::Profile;
 pub use shrink::Case;
 pub use time::Time;
 pub use transcript::{Replay, Transcript};
-pub use world::{Counts, Outcome, RECOVERY, World};
+pub use world::{Counts, Outcome, RECOVERY, RECOVERY_BY_DEFAULT, World};
