@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod byte_machine;
 mod client;
 mod fault;
 mod invariants;
@@ -15,6 +16,7 @@ mod transcript;
 mod watch;
 mod world;
 
+pub use byte_machine::{ByteMachine, MixedMachine};
 pub use fault::{Action, Direction, Fault, Nonsense, Planned, Point, Unreachable};
 pub use machine::Machine;
 pub use observation::{Observation, Violation};
