@@ -54,7 +54,7 @@ impl<M: Machine> World<M> {
             backlog.waiting.clear();
         }
         if self.setting.user == User::Thorough {
-            config.intents = config.intents | Intents::GUILD_MEMBERS;
+            config.intents |= Intents::GUILD_MEMBERS;
         }
         let stored = client.stored.clone();
         config.session = stored.as_ref().map(|stored| stored.snapshot.clone());
