@@ -21,7 +21,10 @@ pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
     while let Some(argument) = arguments.next().map_err(|error| error.to_string())? {
         match argument {
             Arg::Long("instructions") => instructions = true,
-            Arg::Long("report") if arguments.optional_value().is_none() => at_home = true,
+            Arg::Long("report") => match arguments.optional_value() {
+                None => at_home = true,
+                Some(file) => rest.extend(["--report".into(), file]),
+            },
             Arg::Long(name) => rest.push(format!("--{name}").into()),
             Arg::Value(value) => rest.push(value),
             other @ Arg::Short(_) => return Err(other.unexpected().to_string()),
