@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod invariants;
 mod live;
 mod memory;
 mod observation;

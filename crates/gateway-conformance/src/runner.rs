@@ -1,15 +1,15 @@
 //! Runs one scenario in one way: tells the three parties what to do, and holds what is seen against what must be seen.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use gateway_driver::proto::{Event, Notice, Shutdown};
 use gateway_sim::Control;
 
+use crate::invariants;
 use crate::observation::{ClientAct, Observed, Seen, TraceLine};
 use crate::probe::Probe;
-use crate::scenario::{Deed, Expectation, Network, Step, TOKEN};
+use crate::scenario::{Deed, Expectation, Network, Step};
 
 /// A way of running scenarios: a shard, a server and a network, and a clock for all of them.
 pub(crate) trait Way {
@@ -231,64 +231,7 @@ impl Runner<'_> {
         self.invariants()
     }
 
-    /// What holds in every scenario.
-    fn invariants(&mut self) -> Result<(), String> {
-        let events: Vec<&Event> = self
-            .seen
-            .iter()
-            .filter_map(|seen| match seen {
-                Seen::Event(event) => Some(event),
-                Seen::Stopped(_) => None,
-            })
-            .collect();
-        one_end_for_each_beginning(&events)?;
-        nothing_twice(&events)?;
-        no_secret(&self.seen)
-    }
-}
-
-/// Exactly one `Disconnected` for each `Connecting`, in turns.
-fn one_end_for_each_beginning(events: &[&Event]) -> Result<(), String> {
-    let mut connected = false;
-    for event in events {
-        let begins = match event {
-            Event::Connecting { .. } => true,
-            Event::Disconnected(_) => false,
-            _ => continue,
-        };
-        if begins == connected {
-            return Err(format!("{event:?} came twice in a row"));
-        }
-        connected = begins;
-    }
-    match connected {
-        true => Err("the last Connecting had no Disconnected".to_owned()),
-        false => Ok(()),
-    }
-}
-
-/// Within a session, sequence numbers only grow.
-fn nothing_twice(events: &[&Event]) -> Result<(), String> {
-    let mut delivered = BTreeSet::new();
-    let mut newest = 0;
-    for event in events {
-        let Event::Dispatch(dispatch) = event else { continue };
-        if dispatch.name() == "READY" {
-            (newest, delivered) = (0, BTreeSet::new());
-        }
-        let Some(sequence) = dispatch.sequence() else { continue };
-        if sequence < newest || !delivered.insert(sequence) {
-            return Err(format!("{event:?} came out of order, or twice, after sequence {newest}"));
-        }
-        newest = newest.max(sequence);
-    }
-    Ok(())
-}
-
-/// The token shows nowhere.
-fn no_secret(seen: &[Seen]) -> Result<(), String> {
-    match seen.iter().find(|seen| format!("{seen} {seen:?}").contains(TOKEN)) {
-        Some(_) => Err("the token shows in what is printed of an event".to_owned()),
-        None => Ok(()),
+    fn invariants(&self) -> Result<(), String> {
+        invariants::check(&self.seen)
     }
 }

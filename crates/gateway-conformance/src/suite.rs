@@ -242,7 +242,7 @@ fn in_memory<C: crate::memory::Client + 'static>(
     gateway: Config,
 ) -> Result<Box<dyn Way>, String> {
     // Any moment will do: nothing looks at a clock again.
-    let simulation = Simulation::<C>::new(shard, gateway, scenario.setup.background, Instant::now())?;
+    let simulation = Simulation::<C>::new(shard, gateway, &scenario.setup, Instant::now())?;
     Ok(Box::new(simulation))
 }
 

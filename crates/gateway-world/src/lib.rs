@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod byte_machine;
 mod client;
 mod fault;
 mod invariants;
@@ -15,6 +16,7 @@ mod transcript;
 mod watch;
 mod world;
 
+pub use byte_machine::{ByteMachine, MixedMachine};
 pub use fault::{Action, Direction, Fault, Nonsense, Planned, Point, Unreachable};
 pub use machine::Machine;
 pub use observation::{Observation, Violation};
@@ -23,4 +25,4 @@ pub use profile::Profile;
 pub use shrink::Case;
 pub use time::Time;
 pub use transcript::{Replay, Transcript};
-pub use world::{Counts, Outcome, RECOVERY, World};
+pub use world::{Counts, Outcome, RECOVERY, RECOVERY_BY_DEFAULT, World};

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use gateway_proto::Shard;
-use gateway_world::{Profile, Setting, Time, Transcript, User, Violation, World};
+use gateway_world::{Machine, MixedMachine, Profile, Setting, Time, Transcript, User, Violation, World};
 use lexopt::{Arg, Parser, ValueExt};
 use peak_alloc::PeakAlloc;
 
@@ -42,9 +42,16 @@ fn simulate(arguments: Parser) -> Result<(), String> {
     if setting.hours < 2.0 || setting.hours.is_nan() || !(1..=900).contains(&setting.shards) {
         return Err("a world has 1 to 900 shards and lasts at least two hours".to_owned());
     }
+    match setting.profile {
+        Profile::Hostile => simulate_with::<MixedMachine>(setting),
+        _ => simulate_with::<Shard>(setting),
+    }
+}
+
+fn simulate_with<M: Machine>(setting: Setting) -> Result<(), String> {
     let start = Instant::now();
     let cycles = (0..).map_while(move |number| setting.cycle(number));
-    let world = World::<Shard>::new(setting, Time::ZERO, cycles).with_heap(heap);
+    let world = World::<M>::new(setting, Time::ZERO, cycles).with_heap(heap);
     let outcome = world.run();
     let seconds = start.elapsed().as_secs_f64();
     let counts = &outcome.counts;
@@ -67,14 +74,14 @@ fn simulate(arguments: Parser) -> Result<(), String> {
     );
     match outcome.violation {
         None => Ok(()),
-        Some(violation) => Err(explain(setting, &violation)),
+        Some(violation) => Err(explain::<M>(setting, &violation)),
     }
 }
 
 /// Finds the few faults that it takes, and writes down what happens.
-fn explain(setting: Setting, violation: &Violation) -> String {
+fn explain<M: Machine>(setting: Setting, violation: &Violation) -> String {
     eprintln!("seed {}: {violation}", setting.seed);
-    let Some(transcript) = Transcript::explain::<Shard>(setting, violation, heap) else {
+    let Some(transcript) = Transcript::explain::<M>(setting, violation, heap) else {
         return "the same world does not break the rule again".to_owned();
     };
     eprintln!("{} faults are enough:", transcript.case.faults());
@@ -99,7 +106,10 @@ fn replay(mut arguments: Parser) -> Result<(), String> {
     let path = arguments.value().map_err(|_| HELP.to_owned())?;
     let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let transcript = Transcript::read(BufReader::new(file)).map_err(|error| error.to_string())?;
-    let replay = transcript.replay::<Shard>(heap);
+    let replay = match transcript.case.setting.profile {
+        Profile::Hostile => transcript.replay::<MixedMachine>(heap),
+        _ => transcript.replay::<Shard>(heap),
+    };
     for step in &replay.outcome.steps {
         println!("{step}");
     }

@@ -124,9 +124,10 @@ impl Work {
     fn small_bot(&mut self, dispatch: &Dispatch) -> Result<(), String> {
         if dispatch.name() == "MESSAGE_CREATE" {
             let d = dispatch.data();
-            let channel = d.get("channel_id").and_then(RawRef::as_id).ok_or("a message without channel")?;
-            let author = d.get(["author", "id"]).and_then(RawRef::as_id).ok_or("a message without author")?;
-            let content = d.get("content").and_then(RawRef::as_str).ok_or("a message without content")?;
+            let [channel, author, content] = d.fields(["channel_id", "author", "content"]);
+            let channel = channel.and_then(RawRef::as_id).ok_or("a message without channel")?;
+            let author = author.and_then(|author| author.get("id")?.as_id()).ok_or("a message without author")?;
+            let content = content.and_then(RawRef::as_str).ok_or("a message without content")?;
             self.runner.sums.message(channel, author, &content);
         }
         Ok(())

@@ -13,10 +13,10 @@ use super::server_bytes::{Delivery, Sending};
 use crate::observation::{ClientAct, Observed, Seen, TraceLine, Wire};
 use crate::probe::Probe;
 use crate::runner::{Stall, Way};
-use crate::scenario::{Deed, DialFault, Network};
+use crate::scenario::{Deed, DialFault, Network, Setup};
 
-const BASE_URL: &str = "ws://gateway.test";
-const RESUME_URL: &str = "ws://resume.gateway.test";
+const BASE_HOST: &str = "gateway.test";
+const RESUME_HOST: &str = "resume.gateway.test";
 /// Longer than anything a scenario waits for.
 const LONGEST: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
@@ -73,12 +73,15 @@ impl<C: Client> Simulation<C> {
     pub(crate) fn new(
         mut config: ShardConfig,
         mut gateway: Config,
-        capacity: Option<usize>,
+        setup: &Setup,
         started: Instant,
     ) -> Result<Self, String> {
-        config.url = format!("{BASE_URL}{}", config.url);
-        gateway.url = BASE_URL.to_owned();
-        gateway.resume_url = Some(RESUME_URL.to_owned());
+        // There is no TLS in memory, but what is asked for is the same.
+        let scheme = if setup.tls { "wss" } else { "ws" };
+        let (base_url, capacity) = (format!("{scheme}://{BASE_HOST}"), setup.background);
+        config.url = format!("{base_url}{}", config.url);
+        gateway.url = base_url;
+        gateway.resume_url = Some(format!("{scheme}://{RESUME_HOST}"));
         let client = C::new(config.clone(), started).map_err(|error| error.to_string())?;
         config.session = None;
         Ok(Self {
@@ -231,7 +234,9 @@ impl<C: Client> Simulation<C> {
     fn open(&mut self, target: &str, key: String) {
         // At the address for Resume the gateway sees the whole URL.
         let url = self.stream.url.as_ref().map(GatewayUrl::expose).unwrap_or_default();
-        let target = if url.starts_with(RESUME_URL) { url.as_str() } else { target };
+        let resume_url = self.gateway.config().resume_url.as_ref();
+        let is_for_resume = resume_url.is_some_and(|resume_url| url.starts_with(resume_url));
+        let target = if is_for_resume { url.as_str() } else { target };
         self.stream.sending = Sending::new(key);
         self.stream.connection = Some(self.gateway.open(target, self.now));
         self.observe();

@@ -99,17 +99,29 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             says(REQUEST_GUILD_MEMBERS, json!({})).between(seconds(30), seconds(31)),
             delivers("GUILD_MEMBERS_CHUNK", json!({})),
         ]),
-        Scenario::new("rate-limited-by-the-server", "B99, protocol 4.1: RATE_LIMITED, and no close")
-            .shard(with_members)
-            .steps([
-                session(),
-                payload(json!({
-                    "op": 0, "s": 2, "t": "RATE_LIMITED",
-                    "d": {"opcode": 8, "retry_after": 29.5, "meta": {"guild_id": guild_text(), "nonce": "n"}},
-                })),
-                delivers("RATE_LIMITED", json!({"opcode": 8})),
-                beats(2),
-            ]),
+        Scenario::new(
+            "rate-limited-by-the-server",
+            "B99, protocol 4.1 and 9: RATE_LIMITED, no close, and retry_after is waited for",
+        )
+        .shard(with_members)
+        .steps([
+            session(),
+            send(members(MemberSelection::Everyone)),
+            says(REQUEST_GUILD_MEMBERS, json!({})),
+            delivers("GUILD_MEMBERS_CHUNK", json!({})),
+            // More than the usual 30 s.
+            emits_event(
+                "RATE_LIMITED",
+                json!({"opcode": 8, "retry_after": 45.5, "meta": {"guild_id": guild_text(), "nonce": "n"}}),
+            ),
+            delivers("RATE_LIMITED", json!({"opcode": 8})),
+            send(members(MemberSelection::Everyone)),
+            // Only requests of that kind wait.
+            send(leave_voice()),
+            says(VOICE_STATE_UPDATE, json!({})).after(seconds(0)),
+            says(REQUEST_GUILD_MEMBERS, json!({"query": ""})).between(milliseconds(45_500), seconds(47)),
+            delivers("GUILD_MEMBERS_CHUNK", json!({})),
+        ]),
         Scenario::new("members-by-name", "protocol 4.1: query and limit, no user_ids").steps([
             session(),
             send(members(by_name("a", 5))),

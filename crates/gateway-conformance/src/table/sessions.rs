@@ -63,6 +63,24 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
         ]),
+        Scenario::new(
+            "ready-with-a-resume-url-without-tls",
+            "protocol 9: accept wss only unless the base is ws; the token stays within TLS",
+        )
+        .steps([
+            once(Point::Identify, Action::Ignore),
+            opens_base_url(),
+            says(IDENTIFY, json!({})),
+            payload(ready_data(json!({"session_id": "abc", "resume_gateway_url": "ws://gateway.test"}))),
+            sees!(Event::Notice(Notice::ResumeUrlUnusable)),
+            readies(),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_base_url(),
+            says(RESUME, json!({"session_id": "abc", "seq": 1})),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+        ]),
         Scenario::new("sequence-numbers-with-a-gap", "protocol 9: gaps are told, and nothing else").steps([
             session(),
             payload(json!({"op": 0, "s": 5, "t": "TYPING_START", "d": {}})),

@@ -16,7 +16,7 @@ use crate::observation::Observation;
 use crate::plan::User;
 use crate::time::Time;
 use crate::world::application::session_id;
-use crate::world::{Event, TOKEN, World};
+use crate::world::{Event, READY_AT_MOST, TOKEN, World};
 
 const IDENTIFY: u64 = 2;
 /// How long it takes somebody to look after a bot that was refused for good.
@@ -43,7 +43,7 @@ impl<M: Machine> World<M> {
         client.busy_until = None;
         let mut config = ShardConfig::new(TOKEN, Intents::UNPRIVILEGED);
         // So that a lost Identify is made good within the time that the world grants for it.
-        config.timeouts.ready_at_most = Duration::from_secs(600);
+        config.timeouts.ready_at_most = READY_AT_MOST;
         config.shard = client.id;
         config.url = "wss://gateway.world".to_owned();
         config.encoding = client.encoding;
@@ -54,7 +54,7 @@ impl<M: Machine> World<M> {
             backlog.waiting.clear();
         }
         if self.setting.user == User::Thorough {
-            config.intents = config.intents | Intents::GUILD_MEMBERS;
+            config.intents |= Intents::GUILD_MEMBERS;
         }
         let stored = client.stored.clone();
         config.session = stored.as_ref().map(|stored| stored.snapshot.clone());

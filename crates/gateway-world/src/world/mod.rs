@@ -29,8 +29,14 @@ use crate::watch::Watch;
 /// So long after the last fault every shard must be READY.
 ///
 /// It may wait up to ten minutes before it connects, once to resume and once more to identify, notice within two
-/// minutes that its connection is dead, and stand in the queue behind all others.
+/// minutes that its connection is dead, and stand in the queue behind all others. An Identify that the gateway has lost is
+/// waited for for [`READY_AT_MOST`].
 pub const RECOVERY: Duration = Duration::from_secs(30 * 60);
+/// [`Timeouts::ready_at_most`](gateway_proto::Timeouts::ready_at_most) in the world.
+pub(crate) const READY_AT_MOST: Duration = Duration::from_secs(600);
+/// The same as [`RECOVERY`] for shards with the default timeouts: 80 minutes, because they sit out an outage of an hour that
+/// acknowledges heartbeats and answers no Identify.
+pub const RECOVERY_BY_DEFAULT: Duration = Duration::from_secs(30 * 60 + 3600 - 600);
 /// `max_concurrency` of the gateway and of the gate.
 const MAX_CONCURRENCY: u32 = 1;
 /// How often the application stores its session.
@@ -101,6 +107,7 @@ pub struct World<M> {
     rng: Rng,
     watch: Watch,
     heap: fn() -> usize,
+    recovery: Duration,
     counts: Counts,
     emitted: u64,
 }
@@ -181,6 +188,7 @@ impl<M: Machine> World<M> {
             rng: Rng::with_seed(!setting.seed),
             watch: Watch::new(Invariants::new(setting.shards, MAX_CONCURRENCY, budget)),
             heap: || 0,
+            recovery: RECOVERY,
             counts: Counts::default(),
             emitted: 0,
         }
@@ -197,6 +205,13 @@ impl<M: Machine> World<M> {
     #[must_use]
     pub fn with_heap(mut self, heap: fn() -> usize) -> Self {
         self.heap = heap;
+        self
+    }
+
+    /// Grants shards so much time after the last fault. Default [`RECOVERY`].
+    #[must_use]
+    pub fn with_recovery(mut self, time: Duration) -> Self {
+        self.recovery = time;
         self
     }
 
@@ -285,8 +300,8 @@ impl<M: Machine> World<M> {
         self.faults.reverse();
         (self.calm_from, self.cycle_end) = (cycle.calm_from, cycle.end);
         self.queue.push(cycle.calm_from, Event::Calm);
-        if cycle.end.since(cycle.calm_from) > RECOVERY {
-            self.queue.push(cycle.calm_from + RECOVERY, Event::Check);
+        if cycle.end.since(cycle.calm_from) > self.recovery {
+            self.queue.push(cycle.calm_from + self.recovery, Event::Check);
             self.queue.push(cycle.end, Event::Check);
         }
         self.queue.push(cycle.end, Event::NextCycle);
