@@ -64,11 +64,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 delivers("X", json!("a\u{FFFD}b")),
             ],
         ),
-        Scenario::new("bytes-behind-an-etf-term", "protocol 9: trailing bytes are ignored")
+        Scenario::new("bytes-behind-an-etf-term", "protocol 9: trailing bytes are told and ignored")
             .variants(ETF)
             .steps([
                 session(),
                 gateway(Control::RawBytes([dispatch_term(b"\x61\x07"), b"rest".to_vec()].concat())),
+                sees!(Event::Notice(Notice::TrailingBytes { count: 4 })),
                 delivers("X", json!(7)),
             ]),
         broken(
