@@ -176,7 +176,12 @@ fn given_back_after_a_huge_message() {
         assert!(inflater.push(&small, |_| true).is_ok_and(|message| message.is_some()));
         let before = ALLOCATOR.current_usage();
         let message = inflater.push(&huge, |_| true).expect("it inflates").expect("it is whole");
-        assert!(ALLOCATOR.current_usage() >= before + message.len());
+        // It takes its own length, and grew out of memory that was there before.
+        let held = ALLOCATOR.current_usage();
+        assert!(
+            (message.len()..=before + message.len() + (16 << 10)).contains(&held),
+            "{compression}: {held}"
+        );
         drop(message);
         let kept = ALLOCATOR.current_usage().saturating_sub(before);
         assert!(kept <= 16 << 10, "{compression}: {kept}");

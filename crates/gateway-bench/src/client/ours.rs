@@ -126,7 +126,8 @@ impl Work {
             let d = dispatch.data();
             let [channel, author, content] = d.fields(["channel_id", "author", "content"]);
             let channel = channel.and_then(RawRef::as_id).ok_or("a message without channel")?;
-            let author = author.and_then(|author| author.get("id")?.as_id()).ok_or("a message without author")?;
+            let author =
+                author.and_then(|author| author.get("id")?.as_id()).ok_or("a message without author")?;
             let content = content.and_then(RawRef::as_str).ok_or("a message without content")?;
             self.runner.sums.message(channel, author, &content);
         }

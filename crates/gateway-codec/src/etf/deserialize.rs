@@ -2,7 +2,8 @@
 
 use super::find::small_integer;
 use super::key::KeyDeserializer;
-use super::{Integer, Reader, Term, key_text};
+use super::reader::text_of;
+use super::{Integer, Reader, Term, key_text, tag};
 use crate::limits::Budget;
 use crate::{Error, ErrorKind, Limits};
 use serde::de::value::CowStrDeserializer;
@@ -109,7 +110,7 @@ impl<'de> Deserializer<'de> {
             Term::Null => visitor.visit_unit(),
             Term::Bool(value) => visitor.visit_bool(value),
             Term::Atom(text) => visit_text(text, visitor),
-            Term::Binary(bytes) => visit_text(String::from_utf8_lossy(bytes), visitor),
+            Term::Binary(bytes) => visit_text(text_of(bytes), visitor),
             Term::Integer(number) => visit_integer(number, visitor),
             Term::Float(number) => visitor.visit_f64(number),
             Term::SmallIntegers(bytes) => {
@@ -289,6 +290,11 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
     /// Text: an integer counts as its digits, since the same id comes either way.
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let start = self.reader.offset();
+        if self.reader.rest().first() == Some(&tag::BINARY)
+            && let Some(text) = self.reader.plain_text()
+        {
+            return visitor.visit_borrowed_str(text).map_err(|error: Error| error.at(start));
+        }
         match self.reader.term()? {
             Term::Integer(number) => visit_digits(number, visitor).map_err(|error: Error| error.at(start)),
             other => self.visit(other, start, visitor),
@@ -314,14 +320,11 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let before = self.reader.clone();
-        match self.reader.term()? {
-            Term::Null => visitor.visit_none(),
-            _ => {
-                self.reader = before;
-                visitor.visit_some(self)
-            }
+        if self.reader.is_at_null() {
+            self.reader.term()?;
+            return visitor.visit_none();
         }
+        visitor.visit_some(self)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -341,9 +344,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
         let start = self.reader.offset();
         let result = match self.reader.term()? {
             Term::Atom(text) => visitor.visit_enum(CowStrDeserializer::new(text)),
-            Term::Binary(bytes) => {
-                visitor.visit_enum(CowStrDeserializer::new(String::from_utf8_lossy(bytes)))
-            }
+            Term::Binary(bytes) => visitor.visit_enum(CowStrDeserializer::new(text_of(bytes))),
             Term::Map(1) => {
                 self.enter(1, start)?;
                 let value = visitor.visit_enum(Variant { deserializer: self })?;

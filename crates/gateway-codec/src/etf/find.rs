@@ -110,12 +110,5 @@ static SMALL_INTEGERS: [[u8; 2]; 256] = {
 
 /// Reads a key and says whether it is this one, mostly without making text of it.
 pub(crate) fn is_key(reader: &mut Reader<'_>, key: &str) -> Result<bool, Error> {
-    let before = reader.clone();
-    if let Term::Binary(bytes) = reader.term()?
-        && bytes.is_ascii()
-    {
-        return Ok(bytes == key.as_bytes());
-    }
-    *reader = before;
     Ok(key_text(reader)? == key)
 }

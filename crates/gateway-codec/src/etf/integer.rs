@@ -84,11 +84,26 @@ impl Integer {
 
     /// What `Display` shows, written into a buffer.
     pub(crate) fn digits<'b>(&self, buffer: &'b mut [u8; Self::MAX_DIGITS]) -> &'b str {
-        let mut rest = &mut buffer[..];
-        // The buffer has room for every one of them, and digits are UTF-8.
-        let _ = write!(rest, "{self}");
-        let length = Self::MAX_DIGITS - rest.len();
-        std::str::from_utf8(&buffer[..length]).unwrap_or_default()
+        let Integer::Unsigned(mut number) = *self else {
+            let mut rest = &mut buffer[..];
+            // The buffer has room for every one of them, and digits are UTF-8.
+            let _ = write!(rest, "{self}");
+            let length = Self::MAX_DIGITS - rest.len();
+            return std::str::from_utf8(&buffer[..length]).unwrap_or_default();
+        };
+        // Ids are of this kind, and there are many: two digits at a time.
+        let mut start = buffer.len();
+        while number >= 10 {
+            start -= 2;
+            buffer[start] = b'0' + (number / 10 % 10) as u8;
+            buffer[start + 1] = b'0' + (number % 10) as u8;
+            number /= 100;
+        }
+        if number > 0 || start == buffer.len() {
+            start -= 1;
+            buffer[start] = b'0' + number as u8;
+        }
+        std::str::from_utf8(&buffer[start..]).unwrap_or_default()
     }
 
     /// Whether a double cannot be trusted with it.
@@ -141,6 +156,9 @@ mod tests {
     fn digits_are_what_is_displayed() {
         for number in [
             Integer::from(0_u64),
+            Integer::from(9_u64),
+            Integer::from(10_u64),
+            Integer::from(105_u64),
             Integer::from(u64::MAX),
             Integer::from(i64::MIN),
             Integer::from(u128::MAX),

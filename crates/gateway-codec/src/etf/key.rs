@@ -1,5 +1,6 @@
 //! Map keys: text for whoever wants text, numbers for whoever wants numbers.
 
+use super::reader::text_of;
 use super::{Deserializer, Integer, Reader, Term};
 use crate::{Error, ErrorKind};
 use serde::de::{self, Visitor, value::CowStrDeserializer};
@@ -8,7 +9,11 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 /// Reads a map key as text. An atom is its own text, whatever it would mean as a value.
+#[inline]
 pub(crate) fn key_text<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Error> {
+    if let Some(text) = reader.plain_text() {
+        return Ok(Cow::Borrowed(text));
+    }
     let before = reader.clone();
     let term = reader.term()?;
     term_text(term, &before)
@@ -18,7 +23,7 @@ pub(crate) fn key_text<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Erro
 fn term_text<'a>(term: Term<'a>, before: &Reader<'a>) -> Result<Cow<'a, str>, Error> {
     Ok(match term {
         Term::Atom(text) => text,
-        Term::Binary(bytes) => String::from_utf8_lossy(bytes),
+        Term::Binary(bytes) => text_of(bytes),
         Term::Integer(number) => Cow::Owned(number.to_string()),
         Term::Null => Cow::Borrowed(before.null_text()),
         Term::Bool(true) => Cow::Borrowed("true"),

@@ -136,11 +136,11 @@ impl<'a> Reader<'a> {
             }
             tag::SMALL_ATOM_UTF8 => {
                 let length = self.byte()?.into();
-                atom(String::from_utf8_lossy(self.take(length)?))
+                utf8_atom(self.take(length)?)
             }
             tag::ATOM_UTF8 => {
                 let length = self.short()?;
-                atom(String::from_utf8_lossy(self.take(length)?))
+                utf8_atom(self.take(length)?)
             }
             tag::NIL => Term::EmptyList,
             tag::LIST => Term::List(self.count(1)?),
@@ -152,6 +152,36 @@ impl<'a> Reader<'a> {
             tag::MAP => Term::Map(self.count(2)?),
             _ => return Err(Error::malformed("a term of this tag is not accepted", start)),
         })
+    }
+
+    /// Reads an atom or a binary as text, if the next term is one, is whole, and has no byte that means another thing in
+    /// Latin-1 than in UTF-8. Otherwise nothing is read.
+    #[inline]
+    pub(super) fn plain_text(&mut self) -> Option<&'a str> {
+        let (length, text) = match *self.rest() {
+            [tag::ATOM | tag::ATOM_UTF8, high, low, ref text @ ..] => {
+                (u16::from_be_bytes([high, low]).into(), text)
+            }
+            [tag::SMALL_ATOM | tag::SMALL_ATOM_UTF8, length, ref text @ ..] => (length.into(), text),
+            [tag::BINARY, a, b, c, d, ref text @ ..] => (u32::from_be_bytes([a, b, c, d]) as usize, text),
+            _ => return None,
+        };
+        let bytes = text.get(..length).filter(|bytes| bytes.is_ascii())?;
+        let text_start = self.rest().len() - text.len();
+        self.at += text_start + length;
+        std::str::from_utf8(bytes).ok()
+    }
+
+    /// Whether the next term is null, which is seen without reading it.
+    #[inline]
+    pub(super) fn is_at_null(&self) -> bool {
+        let rest = self.rest();
+        let name = match rest {
+            [tag::SMALL_ATOM | tag::SMALL_ATOM_UTF8, length, name @ ..] => name.get(..usize::from(*length)),
+            [tag::ATOM | tag::ATOM_UTF8, 0, length, name @ ..] => name.get(..usize::from(*length)),
+            _ => None,
+        };
+        matches!(name, Some(b"nil" | b"null"))
     }
 
     /// Which of its two names the null that comes next has.
@@ -341,19 +371,34 @@ impl<'a> Reader<'a> {
 /// An atom's text is Latin-1, whose first half is ASCII.
 #[inline]
 fn latin_atom(bytes: &[u8]) -> Term<'_> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if bytes.is_ascii() => atom(Cow::Borrowed(text)),
-        _ => Term::Atom(bytes.iter().copied().map(char::from).collect()),
+    match bytes {
+        b"nil" | b"null" => Term::Null,
+        b"true" => Term::Bool(true),
+        b"false" => Term::Bool(false),
+        // UTF-8 without a byte beyond ASCII is Latin-1 too.
+        _ => match std::str::from_utf8(bytes) {
+            Ok(text) if bytes.is_ascii() => Term::Atom(Cow::Borrowed(text)),
+            _ => Term::Atom(bytes.iter().copied().map(char::from).collect()),
+        },
     }
 }
 
 #[inline]
-fn atom(text: Cow<'_, str>) -> Term<'_> {
-    match &*text {
-        "nil" | "null" => Term::Null,
-        "true" => Term::Bool(true),
-        "false" => Term::Bool(false),
-        _ => Term::Atom(text),
+fn utf8_atom(bytes: &[u8]) -> Term<'_> {
+    match bytes {
+        b"nil" | b"null" => Term::Null,
+        b"true" => Term::Bool(true),
+        b"false" => Term::Bool(false),
+        _ => Term::Atom(text_of(bytes)),
+    }
+}
+
+/// The text of a binary. What is not UTF-8 is replaced, as everywhere.
+#[inline]
+pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
     }
 }
 

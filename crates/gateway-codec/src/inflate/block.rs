@@ -1,4 +1,4 @@
-//! Where inflated messages are written: a shared block that they are cut from, so that small ones cost no allocation.
+//! Where inflated messages are written, and the block that they are cut from, so that small ones cost no allocation.
 
 use bytes::{Bytes, BytesMut};
 use std::cell::Cell;
@@ -6,14 +6,14 @@ use std::cell::Cell;
 /// The size of a block. A kept message keeps its block, so it is not large.
 const BLOCK: usize = 32 << 10;
 
-/// Less room than this at the end of a block is not worth starting a message in.
-const WORTHWHILE: usize = 1 << 10;
+/// A message of this size has memory of its own.
+const LARGE: usize = BLOCK / 4;
 
-/// A piece of memory whose beginning is the message being written and whose rest is room.
+/// The message being written, and a block for messages that are done.
 #[derive(Default)]
 pub(super) struct Block {
-    bytes: BytesMut,
-    filled: usize,
+    message: Vec<u8>,
+    block: BytesMut,
 }
 
 thread_local! {
@@ -35,39 +35,34 @@ impl Block {
 
     /// The message so far.
     pub(super) fn filled(&self) -> &[u8] {
-        &self.bytes[..self.filled]
+        &self.message
     }
 
-    /// The room behind the message, never empty; grows up to one byte more than `limit`, so that an output beyond
-    /// the limit shows. `None` when there is no more room within it.
-    pub(super) fn room(&mut self, limit: usize) -> Option<&mut [u8]> {
-        if self.filled > limit {
+    /// The message so far, with capacity behind it, up to one byte more than `limit`, so that an output beyond the limit
+    /// shows. `None` when there is no more room within it.
+    pub(super) fn room(&mut self, limit: usize) -> Option<&mut Vec<u8>> {
+        let filled = self.message.len();
+        if filled > limit {
             return None;
         }
-        let starts_anew = self.filled == 0 && self.bytes.len() < WORTHWHILE;
-        if starts_anew || self.filled == self.bytes.len() {
-            let size = (self.filled * 2).max(BLOCK).min(limit.saturating_add(1));
-            let mut larger = BytesMut::zeroed(size);
-            larger[..self.filled].copy_from_slice(self.filled());
-            self.bytes = larger;
+        if filled == self.message.capacity() {
+            let size = (filled * 2).max(BLOCK).min(limit.saturating_add(1));
+            self.message.reserve_exact(size - filled);
         }
-        Some(&mut self.bytes[self.filled..])
+        Some(&mut self.message)
     }
 
-    /// Says that so many bytes of the room were written.
-    pub(super) fn advance(&mut self, written: usize) {
-        self.filled += written;
-    }
-
-    /// Cuts the message out.
+    /// Takes the message out.
     pub(super) fn take(&mut self) -> Bytes {
-        let message = self.bytes.split_to(self.filled).freeze();
-        if self.filled > BLOCK {
-            // The block grew for this message: it goes when the message does.
-            self.bytes = BytesMut::new();
+        if self.message.len() > LARGE {
+            return Bytes::from(std::mem::take(&mut self.message).into_boxed_slice());
         }
-        self.filled = 0;
-        message
+        if self.block.capacity() < self.message.len() && !self.block.try_reclaim(BLOCK) {
+            self.block = BytesMut::with_capacity(BLOCK);
+        }
+        self.block.extend_from_slice(&self.message);
+        self.message.clear();
+        self.block.split().freeze()
     }
 }
 
@@ -78,10 +73,9 @@ mod tests {
     fn write(block: &mut Block, mut message: &[u8]) -> Bytes {
         while !message.is_empty() {
             let room = block.room(usize::MAX).unwrap();
-            let length = room.len().min(message.len());
-            room[..length].copy_from_slice(&message[..length]);
+            let length = (room.capacity() - room.len()).min(message.len());
+            room.extend_from_slice(&message[..length]);
             message = &message[length..];
-            block.advance(length);
         }
         block.take()
     }
@@ -96,20 +90,36 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_message_leaves_nothing_behind() {
+    fn a_block_is_written_anew_once_nobody_keeps_a_message_of_it() {
+        let mut block = Block::default();
+        let message = vec![7; LARGE];
+        let first = write(&mut block, &message).as_ptr();
+        for _ in 1..BLOCK / LARGE {
+            write(&mut block, &message);
+        }
+        assert_eq!(write(&mut block, &message).as_ptr(), first);
+        let kept = write(&mut block, b"kept");
+        for _ in 0..BLOCK / LARGE {
+            write(&mut block, &message);
+        }
+        assert_eq!(kept, b"kept"[..]);
+    }
+
+    #[test]
+    fn a_large_message_leaves_nothing_behind() {
         let mut block = Block::default();
         let huge = vec![7; 5 << 20];
         assert_eq!(write(&mut block, &huge), huge);
-        assert_eq!(block.bytes.capacity(), 0);
+        assert_eq!(block.message.capacity() + block.block.capacity(), 0);
     }
 
     #[test]
     fn room_ends_one_past_the_limit() {
         let mut block = Block::default();
-        assert_eq!(block.room(10).map(|room| room.len()), Some(11));
-        block.advance(10);
-        assert_eq!(block.room(10).map(|room| room.len()), Some(1));
-        block.advance(1);
+        assert_eq!(block.room(10).map(|room| room.capacity()), Some(11));
+        block.room(10).unwrap().extend([0; 10]);
+        assert_eq!(block.room(10).map(|room| room.capacity() - room.len()), Some(1));
+        block.room(10).unwrap().push(0);
         assert!(block.room(10).is_none());
     }
 }

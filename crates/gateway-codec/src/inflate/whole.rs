@@ -19,14 +19,16 @@ pub(crate) enum Format {
 
 /// Inflates data that must be whole, to at most `limit` bytes.
 pub(crate) fn inflate_whole(format: Format, bytes: &[u8], limit: usize) -> Result<Bytes, InflateError> {
-    let mut output = Block::default();
+    let mut output = Block::shared();
     match format {
         Format::Zlib | Format::RawDeflate | Format::Gzip => {
             inflate_members(format, bytes, &mut output, limit)?;
         }
         Format::Zstd => inflate_frames(bytes, &mut output, limit)?,
     }
-    Ok(output.take())
+    let message = output.take();
+    output.share();
+    Ok(message)
 }
 
 #[cfg(feature = "zlib")]

@@ -59,15 +59,14 @@ pub(super) fn run(
 ) -> Result<bool, InflateError> {
     loop {
         let room = output.room(limit).ok_or(InflateError::TooLarge { limit })?;
-        let room_before = room.len();
-        let (in_before, out_before) = (inflate.total_in(), inflate.total_out());
+        let (room_before, filled_before) = (room.capacity() - room.len(), room.len());
+        let in_before = inflate.total_in();
         let status = inflate
-            .decompress(input, room, FlushDecompress::Sync)
+            .decompress_vec(input, room, FlushDecompress::Sync)
             .map_err(|_| InflateError::Corrupt { reason: "not a deflate stream" })?;
         let used = (inflate.total_in() - in_before) as usize;
-        let written = (inflate.total_out() - out_before) as usize;
+        let written = room.len() - filled_before;
         input = &input[used..];
-        output.advance(written);
         if output.filled().len() > limit {
             return Err(InflateError::TooLarge { limit });
         }
