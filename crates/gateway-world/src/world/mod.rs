@@ -30,7 +30,7 @@ use crate::watch::Watch;
 ///
 /// It may wait up to ten minutes before it connects, once to resume and once more to identify, notice within two
 /// minutes that its connection is dead, and stand in the queue behind all others. An Identify that the gateway has lost is
-/// waited for for [`READY_AT_MOST`].
+/// waited for for ten minutes.
 pub const RECOVERY: Duration = Duration::from_secs(30 * 60);
 /// [`Timeouts::ready_at_most`](gateway_proto::Timeouts::ready_at_most) in the world.
 pub(crate) const READY_AT_MOST: Duration = Duration::from_secs(600);
