@@ -24,9 +24,10 @@ pub struct DriverConfig {
     /// Where to write down what happens to the shard, without secrets, to be played again
     /// ([`gateway_proto::transcript`]). For one shard only. None: nowhere.
     pub transcript: Option<TranscriptWriter>,
-    /// The size of the buffer that the socket is read into, 1 KiB to 1 MiB. Default 16 KiB.
+    /// The size of the buffer that small messages are cut from, 1 KiB to 1 MiB. Default 4 KiB.
     ///
-    /// A payload that is kept keeps a buffer of this size alive; a smaller one costs more system calls.
+    /// A shard holds one all the time, and so does a payload that is kept. How much is read from the socket at once does
+    /// not depend on it.
     pub read_buffer_bytes: usize,
 }
 
@@ -38,7 +39,7 @@ impl Default for DriverConfig {
             identify_gate: None,
             session_keeper: None,
             transcript: None,
-            read_buffer_bytes: 16 << 10,
+            read_buffer_bytes: 4 << 10,
         }
     }
 }

@@ -9,6 +9,7 @@ mod identify;
 mod identify_requests;
 mod identify_store;
 pub mod net;
+mod read_ahead;
 mod runtime;
 mod sender;
 mod session_keeper;

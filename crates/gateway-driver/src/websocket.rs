@@ -1,8 +1,9 @@
 //! An open WebSocket: messages out in order without blocking, messages in, and every error given its type.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use async_tungstenite::WebSocketStream;
@@ -25,6 +26,7 @@ const WRITE_BUFFER_BYTES: usize = 1 << 20;
 
 pub(crate) struct Socket {
     stream: WebSocketStream<Watched>,
+    config: WebSocketConfig,
     /// For what must not be told of it.
     url: GatewayUrl,
     /// Messages that tungstenite has not been given yet.
@@ -67,6 +69,7 @@ impl Socket {
         let stream = WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await;
         Self {
             stream,
+            config,
             url,
             queue: VecDeque::new(),
             closing: false,
@@ -135,12 +138,10 @@ impl Socket {
         loop {
             let closed = match Pin::new(&mut self.stream).poll_next(context) {
                 Poll::Ready(Some(Ok(WireMessage::Text(text)))) => {
-                    self.delivered = true;
-                    return Poll::Ready(Received::Message(Message::Text(Bytes::from(text))));
+                    return Poll::Ready(self.message(Message::Text(Bytes::from(text)), context));
                 }
                 Poll::Ready(Some(Ok(WireMessage::Binary(bytes)))) => {
-                    self.delivered = true;
-                    return Poll::Ready(Received::Message(Message::Binary(bytes)));
+                    return Poll::Ready(self.message(Message::Binary(bytes), context));
                 }
                 Poll::Ready(Some(Ok(WireMessage::Close(_)))) => {
                     // The answer waits within tungstenite. It goes out if it can; nobody waits for that.
@@ -159,6 +160,27 @@ impl Socket {
                 },
             };
             return Poll::Ready(Received::Closed(closed));
+        }
+    }
+
+    fn message(&mut self, message: Message, context: &mut Context<'_>) -> Received {
+        self.delivered = true;
+        if self.stream.get_ref().frames().is_behind_large()
+            && let Poll::Ready(Ok(())) = Pin::new(&mut self.stream).poll_flush(context)
+        {
+            self.give_back_buffers(context);
+        }
+        Received::Message(message)
+    }
+
+    /// tungstenite keeps the buffers that a large message made grow. It has nothing in them now, in either direction, so
+    /// another one can take its place.
+    fn give_back_buffers(&mut self, context: &mut Context<'_>) {
+        let stream = std::mem::take(self.stream.get_mut());
+        let fresh = pin!(WebSocketStream::from_raw_socket(stream, Role::Client, Some(self.config)));
+        // It does not wait for anything. If it did, reading would fail, and the shard resume.
+        if let Poll::Ready(fresh) = fresh.poll(context) {
+            self.stream = fresh;
         }
     }
 

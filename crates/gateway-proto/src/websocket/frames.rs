@@ -18,6 +18,9 @@ const FINAL: u8 = 0x80;
 /// The bit of a frame's first byte that says that it is a control frame (RFC 6455, section 5.5).
 const CONTROL: u8 = 0x08;
 
+/// A payload beyond this makes buffers grow that are worth giving back.
+const LARGE: u64 = 64 << 10;
+
 /// Follows the frames that a server sends.
 #[derive(Debug, Default)]
 pub struct Frames {
@@ -27,6 +30,10 @@ pub struct Frames {
     missing: Option<u64>,
     /// A fragment of a message has come, and not the last.
     fragmented: bool,
+    /// The frame is a large one.
+    large: bool,
+    /// What was admitted last ends with a large frame.
+    behind_large: bool,
     /// The payload of the close frame.
     close: Option<Vec<u8>>,
     violation: Option<&'static str>,
@@ -34,7 +41,7 @@ pub struct Frames {
 
 impl Frames {
     /// How many of these bytes to hand on: as many as there are, but no close frame together with what is before it, and
-    /// nothing after one. None at all from a violation on.
+    /// nothing after one; nor anything together with the end of a large frame before it. None at all from a violation on.
     ///
     /// To be called with what was left over first, once everything handed on has been dealt with.
     pub fn admit(&mut self, bytes: &[u8]) -> usize {
@@ -48,8 +55,17 @@ impl Frames {
                 0 => break,
                 admitted => count += admitted,
             }
+            if self.behind_large {
+                break;
+            }
         }
         count
+    }
+
+    /// Whether what was admitted last ends with a frame of more than 64 KiB: a reader that has dealt with it has nothing
+    /// left in its buffers.
+    pub fn is_behind_large(&self) -> bool {
+        self.behind_large
     }
 
     /// As [`Frames::admit`], but none beyond the end of a frame.
@@ -58,6 +74,7 @@ impl Frames {
             return 0;
         }
         let mut count = 0;
+        self.behind_large = false;
         while self.missing.is_none() {
             let Some(byte) = bytes.get(count) else { return count };
             self.header[self.header_length] = *byte;
@@ -77,6 +94,7 @@ impl Frames {
         }
         self.missing = Some(missing - payload as u64).filter(|missing| *missing > 0);
         if self.missing.is_none() {
+            self.behind_large = self.large;
             self.header_length = 0;
             if self.header[0] & CONTROL == 0 {
                 self.fragmented = self.header[0] & FINAL == 0;
@@ -136,6 +154,7 @@ impl Frames {
             self.violation = Some("a frame's length had its highest bit set");
         } else {
             self.missing = Some(length);
+            self.large = length > LARGE;
             if first & 0x0f == OPCODE_CLOSE {
                 self.close = Some(Vec::new());
             }
@@ -183,6 +202,23 @@ mod tests {
         };
         frame.resize(frame.len() + length, 0);
         frame
+    }
+
+    #[test]
+    fn nothing_follows_the_end_of_a_large_frame() {
+        let length = LARGE as usize + 1;
+        let mut bytes = vec![0x82, 1, 7, 0x82, 127];
+        bytes.extend((length as u64).to_be_bytes());
+        bytes.resize(bytes.len() + length, 0);
+        let behind = bytes.len();
+        bytes.extend([0x82, 1, 7, 0x82, 0]);
+        let mut frames = Frames::default();
+        assert_eq!(frames.admit(&bytes[..10]), 10);
+        assert!(!frames.is_behind_large());
+        assert_eq!(frames.admit(&bytes[10..]), behind - 10);
+        assert!(frames.is_behind_large());
+        assert_eq!(frames.admit(&bytes[behind..]), 5);
+        assert!(!frames.is_behind_large());
     }
 
     #[test]
