@@ -14,30 +14,34 @@ const CLIENTS: [(&str, &str); 3] =
 /// What does not depend on that.
 const PROGRAMS: [&str; 4] = ["bench", "decode", "allocations", "serve"];
 
-/// `--instructions` counts instead of timing; everything else goes to the program `bench`.
+/// Everything but `--report` goes to the program `bench`. With `--quick` nothing is optimised: it is only to be seen that
+/// everything works.
 pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
-    let (mut instructions, mut rest) = (false, Vec::new());
-    let mut at_home = false;
+    let (mut quick, mut at_home, mut rest) = (false, false, Vec::new());
     while let Some(argument) = arguments.next().map_err(|error| error.to_string())? {
         match argument {
-            Arg::Long("instructions") => instructions = true,
+            Arg::Long("quick") => {
+                quick = true;
+                rest.push("--quick".into());
+            }
             Arg::Long("report") => at_home = true,
             Arg::Long(name) => rest.push(format!("--{name}").into()),
             Arg::Value(value) => rest.push(value),
             other @ Arg::Short(_) => return Err(other.unexpected().to_string()),
         }
     }
+    let profile = if quick { "dev" } else { "release" };
     let folder = target().join("bench");
-    let programs = folder.join("programs");
+    let programs = folder.join(profile);
     fs::create_dir_all(&programs).map_err(|error| format!("{}: {error}", programs.display()))?;
     println!("bench: building the contenders");
     for (features, name) in CLIENTS {
-        build(features, &["client"])?;
-        copy("client", &programs.join(name))?;
+        build(profile, features, &["client"])?;
+        copy(profile, "client", &programs.join(name))?;
     }
-    build("peers", &PROGRAMS)?;
+    build(profile, "peers", &PROGRAMS)?;
     for name in PROGRAMS {
-        copy(name, &programs.join(name))?;
+        copy(profile, name, &programs.join(name))?;
     }
     let here = root().join("crates/gateway-bench");
     let mut bench = Command::new(programs.join("bench"));
@@ -45,9 +49,6 @@ pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
     bench.arg("--scripts").arg(here.join("peers")).arg("--machine").arg(machine());
     if let Some(python) = python(&folder) {
         bench.arg("--python").arg(python);
-    }
-    if instructions {
-        bench.arg("--instructions");
     }
     if at_home {
         bench.arg("--report").arg(here.join("report"));
@@ -59,15 +60,25 @@ fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-fn build(features: &str, programs: &[&str]) -> Result<(), String> {
+fn build(profile: &str, features: &str, programs: &[&str]) -> Result<(), String> {
     let mut command = cargo();
-    command.args(["build", "--release", "--quiet", "--package", "gateway-bench", "--features", features]);
+    command.args([
+        "build",
+        "--profile",
+        profile,
+        "--quiet",
+        "--package",
+        "gateway-bench",
+        "--features",
+        features,
+    ]);
     process::run(command.args(programs.iter().flat_map(|name| ["--bin", name])))
 }
 
 /// Under a name of its own: the next build of the same program has other features.
-fn copy(name: &str, to: &Path) -> Result<(), String> {
-    let from = target().join("release").join(name);
+fn copy(profile: &str, name: &str, to: &Path) -> Result<(), String> {
+    // Cargo's folder of the profile `dev` has another name.
+    let from = target().join(profile.replace("dev", "debug")).join(name);
     fs::copy(&from, to).map(drop).map_err(|error| format!("{}: {error}", from.display()))
 }
 

@@ -23,22 +23,40 @@ pub struct Sizes {
     pub guilds: usize,
     /// Rounds in which every contender has its turn.
     pub rounds: usize,
-    /// Numbers of shards for memory and growth.
+    /// Numbers of shards for growth, and for memory after READY.
     pub shards: &'static [u32],
+    /// Numbers of shards for memory after the guilds, of which each shard gets all.
+    pub guild_shards: &'static [u32],
+    /// How often a contender decodes everything in its turn; the quickest counts.
+    pub passes: u32,
     /// Count instructions under valgrind instead of taking time; decoding alone.
     pub instructions: bool,
 }
 
 impl Sizes {
     /// The traffic of the report.
-    pub const FULL: Self =
-        Self { events: 200_000, guilds: 48, rounds: 5, shards: &[1, 10, 100, 1000], instructions: false };
+    pub const FULL: Self = Self {
+        events: 200_000,
+        guilds: 48,
+        rounds: 5,
+        shards: &[1, 10, 100, 1000],
+        guild_shards: &[1, 100],
+        passes: 2,
+        instructions: false,
+    };
     /// Enough to see that everything works.
-    pub const QUICK: Self =
-        Self { events: 4_000, guilds: 2, rounds: 1, shards: &[1, 10], instructions: false };
+    pub const QUICK: Self = Self {
+        events: 1_000,
+        guilds: 1,
+        rounds: 1,
+        shards: &[4],
+        guild_shards: &[2],
+        passes: 1,
+        ..Self::FULL
+    };
     /// What can be counted in some minutes.
     pub const INSTRUCTIONS: Self =
-        Self { events: 10_000, guilds: 1, rounds: 1, shards: &[], instructions: true };
+        Self { events: 10_000, guilds: 1, rounds: 1, instructions: true, ..Self::FULL };
 }
 
 /// Contenders that do the same work.
@@ -101,6 +119,8 @@ pub(super) fn heats(sizes: Sizes, programs: &Programs) -> Vec<Heat> {
     for mode in Mode::ALL {
         for &shards in sizes.shards {
             heats.push(scaled("idle-ready", mode, client::Job::Idle, Scale::Ready(shards)));
+        }
+        for &shards in sizes.guild_shards {
             heats.push(scaled("idle-guilds", mode, client::Job::Idle, Scale::Guilds(shards)));
         }
     }
@@ -283,7 +303,7 @@ impl Contender {
             Work::Decode { job, who, mode } => {
                 let mut command = decode_command(programs, "decode", folder, sizes, (job, who, mode))?;
                 if !sizes.instructions {
-                    return json_of(&mut command);
+                    return json_of(command.args(["--passes", &sizes.passes.to_string()]));
                 }
                 let count = instructions_of(&command)?;
                 let mut said = json_of(command.args(["--passes", "1"]))?;
