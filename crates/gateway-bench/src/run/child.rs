@@ -47,16 +47,27 @@ impl Programs {
     }
 }
 
-/// Runs a program to its end and reads the line of JSON that it prints.
-pub(super) fn json_of(command: &mut Command) -> Result<Value, String> {
+/// The exit status of a script that lacks a package.
+const SKIPPED: i32 = 77;
+
+/// Runs a program to its end and reads the line of JSON that it prints. `None` if it says that it lacks a package.
+pub(super) fn json_or_skip(command: &mut Command) -> Result<Option<Value>, String> {
     let name = shown(command);
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))?;
+    if output.status.code() == Some(SKIPPED) {
+        return Ok(None);
+    }
     if !output.status.success() {
         return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().last().unwrap_or_default();
-    serde_json::from_str(line).map_err(|error| format!("{name}: {error}"))
+    serde_json::from_str(line).map(Some).map_err(|error| format!("{name}: {error}"))
+}
+
+/// As [`json_or_skip`], where nothing can be lacking.
+pub(super) fn json_of(command: &mut Command) -> Result<Value, String> {
+    json_or_skip(command)?.ok_or_else(|| format!("{}: skipped", shown(command)))
 }
 
 /// The instructions of one pass of a program that takes `--passes`: what two passes take beyond one.

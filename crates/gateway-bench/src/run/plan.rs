@@ -7,7 +7,7 @@ use std::process::Command;
 use gateway_codec::{Compression, Encoding};
 use serde_json::Value;
 
-use super::child::{Programs, Serving, instructions_of, json_of, number};
+use super::child::{Programs, Serving, instructions_of, json_of, json_or_skip, number};
 use super::results::Row;
 use super::traffic::frames;
 use crate::client;
@@ -240,7 +240,10 @@ impl Heat {
         for round in 0..rounds {
             for (index, contender) in self.contenders.iter().enumerate() {
                 tell(&format!("round {} of {rounds}: {}", round + 1, contender.label));
-                let said = contender.run(programs, folder, sizes)?;
+                let Some(said) = contender.run(programs, folder, sizes)? else {
+                    tell(&format!("{} lacks a package", contender.label));
+                    continue;
+                };
                 for (metric, value) in contender.metrics(&said)? {
                     measured[index].entry(metric).or_default().push(value);
                 }
@@ -294,7 +297,8 @@ impl Heat {
 }
 
 impl Contender {
-    fn run(&self, programs: &Programs, folder: &Path, mut sizes: Sizes) -> Result<Value, String> {
+    /// What it says; `None` if it lacks a package.
+    fn run(&self, programs: &Programs, folder: &Path, mut sizes: Sizes) -> Result<Option<Value>, String> {
         if let Work::Client { scale: Scale::Shards(_), .. } = self.work {
             // A thousand shards would spend their time on guilds.
             sizes.guilds = 1;
@@ -303,12 +307,12 @@ impl Contender {
             Work::Decode { job, who, mode } => {
                 let mut command = decode_command(programs, "decode", folder, sizes, (job, who, mode))?;
                 if !sizes.instructions {
-                    return json_of(command.args(["--passes", &sizes.passes.to_string()]));
+                    return json_of(command.args(["--passes", &sizes.passes.to_string()])).map(Some);
                 }
                 let count = instructions_of(&command)?;
                 let mut said = json_of(command.args(["--passes", "1"]))?;
                 said["instructions"] = (count / number(&said, "messages")?).into();
-                Ok(said)
+                Ok(Some(said))
             }
             Work::Client { job, who, mode, tls, scale } => {
                 let root = folder.join("root.pem");
@@ -334,14 +338,14 @@ impl Contender {
                 if tls {
                     client.arg("--ca").arg(&root).env("SSL_CERT_FILE", &root);
                 }
-                json_of(client.args(scale.client_arguments(sizes)))
+                json_of(client.args(scale.client_arguments(sizes))).map(Some)
             }
             Work::Script { file, module, job, mode } => {
                 let server = Serving::start(&mut serve_command(programs, folder, sizes, mode, Scale::One)?)?;
                 let mut script = programs.script(file, module).ok_or_else(|| format!("no {module}"))?;
                 script.args(["--job", &job.to_string(), "--mode", &mode.to_string()]);
                 script.args(["--url", &format!("ws://127.0.0.1:{}", server.port)]);
-                json_of(script.args(Scale::One.client_arguments(sizes)))
+                json_or_skip(script.args(Scale::One.client_arguments(sizes)))
             }
         }
     }
@@ -380,9 +384,7 @@ impl Contender {
     fn seen(&self, said: &Value) -> Value {
         match &self.work {
             Work::Decode { .. } => said["messages"].clone(),
-            Work::Client { scale: Scale::One | Scale::Shards(_), .. } | Work::Script { .. } => {
-                said["events"].clone()
-            }
+            Work::Client { scale: Scale::One, .. } | Work::Script { .. } => said["events"].clone(),
             Work::Client { .. } => Value::Null,
         }
     }
