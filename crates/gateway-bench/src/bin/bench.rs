@@ -19,6 +19,7 @@ bench --programs FOLDER --scripts FOLDER --frames FOLDER [OPTIONS]
   --json FILE      the figures and the ratios
   --report FOLDER  a page with plots
   --machine TEXT   what is written over the report
+  --again FILE     measure nothing: the report of figures that were kept, with --report
   --python FILE    a Python that has the contenders in Python
 ";
 
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
 
 fn settings(mut arguments: Parser) -> Result<Settings, String> {
     let (mut programs, mut scripts, mut folder, mut python) = (None, None, None, None);
-    let (mut only, mut report, mut json, mut machine) = (None, None, None, String::new());
+    let (mut only, mut report, mut json, mut again, mut machine) = (None, None, None, None, String::new());
     let (mut sizes, mut rounds, mut events) = (Sizes::FULL, None, None);
     let text = |error: lexopt::Error| error.to_string();
     while let Some(argument) = arguments.next().map_err(text)? {
@@ -56,6 +57,7 @@ fn settings(mut arguments: Parser) -> Result<Settings, String> {
             "scripts" => scripts = Some(PathBuf::from(value()?)),
             "frames" => folder = Some(PathBuf::from(value()?)),
             "python" => python = Some(PathBuf::from(value()?)),
+            "again" => again = Some(PathBuf::from(value()?)),
             "quick" => sizes = Sizes::QUICK,
             "instructions" => sizes = Sizes::INSTRUCTIONS,
             "only" => only = Some(value()?.string().map_err(text)?),
@@ -73,5 +75,5 @@ fn settings(mut arguments: Parser) -> Result<Settings, String> {
     sizes.rounds = rounds.unwrap_or(sizes.rounds);
     sizes.events = events.unwrap_or(sizes.events);
     let programs = Programs { folder: programs, scripts, python };
-    Ok(Settings { programs, folder, sizes, only, report, json, machine })
+    Ok(Settings { programs, folder, sizes, only, report, json, again, machine })
 }

@@ -29,6 +29,8 @@ pub struct Settings {
     pub report: Option<PathBuf>,
     /// Where the figures alone go, as JSON.
     pub json: Option<PathBuf>,
+    /// Figures that were kept: nothing is measured, they are reported again.
+    pub again: Option<PathBuf>,
     /// What machine it is and which versions were compared, for the report.
     pub machine: String,
 }
@@ -39,6 +41,14 @@ pub struct Settings {
 ///
 /// A contender that failed, contenders that did not see the same events, or a file that cannot be written.
 pub fn run(settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Results, String> {
+    if let Some(file) = &settings.again {
+        let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let (results, machine) = Results::from_json(&text)?;
+        if let Some(folder) = &settings.report {
+            report(&results, &machine, folder)?;
+        }
+        return Ok(results);
+    }
     let heats: Vec<Heat> = plan::heats(settings.sizes, &settings.programs)
         .into_iter()
         .filter(|heat| settings.only.as_ref().is_none_or(|only| heat.name().contains(only.as_str())))
@@ -57,12 +67,21 @@ pub fn run(settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Results, S
         write(path, &results.to_json(&settings.machine))?;
     }
     if let Some(folder) = &settings.report {
-        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        write(&folder.join("figures.json"), &results.to_json(&settings.machine))?;
-        plots::draw(&results, folder)?;
-        write(&folder.join("README.md"), &page::page(&results, &settings.machine))?;
+        report(&results, &settings.machine, folder)?;
     }
     Ok(results)
+}
+
+/// Writes the figures, a plot for each job, and the page into a folder.
+///
+/// # Errors
+///
+/// A file that cannot be written.
+pub fn report(results: &Results, machine: &str, folder: &Path) -> Result<(), String> {
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    write(&folder.join("figures.json"), &results.to_json(machine))?;
+    plots::draw(results, folder)?;
+    write(&folder.join("README.md"), &page::page(results, machine))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {

@@ -16,8 +16,11 @@ pub(super) fn page(results: &Results, machine: &str) -> String {
     for job in plots::jobs(results) {
         let _ = writeln!(page, "\n## {job}\n\n![{job}]({job}.svg)\n");
         let heats: Vec<&Measured> = results.heats.iter().filter(|heat| heat.job == job).collect();
-        let mut figures: Vec<&str> =
-            heats.iter().flat_map(|heat| &heat.rows).flat_map(|row| row.values.keys().copied()).collect();
+        let mut figures: Vec<&str> = heats
+            .iter()
+            .flat_map(|heat| &heat.rows)
+            .flat_map(|row| row.values.keys().map(String::as_str))
+            .collect();
         figures.sort_unstable();
         figures.dedup();
         let _ = writeln!(page, "| mode | who | {} | ratio |", figures.join(" | "));

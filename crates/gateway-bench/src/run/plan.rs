@@ -233,8 +233,7 @@ impl Heat {
         sizes: Sizes,
         tell: &mut dyn FnMut(&str),
     ) -> Result<Vec<Row>, String> {
-        let mut measured: Vec<BTreeMap<&'static str, Vec<f64>>> =
-            vec![BTreeMap::new(); self.contenders.len()];
+        let mut measured: Vec<BTreeMap<String, Vec<f64>>> = vec![BTreeMap::new(); self.contenders.len()];
         let mut seen: Vec<Option<Value>> = vec![None; self.contenders.len()];
         let rounds = if self.is_steady() { 1 } else { sizes.rounds };
         for round in 0..rounds {
@@ -245,7 +244,7 @@ impl Heat {
                     continue;
                 };
                 for (metric, value) in contender.metrics(&said)? {
-                    measured[index].entry(metric).or_default().push(value);
+                    measured[index].entry(metric.to_owned()).or_default().push(value);
                 }
                 seen[index] = Some(contender.seen(&said));
             }
@@ -258,7 +257,7 @@ impl Heat {
                 let mut command = decode_command(programs, "allocations", folder, sizes, (job, who, mode))?;
                 let said = json_of(&mut command)?;
                 for (metric, field) in [("allocations", "allocations"), ("allocated bytes", "bytes")] {
-                    measured[index].entry(metric).or_default().push(number(&said, field)?);
+                    measured[index].entry(metric.to_owned()).or_default().push(number(&said, field)?);
                 }
             }
         }

@@ -13,7 +13,7 @@ pub struct Row {
     /// The contender.
     pub who: String,
     /// Each figure, once for each round.
-    pub values: BTreeMap<&'static str, Vec<f64>>,
+    pub values: BTreeMap<String, Vec<f64>>,
 }
 
 /// Everything that was measured.
@@ -107,6 +107,29 @@ impl Results {
         heat.rows.iter().find(|row| row.who == "ours")?.cost().map(|(_, cost)| cost)
     }
 
+    /// Reads what [`Results::to_json`] has written, and its `machine`.
+    ///
+    /// # Errors
+    ///
+    /// What is missing.
+    pub fn from_json(text: &str) -> Result<(Self, String), String> {
+        let all: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let word = |value: &Value, name: &str| {
+            value[name].as_str().map(str::to_owned).ok_or_else(|| format!("no {name} in {value}"))
+        };
+        let heats = all["heats"].as_array().ok_or("no heats")?;
+        let heats = heats.iter().map(|heat| {
+            let contenders = heat["contenders"].as_object().ok_or("no contenders")?;
+            let rows = contenders.iter().map(|(who, values)| {
+                let values = serde_json::from_value(values.clone()).map_err(|error| error.to_string())?;
+                Ok(Row { who: who.clone(), values })
+            });
+            let rows = rows.collect::<Result<_, String>>()?;
+            Ok(Measured { job: word(heat, "job")?, mode: word(heat, "mode")?, rows })
+        });
+        Ok((Self { heats: heats.collect::<Result<_, String>>()? }, word(&all, "machine")?))
+    }
+
     /// Everything as JSON: `machine`, `ratios`, and `heats` with each round's figures.
     pub fn to_json(&self, machine: &str) -> String {
         let ratios: Map<String, Value> =
@@ -120,7 +143,7 @@ impl Results {
                     .iter()
                     .map(|row| {
                         let figures = row.values.iter().map(|(name, values)| {
-                            ((*name).to_owned(), values.iter().map(|value| rounded(*value)).collect())
+                            (name.clone(), values.iter().map(|value| rounded(*value)).collect())
                         });
                         (row.who.clone(), Value::Object(figures.collect()))
                     })
@@ -159,7 +182,7 @@ mod tests {
     use super::*;
 
     fn row(who: &str, values: &[f64]) -> Row {
-        Row { who: who.to_owned(), values: BTreeMap::from([("ns a message", values.to_vec())]) }
+        Row { who: who.to_owned(), values: BTreeMap::from([("ns a message".to_owned(), values.to_vec())]) }
     }
 
     fn measured(job: &str, rows: Vec<Row>) -> Measured {
@@ -195,6 +218,17 @@ mod tests {
             ("idle-guilds/json-plain/twilight", 4.0),
         ];
         assert_eq!(ratios, expected.map(|(key, ratio)| (key.to_owned(), ratio)).into());
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let heats = vec![measured("envelope", vec![row("bound", &[25.0]), row("ours", &[50.0, 51.0])])];
+        let text = Results { heats }.to_json("a machine");
+        let (results, machine) = Results::from_json(&text).unwrap();
+        assert_eq!((results.to_json(&machine), &*machine), (text, "a machine"));
+        for missing in ["{}", r#"{"heats":[],"machine":1}"#, r#"{"heats":[{}],"machine":""}"#, "nothing"] {
+            assert!(Results::from_json(missing).is_err(), "{missing}");
+        }
     }
 
     #[test]
