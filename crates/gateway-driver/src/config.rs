@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 use crate::{Connector, IdentifyGate, SessionKeeper, TlsError, TranscriptWriter};
 
 /// How a shard is driven. The default is right for one shard on the open internet.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct DriverConfig {
     /// The TLS configuration. None: one for all shards of the process, made from the features that are compiled in
@@ -24,33 +24,6 @@ pub struct DriverConfig {
     /// Where to write down what happens to the shard, without secrets, to be played again
     /// ([`gateway_proto::transcript`]). For one shard only. None: nowhere.
     pub transcript: Option<TranscriptWriter>,
-    /// The size of the buffer that small messages are cut from, 1 KiB to 1 MiB. Default 4 KiB.
-    ///
-    /// A shard holds one all the time, and so does a payload that is kept. How much is read from the socket at once does
-    /// not depend on it.
-    pub read_buffer_bytes: usize,
-}
-
-impl Default for DriverConfig {
-    fn default() -> Self {
-        Self {
-            tls: None,
-            connector: None,
-            identify_gate: None,
-            session_keeper: None,
-            transcript: None,
-            read_buffer_bytes: 4 << 10,
-        }
-    }
-}
-
-impl DriverConfig {
-    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        match (1 << 10..=1 << 20).contains(&self.read_buffer_bytes) {
-            true => Ok(()),
-            false => Err(ConfigError::new("read_buffer_bytes", "it must be between 1 KiB and 1 MiB")),
-        }
-    }
 }
 
 /// Why a shard cannot be made.
@@ -71,7 +44,6 @@ impl fmt::Debug for DriverConfig {
             .field("identify_gate", &self.identify_gate.is_some())
             .field("session_keeper", &self.session_keeper)
             .field("transcript", &self.transcript)
-            .field("read_buffer_bytes", &self.read_buffer_bytes)
             .finish()
     }
 }

@@ -31,7 +31,6 @@ pub(crate) struct Dialer<R> {
     connector: Option<Arc<dyn Connector>>,
     tls: Option<Arc<ClientConfig>>,
     limits: Limits,
-    read_buffer_bytes: usize,
 }
 
 /// A WebSocket that is being opened.
@@ -39,8 +38,8 @@ pub(crate) type Dialing = Pin<Box<dyn Future<Output = Result<Socket, ConnectErro
 
 impl<R: Runtime> Dialer<R> {
     pub(crate) fn new(runtime: R, config: DriverConfig, limits: Limits) -> Self {
-        let DriverConfig { tls, connector, read_buffer_bytes, .. } = config;
-        Self { runtime, connector, tls, limits, read_buffer_bytes }
+        let DriverConfig { tls, connector, .. } = config;
+        Self { runtime, connector, tls, limits }
     }
 
     /// Begins to open a WebSocket. Dropping the future gives up.
@@ -55,7 +54,7 @@ impl<R: Runtime> Dialer<R> {
             stream = self.secure(stream, url).await?;
         }
         let head = self.upgrade(&mut stream, url).await?;
-        Ok(Socket::new(stream, head, &self.limits, self.read_buffer_bytes, url.clone()).await)
+        Ok(Socket::new(stream, head, &self.limits, url.clone()).await)
     }
 
     async fn connect(&self, url: &GatewayUrl) -> Result<BoxedStream, ConnectError> {

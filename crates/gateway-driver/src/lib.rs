@@ -19,8 +19,8 @@ mod stream;
 mod timer;
 mod tls;
 mod transcript;
-mod watched;
 mod websocket;
+mod wire;
 
 pub use gateway_proto as proto;
 pub use rustls;

@@ -97,7 +97,6 @@ impl<R: Runtime> Shard<R> {
     ///
     /// As [`Shard::new`].
     pub fn with(runtime: R, mut config: ShardConfig, mut driver: DriverConfig) -> Result<Self, BuildError> {
-        driver.validate()?;
         config.seed.get_or_insert_with(entropy);
         let (id, limits, url) = (config.shard, config.limits.clone(), GatewayUrl::parse(&config.url));
         let now = runtime.now();

@@ -1,39 +1,34 @@
 //! An open WebSocket: messages out in order without blocking, messages in, and every error given its type.
 
-use std::collections::VecDeque;
-use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use async_tungstenite::WebSocketStream;
-use async_tungstenite::tungstenite::error::ProtocolError;
-use async_tungstenite::tungstenite::protocol::frame::Frame;
-use async_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use async_tungstenite::tungstenite::protocol::{CloseFrame as WireCloseFrame, Role, WebSocketConfig};
 use async_tungstenite::tungstenite::{Bytes, Error, Message as WireMessage, Utf8Bytes};
 use futures_core::Stream;
 use futures_io::AsyncWrite as _;
 use futures_sink::Sink;
-use gateway_proto::websocket::failure;
+use gateway_proto::websocket::{Failure, Part, failure};
 use gateway_proto::{CloseFrame, Closed, GatewayUrl, Limits, Message};
 
 use crate::stream::BoxedStream;
-use crate::watched::Watched;
+use crate::wire::Wire;
 
-/// The least room for outgoing bytes. One message and a pong at a time are given to tungstenite.
-const WRITE_BUFFER_BYTES: usize = 1 << 20;
+/// tungstenite reads and writes control frames alone, which have at most 131 bytes.
+const CONTROL_BYTES: usize = 256;
 
 pub(crate) struct Socket {
-    stream: WebSocketStream<Watched>,
-    config: WebSocketConfig,
+    /// Answers pings and close frames. Messages go past it.
+    stream: WebSocketStream<Wire>,
     /// For what must not be told of it.
     url: GatewayUrl,
-    /// Messages that tungstenite has not been given yet.
-    queue: VecDeque<WireMessage>,
-    /// A close frame is among what was sent.
+    /// The close frame that tungstenite has not been given yet.
+    goodbye: Option<WireCloseFrame>,
+    /// A close frame is the last that is to be sent.
     closing: bool,
-    /// Something was given to tungstenite and may not be on the wire yet.
+    /// Something may not be on the wire yet.
     unflushed: bool,
     /// A message was given out since the stream was last found empty.
     delivered: bool,
@@ -52,26 +47,17 @@ pub(crate) enum Received {
 
 impl Socket {
     /// Takes over a stream after the upgrade. `head` was read behind the answer.
-    pub(crate) async fn new(
-        stream: BoxedStream,
-        head: Vec<u8>,
-        limits: &Limits,
-        read_buffer_bytes: usize,
-        url: GatewayUrl,
-    ) -> Self {
+    pub(crate) async fn new(stream: BoxedStream, head: Vec<u8>, limits: &Limits, url: GatewayUrl) -> Self {
         let config = WebSocketConfig::default()
-            .read_buffer_size(read_buffer_bytes)
+            .read_buffer_size(CONTROL_BYTES)
             .write_buffer_size(0)
-            .max_write_buffer_size(WRITE_BUFFER_BYTES.max(limits.payload_bytes.saturating_mul(2)))
-            .max_message_size(Some(limits.message_bytes))
-            .max_frame_size(Some(limits.message_bytes));
-        let stream = Watched::new(stream, head);
-        let stream = WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await;
+            .max_write_buffer_size(CONTROL_BYTES);
+        let wire = Wire::new(stream, head, limits.message_bytes);
+        let stream = WebSocketStream::from_raw_socket(wire, Role::Client, Some(config)).await;
         Self {
             stream,
-            config,
             url,
-            queue: VecDeque::new(),
+            goodbye: None,
             closing: false,
             unflushed: false,
             delivered: false,
@@ -80,13 +66,12 @@ impl Socket {
         }
     }
 
-    /// Puts a message at the end of what is to be sent.
+    /// Puts a message at the end of what is to be sent. Nothing comes after a close frame.
     pub(crate) fn send(&mut self, message: Message) {
-        let (kind, payload) = match message {
-            Message::Text(payload) => (Data::Text, payload),
-            Message::Binary(payload) => (Data::Binary, payload),
-        };
-        self.queue.push_back(WireMessage::Frame(Frame::message(payload, OpCode::Data(kind), true)));
+        if !self.closing && self.write_failure.is_none() {
+            self.stream.get_mut().push(message);
+            self.unflushed = true;
+        }
     }
 
     /// Puts a close frame at the end of what is to be sent, unless one has been put there.
@@ -98,7 +83,7 @@ impl Socket {
             std::borrow::Cow::Borrowed(text) => Utf8Bytes::from_static(text),
             std::borrow::Cow::Owned(text) => text.into(),
         };
-        self.queue.push_back(WireMessage::Close(Some(WireCloseFrame { code: frame.code.into(), reason })));
+        self.goodbye = Some(WireCloseFrame { code: frame.code.into(), reason });
     }
 
     /// Writes as much as goes without waiting, and asks to be woken when more can go.
@@ -107,22 +92,19 @@ impl Socket {
             return;
         }
         if let Poll::Ready(Err(error)) = self.try_write(context) {
-            self.queue.clear();
             self.write_failure = Some(self.closed_by(error));
         }
     }
 
     fn try_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut stream = Pin::new(&mut self.stream);
-        while !self.queue.is_empty() {
-            std::task::ready!(stream.as_mut().poll_ready(context))?;
-            if let Some(message) = self.queue.pop_front() {
-                self.unflushed = true;
-                stream.as_mut().start_send(message)?;
-            }
+        if self.goodbye.is_some() {
+            ready!(stream.as_mut().poll_ready(context))?;
+            self.unflushed = true;
+            stream.as_mut().start_send(WireMessage::Close(self.goodbye.take()))?;
         }
         if self.unflushed {
-            std::task::ready!(stream.poll_flush(context))?;
+            ready!(stream.poll_flush(context))?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
@@ -136,52 +118,53 @@ impl Socket {
     /// Reads the next message. Answers pings and close frames on the way.
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Received> {
         loop {
-            let closed = match Pin::new(&mut self.stream).poll_next(context) {
-                Poll::Ready(Some(Ok(WireMessage::Text(text)))) => {
-                    return Poll::Ready(self.message(Message::Text(Bytes::from(text)), context));
+            let closed = match self.stream.get_mut().poll_part(context) {
+                Poll::Ready(Ok(Some(Part::Message(message)))) => {
+                    self.delivered = true;
+                    return Poll::Ready(Received::Message(message));
                 }
-                Poll::Ready(Some(Ok(WireMessage::Binary(bytes)))) => {
-                    return Poll::Ready(self.message(Message::Binary(bytes), context));
-                }
-                Poll::Ready(Some(Ok(WireMessage::Close(_)))) => {
-                    // The answer waits within tungstenite. It goes out if it can; nobody waits for that.
-                    let _ = Pin::new(&mut self.stream).poll_flush(context);
-                    self.stream.get_ref().frames().closed().unwrap_or(Closed::Eof)
-                }
-                Poll::Ready(Some(Ok(_))) => continue,
-                Poll::Ready(Some(Err(error))) => self.failed_to_read(error),
-                Poll::Ready(None) => Closed::Eof,
+                Poll::Ready(Ok(Some(Part::Control(frame)))) => self.answer(frame, context),
+                Poll::Ready(Ok(Some(Part::Failed(failure)))) => Some(self.fail(failure)),
+                Poll::Ready(Ok(None)) => Some(Closed::Eof),
+                Poll::Ready(Err(error)) => Some(self.failed_by(&error)),
                 Poll::Pending => match self.write_failure.take() {
-                    Some(failure) => failure,
+                    Some(failure) => Some(failure),
                     None => {
                         self.note_progress();
                         return Poll::Pending;
                     }
                 },
             };
-            return Poll::Ready(Received::Closed(closed));
+            if let Some(closed) = closed {
+                return Poll::Ready(Received::Closed(closed));
+            }
         }
     }
 
-    fn message(&mut self, message: Message, context: &mut Context<'_>) -> Received {
-        self.delivered = true;
-        if self.stream.get_ref().frames().is_behind_large()
-            && let Poll::Ready(Ok(())) = Pin::new(&mut self.stream).poll_flush(context)
-        {
-            self.give_back_buffers(context);
-        }
-        Received::Message(message)
+    /// Answers a control frame, if it is one to answer. After a close frame the connection is over.
+    fn answer(&mut self, frame: Bytes, context: &mut Context<'_>) -> Option<Closed> {
+        self.stream.get_mut().set_control(frame);
+        let closed = match Pin::new(&mut self.stream).poll_next(context) {
+            Poll::Ready(Some(Ok(WireMessage::Close(_)))) => {
+                Some(self.stream.get_ref().frames().closed().unwrap_or(Closed::Eof))
+            }
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => None,
+            // A server that broke the rules is told so, as far as that goes without waiting.
+            Poll::Ready(Some(Err(error))) => Some(match failure(&error, self.stream.get_ref().frames()) {
+                Some(failure) => self.fail(failure),
+                None => self.closed_by(error),
+            }),
+            Poll::Ready(None) => Some(Closed::Eof),
+        };
+        // The answer waits within tungstenite, and goes out with the next write if it cannot now.
+        self.unflushed = true;
+        self.poll_write(context);
+        closed
     }
 
-    /// tungstenite keeps the buffers that a large message made grow. It has nothing in them now, in either direction, so
-    /// another one can take its place.
-    fn give_back_buffers(&mut self, context: &mut Context<'_>) {
-        let stream = std::mem::take(self.stream.get_mut());
-        let fresh = pin!(WebSocketStream::from_raw_socket(stream, Role::Client, Some(self.config)));
-        // It does not wait for anything. If it did, reading would fail, and the shard resume.
-        if let Poll::Ready(fresh) = fresh.poll(context) {
-            self.stream = fresh;
-        }
+    fn fail(&mut self, failure: Failure) -> Closed {
+        self.close(failure.close);
+        failure.closed
     }
 
     fn note_progress(&mut self) {
@@ -193,33 +176,27 @@ impl Socket {
         }
     }
 
-    /// What an error in reading means. A server that broke the rules is told so, as far as that goes without waiting.
-    fn failed_to_read(&mut self, error: Error) -> Closed {
-        match failure(&error, self.stream.get_ref().frames()) {
-            Some(failure) => {
-                self.close(failure.close);
-                failure.closed
-            }
-            None => self.closed_by(error),
-        }
-    }
-
     /// Takes leave: writes what goes without waiting, and says goodbye in TLS if that is spoken.
     pub(crate) fn leave(&mut self, context: &mut Context<'_>) {
         self.poll_write(context);
         let _ = Pin::new(self.stream.get_mut()).poll_close(context);
     }
 
-    /// What an error means. Its own text may hold a payload or a host, so it is never passed on.
+    /// What an error means. Its own text may hold a host, so it is never passed on as it is.
     fn closed_by(&self, error: Error) -> Closed {
         match error {
             Error::ConnectionClosed | Error::AlreadyClosed => Closed::Eof,
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Closed::Eof,
-            // What TLS says when the peer leaves without close_notify.
-            Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Closed::Eof,
-            Error::Io(error) => Closed::Failed(self.url.redact(&error.to_string())),
+            Error::Io(error) => self.failed_by(&error),
             Error::WriteBufferFull(_) => Closed::Failed("the write buffer is full".to_owned()),
             _ => Closed::Failed("the WebSocket failed".to_owned()),
+        }
+    }
+
+    fn failed_by(&self, error: &io::Error) -> Closed {
+        match error.kind() {
+            // What TLS says when the peer leaves without close_notify.
+            io::ErrorKind::UnexpectedEof => Closed::Eof,
+            _ => Closed::Failed(self.url.redact(&error.to_string())),
         }
     }
 }

@@ -75,10 +75,6 @@ fn an_own_configuration_is_used_as_it_is() {
 
 #[test]
 fn a_bad_field_of_the_configuration_is_named() {
-    let mut driver = DriverConfig::default();
-    driver.read_buffer_bytes = 10;
-    let error = build("ws://gateway.example", driver).unwrap_err();
-    assert!(error.to_string().contains("`read_buffer_bytes`"), "{error}");
     let error = build("http://gateway.example", DriverConfig::default()).unwrap_err();
     assert!(matches!(&error, BuildError::Config(error) if error.field() == "url"), "{error}");
 }

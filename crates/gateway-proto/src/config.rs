@@ -39,7 +39,8 @@ pub struct ShardConfig {
     pub session: Option<SessionSnapshot>,
     /// What a Resume counts as done. Default: what was received.
     pub delivery: Delivery,
-    /// The seed of all randomness (jitter). Give every shard its own; the drivers do so when it is None.
+    /// The seed of all randomness: jitter, and over plain bytes the masks of frames, which the server must not guess
+    /// (RFC 6455, section 5.3). Give every shard its own; the drivers do so when it is None.
     pub seed: Option<u64>,
     /// How long to wait for the server.
     pub timeouts: Timeouts,

@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod pipe;
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -29,6 +30,11 @@ pub const SESSION_ID: &str = "SESSION-secret-of-the-shard";
 pub const RESUME_HOST: &str = "resume-secret.example";
 
 pub const HEARTBEAT: Duration = Duration::from_secs(40);
+
+thread_local! {
+    /// The shard is being polled: what happens is its doing, not that of the gateway beside it.
+    pub static POLLED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A configuration for a gateway without TLS.
 pub fn config() -> ShardConfig {
@@ -62,7 +68,10 @@ impl Client {
     pub fn settle(&mut self) {
         let waker = Waker::from(self.wakeups.clone());
         while !self.ended && self.wakeups.take() {
-            match pin!(self.shard.next_event()).poll_once(&waker) {
+            POLLED.set(true);
+            let polled = pin!(self.shard.next_event()).poll_once(&waker);
+            POLLED.set(false);
+            match polled {
                 Poll::Ready(Some(event)) => {
                     self.events.push(event);
                     self.wakeups.wake_by_ref();

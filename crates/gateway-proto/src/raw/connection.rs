@@ -36,7 +36,7 @@ pub struct Connection {
     forsaken: bool,
     /// The time of the last input.
     now: Instant,
-    /// For the keys of upgrade requests. The shard has its own.
+    /// For the keys of upgrade requests, and masks. The shard has its own.
     rng: Rng,
 }
 
@@ -301,7 +301,8 @@ impl Connection {
         self.rng.fill(&mut key);
         let upgrade = Upgrade::new(&url, key);
         self.transmit.clear();
-        self.transmit.push(upgrade.request());
+        // It has just been emptied.
+        let _ = self.transmit.push(upgrade.request());
         self.stage = Stage::Upgrading(Box::new(Upgrading { url, upgrade, deadline, refusal_deadline: None }));
     }
 
@@ -323,7 +324,7 @@ impl Connection {
             match upgrading.upgrade.push(bytes) {
                 Some(Upgraded::Open { used }) => {
                     bytes = &bytes[used..];
-                    let framing = Framing::new(&self.shard.config().limits);
+                    let framing = Framing::new(&self.shard.config().limits, self.rng.fork());
                     self.stage = Stage::Open(Box::new(Open { url: upgrading.url.clone(), framing }));
                     self.drive(crate::Input::Opened);
                 }

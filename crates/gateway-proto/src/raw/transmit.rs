@@ -1,7 +1,9 @@
 //! Bytes on their way to the socket, in order, with room for a peer that reads slowly and an end to its patience.
 
-/// How many bytes may wait. More stay within the framing, which has a bound of its own.
-const ROOM: usize = 64 << 10;
+/// With so many bytes waiting no more are taken: the server has not read for long.
+const ROOM: usize = 1 << 20;
+/// More than this is given back once it is empty.
+const KEPT: usize = 16 << 10;
 
 /// A bounded buffer that is filled at one end and emptied at the other.
 #[derive(Default)]
@@ -16,15 +18,18 @@ impl Transmit {
         &self.bytes[self.sent..]
     }
 
-    /// Takes as many bytes as there is room for, and says how many.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> usize {
+    /// Takes all of these bytes, or none. False: there is no room for them.
+    #[must_use]
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> bool {
+        if self.unsent().len() >= ROOM {
+            return false;
+        }
         if self.sent > 0 && self.bytes.len() + bytes.len() > self.bytes.capacity() {
             self.bytes.drain(..self.sent);
             self.sent = 0;
         }
-        let count = bytes.len().min(ROOM.saturating_sub(self.unsent().len()));
-        self.bytes.extend_from_slice(&bytes[..count]);
-        count
+        self.bytes.extend_from_slice(bytes);
+        true
     }
 
     /// Forgets bytes that have been sent. More than there are means all.
@@ -37,6 +42,7 @@ impl Transmit {
 
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
         self.sent = 0;
     }
 }
@@ -50,7 +56,7 @@ mod tests {
         let mut transmit = Transmit::default();
         let mut out = Vec::new();
         for round in 0..1000_u16 {
-            assert_eq!(transmit.push(&round.to_be_bytes()), 2);
+            assert!(transmit.push(&round.to_be_bytes()));
             let count = usize::from(round % 4).min(transmit.unsent().len());
             out.extend_from_slice(&transmit.unsent()[..count]);
             transmit.consume(count);
@@ -61,14 +67,17 @@ mod tests {
     }
 
     #[test]
-    fn it_never_holds_more_than_there_is_room_for() {
+    fn it_takes_no_more_once_it_is_full() {
         let mut transmit = Transmit::default();
-        assert_eq!(transmit.push(&vec![1; 2 * ROOM]), ROOM);
-        assert_eq!(transmit.push(b"x"), 0);
+        assert!(transmit.push(&vec![1; ROOM - 1]));
+        assert!(transmit.push(b"xy"), "all or nothing");
+        assert!(!transmit.push(b"z"));
+        assert_eq!(transmit.unsent().len(), ROOM + 1);
         transmit.consume(10);
-        assert_eq!(transmit.push(b"x"), 1);
-        assert_eq!(transmit.unsent().len(), ROOM - 9);
+        assert!(transmit.push(b"z"));
+        assert_eq!(transmit.unsent().len(), ROOM - 8);
         transmit.consume(usize::MAX);
         assert_eq!(transmit.unsent(), b"");
+        assert!(transmit.bytes.capacity() <= KEPT, "it gives back what it has grown to");
     }
 }
