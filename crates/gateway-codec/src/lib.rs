@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod block;
 pub mod convert;
 mod deflate;
 mod encoding;
@@ -14,6 +15,7 @@ mod lookup;
 mod raw;
 mod transcode;
 
+pub use block::copy_to_block;
 pub use deflate::Deflater;
 #[cfg(feature = "zlib")]
 pub use deflate::deflate_zlib;

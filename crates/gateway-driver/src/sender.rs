@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use gateway_proto::{AckError, Command, Health, Reconnect, SendError, SessionSnapshot, Shutdown, Stats};
+use gateway_proto::{
+    AckError, Command, Health, Output, Reconnect, SendError, SessionSnapshot, Shutdown, Stats,
+};
 
 /// Talks to a shard from any task or thread. Clones talk to the same shard.
 ///
@@ -105,14 +107,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers who drives the shard. To be called before the machine is asked for outputs, so that nothing that a
-    /// sender does in between goes unnoticed.
-    pub(crate) fn register(&self, waker: &Waker) {
+    /// The next output, for who drives the shard and is to be woken when a sender has done something.
+    pub(crate) fn poll_output(&self, waker: &Waker) -> Output {
         let mut state = self.lock();
         match &mut state.waker {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
+        state.machine.poll_output()
     }
 
     /// Nobody will drive the shard any more.

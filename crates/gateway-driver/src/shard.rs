@@ -3,9 +3,10 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, MutexGuard};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
@@ -17,7 +18,7 @@ use gateway_proto::{
 
 use crate::dial::{Dialer, Dialing};
 use crate::identify::AcquiringIdentify;
-use crate::sender::Shared;
+use crate::sender::{Shared, State};
 use crate::session_keeper::Checkpointer;
 use crate::timer::Timer;
 use crate::tls::default_client_config;
@@ -197,49 +198,69 @@ impl<R: Runtime> Shard<R> {
 
     /// Drives the shard until it has an event, or cannot go on for now.
     pub(crate) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.shared.register(context.waker());
         self.keep_session_in_time();
-        for _ in 0..STEPS {
-            let output = self.shared.lock().machine.poll_output();
-            match output {
-                Output::Event(Event::Identifying) => self.identify = Identify::Next,
-                Output::Event(event) => {
-                    self.tell_gate(&event);
-                    self.keep_session_after(&event);
-                    return Poll::Ready(Some(event));
-                }
-                Output::Connect(url) => self.link = Link::Dialing(self.dialer.dial(url)),
-                Output::AcquireIdentify => self.permit = Some(self.gate.acquire(self.id)),
-                Output::CancelIdentify => self.permit = None,
-                Output::Send(message) => {
-                    if let Link::Open(socket) = &mut self.link {
-                        socket.send(message);
-                    }
-                    if matches!(self.identify, Identify::Next) {
-                        self.identify_sent(context);
-                        return Poll::Ready(Some(Event::Identifying));
-                    }
-                }
-                Output::Close(frame) => {
-                    if let Link::Open(socket) = &mut self.link {
-                        socket.close(frame);
-                    }
-                }
-                Output::Disconnect => self.disconnect(context),
-                Output::Timeout(deadline) => match self.poll_input(deadline, context) {
-                    Poll::Ready(input) => self.handle_input(input),
-                    Poll::Pending => return Poll::Pending,
+        let mut output = self.shared.poll_output(context.waker());
+        let mut steps = 0;
+        loop {
+            let input = match output {
+                Output::Timeout(deadline) => Some(ready!(self.poll_input(deadline, context))),
+                output => match self.act_on(output, context) {
+                    ControlFlow::Continue(()) => None,
+                    ControlFlow::Break(event) => return Poll::Ready(event),
                 },
-                Output::Stopped(reason) => {
-                    self.disconnect(context);
-                    (self.permit, self.stopped) = (None, Some(reason));
-                    self.keep_session();
-                    return Poll::Ready(None);
-                }
+            };
+            let mut state = match input {
+                Some(input) => self.handle_input(input),
+                None => self.shared.lock(),
+            };
+            steps += 1;
+            // Before the next output is taken out: it would be lost.
+            if steps == STEPS {
+                break;
             }
+            output = state.machine.poll_output();
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Does what the state machine says. Breaks off where the application is to hear of something.
+    fn act_on(&mut self, output: Output, context: &mut Context<'_>) -> ControlFlow<Option<Event>> {
+        match output {
+            Output::Event(Event::Identifying) => self.identify = Identify::Next,
+            Output::Event(event) => {
+                self.tell_gate(&event);
+                self.keep_session_after(&event);
+                return ControlFlow::Break(Some(event));
+            }
+            Output::Connect(url) => self.link = Link::Dialing(self.dialer.dial(url)),
+            Output::AcquireIdentify => self.permit = Some(self.gate.acquire(self.id)),
+            Output::CancelIdentify => self.permit = None,
+            Output::Send(message) => {
+                if let Link::Open(socket) = &mut self.link {
+                    socket.send(message);
+                }
+                if matches!(self.identify, Identify::Next) {
+                    self.identify_sent(context);
+                    return ControlFlow::Break(Some(Event::Identifying));
+                }
+            }
+            Output::Close(frame) => {
+                if let Link::Open(socket) = &mut self.link {
+                    socket.close(frame);
+                }
+            }
+            Output::Disconnect => self.disconnect(context),
+            // Waited for by the caller.
+            Output::Timeout(_) => {}
+            Output::Stopped(reason) => {
+                self.disconnect(context);
+                (self.permit, self.stopped) = (None, Some(reason));
+                self.keep_session();
+                return ControlFlow::Break(None);
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// The gate hears that its permit is used, once the Identify is written.
@@ -289,10 +310,10 @@ impl<R: Runtime> Shard<R> {
     pub(crate) fn set_reading(&mut self, reading: Reading) {
         if self.reading != reading {
             self.reading = reading;
-            self.handle_input(match reading {
+            drop(self.handle_input(match reading {
                 Reading::On => Input::ReadingResumed,
                 Reading::Paused => Input::ReadingPaused,
-            });
+            }));
         }
     }
 
@@ -328,7 +349,7 @@ impl<R: Runtime> Shard<R> {
     fn poll_link(&mut self, context: &mut Context<'_>) -> Poll<Input> {
         match &mut self.link {
             Link::None => Poll::Pending,
-            Link::Dialing(dialing) => match std::task::ready!(dialing.as_mut().poll(context)) {
+            Link::Dialing(dialing) => match ready!(dialing.as_mut().poll(context)) {
                 Ok(socket) => {
                     self.link = Link::Open(Box::new(socket));
                     Poll::Ready(Input::Opened)
@@ -362,7 +383,8 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
-    fn handle_input(&mut self, input: Input) {
+    /// Hands an input to the state machine, and returns the machine.
+    fn handle_input(&mut self, input: Input) -> MutexGuard<'_, State> {
         let now = self.runtime.now();
         let clock = match self.clock_told {
             Some(told) if now < told + CLOCK_EVERY => None,
@@ -375,6 +397,7 @@ impl<R: Runtime> Shard<R> {
             state.machine.handle_input(Input::WallClock(since_1970), now);
         }
         state.machine.handle_input(input, now);
+        state
     }
 
     /// Drops the connection, or gives up opening it. What can be written without waiting is written.

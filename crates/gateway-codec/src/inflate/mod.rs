@@ -3,7 +3,7 @@
 // With a compression left out, what only that one needs stays behind.
 #![cfg_attr(not(all(feature = "zlib", feature = "zstd")), allow(dead_code, unused_variables))]
 
-mod block;
+mod output;
 mod whole;
 #[cfg(feature = "zlib")]
 mod zlib;
@@ -11,8 +11,8 @@ mod zlib;
 mod zstd;
 
 use crate::Compression;
-use block::Block;
 use bytes::Bytes;
+use output::Output;
 use std::{error, fmt};
 
 pub(crate) use whole::{Format, inflate_whole};
@@ -38,7 +38,7 @@ pub struct Inflater {
     context: Context,
     limits: InflateLimits,
     /// The beginning of a message that goes on in the next frame.
-    output: Option<Block>,
+    output: Option<Output>,
     /// Compressed bytes of the message that is being received.
     input: usize,
     /// A message has come in more than one frame.
@@ -132,7 +132,7 @@ impl Inflater {
         if self.input > self.limits.max_input {
             return Err(InflateError::TooLarge { limit: self.limits.max_input });
         }
-        let mut output = self.output.take().unwrap_or_else(Block::shared);
+        let mut output = self.output.take().unwrap_or_else(Output::shared);
         let ended = self.context.inflate(frame, &mut output, self.limits.max_output)?;
         let whole = match ended {
             MessageEnd::Here => true,
@@ -194,7 +194,7 @@ impl Context {
     fn inflate(
         &mut self,
         frame: &[u8],
-        output: &mut Block,
+        output: &mut Output,
         limit: usize,
     ) -> Result<MessageEnd, InflateError> {
         match self {

@@ -1,7 +1,7 @@
 //! Data that is compressed as a whole: payload compression, and the bodies of HTTP responses.
 
 use super::InflateError;
-use super::block::Block;
+use super::output::Output;
 use bytes::Bytes;
 
 /// How data is compressed.
@@ -19,7 +19,7 @@ pub(crate) enum Format {
 
 /// Inflates data that must be whole, to at most `limit` bytes.
 pub(crate) fn inflate_whole(format: Format, bytes: &[u8], limit: usize) -> Result<Bytes, InflateError> {
-    let mut output = Block::shared();
+    let mut output = Output::shared();
     match format {
         Format::Zlib | Format::RawDeflate | Format::Gzip => {
             inflate_members(format, bytes, &mut output, limit)?;
@@ -35,7 +35,7 @@ pub(crate) fn inflate_whole(format: Format, bytes: &[u8], limit: usize) -> Resul
 fn inflate_members(
     format: Format,
     bytes: &[u8],
-    output: &mut Block,
+    output: &mut Output,
     limit: usize,
 ) -> Result<(), InflateError> {
     use flate2::Decompress;
@@ -62,14 +62,14 @@ fn inflate_members(
 fn inflate_members(
     _format: Format,
     _bytes: &[u8],
-    _output: &mut Block,
+    _output: &mut Output,
     _limit: usize,
 ) -> Result<(), InflateError> {
     Err(InflateError::Unsupported { compression: crate::Compression::ZlibStream })
 }
 
 #[cfg(feature = "zstd")]
-fn inflate_frames(bytes: &[u8], output: &mut Block, limit: usize) -> Result<(), InflateError> {
+fn inflate_frames(bytes: &[u8], output: &mut Output, limit: usize) -> Result<(), InflateError> {
     let mut context = super::zstd::ZstdContext::new(super::InflateLimits::default().zstd_window_log_max);
     match context.run(bytes, output, limit)? {
         0 if !bytes.is_empty() => Ok(()),
@@ -78,6 +78,6 @@ fn inflate_frames(bytes: &[u8], output: &mut Block, limit: usize) -> Result<(), 
 }
 
 #[cfg(not(feature = "zstd"))]
-fn inflate_frames(_bytes: &[u8], _output: &mut Block, _limit: usize) -> Result<(), InflateError> {
+fn inflate_frames(_bytes: &[u8], _output: &mut Output, _limit: usize) -> Result<(), InflateError> {
     Err(InflateError::Unsupported { compression: crate::Compression::ZstdStream })
 }

@@ -1,6 +1,6 @@
 //! The zlib side: the endless stream of a connection, and streams that are whole.
 
-use super::block::Block;
+use super::output::Output;
 use super::{InflateError, MessageEnd};
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -24,7 +24,7 @@ impl ZlibContext {
     pub(super) fn inflate(
         &mut self,
         frame: &[u8],
-        output: &mut Block,
+        output: &mut Output,
         limit: usize,
     ) -> Result<MessageEnd, InflateError> {
         if run(&mut self.inflate, frame, output, limit)? {
@@ -54,7 +54,7 @@ impl ZlibContext {
 pub(super) fn run(
     inflate: &mut Decompress,
     mut input: &[u8],
-    output: &mut Block,
+    output: &mut Output,
     limit: usize,
 ) -> Result<bool, InflateError> {
     loop {

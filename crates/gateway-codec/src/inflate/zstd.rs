@@ -1,6 +1,6 @@
 //! The zstd side: the stream of a connection, one frame that does not end or one after the other.
 
-use super::block::Block;
+use super::output::Output;
 use super::{InflateError, MessageEnd};
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
@@ -21,7 +21,7 @@ impl ZstdContext {
     pub(super) fn inflate(
         &mut self,
         frame: &[u8],
-        output: &mut Block,
+        output: &mut Output,
         limit: usize,
     ) -> Result<MessageEnd, InflateError> {
         let wanted = self.run(frame, output, limit)?;
@@ -34,7 +34,7 @@ impl ZstdContext {
     pub(super) fn run(
         &mut self,
         frame: &[u8],
-        output: &mut Block,
+        output: &mut Output,
         limit: usize,
     ) -> Result<usize, InflateError> {
         let mut input = InBuffer::around(frame);

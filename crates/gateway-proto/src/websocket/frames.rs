@@ -4,6 +4,7 @@
 //! secrets. It also saves a copy, and reads a text in the time that the processor's vector instructions allow.
 
 use bytes::Bytes;
+use gateway_codec::copy_to_block;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::failure::Failure;
@@ -206,7 +207,7 @@ impl Frames {
         }
         let (text, bytes) = match self.message.take() {
             // The usual case: it has come at once.
-            None if first & FINAL != 0 => (first & 0x0f == TEXT, Bytes::copy_from_slice(piece)),
+            None if first & FINAL != 0 => (first & 0x0f == TEXT, copy_to_block(piece)),
             begun => {
                 let text = first & 0x0f == TEXT;
                 let mut message = begun.unwrap_or(Fragments { text, bytes: Vec::new() });

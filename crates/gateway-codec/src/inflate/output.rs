@@ -1,0 +1,102 @@
+//! Where a message is inflated to.
+
+use crate::block::{copy_to_block, is_small};
+use bytes::Bytes;
+use std::cell::Cell;
+
+/// Room that is made at first.
+const FIRST: usize = 32 << 10;
+
+/// The message being written.
+#[derive(Default)]
+pub(super) struct Output {
+    message: Vec<u8>,
+}
+
+thread_local! {
+    /// Between two messages the memory belongs to nobody: one serves all inflaters of a thread, and an idle connection
+    /// holds none.
+    static SHARED: Cell<Output> = Cell::default();
+}
+
+impl Output {
+    /// That of this thread, to begin a message in.
+    pub(super) fn shared() -> Self {
+        SHARED.take()
+    }
+
+    /// Gives it back to the thread, once nothing of a message is left in it.
+    pub(super) fn share(self) {
+        SHARED.set(self);
+    }
+
+    /// The message so far.
+    pub(super) fn filled(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// The message so far, with capacity behind it, up to one byte more than `limit`, so that an output beyond the limit
+    /// shows. `None` when there is no more room within it.
+    pub(super) fn room(&mut self, limit: usize) -> Option<&mut Vec<u8>> {
+        let filled = self.message.len();
+        if filled > limit {
+            return None;
+        }
+        if filled == self.message.capacity() {
+            let size = (filled * 2).max(FIRST).min(limit.saturating_add(1));
+            self.message.reserve_exact(size - filled);
+        }
+        Some(&mut self.message)
+    }
+
+    /// Takes the message out.
+    pub(super) fn take(&mut self) -> Bytes {
+        if !is_small(self.message.len()) {
+            return Bytes::from(std::mem::take(&mut self.message).into_boxed_slice());
+        }
+        let message = copy_to_block(&self.message);
+        self.message.clear();
+        message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(output: &mut Output, mut message: &[u8]) -> Bytes {
+        while !message.is_empty() {
+            let room = output.room(usize::MAX).unwrap();
+            let length = (room.capacity() - room.len()).min(message.len());
+            room.extend_from_slice(&message[..length]);
+            message = &message[length..];
+        }
+        output.take()
+    }
+
+    #[test]
+    fn messages_come_out_one_by_one() {
+        let mut output = Output::default();
+        let first = write(&mut output, b"one");
+        let second = write(&mut output, b"two");
+        assert_eq!((&first[..], &second[..]), (&b"one"[..], &b"two"[..]));
+    }
+
+    #[test]
+    fn a_large_message_leaves_nothing_behind() {
+        let mut output = Output::default();
+        let huge = vec![7; 5 << 20];
+        assert_eq!(write(&mut output, &huge), huge);
+        assert_eq!(output.message.capacity(), 0);
+    }
+
+    #[test]
+    fn room_ends_one_past_the_limit() {
+        let mut output = Output::default();
+        assert_eq!(output.room(10).map(|room| room.capacity()), Some(11));
+        output.room(10).unwrap().extend([0; 10]);
+        assert_eq!(output.room(10).map(|room| room.capacity() - room.len()), Some(1));
+        output.room(10).unwrap().push(0);
+        assert!(output.room(10).is_none());
+    }
+}
