@@ -1,5 +1,6 @@
 //! Every fuzz target for a while, or a check that they still build and that their seeds hold.
 
+use std::fmt;
 use std::process::Command;
 
 use lexopt::{Arg, Parser, ValueExt};
@@ -8,13 +9,17 @@ use crate::process::{self, cargo, need_cargo_tool, root};
 
 /// Runs the targets one after the other.
 pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
-    let mut seconds: u64 = 60;
+    let mut bound = Bound::Seconds(60);
     let mut only = None;
     while let Some(argument) = arguments.next().map_err(|error| error.to_string())? {
         match argument {
             Arg::Long("seconds") => {
                 let value = arguments.value().and_then(|value| value.parse());
-                seconds = value.map_err(|error| error.to_string())?;
+                bound = Bound::Seconds(value.map_err(|error| error.to_string())?);
+            }
+            Arg::Long("runs") => {
+                let value = arguments.value().and_then(|value| value.parse());
+                bound = Bound::Runs(value.map_err(|error| error.to_string())?);
             }
             Arg::Long("only") => {
                 let value = arguments.value().and_then(ValueExt::string);
@@ -35,8 +40,11 @@ pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
         println!("fuzz: there is no nightly toolchain, this one is told to act as one (RUSTC_BOOTSTRAP=1)");
     }
     for target in &targets {
-        println!("fuzz: {target} for {seconds} s");
-        let limit = format!("-max_total_time={seconds}");
+        println!("fuzz: {target}, {bound}");
+        let limit = match bound {
+            Bound::Seconds(seconds) => format!("-max_total_time={seconds}"),
+            Bound::Runs(runs) => format!("-runs={runs}"),
+        };
         let seeds = format!("fuzz/seeds/{target}");
         let corpus = format!("fuzz/corpus/{target}");
         std::fs::create_dir_all(root().join(&corpus)).map_err(|error| error.to_string())?;
@@ -57,8 +65,25 @@ pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
             "-print_final_stats=1",
         ]))?;
     }
-    println!("fuzz: {} targets, {seconds} s each, no finding", targets.len());
+    println!("fuzz: {} targets, {bound} each, no finding", targets.len());
     Ok(())
+}
+
+/// When a target has run for long enough.
+#[derive(Clone, Copy)]
+enum Bound {
+    Seconds(u64),
+    /// After so many executions.
+    Runs(u64),
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seconds(seconds) => write!(f, "{seconds} s"),
+            Self::Runs(runs) => write!(f, "{runs} executions"),
+        }
+    }
 }
 
 /// The names of the targets: one file each.

@@ -29,7 +29,7 @@ cargo xtask TASK
                    --rounds N, --events N, --instructions
   deny             licences, sources and banned crates (installs cargo-deny if it is missing)
   features         every combination of the TLS features
-  fuzz             every fuzz target: --seconds N for each, --only NAME for one; --check runs their seeds alone
+  fuzz             every fuzz target: --seconds N or --runs N for each, --only NAME for one; --check runs their seeds alone
   simulate         shards in a bad world: --seed N --hours H --shards N --profile calm|flaky|outage|hostile
   replay FILE      plays again what a simulation has written down
   help             this text

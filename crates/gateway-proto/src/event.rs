@@ -79,9 +79,16 @@ enum Name {
     Outside(Box<str>),
 }
 
-impl Dispatch {
-    /// Cuts a dispatch out of a payload whose envelope is known. Copies nothing in the usual case.
-    pub(crate) fn new(payload: &Bytes, encoding: Encoding, envelope: &Envelope<'_>) -> Self {
+/// Where the fields of a dispatch stand in its payload.
+pub(crate) struct Fields {
+    name: Name,
+    sequence: Option<u64>,
+    data: Range<usize>,
+}
+
+impl Fields {
+    /// Copies nothing in the usual case.
+    pub(crate) fn of(payload: &[u8], envelope: &Envelope<'_>) -> Self {
         let name = match &envelope.t {
             Some(Cow::Borrowed(name)) => Name::Inside(range_within(payload, name.as_bytes())),
             Some(Cow::Owned(name)) => Name::Outside(name.as_str().into()),
@@ -89,7 +96,23 @@ impl Dispatch {
         };
         // A `d` that was missing stands outside the payload: an empty range says so.
         let data = range_within(payload, envelope.d.as_bytes());
-        Self { payload: payload.clone(), encoding, name, sequence: envelope.s, data }
+        Self { name, sequence: envelope.s, data }
+    }
+}
+
+impl Dispatch {
+    /// Takes over a payload whose fields are known.
+    pub(crate) fn new(payload: Bytes, encoding: Encoding, fields: Fields) -> Self {
+        let Fields { name, sequence, data } = fields;
+        Self { payload, encoding, name, sequence, data }
+    }
+
+    /// Whether this is its name. Does not check again that the name is text.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        match &self.name {
+            Name::Inside(range) => &self.payload[range.clone()] == name.as_bytes(),
+            Name::Outside(outside) => **outside == *name,
+        }
     }
 
     /// The event's name, such as `MESSAGE_CREATE` (`t`). Empty if the server sent none.

@@ -23,13 +23,14 @@ use gateway_codec::{Envelope, RawRef};
 use serde::Deserialize;
 
 use crate::connection::{Connection, Stage};
+use crate::event::Fields;
 use crate::heartbeat::{Heartbeat, LONGEST_INTERVAL, SHORTEST_INTERVAL};
 use crate::outgoing::{self, Identify, opcode};
 use crate::receiver::{ReceiveError, Received, Receiver};
 use crate::shard::{Request, State};
 use crate::{
-    CloseFrame, ConnectError, DisconnectReason, Event, IdentifyRefused, Input, Message, Notice, Output,
-    Shard, StopReason, UnknownMessage,
+    CloseFrame, ConnectError, DisconnectReason, Dispatch, Event, IdentifyRefused, Input, Message, Notice,
+    Output, Shard, StopReason, UnknownMessage,
 };
 
 /// How many refusals in a row make it worth telling that waiting may not help.
@@ -176,7 +177,10 @@ impl Shard {
             self.event(Event::Notice(Notice::TrailingBytes { count }));
         }
         match envelope.op {
-            opcode::DISPATCH => self.dispatch(&payload, encoding, &envelope, now),
+            opcode::DISPATCH => {
+                let fields = Fields::of(&payload, &envelope);
+                self.dispatch(Dispatch::new(payload, encoding, fields), now);
+            }
             opcode::HEARTBEAT => self.heartbeat_requested(now),
             opcode::RECONNECT => self.reconnect_requested(now),
             opcode::INVALID_SESSION => self.invalid_session(envelope.d.decode().unwrap_or(false), now),

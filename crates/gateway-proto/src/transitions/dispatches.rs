@@ -2,9 +2,6 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-use gateway_codec::{Encoding, Envelope};
-
 use crate::connection::Stage;
 use crate::member_requests::RateLimited;
 use crate::session::{ResumeUrl, Session, SessionId, is_usable_session_id};
@@ -13,29 +10,26 @@ use crate::{Dispatch, Event, GatewayUrl, Notice, Shard};
 impl Shard {
     /// The sequence number counts on receipt, whether or not anybody understands the event: a poison event would
     /// otherwise be replayed for ever.
-    pub(super) fn dispatch(
-        &mut self,
-        payload: &Bytes,
-        encoding: Encoding,
-        envelope: &Envelope<'_>,
-        now: Instant,
-    ) {
-        let dispatch = Dispatch::new(payload, encoding, envelope);
-        match (dispatch.name(), self.stage()) {
+    pub(super) fn dispatch(&mut self, dispatch: Dispatch, now: Instant) {
+        match self.stage() {
             // Nobody has acknowledged it yet: the session is the same.
-            ("READY", Some(Stage::Resuming { from, .. }))
-                if dispatch.sequence() > Some(*from) && self.is_of_this_session(&dispatch) =>
+            Some(Stage::Resuming { from, .. })
+                if dispatch.is("READY")
+                    && dispatch.sequence() > Some(*from)
+                    && self.is_of_this_session(&dispatch) =>
             {
                 self.replayed(dispatch, now);
             }
             // The server answers with a new session.
-            ("READY", Some(Stage::AwaitingReady { .. } | Stage::Resuming { .. } | Stage::Ready)) => {
+            Some(Stage::AwaitingReady { .. } | Stage::Resuming { .. } | Stage::Ready)
+                if dispatch.is("READY") =>
+            {
                 self.begin_session(&dispatch);
                 self.deliver(dispatch, now);
                 self.now_ready(now);
                 self.event(Event::Ready);
             }
-            ("RESUMED", Some(Stage::Resuming { replayed, .. })) => {
+            Some(Stage::Resuming { replayed, .. }) if dispatch.is("RESUMED") => {
                 let replayed = *replayed;
                 self.advance(dispatch.sequence());
                 self.deliver(dispatch, now);
@@ -43,13 +37,13 @@ impl Shard {
                 self.stats.resumed += 1;
                 self.event(Event::Resumed { replayed });
             }
-            (_, Some(Stage::Resuming { .. })) => self.replayed(dispatch, now),
-            (_, Some(Stage::AwaitingReady { .. } | Stage::Ready)) => {
+            Some(Stage::Resuming { .. }) => self.replayed(dispatch, now),
+            Some(Stage::AwaitingReady { .. } | Stage::Ready) => {
                 self.advance(dispatch.sequence());
                 self.deliver(dispatch, now);
             }
             // Before Identify or Resume, numbers belong to nothing. The event is delivered all the same.
-            (_, Some(Stage::AwaitingHello { .. } | Stage::AwaitingIdentify) | None) => {
+            Some(Stage::AwaitingHello { .. } | Stage::AwaitingIdentify) | None => {
                 self.deliver(dispatch, now);
             }
         }
@@ -80,7 +74,7 @@ impl Shard {
     fn deliver(&mut self, dispatch: Dispatch, now: Instant) {
         self.stats.dispatches += 1;
         self.last_dispatch = Some(now);
-        if dispatch.name() == "RATE_LIMITED"
+        if dispatch.is("RATE_LIMITED")
             && let Some(limited) = RateLimited::of_member_request(&dispatch)
         {
             self.commands.rate_limited(limited.guild, limited.retry_after, now);

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use gateway_codec::Envelope;
 
 use crate::connection::{Connection, Stage};
+use crate::event::Fields;
 use crate::outgoing::opcode;
 use crate::receiver::Received;
 use crate::retry::Outcome;
 use crate::shard::{Ending, State};
 use crate::{
-    CloseFrame, Closed, DisconnectReason, Disconnected, Event, Message, Notice, Output, Reaction, Reconnect,
-    Shard, Shutdown, StopReason,
+    CloseFrame, Closed, DisconnectReason, Disconnected, Dispatch, Event, Message, Notice, Output, Reaction,
+    Reconnect, Shard, Shutdown, StopReason,
 };
 
 impl Shard {
@@ -155,7 +156,10 @@ impl Shard {
         self.stats.payloads += 1;
         self.stats.payload_bytes += payload.len() as u64;
         match envelope.op {
-            opcode::DISPATCH => self.dispatch(&payload, encoding, &envelope, now),
+            opcode::DISPATCH => {
+                let fields = Fields::of(&payload, &envelope);
+                self.dispatch(Dispatch::new(payload, encoding, fields), now);
+            }
             opcode::INVALID_SESSION => {
                 let resumable = envelope.d.decode().unwrap_or(false);
                 ending.reason = DisconnectReason::InvalidSession { resumable };
