@@ -73,8 +73,10 @@ fn sequences(events: &[Event]) -> Vec<u64> {
 
 #[test]
 fn a_full_queue_stops_reading_and_nothing_else() {
+    // More than is read at once.
+    const COUNT: u64 = 10_000;
     let (mut background, mut server) = Background::new(10);
-    for sequence in 2..=1000 {
+    for sequence in 2..=COUNT {
         server.send(event(sequence));
         server.send(support::acknowledgement());
     }
@@ -85,7 +87,7 @@ fn a_full_queue_stops_reading_and_nothing_else() {
     assert!(server.end.unread_by_client() > 0, "the socket is not read");
 
     let events = background.take_events();
-    assert_eq!(sequences(&events), (2..=1000).collect::<Vec<_>>());
+    assert_eq!(sequences(&events), (2..=COUNT).collect::<Vec<_>>());
     assert!(
         !events.iter().any(|event| matches!(event, Event::Disconnected(_))),
         "its own pause is no dead connection"
