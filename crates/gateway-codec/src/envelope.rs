@@ -55,8 +55,9 @@ impl<'a> Envelope<'a> {
 
     /// Reads the envelope of one whole payload, and looks at no byte inside `d` where it can do without.
     ///
-    /// It can in JSON that the gateway wrote: `t`, `s`, `op`, `d` in this order, without blanks, and nothing behind `d`. What
-    /// is wrong inside `d` then shows when it is used. Anything else is read as by [`Envelope::parse`].
+    /// It can in what the gateway wrote: in JSON `t`, `s`, `op`, `d` in this order, without blanks, and nothing behind `d`; in
+    /// ETF `d`, `op`, `s`, `t` and nothing behind. What is wrong inside `d` then shows when it is used. Anything else is read
+    /// as by [`Envelope::parse`].
     ///
     /// ```
     /// use gateway_codec::{Encoding, Envelope};
@@ -92,40 +93,32 @@ impl<'a> Envelope<'a> {
         Self::parse(bytes, encoding)
     }
 
-    /// `d`, `op`, `s`, `t`, as Erlang orders them; `None` for anything else. `d` has to be stepped over.
+    /// `d`, `op`, `s`, `t`, as Erlang orders them, and nothing behind; `None` for anything else.
     fn skim_etf(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = etf::Reader::new(bytes).ok()?;
-        let term = |reader: &mut etf::Reader<'a>, key| {
-            if etf::find::is_key(reader, key).ok()? { reader.term().ok() } else { None }
-        };
         if reader.term().ok()? != Term::Map(4) || !etf::find::is_key(&mut reader, "d").ok()? {
             return None;
         }
-        let d = reader.skip_to_depth(crate::Limits::MAX_DEPTH - 1).ok()?;
-        let Term::Integer(op) = term(&mut reader, "op")? else { return None };
-        let s = match term(&mut reader, "s")? {
-            Term::Integer(number) => number.to_u64(),
-            Term::Null => None,
-            _ => return None,
-        };
-        let t = match term(&mut reader, "t")? {
-            Term::Atom(text) => Some(text),
-            Term::Null => None,
-            _ => return None,
-        };
-        let trailing = reader.rest().len();
-        Some(Self { op: op.to_u64()?, s, t, d: RawRef::new(d, Encoding::Etf), trailing })
+        let d_start = reader.offset();
+        let (tail, d_end) = UsualTail::find(&reader)?;
+        let d = RawRef::new(&bytes[d_start..d_end], Encoding::Etf);
+        Some(Self { op: tail.op, s: tail.s, t: tail.t, d, trailing: 0 })
     }
 
     /// Whether `bytes` are a whole payload rather than the beginning of one. One that is wrong is whole too: more bytes
     /// will not mend it.
     ///
-    /// This is what [`Inflater::push`](crate::Inflater::push) asks at the end of each frame of a zlib stream. A payload in JSON
-    /// that ends in a brace and has as many that close as that open is taken for whole without a look at its structure, unless
-    /// `carefully`. Only a server that flushes in the middle of a payload can show the difference, and only where a text
-    /// before that holds braces too many.
+    /// This is what [`Inflater::push`](crate::Inflater::push) asks at the end of each frame of a zlib stream. Unless
+    /// `carefully`, some payloads are taken for whole without a look at their structure: in JSON those that end in a brace and
+    /// have as many that close as that open, in ETF those that end in `op`, `s` and `t`. Only a server that flushes in the
+    /// middle of a payload can show the difference, and only where a text before that holds braces too many, or ends as a
+    /// payload does.
     pub fn is_whole(bytes: &[u8], encoding: Encoding, carefully: bool) -> bool {
-        if encoding == Encoding::Json && !carefully && bytes.ends_with(b"}") && braces_balance(bytes) {
+        let looks_whole = || match encoding {
+            Encoding::Json => bytes.ends_with(b"}") && braces_balance(bytes),
+            Encoding::Etf => Envelope::skim_etf(bytes).is_some(),
+        };
+        if !carefully && looks_whole() {
             return true;
         }
         match Envelope::parse(bytes, encoding) {
@@ -218,6 +211,57 @@ impl<'a> UsualHead<'a> {
         let (op, rest) = digits(rest)?;
         let rest = rest.strip_prefix(br#","d":"#)?;
         Some((Self { t, s, op }, bytes.len() - rest.len()))
+    }
+}
+
+/// What stands behind `d` in the usual order of ETF.
+struct UsualTail<'a> {
+    op: u64,
+    s: Option<u64>,
+    t: Option<Cow<'a, str>>,
+}
+
+impl<'a> UsualTail<'a> {
+    /// Longer than any: three keys, an opcode, a sequence number and the name of an event.
+    const LONGEST: usize = 128;
+
+    /// Finds the tail that ends the input, and where it starts: behind the `d` that `reader` stands before.
+    ///
+    /// From the end, so that nothing inside `d` is taken for it.
+    fn find(reader: &etf::Reader<'a>) -> Option<(Self, usize)> {
+        let rest = reader.rest();
+        let searched = &rest[rest.len().saturating_sub(Self::LONGEST)..];
+        for (index, _) in searched.windows(2).enumerate().rev().filter(|(_, text)| text == b"op") {
+            let text_start = rest.len() - searched.len() + index;
+            // A tag and a length stand before it: one byte of it, two, or four.
+            for head in [2, 3, 5] {
+                if let Some(start) = text_start.checked_sub(head).filter(|start| *start > 0)
+                    && let start = reader.offset() + start
+                    && let Some(tail) = Self::read(reader.at(start))
+                {
+                    return Some((tail, start));
+                }
+            }
+        }
+        None
+    }
+
+    fn read(mut reader: etf::Reader<'a>) -> Option<Self> {
+        let term = |reader: &mut etf::Reader<'a>, key| {
+            if etf::find::is_key(reader, key).ok()? { reader.term().ok() } else { None }
+        };
+        let Term::Integer(op) = term(&mut reader, "op")? else { return None };
+        let s = match term(&mut reader, "s")? {
+            Term::Integer(number) => number.to_u64(),
+            Term::Null => None,
+            _ => return None,
+        };
+        let t = match term(&mut reader, "t")? {
+            Term::Atom(text) => Some(text),
+            Term::Null => None,
+            _ => return None,
+        };
+        reader.rest().is_empty().then_some(Self { op: op.to_u64()?, s, t })
     }
 }
 
@@ -355,12 +399,50 @@ mod tests {
             assert_eq!(skimmed, Envelope::parse(&term, Encoding::Etf).unwrap(), "{case}");
         }
         let atoms = b"\x83t\0\0\0\x04d\0\x01djd\0\x02opa\0s\x01sa\x07w\x01td\0\x01Arest";
-        let skimmed = Envelope::skim(atoms, Encoding::Etf).unwrap();
-        assert_eq!((skimmed.s, skimmed.t.as_deref(), skimmed.trailing), (Some(7), Some("A"), 4));
-        assert_eq!(skimmed, Envelope::parse(atoms, Encoding::Etf).unwrap());
-        for length in 0..atoms.len() - 4 {
-            assert!(Envelope::skim(&atoms[..length], Encoding::Etf).unwrap_err().is_incomplete(), "{length}");
+        let (whole, rest) = atoms.split_at(atoms.len() - 4);
+        for (bytes, trailing) in [(whole, 0), (atoms, rest.len())] {
+            let skimmed = Envelope::skim(bytes, Encoding::Etf).unwrap();
+            assert_eq!((skimmed.s, skimmed.t.as_deref(), skimmed.trailing), (Some(7), Some("A"), trailing));
+            assert_eq!(skimmed, Envelope::parse(bytes, Encoding::Etf).unwrap());
         }
+        for length in 0..whole.len() {
+            assert!(Envelope::skim(&whole[..length], Encoding::Etf).unwrap_err().is_incomplete(), "{length}");
+            assert!(!Envelope::is_whole(&whole[..length], Encoding::Etf, false), "{length}");
+        }
+    }
+
+    /// What looks like the end of a payload, inside `d`.
+    #[test]
+    fn the_tail_of_etf_is_the_last_one() {
+        let tail = b"d\0\x02opa\0d\0\x01sa\x07d\0\x01td\0\x01A";
+        let decoy = [&[109, 0, 0, 0, tail.len() as u8][..], tail].concat();
+        for d in [&b"j"[..], &decoy] {
+            let term =
+                [&b"\x83t\0\0\0\x04d\0\x01d"[..], d, b"d\0\x02opa\x0bd\0\x01sd\0\x03nild\0\x01td\0\x03nil"];
+            let term = term.concat();
+            let skimmed = Envelope::skim(&term, Encoding::Etf).unwrap();
+            assert_eq!((skimmed.op, skimmed.d.as_bytes()), (11, d));
+            assert_eq!(skimmed, Envelope::parse(&term, Encoding::Etf).unwrap());
+        }
+        // A flush behind it: seen with care alone.
+        let part = [&b"\x83t\0\0\0\x04d\0\x01d"[..], &decoy].concat();
+        assert!(
+            Envelope::is_whole(&part, Encoding::Etf, false)
+                && !Envelope::is_whole(&part, Encoding::Etf, true)
+        );
+        // Nothing but a tail is no payload.
+        let without_d = [&b"\x83t\0\0\0\x04d\0\x01d"[..], tail].concat();
+        assert!(Envelope::skim(&without_d, Encoding::Etf).is_err());
+    }
+
+    /// What is wrong inside `d` is that event's affair.
+    #[test]
+    fn skimming_etf_does_not_look_inside_d() {
+        let term = b"\x83t\0\0\0\x04d\0\x01d\xffd\0\x02opa\0d\0\x01sa\x07d\0\x01td\0\x01A";
+        assert!(Envelope::parse(term, Encoding::Etf).is_err());
+        let skimmed = Envelope::skim(term, Encoding::Etf).unwrap();
+        assert_eq!((skimmed.s, skimmed.t.as_deref()), (Some(7), Some("A")));
+        assert!(skimmed.d.value().is_err());
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The same document, read from another offset.
-    pub(super) fn at(&self, offset: usize) -> Self {
+    pub(crate) fn at(&self, offset: usize) -> Self {
         Self { bytes: self.bytes, at: offset }
     }
 
