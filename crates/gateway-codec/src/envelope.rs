@@ -453,6 +453,10 @@ mod tests {
         assert_eq!(d.value().unwrap(), expected.value().unwrap());
         assert_eq!(d.get(("a", 0)), expected.get(("a", 0)));
         assert!(d.get("x").is_none());
+        let keys: Vec<_> = d.entries().map(|entry| entry.unwrap().0).collect();
+        assert_eq!(keys, ["a"]);
+        let list = Envelope::skim(br#"{"t":"A","s":1,"op":0,"d":[7],"x":[8]}"#, Encoding::Json).unwrap().d;
+        assert_eq!(list.elements().map(|element| element.unwrap().as_u64()).collect::<Vec<_>>(), [Some(7)]);
         for encoding in [Encoding::Json, Encoding::Etf] {
             assert_eq!(crate::encode(&d, encoding).unwrap(), crate::encode(&expected, encoding).unwrap());
         }

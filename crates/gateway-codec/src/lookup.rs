@@ -83,7 +83,7 @@ impl<'a> RawRef<'a> {
     /// The entries of a map, in their order, duplicates included. Anything else gives one error.
     pub fn entries(self) -> impl Iterator<Item = Result<(Cow<'a, str>, RawRef<'a>), Error>> + use<'a> {
         let (json, etf) = match self.encoding() {
-            Encoding::Json => (Some(json::walk(self.as_bytes())), None),
+            Encoding::Json => (Some(json::walk_data(self.as_bytes())), None),
             Encoding::Etf => (None, Some(etf::Walk::term_only(self.as_bytes()))),
         };
         json.into_iter().flatten().chain(etf.into_iter().flatten())

@@ -8,7 +8,12 @@ use std::borrow::Cow;
 ///
 /// A value is cut out as it stands. An iterator that has yielded an error is at its end.
 pub fn walk(bytes: &[u8]) -> Walk<'_> {
-    Walk { bytes, at: 0, state: State::Start }
+    Walk { bytes, at: 0, state: State::Start, is_data: false }
+}
+
+/// As [`walk`], of the `d` of a payload, which may have further keys of the payload behind it.
+pub(crate) fn walk_data(bytes: &[u8]) -> Walk<'_> {
+    Walk { is_data: true, ..walk(bytes) }
 }
 
 /// Checks that `bytes` hold one value whose brackets and strings all close.
@@ -33,6 +38,7 @@ pub struct Walk<'a> {
     bytes: &'a [u8],
     at: usize,
     state: State,
+    is_data: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,13 +69,14 @@ impl<'a> Walk<'a> {
                 self.expect(b'{', "expected an object")?;
                 if bytes.get(skip_blank(bytes, self.at)) == Some(&b'}') {
                     self.expect(b'}', "")?;
-                    return expect_end(bytes, self.at).map(|()| None);
+                    return self.expect_end().map(|()| None);
                 }
             }
             State::Between => {
                 let at = skip_blank(bytes, self.at);
                 if bytes.get(at) == Some(&b'}') {
-                    return expect_end(bytes, at + 1).map(|()| None);
+                    self.at = at + 1;
+                    return self.expect_end().map(|()| None);
                 }
                 self.expect(b',', "expected a comma or the end of the object")?;
             }
@@ -90,6 +97,13 @@ impl<'a> Walk<'a> {
         Ok(Some((key, RawRef::new(&bytes[value_start..self.at], Encoding::Json))))
     }
 
+    fn expect_end(&self) -> Result<(), Error> {
+        match expect_end(self.bytes, self.at) {
+            Err(_) if self.is_data && end_before_entries(self.bytes) == Some(self.at) => Ok(()),
+            end => end,
+        }
+    }
+
     fn expect(&mut self, byte: u8, otherwise: &'static str) -> Result<(), Error> {
         let at = skip_blank(self.bytes, self.at);
         match self.bytes.get(at) {
@@ -108,7 +122,7 @@ impl<'a> Walk<'a> {
 /// So it is with the `d` of a payload that was cut where a payload usually ends, and that has further keys.
 pub(crate) fn end_before_entries(bytes: &[u8]) -> Option<usize> {
     let end = value_end(bytes, 0, Limits::MAX_DEPTH - 1).ok()?;
-    let mut rest = Walk { bytes, at: end, state: State::Between };
+    let mut rest = Walk { at: end, state: State::Between, ..walk(bytes) };
     loop {
         if skip_blank(bytes, rest.at) == bytes.len() {
             return (rest.at > end).then_some(end);
