@@ -7,5 +7,6 @@ pub mod corpus;
 pub mod decode;
 pub mod frames;
 pub mod limits;
+pub mod program;
 pub mod run;
 pub mod serve;

@@ -233,10 +233,17 @@ impl<'a> UsualTail<'a> {
         let searched = &rest[rest.len().saturating_sub(Self::LONGEST)..];
         for (index, _) in searched.windows(2).enumerate().rev().filter(|(_, text)| text == b"op") {
             let text_start = rest.len() - searched.len() + index;
-            // A tag and a length stand before it: one byte of it, two, or four.
-            for head in [2, 3, 5] {
-                if let Some(start) = text_start.checked_sub(head).filter(|start| *start > 0)
-                    && let start = reader.offset() + start
+            // A tag and a length stand before it.
+            for head in [1 + 1, 1 + 2, 1 + 4] {
+                let Some(start @ 1..) = text_start.checked_sub(head) else { continue };
+                let length_bytes = match rest[start] {
+                    etf::tag::SMALL_ATOM | etf::tag::SMALL_ATOM_UTF8 => 1,
+                    etf::tag::ATOM | etf::tag::ATOM_UTF8 => 2,
+                    etf::tag::BINARY => 4,
+                    _ => continue,
+                };
+                let start = reader.offset() + start;
+                if 1 + length_bytes == head
                     && let Some(tail) = Self::read(reader.at(start))
                 {
                     return Some((tail, start));

@@ -2,34 +2,19 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::TcpStream;
-use std::time::Duration;
 
+use common::live::{LIMIT, get, tcp};
 use common::{heartbeat, identify, resume};
 use gateway_codec::{Compression, Encoding, InflateLimits, Inflater};
 use gateway_sim::{Config, Server};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
-const LIMIT: Duration = Duration::from_secs(30);
-
-#[expect(clippy::disallowed_methods, reason = "a client without a library")]
-fn tcp(server: &Server) -> TcpStream {
-    let stream = TcpStream::connect(server.address()).expect("the server listens");
-    stream.set_read_timeout(Some(LIMIT)).expect("a timeout can be set");
-    stream
-}
-
 /// Status and body of the answer to `GET /_ctl/COMMAND`.
 fn ask(server: &Server, command: &str) -> (u16, Value) {
-    let mut stream = tcp(server);
-    write!(stream, "GET /_ctl/{command} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    let status = response[9..12].parse().expect("a status");
-    let (_, body) = response.split_once("\r\n\r\n").expect("a body");
-    (status, serde_json::from_str(body).expect("JSON"))
+    get(server, &format!("/_ctl/{command}"))
 }
 
 fn control(server: &Server, command: &str) -> Value {

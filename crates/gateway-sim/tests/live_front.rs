@@ -7,31 +7,13 @@ use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::live::{LIMIT, get, tcp};
 use common::{heartbeat, identify, resume};
 use gateway_sim::{
     Action, ByteEffect, ByteFault, Config, Control, Point, Response, Rule, Server, ServerConfig,
 };
 use serde_json::Value;
 use tungstenite::{Error, Message, WebSocket};
-
-const LIMIT: Duration = Duration::from_secs(30);
-
-#[expect(clippy::disallowed_methods, reason = "a client without a library")]
-fn tcp(server: &Server) -> TcpStream {
-    let stream = TcpStream::connect(server.address()).expect("the server listens");
-    stream.set_read_timeout(Some(LIMIT)).expect("a timeout can be set");
-    stream
-}
-
-fn get(server: &Server, path: &str) -> (u16, Value) {
-    let mut stream = tcp(server);
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    let status = response[9..12].parse().expect("a status");
-    let (_, body) = response.split_once("\r\n\r\n").expect("a body");
-    (status, serde_json::from_str(body).expect("JSON"))
-}
 
 /// A WebSocket up to the answer of the upgrade, over any stream.
 fn websocket<S: Read + Write>(stream: S) -> Result<WebSocket<S>, String> {

@@ -2,13 +2,12 @@
 //!
 //! A program of its own, so that counting takes no time from those that are timed.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
-
 use std::alloc::System;
 use std::process::ExitCode;
 
 use gateway_bench::decode::{Settings, Tally};
 use gateway_bench::frames::Frames;
+use gateway_bench::program;
 use lexopt::Parser;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -16,16 +15,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() -> ExitCode {
-    match run(Parser::from_env()) {
-        Ok(line) => {
-            println!("{line}");
-            ExitCode::SUCCESS
-        }
-        Err(sentence) => {
-            eprintln!("{sentence}");
-            ExitCode::FAILURE
-        }
-    }
+    program::end(run(Parser::from_env()))
 }
 
 fn run(arguments: Parser) -> Result<serde_json::Value, String> {

@@ -1,11 +1,10 @@
 //! One contender in this process: it runs until it has seen what was asked for, and prints a line of JSON.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use gateway_bench::client::{self, ClientOptions};
+use gateway_bench::program;
 use lexopt::{Arg, Parser, ValueExt};
 
 const HELP: &str = "\
@@ -24,16 +23,7 @@ client --who WHO --job JOB --mode MODE --url URL [OPTIONS]
 
 fn main() -> ExitCode {
     let report = options(Parser::from_env()).and_then(|options| client::run(&options));
-    match report.and_then(|report| serde_json::to_string(&report).map_err(|error| error.to_string())) {
-        Ok(line) => {
-            println!("{line}");
-            ExitCode::SUCCESS
-        }
-        Err(sentence) => {
-            eprintln!("{sentence}");
-            ExitCode::FAILURE
-        }
-    }
+    program::end(report.and_then(|report| serde_json::to_string(&report).map_err(|error| error.to_string())))
 }
 
 fn options(mut arguments: Parser) -> Result<ClientOptions, String> {

@@ -1,25 +1,15 @@
 //! One contender at one job in this process: how long a message takes it.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
-
 use std::process::ExitCode;
 use std::time::Duration;
 
 use gateway_bench::decode::{self, Settings, Tally};
 use gateway_bench::frames::Frames;
+use gateway_bench::program;
 use lexopt::Parser;
 
 fn main() -> ExitCode {
-    match run(Parser::from_env()) {
-        Ok(line) => {
-            println!("{line}");
-            ExitCode::SUCCESS
-        }
-        Err(sentence) => {
-            eprintln!("{sentence}");
-            ExitCode::FAILURE
-        }
-    }
+    program::end(run(Parser::from_env()))
 }
 
 fn run(arguments: Parser) -> Result<serde_json::Value, String> {

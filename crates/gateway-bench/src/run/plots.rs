@@ -1,6 +1,5 @@
 //! Bars of what each contender costs, one picture for each job.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use plotters::prelude::*;
@@ -8,6 +7,22 @@ use plotters::prelude::*;
 use super::results::{Measured, Results, Row};
 
 const SIZE: (u32, u32) = (960, 420);
+
+/// Who is mostly drawn, each in a colour of its own, the same in every picture.
+const WHO: [&str; 12] = [
+    "ours",
+    "bound",
+    "twilight",
+    "twilight-all",
+    "serenity",
+    "python",
+    "discord.py",
+    "erltf",
+    "smol",
+    "async-std",
+    "blocking",
+    "one-shard",
+];
 
 /// Draws one SVG for each job into the folder: `JOB.svg`.
 pub(super) fn draw(results: &Results, folder: &Path) -> Result<(), String> {
@@ -38,12 +53,8 @@ fn bars(job: &str, heats: &[&Measured], path: &Path) -> Result<(), Box<dyn std::
         .collect();
     let unit = heats.iter().flat_map(|heat| &heat.rows).find_map(Row::cost).map_or("", |(unit, _)| unit);
     let most = costs.iter().map(|(_, _, cost)| *cost).fold(0.0, f64::max);
-    let colours: BTreeMap<&str, usize> = {
-        let mut names: Vec<&str> = costs.iter().map(|(_, who, _)| *who).collect();
-        names.sort_by_key(|name| (*name != "ours", *name));
-        names.dedup();
-        names.into_iter().enumerate().map(|(index, name)| (name, index)).collect()
-    };
+    // The scale is logarithmic: costs are apart by factors, up to a hundred.
+    let floor = costs.iter().map(|(_, _, cost)| *cost).filter(|cost| *cost > 0.0).fold(most, f64::min) / 2.0;
     // A place for each bar, and one free between two modes.
     let mut places = Vec::new();
     let mut place = 0_usize;
@@ -61,30 +72,39 @@ fn bars(job: &str, heats: &[&Measured], path: &Path) -> Result<(), Box<dyn std::
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(64)
-        .build_cartesian_2d(0.0..place.max(1) as f64, 0.0..(most * 1.1).max(f64::MIN_POSITIVE))?;
+        .build_cartesian_2d(0.0..place.max(1) as f64, (floor..most * 2.0).log_scale())?;
+    // A mode is written under the bar in the middle of its own.
     let mode_at = |at: f64| {
-        let found = places.iter().position(|place| *place == at as usize);
-        found
-            .filter(|index| *index == 0 || costs[index - 1].0 != costs[*index].0)
-            .map(|index| &costs[index].0)
+        let index = places.iter().position(|place| *place == at as usize)?;
+        let mode = &costs[index].0;
+        let first = costs.iter().position(|(of, _, _)| of == mode)?;
+        let count = costs.iter().filter(|(of, _, _)| of == mode).count();
+        (index == first + count / 2).then_some(mode)
     };
     chart
         .configure_mesh()
         .disable_x_mesh()
         .x_labels(place.max(1) + 1)
         .x_label_formatter(&|at| mode_at(*at).cloned().unwrap_or_default())
+        .set_tick_mark_size(LabelAreaPosition::Bottom, 0)
         .draw()?;
-    for (name, colour) in &colours {
-        let style = Palette99::pick(*colour).filled();
-        let mine = costs.iter().zip(&places).filter(|((_, who, _), _)| who == name);
+    let mut names = WHO.to_vec();
+    names.extend(costs.iter().map(|(_, who, _)| *who).filter(|who| !WHO.contains(who)));
+    names.dedup();
+    for (colour, name) in names.into_iter().enumerate() {
+        if costs.iter().all(|(_, who, _)| *who != name) {
+            continue;
+        }
+        let style = Palette99::pick(colour).filled();
+        let mine = costs.iter().zip(&places).filter(|((_, who, _), _)| *who == name);
         let bars: Vec<_> = mine
             .map(|((_, _, cost), place)| {
-                Rectangle::new([(*place as f64 + 0.1, 0.0), (*place as f64 + 0.9, *cost)], style)
+                Rectangle::new([(*place as f64 + 0.1, floor), (*place as f64 + 0.9, *cost)], style)
             })
             .collect();
         chart
             .draw_series(bars)?
-            .label((*name).to_owned())
+            .label(name)
             .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], style));
     }
     chart

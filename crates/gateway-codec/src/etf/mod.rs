@@ -24,7 +24,7 @@ pub(crate) mod pen;
 mod reader;
 mod serialize;
 mod serialize_key;
-mod tag;
+pub(crate) mod tag;
 mod value;
 mod walk;
 

@@ -6,6 +6,8 @@ use std::cell::Cell;
 
 /// Room that is made at first.
 const FIRST: usize = 32 << 10;
+/// The next room: what is asked for in one large piece goes back to the system whole, and what is not written costs nothing.
+const SECOND: usize = 1 << 20;
 
 /// The message being written.
 #[derive(Default)]
@@ -43,7 +45,8 @@ impl Output {
             return None;
         }
         if filled == self.message.capacity() {
-            let size = (filled * 2).max(FIRST).min(limit.saturating_add(1));
+            let size = if filled == 0 { FIRST } else { (filled * 2).max(SECOND) };
+            let size = size.min(limit.saturating_add(1));
             self.message.reserve_exact(size - filled);
         }
         Some(&mut self.message)

@@ -1,6 +1,8 @@
 //! A client in memory, under a clock of its own, for scenarios of the sans-I/O core.
 #![allow(dead_code, reason = "each scenario file uses a part of it")]
 
+pub(crate) mod live;
+
 use std::time::{Duration, Instant};
 
 use gateway_sim::{ClientMessage, Config, ConnectionId, Control, Gateway, Output, Target};
