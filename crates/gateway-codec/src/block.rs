@@ -37,11 +37,6 @@ pub fn copy_to_block(message: &[u8]) -> Bytes {
     copy
 }
 
-/// Whether a message of this length is cut from a block.
-pub(crate) fn is_small(length: usize) -> bool {
-    length <= LARGE
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,9 +13,9 @@ const LARGEST: usize = 16 << 20;
 
 pub(super) fn contender(job: Job, mode: Mode) -> Option<Box<dyn Contender>> {
     let inflate = match (job, mode.compression) {
-        (Job::Envelope, Compression::None) => Inflate::Copy,
-        (Job::Envelope, Compression::ZlibStream) => Inflate::Zlib(Decompress::new(true)),
-        (Job::Envelope, Compression::ZstdStream) => Inflate::Zstd(DCtx::create()),
+        (Job::Envelope | Job::Machine, Compression::None) => Inflate::Copy,
+        (Job::Envelope | Job::Machine, Compression::ZlibStream) => Inflate::Zlib(Decompress::new(true)),
+        (Job::Envelope | Job::Machine, Compression::ZstdStream) => Inflate::Zstd(DCtx::create()),
         _ => return None,
     };
     Some(Box::new(Bound { inflate, buffer: vec![0; LARGEST] }))

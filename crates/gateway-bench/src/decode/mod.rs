@@ -3,6 +3,7 @@
 mod bounds;
 #[cfg(feature = "peers")]
 mod erltf;
+mod machine;
 mod ours;
 #[cfg(feature = "peers")]
 mod serenity;
@@ -29,6 +30,8 @@ pub enum Job {
     SmallBot,
     /// The whole event, as the types of twilight-model or serenity.
     Typed,
+    /// What a shard does with a message, without a socket. Only ours can be had so.
+    Machine,
 }
 
 /// Who does it.
@@ -128,7 +131,7 @@ impl Tally {
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Envelope, Self::SmallBot, Self::Typed];
+    pub const ALL: [Self; 4] = [Self::Envelope, Self::SmallBot, Self::Typed, Self::Machine];
 }
 
 impl Who {
@@ -143,6 +146,7 @@ impl fmt::Display for Job {
             Self::Envelope => "envelope",
             Self::SmallBot => "small-bot",
             Self::Typed => "typed",
+            Self::Machine => "machine",
         })
     }
 }

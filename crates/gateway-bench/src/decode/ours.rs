@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use gateway_codec::{Compression, Envelope, InflateLimits, Inflater, Raw, RawRef, inflate_zlib};
 
-use super::{Contender, Job, Tally};
+use super::{Contender, Job, Tally, machine};
 use crate::frames::Mode;
 
 pub(super) fn contender(job: Job, mode: Mode) -> Option<Box<dyn Contender>> {
@@ -15,6 +15,7 @@ pub(super) fn contender(job: Job, mode: Mode) -> Option<Box<dyn Contender>> {
         Job::Typed => with(typed),
         #[cfg(not(feature = "peers"))]
         Job::Typed => None,
+        Job::Machine => machine::contender(mode),
     }
 }
 

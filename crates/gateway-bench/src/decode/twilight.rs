@@ -24,7 +24,7 @@ pub(super) fn contender(job: Job, all: bool, mode: Mode) -> Option<Box<dyn Conte
         (Job::Envelope, false) => None,
         (Job::SmallBot, false) => Some(EventTypeFlags::MESSAGE_CREATE),
         (Job::SmallBot, true) | (Job::Typed, false) => Some(EventTypeFlags::all()),
-        (Job::Envelope | Job::Typed, true) => return None,
+        (Job::Envelope | Job::Typed, true) | (Job::Machine, _) => return None,
     };
     let inflate: Inflate = match (mode.encoding, mode.compression) {
         (Encoding::Json, Compression::None) => Box::new(plain),

@@ -1,6 +1,6 @@
 //! Where a message is inflated to.
 
-use crate::block::{copy_to_block, is_small};
+use crate::block::copy_to_block;
 use bytes::Bytes;
 use std::cell::Cell;
 
@@ -13,6 +13,9 @@ const SECOND: usize = 1 << 20;
 #[derive(Default)]
 pub(super) struct Output {
     message: Vec<u8>,
+    /// The first room, while a large message has another. It stays: memory that is asked for amid large pieces would keep
+    /// the allocator from giving these back.
+    first: Vec<u8>,
 }
 
 thread_local! {
@@ -27,9 +30,12 @@ impl Output {
         SHARED.take()
     }
 
-    /// Gives it back to the thread, once nothing of a message is left in it.
+    /// Gives it back to the thread, once nothing of a message is left in it. Room that a limit has made small is of no use
+    /// to others.
     pub(super) fn share(self) {
-        SHARED.set(self);
+        if self.message.capacity() >= FIRST {
+            SHARED.set(self);
+        }
     }
 
     /// The message so far.
@@ -47,15 +53,28 @@ impl Output {
         if filled == self.message.capacity() {
             let size = if filled == 0 { FIRST } else { (filled * 2).max(SECOND) };
             let size = size.min(limit.saturating_add(1));
-            self.message.reserve_exact(size - filled);
+            if filled > 0 && !self.is_large() {
+                let mut larger = Vec::with_capacity(size);
+                larger.extend_from_slice(&self.message);
+                self.first = std::mem::replace(&mut self.message, larger);
+                self.first.clear();
+            } else {
+                self.message.reserve_exact(size - filled);
+            }
         }
         Some(&mut self.message)
     }
 
+    /// Whether the message has outgrown the first room.
+    fn is_large(&self) -> bool {
+        self.first.capacity() > 0
+    }
+
     /// Takes the message out.
     pub(super) fn take(&mut self) -> Bytes {
-        if !is_small(self.message.len()) {
-            return Bytes::from(std::mem::take(&mut self.message).into_boxed_slice());
+        if self.is_large() {
+            let first = std::mem::take(&mut self.first);
+            return Bytes::from(std::mem::replace(&mut self.message, first).into_boxed_slice());
         }
         let message = copy_to_block(&self.message);
         self.message.clear();
@@ -90,7 +109,19 @@ mod tests {
         let mut output = Output::default();
         let huge = vec![7; 5 << 20];
         assert_eq!(write(&mut output, &huge), huge);
-        assert_eq!(output.message.capacity(), 0);
+        assert_eq!(output.message.capacity(), FIRST);
+    }
+
+    #[test]
+    fn what_a_limit_has_made_small_is_not_shared() {
+        let mut output = Output::shared();
+        output.room(10);
+        output.share();
+        assert_eq!(Output::shared().message.capacity(), 0);
+        let mut output = Output::shared();
+        output.room(usize::MAX);
+        output.share();
+        assert_eq!(Output::shared().message.capacity(), FIRST);
     }
 
     #[test]
