@@ -462,6 +462,8 @@ mod tests {
         assert!(d.get("x").is_none());
         let keys: Vec<_> = d.entries().map(|entry| entry.unwrap().0).collect();
         assert_eq!(keys, ["a"]);
+        let text = crate::RawRef::new(br#""a","x":2"#, Encoding::Json);
+        assert_eq!(text.as_str().as_deref(), text.decode::<String>().ok().as_deref());
         let list = Envelope::skim(br#"{"t":"A","s":1,"op":0,"d":[7],"x":[8]}"#, Encoding::Json).unwrap().d;
         assert_eq!(list.elements().map(|element| element.unwrap().as_u64()).collect::<Vec<_>>(), [Some(7)]);
         for encoding in [Encoding::Json, Encoding::Etf] {

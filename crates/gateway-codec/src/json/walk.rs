@@ -133,8 +133,12 @@ pub(crate) fn end_before_entries(bytes: &[u8]) -> Option<usize> {
 
 /// The text that a value is; none if it is another kind of value, or not well-formed.
 pub(crate) fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
-    let is_string = bytes.first() == Some(&b'"') && string_end(bytes, 0).is_ok_and(|end| end == bytes.len());
-    if is_string { unescape(bytes).ok() } else { None }
+    if bytes.first() != Some(&b'"') {
+        return None;
+    }
+    let end = string_end(bytes, 0).ok()?;
+    let is_all = end == bytes.len() || end_before_entries(bytes) == Some(end);
+    if is_all { unescape(&bytes[..end]).ok() } else { None }
 }
 
 /// The text of a string with its quotes on, borrowed where it has no escapes.
