@@ -5,19 +5,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use async_tungstenite::WebSocketStream;
-use async_tungstenite::tungstenite::protocol::{CloseFrame as WireCloseFrame, Role, WebSocketConfig};
-use async_tungstenite::tungstenite::{Bytes, Error, Message as WireMessage, Utf8Bytes};
+use async_tungstenite::tungstenite::protocol::Role;
+use async_tungstenite::tungstenite::{Bytes, Error, Message as WireMessage};
 use futures_core::Stream;
 use futures_io::AsyncWrite as _;
 use futures_sink::Sink;
-use gateway_proto::websocket::{Failure, Part, failure};
+use gateway_proto::websocket::{Failure, Part, close_frame, control_config, failure};
 use gateway_proto::{CloseFrame, Closed, GatewayUrl, Limits, Message};
 
 use crate::stream::BoxedStream;
 use crate::wire::Wire;
-
-/// tungstenite reads and writes control frames alone, which have at most 131 bytes.
-const CONTROL_BYTES: usize = 256;
 
 pub(crate) struct Socket {
     /// Answers pings and close frames. Messages go past it.
@@ -25,7 +22,7 @@ pub(crate) struct Socket {
     /// For what must not be told of it.
     url: GatewayUrl,
     /// The close frame that tungstenite has not been given yet.
-    goodbye: Option<WireCloseFrame>,
+    goodbye: Option<CloseFrame>,
     /// A close frame is the last that is to be sent.
     closing: bool,
     /// Something may not be on the wire yet.
@@ -48,12 +45,8 @@ pub(crate) enum Received {
 impl Socket {
     /// Takes over a stream after the upgrade. `head` was read behind the answer.
     pub(crate) async fn new(stream: BoxedStream, head: Vec<u8>, limits: &Limits, url: GatewayUrl) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(CONTROL_BYTES)
-            .write_buffer_size(0)
-            .max_write_buffer_size(CONTROL_BYTES);
         let wire = Wire::new(stream, head, limits.message_bytes);
-        let stream = WebSocketStream::from_raw_socket(wire, Role::Client, Some(config)).await;
+        let stream = WebSocketStream::from_raw_socket(wire, Role::Client, Some(control_config())).await;
         Self {
             stream,
             url,
@@ -76,14 +69,9 @@ impl Socket {
 
     /// Puts a close frame at the end of what is to be sent, unless one has been put there.
     pub(crate) fn close(&mut self, frame: CloseFrame) {
-        if std::mem::replace(&mut self.closing, true) {
-            return;
+        if !std::mem::replace(&mut self.closing, true) {
+            self.goodbye = Some(frame);
         }
-        let reason = match frame.reason {
-            std::borrow::Cow::Borrowed(text) => Utf8Bytes::from_static(text),
-            std::borrow::Cow::Owned(text) => text.into(),
-        };
-        self.goodbye = Some(WireCloseFrame { code: frame.code.into(), reason });
     }
 
     /// Writes as much as goes without waiting, and asks to be woken when more can go.
@@ -101,7 +89,7 @@ impl Socket {
         if self.goodbye.is_some() {
             ready!(stream.as_mut().poll_ready(context))?;
             self.unflushed = true;
-            stream.as_mut().start_send(WireMessage::Close(self.goodbye.take()))?;
+            stream.as_mut().start_send(WireMessage::Close(self.goodbye.take().map(close_frame)))?;
         }
         if self.unflushed {
             ready!(stream.poll_flush(context))?;

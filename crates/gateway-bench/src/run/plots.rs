@@ -89,8 +89,11 @@ fn bars(job: &str, heats: &[&Measured], path: &Path) -> Result<(), Box<dyn std::
         .set_tick_mark_size(LabelAreaPosition::Bottom, 0)
         .draw()?;
     let mut names = WHO.to_vec();
-    names.extend(costs.iter().map(|(_, who, _)| *who).filter(|who| !WHO.contains(who)));
-    names.dedup();
+    for (_, who, _) in &costs {
+        if !names.contains(who) {
+            names.push(who);
+        }
+    }
     for (colour, name) in names.into_iter().enumerate() {
         if costs.iter().all(|(_, who, _)| *who != name) {
             continue;

@@ -13,9 +13,6 @@ const SECOND: usize = 1 << 20;
 #[derive(Default)]
 pub(super) struct Output {
     message: Vec<u8>,
-    /// The first room, while a large message has another. It stays: memory that is asked for amid large pieces would keep
-    /// the allocator from giving these back.
-    first: Vec<u8>,
 }
 
 thread_local! {
@@ -30,12 +27,9 @@ impl Output {
         SHARED.take()
     }
 
-    /// Gives it back to the thread, once nothing of a message is left in it. Room that a limit has made small is of no use
-    /// to others.
+    /// Gives it back to the thread, once nothing of a message is left in it.
     pub(super) fn share(self) {
-        if self.message.capacity() >= FIRST {
-            SHARED.set(self);
-        }
+        SHARED.set(self);
     }
 
     /// The message so far.
@@ -51,30 +45,17 @@ impl Output {
             return None;
         }
         if filled == self.message.capacity() {
-            let size = if filled == 0 { FIRST } else { (filled * 2).max(SECOND) };
-            let size = size.min(limit.saturating_add(1));
-            if filled > 0 && !self.is_large() {
-                let mut larger = Vec::with_capacity(size);
-                larger.extend_from_slice(&self.message);
-                self.first = std::mem::replace(&mut self.message, larger);
-                self.first.clear();
-            } else {
-                self.message.reserve_exact(size - filled);
-            }
+            // A limit may have made the first room smaller.
+            let size = if filled < FIRST { FIRST } else { (filled * 2).max(SECOND) };
+            self.message.reserve_exact(size.min(limit.saturating_add(1)) - filled);
         }
         Some(&mut self.message)
     }
 
-    /// Whether the message has outgrown the first room.
-    fn is_large(&self) -> bool {
-        self.first.capacity() > 0
-    }
-
     /// Takes the message out.
     pub(super) fn take(&mut self) -> Bytes {
-        if self.is_large() {
-            let first = std::mem::take(&mut self.first);
-            return Bytes::from(std::mem::replace(&mut self.message, first).into_boxed_slice());
+        if self.message.capacity() > FIRST {
+            return Bytes::from(std::mem::take(&mut self.message).into_boxed_slice());
         }
         let message = copy_to_block(&self.message);
         self.message.clear();
@@ -109,19 +90,15 @@ mod tests {
         let mut output = Output::default();
         let huge = vec![7; 5 << 20];
         assert_eq!(write(&mut output, &huge), huge);
-        assert_eq!(output.message.capacity(), FIRST);
+        assert_eq!(output.message.capacity(), 0);
     }
 
+    /// The memory is the thread's: who comes next may have more room.
     #[test]
-    fn what_a_limit_has_made_small_is_not_shared() {
-        let mut output = Output::shared();
-        output.room(10);
-        output.share();
-        assert_eq!(Output::shared().message.capacity(), 0);
-        let mut output = Output::shared();
-        output.room(usize::MAX);
-        output.share();
-        assert_eq!(Output::shared().message.capacity(), FIRST);
+    fn room_that_a_limit_has_made_small_grows_to_the_first() {
+        let mut output = Output::default();
+        output.room(10).unwrap().extend([0; 11]);
+        assert_eq!(output.room(usize::MAX).map(|room| room.capacity()), Some(FIRST));
     }
 
     #[test]

@@ -3,16 +3,12 @@
 use std::io::{self, Read, Write};
 
 use fastrand::Rng;
-use tungstenite::protocol::frame::CloseFrame as WireCloseFrame;
-use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
-use tungstenite::{Message as WireMessage, Utf8Bytes};
+use tungstenite::Message as WireMessage;
+use tungstenite::protocol::{Role, WebSocketContext};
 
 use super::transmit::Transmit;
-use crate::websocket::{Failure, Frames, Part, failure, write_message};
+use crate::websocket::{Failure, Frames, Part, close_frame, control_config, failure, write_message};
 use crate::{CloseFrame, Closed, Limits, Message};
-
-/// tungstenite reads and writes control frames alone, which have at most 131 bytes.
-const CONTROL_BYTES: usize = 256;
 
 /// The framing of one connection. Reads from a slice and writes to a [`Transmit`], both of the caller.
 pub(crate) struct Framing {
@@ -36,13 +32,9 @@ pub(crate) enum Received {
 
 impl Framing {
     pub(crate) fn new(limits: &Limits, rng: Rng) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(CONTROL_BYTES)
-            .write_buffer_size(0)
-            .max_write_buffer_size(CONTROL_BYTES);
         Self {
             frames: Frames::new(limits.message_bytes),
-            control: WebSocketContext::new(Role::Client, Some(config)),
+            control: WebSocketContext::new(Role::Client, Some(control_config())),
             rng,
             closing: false,
             overfull: false,
@@ -97,14 +89,9 @@ impl Framing {
     /// Writes a close frame, unless one has been written. Reading goes on.
     pub(crate) fn close(&mut self, frame: CloseFrame, transmit: &mut Transmit) {
         self.closing = true;
-        let reason = match frame.reason {
-            std::borrow::Cow::Borrowed(text) => Utf8Bytes::from_static(text),
-            std::borrow::Cow::Owned(text) => text.into(),
-        };
-        let frame = WireCloseFrame { code: frame.code.into(), reason };
         let mut pipe = Pipe { incoming: &[], transmit };
         // Without room even for that the server has stopped reading long ago.
-        let _ = self.control.close(&mut pipe, Some(frame));
+        let _ = self.control.close(&mut pipe, Some(close_frame(frame)));
     }
 
     /// Moves what waits within tungstenite to `transmit`, if there is room: an answer to a ping, which the next one replaces,

@@ -206,11 +206,11 @@ impl Frames {
         if is_control(first) {
             return Some(Part::Control(self.end_control(piece)));
         }
+        let text = first & 0x0f == TEXT;
         let (text, bytes) = match self.message.take() {
             // The usual case: it has come at once.
-            None if first & FINAL != 0 => (first & 0x0f == TEXT, copy_to_block(piece)),
+            None if first & FINAL != 0 => (text, copy_to_block(piece)),
             begun => {
-                let text = first & 0x0f == TEXT;
                 let mut message = begun.unwrap_or(Fragments { text, bytes: Vec::new() });
                 message.make_room(piece.len(), 0);
                 message.bytes.extend_from_slice(piece);

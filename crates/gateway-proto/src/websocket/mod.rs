@@ -5,10 +5,12 @@
 //! it is handed the control frames, and [`failure`] tells what an error of its means. Messages pass it by, in both
 //! directions, since it prints all that it sees at the level trace. [`write_message`] puts one on the wire.
 
+mod control;
 mod failure;
 mod frames;
 mod outgoing;
 
+pub use control::{close_frame, control_config};
 pub use failure::{Failure, failure};
 pub use frames::{Frames, Part};
 pub use outgoing::write_message;
