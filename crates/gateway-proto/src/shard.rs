@@ -419,6 +419,7 @@ impl Shard {
     pub(crate) fn flush_commands(&mut self, now: Instant) {
         while let State::Open(connection) = &self.state
             && matches!(connection.stage, Stage::Ready)
+            && self.commands.len() > 0
             && connection.window.next_command(now) <= now
             && let Some(command) = self.commands.pop(now)
         {
