@@ -7,25 +7,24 @@ use std::task::{Context, Poll};
 
 use futures_io::AsyncRead;
 
-/// How much is read at once: many small messages cost one system call, and wake the sender once.
-const SMALL: usize = 64 << 10;
-/// The same where more lies ready, as in a replay or a stream of guilds.
+/// How much is read at once: many small messages cost one system call, and wake the sender once. Only as much of it takes up
+/// memory as was ever read at once.
 const LARGE: usize = 1 << 20;
-/// After so many readings in a row that a small buffer has room for, a large one is given back.
-const CALM: u32 = 32;
+/// The same, for whoever reads while another connection of the thread still deals with what is in the large buffer.
+const SMALL: usize = 256 << 10;
 
 thread_local! {
     static SPARE: Cell<Spare> = Cell::default();
 }
 
 /// Between two readings the buffer belongs to nobody: one serves all connections of a thread, and one that is idle holds none.
+///
+/// A thread makes one large buffer and never gives it back: where that is done again and again, the heap falls to pieces.
 #[derive(Default)]
 struct Spare {
     buffer: Option<Box<[u8]>>,
-    /// A small buffer was filled.
-    large: bool,
-    /// Readings in a row that a small buffer has room for.
-    calm: u32,
+    /// The large buffer was made.
+    made: bool,
 }
 
 /// Bytes that were read and not consumed.
@@ -60,9 +59,7 @@ impl ReadAhead {
         let mut spare = SPARE.take();
         let mut buffer = spare.take_buffer();
         let read = Pin::new(stream).poll_read(context, &mut buffer);
-        let count = if let Poll::Ready(Ok(count)) = read { count } else { 0 };
-        spare.note(count, buffer.len());
-        if count > 0 {
+        if let Poll::Ready(Ok(count @ 1..)) = read {
             (self.buffer, self.start, self.end) = (Some(buffer), 0, count);
         } else {
             spare.keep(buffer);
@@ -85,27 +82,16 @@ impl ReadAhead {
 }
 
 impl Spare {
-    fn size(&self) -> usize {
-        if self.large { LARGE } else { SMALL }
-    }
-
     fn take_buffer(&mut self) -> Box<[u8]> {
-        self.buffer.take().unwrap_or_else(|| vec![0; self.size()].into())
+        let size = if std::mem::replace(&mut self.made, true) { SMALL } else { LARGE };
+        self.buffer.take().unwrap_or_else(|| vec![0; size].into())
     }
 
-    /// Keeps a buffer of the size that is read now.
+    /// Keeps the larger buffer, if it is one to read into.
     fn keep(&mut self, buffer: Box<[u8]>) {
-        if buffer.len() == self.size() {
+        let kept = self.buffer.as_ref().map_or(0, |kept| kept.len());
+        if buffer.len() >= SMALL && buffer.len() > kept {
             self.buffer = Some(buffer);
-        }
-    }
-
-    /// Notes that a buffer of this size has got so many bytes.
-    fn note(&mut self, count: usize, size: usize) {
-        self.calm = if count > SMALL { 0 } else { self.calm.saturating_add(1) };
-        let large = (self.large && self.calm < CALM) || count == size;
-        if self.large != large {
-            (self.large, self.buffer, self.calm) = (large, None, 0);
         }
     }
 }
@@ -162,28 +148,12 @@ mod tests {
     }
 
     #[test]
-    fn more_is_read_at_once_where_more_lies_ready() {
+    fn one_buffer_serves_all_readings() {
         on_a_thread(|| {
             assert_eq!(readings(&mut Ready(1000)), [1000]);
-            assert_eq!(kept(), Some(SMALL));
-            assert_eq!(readings(&mut Ready(SMALL + LARGE + 5)), [SMALL, LARGE, 5]);
-            assert_eq!(readings(&mut Ready(SMALL + 1)), [SMALL + 1]);
             assert_eq!(kept(), Some(LARGE));
-        });
-    }
-
-    #[test]
-    fn a_large_buffer_is_given_back_once_little_comes() {
-        on_a_thread(|| {
-            readings(&mut Ready(LARGE));
-            assert_eq!(readings(&mut Ready(2 * SMALL)), [2 * SMALL]);
-            let mut calm = 1;
-            while kept() == Some(LARGE) {
-                assert!(calm < CALM);
-                calm += u32::try_from(readings(&mut Ready(SMALL)).len()).unwrap() + 1;
-            }
-            assert!(calm >= CALM);
-            assert_eq!(readings(&mut Ready(SMALL + 1)), [SMALL, 1]);
+            assert_eq!(readings(&mut Ready(2 * LARGE + 5)), [LARGE, LARGE, 5]);
+            assert_eq!(kept(), Some(LARGE));
         });
     }
 
@@ -200,7 +170,26 @@ mod tests {
             assert_eq!(both.each_ref().map(|ahead| ahead.bytes().len()), [10, 20]);
             both[0].consume(10);
             both[1].consume(20);
-            assert_eq!(kept(), Some(SMALL));
+            assert_eq!(kept(), Some(LARGE));
+        });
+    }
+
+    #[test]
+    fn a_thread_makes_one_large_buffer() {
+        on_a_thread(|| {
+            let mut many: [ReadAhead; 3] = Default::default();
+            let read = |ahead: &mut ReadAhead| {
+                let mut context = Context::from_waker(Waker::noop());
+                assert!(ahead.poll_fill(&mut Ready(2 * LARGE), &mut context).is_ready());
+                ahead.bytes().len()
+            };
+            for _ in 0..2 {
+                assert_eq!(many.each_mut().map(read), [LARGE, SMALL, SMALL]);
+                for ahead in &mut many {
+                    ahead.consume(ahead.bytes().len());
+                }
+                assert_eq!(kept(), Some(LARGE));
+            }
         });
     }
 }
