@@ -271,7 +271,7 @@ impl Heat {
 
     /// It is much the same every time. After the guilds it is not: where the heap ends is chance.
     fn is_steady(&self) -> bool {
-        self.job.starts_with("idle-") && self.job != "idle-guilds"
+        self.job.starts_with("idle-") && !self.job.starts_with("idle-guilds")
     }
 
     /// All that did the same work have seen the same events.
