@@ -9,6 +9,8 @@ use crate::time::Time;
 pub(crate) struct Queue<T> {
     heap: BinaryHeap<Entry<T>>,
     count: u64,
+    /// The time of what was taken out last.
+    past: Time,
 }
 
 struct Entry<T> {
@@ -19,10 +21,12 @@ struct Entry<T> {
 
 impl<T> Queue<T> {
     pub(crate) fn new() -> Self {
-        Self { heap: BinaryHeap::new(), count: 0 }
+        Self { heap: BinaryHeap::new(), count: 0, past: Time::ZERO }
     }
 
+    /// Nothing is planned for the past: whoever puts something off to there puts it off for ever.
     pub(crate) fn push(&mut self, at: Time, what: T) {
+        debug_assert!(at >= self.past, "planned for {at}, which is before {}", self.past);
         self.count += 1;
         self.heap.push(Entry { at, number: self.count, what });
     }
@@ -32,7 +36,9 @@ impl<T> Queue<T> {
     }
 
     pub(crate) fn pop(&mut self) -> Option<T> {
-        self.heap.pop().map(|entry| entry.what)
+        let entry = self.heap.pop()?;
+        self.past = self.past.max(entry.at);
+        Some(entry.what)
     }
 }
 

@@ -173,13 +173,15 @@ impl<M: Machine> World<M> {
     }
 
     pub(super) fn handler_done(&mut self, shard: usize, process: u32) {
-        if let Some(until) = self.suspended_until {
-            return self.queue.push(until, Event::HandlerDone(shard, process));
-        }
         let client = &mut self.clients[shard];
-        if client.process != process || client.busy_until.take().is_none() {
+        if client.process != process || client.busy_until.is_none() {
             return;
         }
+        if let Some(until) = self.suspended_until {
+            client.busy_until = Some(until);
+            return self.queue.push(until, Event::HandlerDone(shard, process));
+        }
+        client.busy_until = None;
         self.give(shard, Input::ReadingResumed, None);
         self.read_inbox(shard);
     }
