@@ -1,6 +1,6 @@
 //! What was read from a socket and is still to be dealt with.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,7 +14,7 @@ const LARGE: usize = 1 << 20;
 const SMALL: usize = 256 << 10;
 
 thread_local! {
-    static SPARE: Cell<Spare> = Cell::default();
+    static SPARE: RefCell<Spare> = RefCell::default();
 }
 
 /// Between two readings the buffer belongs to nobody: one serves all connections of a thread, and one that is idle holds none.
@@ -56,15 +56,13 @@ impl ReadAhead {
         stream: &mut (impl AsyncRead + Unpin),
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let mut spare = SPARE.take();
-        let mut buffer = spare.take_buffer();
+        let mut buffer = SPARE.with_borrow_mut(Spare::take_buffer);
         let read = Pin::new(stream).poll_read(context, &mut buffer);
         if let Poll::Ready(Ok(count @ 1..)) = read {
             (self.buffer, self.start, self.end) = (Some(buffer), 0, count);
         } else {
-            spare.keep(buffer);
+            SPARE.with_borrow_mut(|spare| spare.keep(buffer));
         }
-        SPARE.set(spare);
         read
     }
 
@@ -74,9 +72,7 @@ impl ReadAhead {
         if self.start == self.end
             && let Some(buffer) = self.buffer.take()
         {
-            let mut spare = SPARE.take();
-            spare.keep(buffer);
-            SPARE.set(spare);
+            SPARE.with_borrow_mut(|spare| spare.keep(buffer));
         }
     }
 }
@@ -136,10 +132,7 @@ mod tests {
     }
 
     fn kept() -> Option<usize> {
-        let spare = SPARE.take();
-        let kept = spare.buffer.as_ref().map(|buffer| buffer.len());
-        SPARE.set(spare);
-        kept
+        SPARE.with_borrow(|spare| spare.buffer.as_ref().map(|buffer| buffer.len()))
     }
 
     /// On a thread of its own, since the buffer belongs to the thread.

@@ -37,7 +37,7 @@ impl<T> Queue<T> {
 
     pub(crate) fn pop(&mut self) -> Option<T> {
         let entry = self.heap.pop()?;
-        self.past = self.past.max(entry.at);
+        self.past = entry.at;
         Some(entry.what)
     }
 }
