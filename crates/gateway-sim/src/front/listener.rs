@@ -45,8 +45,9 @@ pub(super) fn accept(shared: &Arc<Shared>, listener: TcpListener, address: Socke
             // The port may be taken for a moment by what is left of old connections.
             None => {
                 listener = TcpListener::bind(address).ok();
-                if listener.is_some() {
-                    shared.step(|state, _| state.listening.insert(address));
+                // A stop that came before found nobody to wake.
+                if listener.is_some() && !shared.step(|state, _| state.listen_at(address)) {
+                    return;
                 }
             }
         }

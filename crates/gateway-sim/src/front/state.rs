@@ -216,8 +216,17 @@ impl State {
         self.peers.insert(id, peer);
     }
 
+    /// Connects are accepted there from now on. False once the server stops.
+    pub(super) fn listen_at(&mut self, address: SocketAddr) -> bool {
+        self.listening.insert(address);
+        !self.stopping
+    }
+
     /// Remembers a socket until [`remove_socket`](Self::remove_socket).
     pub(super) fn add_socket(&mut self, socket: Socket) -> u64 {
+        if self.stopping {
+            socket.end();
+        }
         self.socket_count += 1;
         self.sockets.insert(self.socket_count, socket);
         self.socket_count
