@@ -1,6 +1,8 @@
 //! Runs one scenario in one way: tells the three parties what to do, and holds what is seen against what must be seen.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gateway_driver::proto::{Event, Notice, Shutdown};
@@ -49,6 +51,21 @@ pub(crate) trait Way {
 /// Nothing more happens, or nothing in time.
 pub(crate) struct Stall(pub(crate) &'static str);
 
+/// How far a scenario has come, for whoever waits for its end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress(Arc<AtomicUsize>);
+
+impl Progress {
+    /// Which step it is at, from 1; 0 before the first one and after the last one.
+    pub(crate) fn step(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, step: usize) {
+        self.0.store(step, Ordering::Relaxed);
+    }
+}
+
 /// Why a scenario has failed, and what had happened until then.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -69,12 +86,14 @@ impl fmt::Display for Failure {
 }
 
 /// Runs the steps, ends the shard, and checks what must hold in every scenario.
-pub(crate) fn run(steps: &[Step], way: &mut dyn Way) -> Result<(), Failure> {
-    let mut runner = Runner { way, mark: Duration::ZERO, step: 0, seen: Vec::new(), stopped: false };
+pub(crate) fn run(steps: &[Step], way: &mut dyn Way, progress: &Progress) -> Result<(), Failure> {
+    let mut runner =
+        Runner { way, progress, mark: Duration::ZERO, step: 0, seen: Vec::new(), stopped: false };
     let result = runner.steps(steps).and_then(|()| {
-        runner.step = 0;
+        runner.at_step(0);
         runner.end()
     });
+    progress.set(0);
     result.map_err(|sentence| Failure { sentence, step: runner.step })
 }
 
@@ -87,6 +106,7 @@ fn ends_a_connection(expected: &Expectation<ClientAct>) -> bool {
 
 struct Runner<'a> {
     way: &'a mut dyn Way,
+    progress: &'a Progress,
     /// When the last thing happened that was asked for.
     mark: Duration,
     step: usize,
@@ -100,10 +120,15 @@ impl Runner<'_> {
         steps.iter().try_for_each(|step| match step {
             Step::Group(steps) => self.steps(steps),
             step => {
-                self.step += 1;
+                self.at_step(self.step + 1);
                 self.step(step)
             }
         })
+    }
+
+    fn at_step(&mut self, step: usize) {
+        self.step = step;
+        self.progress.set(step);
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {

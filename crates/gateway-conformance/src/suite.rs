@@ -1,7 +1,10 @@
 //! Running the table, or a part of it, in as many ways as wanted.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::mem;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,12 +16,16 @@ use crate::live::{BlockOn, Driving, Live, SPEED};
 use crate::memory::{MessageClient, OneByteAtATime, Simulation, WholeReads};
 use crate::observation::TraceLine;
 use crate::report::{Outcome, Report};
-use crate::runner::{self, Failure, Way};
+use crate::runner::{self, Failure, Progress, Way};
 use crate::scenario::{Scenario, Variant};
 use crate::table::table;
 
 /// How long, by the wall's clock, something is waited for that must be seen.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long, by the wall's clock, one variant of a scenario may take: more than it takes to be impatient at its last
+/// step, and then with the shard that does not end.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// How many live scenarios are run at the same time: they mostly wait.
 const AT_ONCE: usize = 32;
@@ -35,13 +42,14 @@ pub fn run<R: Runtime>(runtime: R, block_on: impl Fn(Driving) + Send + Sync + 's
 
 /// Scenarios, and the ways in which they are to be run.
 pub struct Suite {
-    scenarios: Vec<Scenario>,
+    scenarios: Vec<Arc<Scenario>>,
     patience: Duration,
+    limit: Duration,
     ways: Vec<(String, Kind)>,
 }
 
 /// Runs one variant of one scenario.
-type Play = Arc<dyn Fn(&Scenario, Variant) -> Played + Send + Sync>;
+type Play = Arc<dyn Fn(&Scenario, Variant, &Progress) -> Played + Send + Sync>;
 
 /// What came of it, and what happened.
 type Played = (Result<(), Failure>, Vec<TraceLine>);
@@ -67,7 +75,8 @@ impl Suite {
 
     /// Scenarios of your own.
     pub fn of(scenarios: Vec<Scenario>) -> Self {
-        Self { scenarios, patience: PATIENCE, ways: Vec::new() }
+        let scenarios = scenarios.into_iter().map(Arc::new).collect();
+        Self { scenarios, patience: PATIENCE, limit: LIMIT, ways: Vec::new() }
     }
 
     /// Only the scenarios whose names are like this.
@@ -83,10 +92,17 @@ impl Suite {
         self
     }
 
+    /// How long one variant of a scenario may take before it has failed, whatever it hangs in. Default 120 s. The others
+    /// go on.
+    pub fn limit(&mut self, limit: Duration) -> &mut Self {
+        self.limit = limit;
+        self
+    }
+
     /// The way `virtual`: the state machine over messages, in memory, on a virtual clock. Times are asserted exactly.
     pub fn on_virtual_clock(&mut self) -> &mut Self {
-        let play: Play = Arc::new(|scenario, variant| {
-            play(scenario, variant, Timeouts::default(), |shard, gateway| {
+        let play: Play = Arc::new(|scenario, variant, progress| {
+            play(scenario, variant, progress, Timeouts::default(), |shard, gateway| {
                 in_memory::<MessageClient>(scenario, shard, gateway)
             })
         });
@@ -97,16 +113,17 @@ impl Suite {
     /// The way `raw`: the whole client over bytes, in memory, on a virtual clock. It is run with whole reads and byte by
     /// byte, and both must see the same at the same times.
     pub fn over_raw_bytes(&mut self) -> &mut Self {
-        let play: Play = Arc::new(|scenario, variant| {
-            let (result, trace) = play(scenario, variant, Timeouts::default(), |shard, gateway| {
+        let play: Play = Arc::new(|scenario, variant, progress| {
+            let (result, trace) = play(scenario, variant, progress, Timeouts::default(), |shard, gateway| {
                 in_memory::<WholeReads>(scenario, shard, gateway)
             });
             if result.is_err() {
                 return (result, trace);
             }
-            let (bytewise, other) = play(scenario, variant, Timeouts::default(), |shard, gateway| {
-                in_memory::<OneByteAtATime>(scenario, shard, gateway)
-            });
+            let (bytewise, other) =
+                play(scenario, variant, progress, Timeouts::default(), |shard, gateway| {
+                    in_memory::<OneByteAtATime>(scenario, shard, gateway)
+                });
             let agree = bytewise.and_then(|()| match first_difference(&trace, &other) {
                 None => Ok(()),
                 Some(line) => {
@@ -128,8 +145,8 @@ impl Suite {
     ) -> &mut Self {
         let block_on: BlockOn = Arc::new(block_on);
         let patience = self.patience;
-        let play: Play = Arc::new(move |scenario, variant| {
-            play(scenario, variant, patient_timeouts(), |shard, gateway| {
+        let play: Play = Arc::new(move |scenario, variant, progress| {
+            play(scenario, variant, progress, patient_timeouts(), |shard, gateway| {
                 let live =
                     Live::new(runtime.clone(), block_on.clone(), shard, gateway, scenario.setup, patience)?;
                 Ok(Box::new(live) as Box<dyn Way>)
@@ -154,33 +171,34 @@ impl Suite {
         Report { outcomes: outcomes.into_iter().map(|(_, _, outcome)| outcome).collect() }
     }
 
-    /// One job for each variant of each scenario, so that none waits for another.
-    fn run_way(&self, name: &str, play: &Play, workers: usize) -> Vec<(usize, Outcome)> {
-        let jobs = self.scenarios.iter().enumerate().flat_map(|(row, scenario)| {
-            scenario.variants.iter().enumerate().map(move |(index, variant)| Job {
-                row,
-                index,
-                scenario,
-                variant: *variant,
-            })
-        });
-        let waiting: Mutex<VecDeque<Job<'_>>> = Mutex::new(jobs.collect());
-        let done = Mutex::new(BTreeMap::new());
-        thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    loop {
-                        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                        let Some(job) = next else { return };
-                        let played = play(job.scenario, job.variant);
-                        done.lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .insert((job.row, job.index), played);
-                    }
-                });
+    /// One job for each variant of each scenario, so that none waits for another. A job that does not come to its end has
+    /// failed, and its thread is left behind.
+    fn run_way(&self, name: &str, play: &Play, at_once: usize) -> Vec<(usize, Outcome)> {
+        let mut waiting: VecDeque<Job> = self.jobs().collect();
+        let mut running: BTreeMap<JobId, Running> = BTreeMap::new();
+        let mut done: BTreeMap<JobId, Played> = BTreeMap::new();
+        let (finished, results) = mpsc::channel();
+        loop {
+            while running.len() < at_once
+                && let Some(job) = waiting.pop_front()
+            {
+                running.insert(job.id, job.start(play, self.limit, finished.clone()));
             }
-        });
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let Some(first) = running.values().map(|running| running.deadline).min() else { break };
+            match results.recv_timeout(first.saturating_duration_since(Instant::now())) {
+                // Else it comes too late: it has failed already.
+                Ok((id, played)) if running.remove(&id).is_some() => drop(done.insert(id, played)),
+                Ok(_) => {}
+                Err(_) => {
+                    let now = Instant::now();
+                    let (late, in_time) =
+                        mem::take(&mut running).into_iter().partition(|(_, running)| running.deadline <= now);
+                    running = in_time;
+                    let late: BTreeMap<JobId, Running> = late;
+                    done.extend(late.into_iter().map(|(id, running)| (id, running.overdue(self.limit))));
+                }
+            }
+        }
         let outcomes = self.scenarios.iter().enumerate().map(|(row, scenario)| {
             let variants = scenario.variants.iter().enumerate();
             let played =
@@ -189,14 +207,59 @@ impl Suite {
         });
         outcomes.collect()
     }
+
+    fn jobs(&self) -> impl Iterator<Item = Job> {
+        self.scenarios.iter().enumerate().flat_map(|(row, scenario)| {
+            let variants = scenario.variants.iter().enumerate();
+            variants.map(move |(index, variant)| Job {
+                id: (row, index),
+                scenario: scenario.clone(),
+                variant: *variant,
+            })
+        })
+    }
 }
 
-struct Job<'a> {
-    row: usize,
-    /// Which of the scenario's variants it is.
-    index: usize,
-    scenario: &'a Scenario,
+/// Which scenario it is, and which of its variants.
+type JobId = (usize, usize);
+
+struct Job {
+    id: JobId,
+    scenario: Arc<Scenario>,
     variant: Variant,
+}
+
+/// A job whose end is waited for.
+struct Running {
+    deadline: Instant,
+    progress: Progress,
+}
+
+impl Job {
+    fn start(self, play: &Play, limit: Duration, finished: Sender<(JobId, Played)>) -> Running {
+        let running = Running { deadline: Instant::now() + limit, progress: Progress::default() };
+        let (play, progress) = (play.clone(), running.progress.clone());
+        let work = move || {
+            let played =
+                panic::catch_unwind(AssertUnwindSafe(|| play(&self.scenario, self.variant, &progress)));
+            let played = played.unwrap_or_else(|_| {
+                let sentence = "it panicked".to_owned();
+                (Err(Failure { sentence, step: progress.step() }), Vec::new())
+            });
+            // Nobody waits any more: it was too late.
+            let _ = finished.send((self.id, played));
+        };
+        // Without a thread it is overdue in the end, and says so.
+        let _ = thread::Builder::new().name("scenario".to_owned()).spawn(work);
+        running
+    }
+}
+
+impl Running {
+    fn overdue(&self, limit: Duration) -> Played {
+        let sentence = format!("it has not come to its end within {limit:?}");
+        (Err(Failure { sentence, step: self.progress.step() }), Vec::new())
+    }
 }
 
 /// The first variant that failed counts, or else the first that passed.
@@ -223,13 +286,14 @@ fn outcome(scenario: &Scenario, way: &str, played: impl Iterator<Item = (Variant
 fn play(
     scenario: &Scenario,
     variant: Variant,
+    progress: &Progress,
     timeouts: Timeouts,
     make: impl FnOnce(ShardConfig, Config) -> Result<Box<dyn Way>, String>,
 ) -> Played {
     let (shard, gateway) = scenario.configs(variant, timeouts);
     match make(shard, gateway) {
         Ok(mut way) => {
-            let result = runner::run(&scenario.steps, way.as_mut());
+            let result = runner::run(&scenario.steps, way.as_mut(), progress);
             (result, way.trace())
         }
         Err(sentence) => (Err(Failure { sentence, step: 0 }), Vec::new()),

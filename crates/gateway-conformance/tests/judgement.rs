@@ -1,15 +1,24 @@
 //! The suite finds what is wrong, whatever it is, and says where.
 
-use std::time::Duration;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use gateway_conformance::words::*;
-use gateway_conformance::{JSON, Report, Scenario, Step, Suite};
+use gateway_conformance::{Driving, JSON, Report, Scenario, Step, Suite};
+use gateway_driver::Runtime;
 use gateway_sim::Control;
 use gateway_tokio::TokioRuntime;
 use serde_json::json;
 
 fn scenario(steps: impl IntoIterator<Item = Step>) -> Scenario {
     Scenario::new("wrong-on-purpose", "a test of the suite").variants(JSON).steps(steps)
+}
+
+fn on_tokio(driving: Driving) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(driving);
 }
 
 fn in_memory(steps: impl IntoIterator<Item = Step>) -> Report {
@@ -74,11 +83,44 @@ fn what_is_too_early_or_too_late_is_found() {
 #[test]
 fn what_never_comes_is_found_in_live_runs_too() {
     let mut suite = Suite::of(vec![scenario([session(), messages(2, 1)])]);
-    suite.patience(Duration::from_millis(500)).live("tokio", TokioRuntime, |driving| {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(driving);
-    });
+    suite.patience(Duration::from_millis(500)).live("tokio", TokioRuntime, on_tokio);
     let report = suite.run();
     assert_failed(&report, 1, "nothing more happened in time");
     assert_eq!(report.summary(), "conformance: 1 scenarios x 1 ways: 0 passed, 1 failed, 0 skipped");
     assert!(report.to_string().contains("wrong-on-purpose  FAIL"), "{report}");
+}
+
+/// A runtime that hangs, the first time that it is asked.
+#[derive(Clone, Default)]
+struct HangsOnce(Arc<AtomicBool>);
+
+impl Runtime for HangsOnce {
+    type Stream = <TokioRuntime as Runtime>::Stream;
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Stream> {
+        TokioRuntime.connect(host, port).await
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
+        TokioRuntime.sleep_until(deadline)
+    }
+
+    fn now(&self) -> Instant {
+        if !self.0.swap(true, Ordering::SeqCst) {
+            loop {
+                thread::park();
+            }
+        }
+        TokioRuntime.now()
+    }
+}
+
+#[test]
+fn what_hangs_is_named_and_the_others_go_on() {
+    let live = |name| Scenario::new(name, "a test of the suite").variants(JSON).steps([session()]);
+    let mut suite = Suite::of(vec![live("one"), live("other")]);
+    suite.limit(Duration::from_secs(10)).live("hangs-once", HangsOnce::default(), on_tokio);
+    let report = suite.run();
+    assert_eq!((report.passed(), report.failures().count()), (1, 1), "{report}");
+    assert!(report.to_string().contains("it has not come to its end within 10s"), "{report}");
 }

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use gateway_sim::{Server, ServerConfig, Tls};
@@ -25,7 +25,7 @@ enum Kind {
     /// There is nobody there.
     Empty,
     /// A listener that is no server of TLS.
-    Listener { stop: Arc<AtomicBool>, address: SocketAddr, thread: Option<JoinHandle<()>> },
+    Listener { stop: Arc<AtomicBool>, address: SocketAddr },
     /// A server whose certificate is not good enough.
     Server { server: Box<Server>, trusted: bool },
 }
@@ -84,7 +84,7 @@ impl Trap {
         let address = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = stop.clone();
-        let thread = thread::Builder::new().name("trap".to_owned()).spawn(move || {
+        thread::Builder::new().name("trap".to_owned()).spawn(move || {
             let mut kept = Vec::new();
             for stream in listener.incoming() {
                 if stopping.load(Ordering::SeqCst) {
@@ -95,7 +95,7 @@ impl Trap {
                 }
             }
         })?;
-        Ok(Self { route: to(address), kind: Kind::Listener { stop, address, thread: Some(thread) } })
+        Ok(Self { route: to(address), kind: Kind::Listener { stop, address } })
     }
 }
 
@@ -120,13 +120,10 @@ fn garbage(mut stream: TcpStream) {
 
 impl Drop for Trap {
     fn drop(&mut self) {
-        if let Kind::Listener { stop, address, thread } = &mut self.kind {
+        if let Kind::Listener { stop, address } = &self.kind {
             stop.store(true, Ordering::SeqCst);
-            // Wakes the thread; if nobody listens any more it is awake.
+            // Wakes the thread. Nobody waits for it: it may read from a client that hangs.
             let _ = TcpStream::connect_timeout(address, Duration::from_secs(1));
-            if let Some(thread) = thread.take() {
-                let _ = thread.join();
-            }
         }
     }
 }
