@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gateway_proto::Shard;
 use gateway_world::{Machine, MixedMachine, Profile, Setting, Time, Transcript, User, Violation, World};
@@ -16,6 +16,9 @@ const HELP: &str = "\
 gateway-world simulate [--seed N] [--hours H] [--shards N] [--profile calm|flaky|outage|hostile]
 gateway-world replay FILE
 ";
+
+/// How often a long run says how far it has come.
+const PROGRESS_EVERY: Duration = Duration::from_secs(60);
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
@@ -51,7 +54,7 @@ fn simulate(arguments: Parser) -> Result<(), String> {
 fn simulate_with<M: Machine>(setting: Setting) -> Result<(), String> {
     let start = Instant::now();
     let cycles = (0..).map_while(move |number| setting.cycle(number));
-    let world = World::<M>::new(setting, Time::ZERO, cycles).with_heap(heap);
+    let world = World::<M>::new(setting, Time::ZERO, cycles).with_heap(heap).with_progress(progress(setting));
     let outcome = world.run();
     let seconds = start.elapsed().as_secs_f64();
     let counts = &outcome.counts;
@@ -75,6 +78,19 @@ fn simulate_with<M: Machine>(setting: Setting) -> Result<(), String> {
     match outcome.violation {
         None => Ok(()),
         Some(violation) => Err(explain::<M>(setting, &violation)),
+    }
+}
+
+/// Says now and then how far a world has come.
+fn progress(setting: Setting) -> impl FnMut(Time) {
+    let start = Instant::now();
+    let mut said = start;
+    move |time| {
+        if said.elapsed() >= PROGRESS_EVERY {
+            said = Instant::now();
+            let rate = time.hours() * f64::from(setting.shards) / start.elapsed().as_secs_f64();
+            eprintln!("{:.0} of {} hours, {rate:.0} shard-hours a second", time.hours(), setting.hours);
+        }
     }
 }
 

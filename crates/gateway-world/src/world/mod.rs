@@ -107,6 +107,8 @@ pub struct World<M> {
     rng: Rng,
     watch: Watch,
     heap: fn() -> usize,
+    /// Is told the time once an hour.
+    progress: Box<dyn FnMut(Time)>,
     recovery: Duration,
     counts: Counts,
     emitted: u64,
@@ -188,6 +190,7 @@ impl<M: Machine> World<M> {
             rng: Rng::with_seed(!setting.seed),
             watch: Watch::new(Invariants::new(setting.shards, MAX_CONCURRENCY, budget)),
             heap: || 0,
+            progress: Box::new(|_| {}),
             recovery: RECOVERY,
             counts: Counts::default(),
             emitted: 0,
@@ -205,6 +208,13 @@ impl<M: Machine> World<M> {
     #[must_use]
     pub fn with_heap(mut self, heap: fn() -> usize) -> Self {
         self.heap = heap;
+        self
+    }
+
+    /// Tells this what time it is, once in every hour of the world.
+    #[must_use]
+    pub fn with_progress(mut self, tell: impl FnMut(Time) + 'static) -> Self {
+        self.progress = Box::new(tell);
         self
     }
 
@@ -288,6 +298,7 @@ impl<M: Machine> World<M> {
             Event::Hour => {
                 let (bytes, shards) = ((self.heap)(), self.setting.shards);
                 self.watch.observe(self.now, 0, &Observation::Heap { bytes, shards });
+                (self.progress)(self.now);
                 self.queue.push(self.now + Duration::from_secs(3600), Event::Hour);
             }
         }
