@@ -17,6 +17,8 @@ gateway-world simulate [--seed N] [--hours H] [--shards N] [--profile calm|flaky
 gateway-world replay FILE
 ";
 
+/// More faults than these nobody reads.
+const FAULTS_SHOWN: usize = 50;
 /// How often a long run says how far it has come.
 const PROGRESS_EVERY: Duration = Duration::from_secs(60);
 
@@ -101,8 +103,12 @@ fn explain<M: Machine>(setting: Setting, violation: &Violation) -> String {
         return "the same world does not break the rule again".to_owned();
     };
     eprintln!("{} faults are enough:", transcript.case.faults());
-    for planned in transcript.case.cycles.iter().flat_map(|cycle| &cycle.faults) {
+    let faults = transcript.case.cycles.iter().flat_map(|cycle| &cycle.faults);
+    for planned in faults.take(FAULTS_SHOWN) {
         eprintln!("  {} {:?} {:?}", planned.at, planned.shard, planned.fault);
+    }
+    if transcript.case.faults() > FAULTS_SHOWN {
+        eprintln!("  and so on; all are in the file");
     }
     let path = format!("simulate-{}-{}.jsonl", setting.profile, setting.seed);
     let violation = &transcript.violation;

@@ -85,7 +85,7 @@ pub enum Observation<'a> {
         phase: Option<Phase>,
         /// The gateway has refused the bot for good.
         refused: bool,
-        /// There are session starts left that may be given out.
+        /// There are more session starts left to give out than shards wait for.
         starts_left: bool,
     },
     /// A measurement of the whole world, once an hour.

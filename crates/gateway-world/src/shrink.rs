@@ -8,6 +8,8 @@ use crate::world::{Outcome, World};
 
 /// So many worlds are tried at most.
 const ATTEMPTS: u32 = 600;
+/// So many faults are let happen at most, over all worlds that are tried: that takes minutes, not days.
+const FAULTS: usize = 10_000_000;
 
 /// A world that breaks a rule, with everything that happens in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +57,7 @@ impl Case {
     #[must_use]
     pub fn shrink<M: Machine>(self, invariant: &str, heap: fn() -> usize) -> Self {
         let run = |case: &Self| case.run::<M>(heap);
-        let mut search = Search { invariant, attempts: 0, best: self, run };
+        let mut search = Search { invariant, attempts: 0, faults: 0, best: self, run };
         search.shorten();
         search.reduce();
         search.begin_late();
@@ -76,6 +78,7 @@ impl Case {
 struct Search<'a, R> {
     invariant: &'a str,
     attempts: u32,
+    faults: usize,
     best: Case,
     run: R,
 }
@@ -83,10 +86,11 @@ struct Search<'a, R> {
 impl<R: Fn(&Case) -> Outcome> Search<'_, R> {
     /// Whether a candidate breaks the same rule. If so it is the best so far, up to that moment.
     fn accept(&mut self, mut candidate: Case) -> bool {
-        if self.attempts >= ATTEMPTS {
+        if self.is_tired() {
             return false;
         }
         self.attempts += 1;
+        self.faults += candidate.faults();
         let outcome = (self.run)(&candidate);
         let Some(violation) = outcome.violation.filter(|violation| violation.invariant == self.invariant)
         else {
@@ -99,10 +103,14 @@ impl<R: Fn(&Case) -> Outcome> Search<'_, R> {
         true
     }
 
+    fn is_tired(&self) -> bool {
+        self.attempts >= ATTEMPTS || self.faults >= FAULTS
+    }
+
     /// Fewer days.
     fn shorten(&mut self) {
         let last = self.best.cycles.len().saturating_sub(1) as u32;
-        for days in [0, 1, 3, 7] {
+        for days in [0, 1, 3, 7, 15, 31] {
             if days < last && self.accept(Case::of_cycles(self.best.setting, last - days, last)) {
                 return;
             }
@@ -112,7 +120,7 @@ impl<R: Fn(&Case) -> Outcome> Search<'_, R> {
     /// Delta debugging: leaves out parts of the list, large ones first, as long as the rule is still broken.
     fn reduce(&mut self) {
         let mut parts = 2;
-        while self.best.faults() > 0 && self.attempts < ATTEMPTS {
+        while self.best.faults() > 0 && !self.is_tired() {
             let size = self.best.faults().div_ceil(parts);
             let smaller = (0..parts).any(|part| {
                 let left_out = part * size..(part + 1) * size;

@@ -18,6 +18,7 @@ mod socket;
 use crate::observation::{Observation, Violation};
 use crate::time::Time;
 use identify_budget::IdentifyBudget;
+pub(crate) use recovery::UNKNOWN_OPCODE;
 
 /// A rule, and what it has to remember in order to judge.
 trait Invariant {
@@ -51,7 +52,7 @@ impl Invariants {
                 Box::new(fatal::Fatal::new(count)),
                 Box::new(connects::Connects::new(count)),
                 Box::new(deadlines::Deadlines::new(count)),
-                Box::new(recovery::Recovery),
+                Box::new(recovery::Recovery::new(count)),
                 Box::new(order::Order::new(count)),
                 Box::new(acknowledged::Acknowledged),
                 Box::new(counters::Counters::new(count)),

@@ -11,6 +11,7 @@ use gateway_sim::{Control, Rule, Target, guild_id};
 
 use crate::client::Restart;
 use crate::fault::{Action, Fault, Nonsense, Planned, Point};
+use crate::invariants::UNKNOWN_OPCODE;
 use crate::link::LinkId;
 use crate::machine::Machine;
 use crate::observation::Observation;
@@ -263,8 +264,8 @@ fn any_command(rng: &mut fastrand::Rng, guilds: u32, encoding: Encoding) -> Comm
         5 => {
             let data = serde_json::json!({"guild_ids": [guild_id.0.to_string()]});
             let data = Raw::encode(&data, encoding).expect("JSON values can be written");
-            // Opcode 99 is none: the gateway closes with 4001.
-            Command::Raw { op: if rng.u8(0..50) == 0 { 99 } else { 31 }, data }
+            // The gateway closes with 4001.
+            Command::Raw { op: if rng.u8(0..50) == 0 { UNKNOWN_OPCODE } else { 31 }, data }
         }
         _ => command(rng),
     }

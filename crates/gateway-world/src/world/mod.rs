@@ -107,6 +107,8 @@ pub struct World<M> {
     rng: Rng,
     watch: Watch,
     heap: fn() -> usize,
+    /// Bytes that were in use before the world: faults that are planned, a world that was made before.
+    heap_before: usize,
     /// Is told the time once an hour.
     progress: Box<dyn FnMut(Time)>,
     recovery: Duration,
@@ -190,6 +192,7 @@ impl<M: Machine> World<M> {
             rng: Rng::with_seed(!setting.seed),
             watch: Watch::new(Invariants::new(setting.shards, MAX_CONCURRENCY, budget)),
             heap: || 0,
+            heap_before: 0,
             progress: Box::new(|_| {}),
             recovery: RECOVERY,
             counts: Counts::default(),
@@ -207,7 +210,7 @@ impl<M: Machine> World<M> {
     /// Measures the heap with this.
     #[must_use]
     pub fn with_heap(mut self, heap: fn() -> usize) -> Self {
-        self.heap = heap;
+        (self.heap, self.heap_before) = (heap, heap());
         self
     }
 
@@ -296,7 +299,8 @@ impl<M: Machine> World<M> {
             Event::Check => self.check_recovery(),
             Event::NextCycle => return self.next_cycle(),
             Event::Hour => {
-                let (bytes, shards) = ((self.heap)(), self.setting.shards);
+                let bytes = (self.heap)().saturating_sub(self.heap_before);
+                let shards = self.setting.shards;
                 self.watch.observe(self.now, 0, &Observation::Heap { bytes, shards });
                 (self.progress)(self.now);
                 self.queue.push(self.now + Duration::from_secs(3600), Event::Hour);
@@ -321,7 +325,8 @@ impl<M: Machine> World<M> {
 
     fn check_recovery(&mut self) {
         let kept_back = SessionStartLimit::default().total / 10;
-        let starts_left = self.gate.remaining(self.client_clock.instant(self.now)) > kept_back;
+        let starts = self.gate.remaining(self.client_clock.instant(self.now)).saturating_sub(kept_back);
+        let starts_left = starts as usize > self.gate.waiting();
         for shard in 0..self.clients.len() {
             let client = &self.clients[shard];
             let phase = match &client.machine {
