@@ -2,6 +2,7 @@
 
 mod liar;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -113,12 +114,17 @@ fn what_one_input_leads_to() {
 #[test]
 fn the_heap() {
     let setting = Setting { seed: 1, hours: 3.0, shards: 2, profile: Profile::Calm, user: User::Quick };
-    let run = |heap| {
+    thread_local! { static HEAP: Cell<usize> = const { Cell::new(0) } }
+    let grows = |from: usize, to: usize| {
+        HEAP.set(from << 20);
         let cycles = setting.cycle(0).into_iter();
-        World::<Liar<Honest>>::new(setting, Time::ZERO, cycles).with_heap(heap).run().violation
+        let world = World::<Liar<Honest>>::new(setting, Time::ZERO, cycles).with_heap(|| HEAP.get());
+        HEAP.set(to << 20);
+        world.run().violation
     };
-    assert_eq!(run(|| 17 << 20), None);
-    let violation = run(|| 19 << 20).expect("that is too much for two shards");
+    assert_eq!(grows(0, 17), None);
+    assert_eq!(grows(1000, 1017), None);
+    let violation = grows(1000, 1019).expect("that is too much for two shards");
     assert_eq!(violation.invariant, "memory");
     assert!(violation.sentence.contains("bytes are in use for 2 shards"), "{violation}");
 }
