@@ -143,7 +143,14 @@ impl<'a> RawRef<'a> {
 
     /// An id: an integer, or the text of one. See Discord Docs, Reference > Snowflakes.
     pub fn as_id(self) -> Option<u64> {
-        self.as_u64().or_else(|| self.as_str()?.parse().ok())
+        // Each is looked at as what it is: trying the other costs more, for the error or the text that comes of it.
+        let is_text = match self.encoding() {
+            Encoding::Json => self.as_bytes().first() == Some(&b'"'),
+            Encoding::Etf => {
+                !matches!(etf::Reader::term_only(self.as_bytes()).term(), Ok(etf::Term::Integer(_)))
+            }
+        };
+        if is_text { self.as_str()?.parse().ok() } else { self.as_u64() }
     }
 
     /// Whether the value is null.
