@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use gateway_codec::etf::{self, Integer, Value};
 use gateway_codec::{Encoding, Envelope, Error, ErrorKind, Limits, RawRef};
 use serde_json::json;
@@ -278,4 +280,41 @@ fn integers_of_128_bits() {
         etf::from_slice::<u64>(&etf::to_vec(&u128::MAX).unwrap()).unwrap_err().kind(),
         ErrorKind::Mismatch
     );
+}
+
+/// Texts are known to be ASCII by stretches: whatever lies where a stretch ends, the text is the same as read one by one.
+#[test]
+fn texts_are_the_same_wherever_they_lie() {
+    for length in (0..40).chain(240..280).chain([600]) {
+        let texts: Vec<String> = (0..8)
+            .map(|index| match index % 4 {
+                0 => "a".repeat(length),
+                1 => "b".repeat(index),
+                2 => format!("{}\u{e9}", "c".repeat(length)),
+                _ => format!("\u{1f600}{}", "d".repeat(length)),
+            })
+            .collect();
+        let map: BTreeMap<&str, u64> = texts.iter().map(|text| (&**text, 1 << 60)).collect();
+        for style in [etf::Style::Client, etf::Style::Server] {
+            let list = etf::to_vec_with(&texts, style).unwrap();
+            assert_eq!(etf::from_slice::<Vec<String>>(&list).unwrap(), texts);
+            let bytes = etf::to_vec_with(&map, style).unwrap();
+            let read: BTreeMap<String, String> = etf::from_slice(&bytes).unwrap();
+            let expected = map.iter().map(|(key, id)| ((*key).to_owned(), id.to_string()));
+            assert_eq!(read, expected.collect());
+        }
+    }
+}
+
+/// An atom is Latin-1, also behind a stretch of ASCII.
+#[test]
+fn atoms_of_latin_1_end_a_stretch() {
+    let mut bytes = vec![131, 116, 0, 0, 0, 2];
+    for key in [&b"plain"[..], b"caf\xe9"] {
+        bytes.extend([100, 0, key.len() as u8]);
+        bytes.extend(key);
+        bytes.extend([97, 1]);
+    }
+    let read: BTreeMap<String, u8> = etf::from_slice(&bytes).unwrap();
+    assert_eq!(read.into_keys().collect::<Vec<_>>(), ["caf\u{e9}", "plain"]);
 }

@@ -2,7 +2,7 @@
 
 use super::sink::Sink;
 use crate::Error;
-use crate::etf::{Integer, Reader, Term, key_text};
+use crate::etf::{Reader, Term, key_text};
 use crate::limits::Budget;
 
 /// Tells one term after the other.
@@ -23,7 +23,7 @@ impl<S: Sink> EtfSource<'_, '_, S> {
             Term::Atom(text) => self.sink.text(&text),
             Term::Binary(bytes) => self.sink.binary(bytes),
             Term::Integer(number) if self.wide_integers_as_text && number.is_unsafe_for_doubles() => {
-                self.sink.text(number.digits(&mut [0; Integer::MAX_DIGITS]))
+                number.with_digits(|digits| self.sink.text(digits))
             }
             Term::Integer(number) => self.sink.integer(number),
             Term::Float(number) => self.sink.float(number),

@@ -96,7 +96,7 @@ impl<W: io::Write> Sink for JsonSink<W> {
     }
 
     fn integer(&mut self, number: Integer) -> Result<(), Error> {
-        self.plain(number.digits(&mut [0; Integer::MAX_DIGITS]).as_bytes())
+        number.with_digits(|digits| self.plain(digits.as_bytes()))
     }
 
     fn float(&mut self, number: f64) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use super::find::small_integer;
 use super::key::KeyDeserializer;
-use super::reader::text_of;
+use super::reader::AsciiStretch;
 use super::{Integer, Reader, Term, key_text, tag};
 use crate::limits::Budget;
 use crate::{Error, ErrorKind, Limits};
@@ -39,6 +39,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Deserializer<'de> {
     pub(super) reader: Reader<'de>,
+    pub(super) known: AsciiStretch<'de>,
     budget: Budget,
     wide_integers_as_text: bool,
     /// Whether an integer was given out as text that nobody had asked for.
@@ -93,6 +94,7 @@ impl<'de> Deserializer<'de> {
     fn from_reader(reader: Reader<'de>, options: &Options) -> Self {
         Self {
             reader,
+            known: AsciiStretch::default(),
             budget: Budget::new(&options.limits),
             wide_integers_as_text: options.wide_integers_as_text,
             gave_text: false,
@@ -110,7 +112,7 @@ impl<'de> Deserializer<'de> {
             Term::Null => visitor.visit_unit(),
             Term::Bool(value) => visitor.visit_bool(value),
             Term::Atom(text) => visit_text(text, visitor),
-            Term::Binary(bytes) => visit_text(text_of(bytes), visitor),
+            Term::Binary(bytes) => visit_text(self.reader.text_just_read(bytes, &mut self.known), visitor),
             Term::Integer(number) => visit_integer(number, visitor),
             Term::Float(number) => visitor.visit_f64(number),
             Term::SmallIntegers(bytes) => {
@@ -197,7 +199,7 @@ pub(super) fn visit_integer<'de, V: Visitor<'de>>(number: Integer, visitor: V) -
 
 /// An integer as the text of it.
 fn visit_digits<'de, V: Visitor<'de>>(number: Integer, visitor: V) -> Result<V::Value, Error> {
-    visitor.visit_str(number.digits(&mut [0; Integer::MAX_DIGITS]))
+    number.with_digits(|digits| visitor.visit_str(digits))
 }
 
 fn visit_text<'de, V: Visitor<'de>>(text: Cow<'de, str>, visitor: V) -> Result<V::Value, Error> {
@@ -291,7 +293,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let start = self.reader.offset();
         if self.reader.rest().first() == Some(&tag::BINARY)
-            && let Some(text) = self.reader.plain_text()
+            && let Some(text) = self.reader.plain_text_known(&mut self.known)
         {
             return visitor.visit_borrowed_str(text).map_err(|error: Error| error.at(start));
         }
@@ -344,7 +346,10 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
         let start = self.reader.offset();
         let result = match self.reader.term()? {
             Term::Atom(text) => visitor.visit_enum(CowStrDeserializer::new(text)),
-            Term::Binary(bytes) => visitor.visit_enum(CowStrDeserializer::new(text_of(bytes))),
+            Term::Binary(bytes) => {
+                let text = self.reader.text_just_read(bytes, &mut self.known);
+                visitor.visit_enum(CowStrDeserializer::new(text))
+            }
             Term::Map(1) => {
                 self.enter(1, start)?;
                 let value = visitor.visit_enum(Variant { deserializer: self })?;

@@ -1,7 +1,6 @@
 //! Integers as ETF has them: of any width in the format, of up to 128 bits here.
 
 use std::fmt;
-use std::io::Write;
 
 /// An integer of at most 128 bits and a sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,31 +78,14 @@ impl Integer {
         }
     }
 
-    /// Room for the longest of them: a sign and the digits of 2^128 - 1.
-    pub(crate) const MAX_DIGITS: usize = 40;
-
-    /// What `Display` shows, written into a buffer.
-    pub(crate) fn digits<'b>(&self, buffer: &'b mut [u8; Self::MAX_DIGITS]) -> &'b str {
-        let Integer::Unsigned(mut number) = *self else {
-            let mut rest = &mut buffer[..];
-            // The buffer has room for every one of them, and digits are UTF-8.
-            let _ = write!(rest, "{self}");
-            let length = Self::MAX_DIGITS - rest.len();
-            return std::str::from_utf8(&buffer[..length]).unwrap_or_default();
-        };
-        // Ids are of this kind, and there are many: two digits at a time.
-        let mut start = buffer.len();
-        while number >= 10 {
-            start -= 2;
-            buffer[start] = b'0' + (number / 10 % 10) as u8;
-            buffer[start + 1] = b'0' + (number % 10) as u8;
-            number /= 100;
+    /// Hands on what `Display` shows.
+    pub(crate) fn with_digits<T>(self, use_them: impl FnOnce(&str) -> T) -> T {
+        let mut buffer = itoa::Buffer::new();
+        match self {
+            Integer::Unsigned(number) => use_them(buffer.format(number)),
+            Integer::Negative(number) => use_them(buffer.format(number)),
+            Integer::Wide { .. } => use_them(&self.to_string()),
         }
-        if number > 0 || start == buffer.len() {
-            start -= 1;
-            buffer[start] = b'0' + number as u8;
-        }
-        std::str::from_utf8(&buffer[start..]).unwrap_or_default()
     }
 
     /// Whether a double cannot be trusted with it.
@@ -165,7 +147,7 @@ mod tests {
             Integer::from(i128::MIN),
             Integer::from_magnitude(true, u128::MAX),
         ] {
-            assert_eq!(number.digits(&mut [0; Integer::MAX_DIGITS]), number.to_string());
+            number.with_digits(|digits| assert_eq!(digits, number.to_string()));
         }
     }
 }

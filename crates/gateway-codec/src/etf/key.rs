@@ -37,7 +37,11 @@ pub(super) struct KeyDeserializer<'a, 'de>(pub(super) &'a mut Deserializer<'de>)
 
 impl<'de> KeyDeserializer<'_, 'de> {
     fn text(self) -> Result<Cow<'de, str>, Error> {
-        key_text(&mut self.0.reader)
+        let Deserializer { reader, known, .. } = self.0;
+        match reader.plain_text_known(known) {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => key_text(reader),
+        }
     }
 
     fn number<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

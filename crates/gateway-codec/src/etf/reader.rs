@@ -22,6 +22,51 @@ pub struct Reader<'a> {
     at: usize,
 }
 
+/// A stretch of a document that is known to be ASCII.
+///
+/// Most texts are short, and most of what is between them is ASCII too: to check a stretch at once is much quicker than to
+/// check one text after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AsciiStretch<'a> {
+    text: &'a str,
+    start: usize,
+}
+
+impl<'a> AsciiStretch<'a> {
+    /// So far it is looked ahead: what follows may be stepped over.
+    const AHEAD: usize = 256;
+
+    /// The text at this place of the document, if it is there and ASCII.
+    #[inline]
+    fn text(&mut self, document: &'a [u8], start: usize, length: usize) -> Option<&'a str> {
+        let known = |stretch: &Self| {
+            let from = start.checked_sub(stretch.start)?;
+            stretch.text.get(from..from.checked_add(length)?)
+        };
+        if let Some(text) = known(self) {
+            return Some(text);
+        }
+        self.look(document, start, length)?;
+        known(self)
+    }
+
+    #[cold]
+    fn look(&mut self, document: &'a [u8], start: usize, length: usize) -> Option<()> {
+        let rest = document.get(start..)?;
+        let ahead = &rest[..rest.len().min(length.max(Self::AHEAD))];
+        *self = Self { text: std::str::from_utf8(&ahead[..ascii_length(ahead)]).ok()?, start };
+        Some(())
+    }
+}
+
+/// How many bytes come before the first that is not ASCII: sixteen at a time, and then one by one.
+fn ascii_length(bytes: &[u8]) -> usize {
+    const BEYOND: u128 = u128::from_ne_bytes([0x80; 16]);
+    let chunks = bytes.chunks_exact(16).map(|chunk| chunk.first_chunk().copied().unwrap_or([0x80; 16]));
+    let whole = 16 * chunks.take_while(|chunk| u128::from_ne_bytes(*chunk) & BEYOND == 0).count();
+    whole + bytes[whole..].iter().take_while(|byte| byte.is_ascii()).count()
+}
+
 /// A term, or the head of one whose parts follow.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Term<'a> {
@@ -158,18 +203,40 @@ impl<'a> Reader<'a> {
     /// Latin-1 than in UTF-8. Otherwise nothing is read.
     #[inline]
     pub(super) fn plain_text(&mut self) -> Option<&'a str> {
-        let (length, text) = match *self.rest() {
-            [tag::ATOM | tag::ATOM_UTF8, high, low, ref text @ ..] => {
-                (u16::from_be_bytes([high, low]).into(), text)
-            }
-            [tag::SMALL_ATOM | tag::SMALL_ATOM_UTF8, length, ref text @ ..] => (length.into(), text),
-            [tag::BINARY, a, b, c, d, ref text @ ..] => (u32::from_be_bytes([a, b, c, d]) as usize, text),
+        let (start, length) = self.text_place()?;
+        let bytes = self.bytes.get(start..)?.get(..length).filter(|bytes| bytes.is_ascii())?;
+        self.at = start + length;
+        std::str::from_utf8(bytes).ok()
+    }
+
+    /// As [`Reader::plain_text`], with what is known of the text in the document.
+    #[inline]
+    pub(super) fn plain_text_known(&mut self, known: &mut AsciiStretch<'a>) -> Option<&'a str> {
+        let (start, length) = self.text_place()?;
+        let text = known.text(self.bytes, start, length)?;
+        self.at = start + length;
+        Some(text)
+    }
+
+    /// The text of a binary that was just read.
+    #[inline]
+    pub(super) fn text_just_read(&self, binary: &'a [u8], known: &mut AsciiStretch<'a>) -> Cow<'a, str> {
+        match known.text(self.bytes, self.at - binary.len(), binary.len()) {
+            Some(text) => Cow::Borrowed(text),
+            None => text_of(binary),
+        }
+    }
+
+    /// Where the text of an atom or binary begins that comes next, and how long it says it is.
+    #[inline]
+    fn text_place(&self) -> Option<(usize, usize)> {
+        let (head, length) = match *self.rest() {
+            [tag::ATOM | tag::ATOM_UTF8, high, low, ..] => (3, u16::from_be_bytes([high, low]).into()),
+            [tag::SMALL_ATOM | tag::SMALL_ATOM_UTF8, length, ..] => (2, length.into()),
+            [tag::BINARY, a, b, c, d, ..] => (5, u32::from_be_bytes([a, b, c, d]) as usize),
             _ => return None,
         };
-        let bytes = text.get(..length).filter(|bytes| bytes.is_ascii())?;
-        let text_start = self.rest().len() - text.len();
-        self.at += text_start + length;
-        std::str::from_utf8(bytes).ok()
+        Some((self.at + head, length))
     }
 
     /// Whether the next term is null, which is seen without reading it.
