@@ -8,11 +8,16 @@ use lexopt::{Arg, Parser};
 
 use crate::process::{self, cargo, root};
 
-/// What twilight speaks is chosen when it is compiled: its features, and the name of the client that has them.
-const CLIENTS: [(&str, &str); 3] =
-    [("twilight-zlib", "client-zlib"), ("twilight-zstd", "client-zstd"), ("peers", "client")];
-/// What does not depend on that.
-const PROGRAMS: [&str; 4] = ["bench", "decode", "allocations", "serve"];
+/// Clients of others, each with nobody else compiled in: the feature, and the name of the program. What twilight speaks is
+/// chosen when it is compiled.
+const CLIENTS: [(&str, &str); 4] = [
+    ("serenity", "serenity"),
+    ("twilight", "twilight-plain"),
+    ("twilight-zlib", "twilight-zlib"),
+    ("twilight-zstd", "twilight-zstd"),
+];
+/// Ours, and what measures.
+const PROGRAMS: [&str; 5] = ["bench", "client", "decode", "allocations", "serve"];
 
 /// Everything but `--report` goes to the program `bench`. With `--quick` nothing is optimised: it is only to be seen that
 /// everything works.
@@ -36,10 +41,10 @@ pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
     fs::create_dir_all(&programs).map_err(|error| format!("{}: {error}", programs.display()))?;
     println!("bench: building the contenders");
     for (features, name) in CLIENTS {
-        build(profile, features, &["client"])?;
+        build(profile, &["--no-default-features", "--features", features], &["client"])?;
         copy(profile, "client", &programs.join(name))?;
     }
-    build(profile, "peers", &PROGRAMS)?;
+    build(profile, &["--features", "peers"], &PROGRAMS)?;
     for name in PROGRAMS {
         copy(profile, name, &programs.join(name))?;
     }
@@ -60,18 +65,9 @@ fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-fn build(profile: &str, features: &str, programs: &[&str]) -> Result<(), String> {
+fn build(profile: &str, features: &[&str], programs: &[&str]) -> Result<(), String> {
     let mut command = cargo();
-    command.args([
-        "build",
-        "--profile",
-        profile,
-        "--quiet",
-        "--package",
-        "gateway-bench",
-        "--features",
-        features,
-    ]);
+    command.args(["build", "--profile", profile, "--quiet", "--package", "gateway-bench"]).args(features);
     process::run(command.args(programs.iter().flat_map(|name| ["--bin", name])))
 }
 

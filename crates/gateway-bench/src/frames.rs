@@ -1,65 +1,15 @@
 //! Traffic as it goes over a connection: one WebSocket message after the other, in an encoding and a compression.
 
-use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::Path;
-use std::str::FromStr;
 
 use bytes::Bytes;
 use gateway_codec::{Compression, Deflater, Encoding, deflate_zlib};
 
 use crate::corpus::Payload;
-
-/// An encoding and a compression.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mode {
-    /// How payloads are written.
-    pub encoding: Encoding,
-    /// How they are compressed.
-    pub compression: Compression,
-}
-
-impl Mode {
-    /// Every mode that the gateway has.
-    pub const ALL: [Self; 7] = [
-        Self::new(Encoding::Json, Compression::None),
-        Self::new(Encoding::Json, Compression::Payload),
-        Self::new(Encoding::Json, Compression::ZlibStream),
-        Self::new(Encoding::Json, Compression::ZstdStream),
-        Self::new(Encoding::Etf, Compression::None),
-        Self::new(Encoding::Etf, Compression::ZlibStream),
-        Self::new(Encoding::Etf, Compression::ZstdStream),
-    ];
-
-    /// A mode.
-    pub const fn new(encoding: Encoding, compression: Compression) -> Self {
-        Self { encoding, compression }
-    }
-}
-
-/// `json-plain`, `json-payload`, `json-zlib`, `etf-zstd`, …
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let compression = match self.compression {
-            Compression::None => "plain",
-            Compression::Payload => "payload",
-            Compression::ZlibStream => "zlib",
-            Compression::ZstdStream => "zstd",
-        };
-        write!(f, "{}-{compression}", self.encoding)
-    }
-}
-
-impl FromStr for Mode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mode = Self::ALL.into_iter().find(|mode| mode.to_string() == text);
-        mode.ok_or_else(|| format!("there is no mode {text}"))
-    }
-}
+pub use crate::mode::Mode;
 
 /// WebSocket messages in their order, in one piece of memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -209,6 +209,23 @@ fn python_contenders_see_the_same_events() {
     }
 }
 
+/// The bound reads as many messages as the clients do, and looks at nothing in them.
+#[test]
+fn the_bound_takes_all_events() {
+    let modes = modes(false);
+    let stand = Stand::new(&modes, serve_options());
+    let mut runs = 0;
+    for mode in modes {
+        let options = ClientOptions { check: false, ..stand.options(Who::Bound, Job::Raw, mode) };
+        if options.supports() {
+            assert_eq!(stand.run(&options)["events"], EVENTS, "{mode}");
+            assert_eq!(stand.sent.recv().unwrap().events, EVENTS, "{mode}");
+            runs += 1;
+        }
+    }
+    assert_eq!(runs, 3);
+}
+
 /// Shards in turns: each sees its share from the beginning.
 #[test]
 fn many_shards_share_the_events() {

@@ -10,7 +10,7 @@ use lexopt::{Arg, Parser, ValueExt};
 const HELP: &str = "\
 client --who WHO --job JOB --mode MODE --url URL [OPTIONS]
 
-  WHO: tokio smol async-std blocking twilight serenity
+  WHO: tokio smol async-std blocking twilight serenity bound
   JOB: raw small-bot typed idle growth
 
   --ca FILE      the server's root certificate; twilight takes it from SSL_CERT_FILE

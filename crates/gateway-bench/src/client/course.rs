@@ -190,7 +190,7 @@ impl Runner {
     }
 
     /// Whether READY or guilds are still to come.
-    #[cfg(feature = "peers")]
+    #[cfg(feature = "twilight")]
     pub(super) fn leads(&self) -> bool {
         self.lead > 0
     }

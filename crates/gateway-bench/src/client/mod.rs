@@ -1,16 +1,21 @@
 //! Whole clients: one contender in this process, connected to a server of [`serve`](crate::serve).
 
+#[cfg(feature = "ours")]
 mod blocking;
+#[cfg(feature = "ours")]
+mod bound;
 mod course;
 mod options;
+#[cfg(feature = "ours")]
 mod ours;
 mod report;
+#[cfg(feature = "ours")]
 mod runtimes;
 mod sample;
-#[cfg(feature = "peers")]
+#[cfg(feature = "serenity")]
 mod serenity;
 mod sums;
-#[cfg(feature = "peers")]
+#[cfg(feature = "twilight")]
 mod twilight;
 
 use std::sync::Arc;
@@ -29,16 +34,23 @@ pub fn run(options: &ClientOptions) -> Result<Report, String> {
     crate::limits::allow_connections(options.shards as usize).map_err(|error| error.to_string())?;
     let course = Arc::new(Course::new(options));
     match options.who {
+        #[cfg(feature = "ours")]
         Who::Tokio => runtimes::tokio(options, &course)?,
+        #[cfg(feature = "ours")]
         Who::Smol => runtimes::smol(options, &course)?,
+        #[cfg(feature = "ours")]
         Who::AsyncStd => runtimes::async_std(options, &course)?,
+        #[cfg(feature = "ours")]
         Who::Blocking => blocking::run(options, &course)?,
-        #[cfg(feature = "peers")]
+        #[cfg(feature = "ours")]
+        Who::Bound => bound::run(options, &course)?,
+        #[cfg(feature = "twilight")]
         Who::Twilight => twilight::run(options, &course)?,
-        #[cfg(feature = "peers")]
+        #[cfg(feature = "serenity")]
         Who::Serenity => serenity::run(options, &course)?,
-        #[cfg(not(feature = "peers"))]
-        Who::Twilight | Who::Serenity => return Err("peers need the feature `peers`".to_owned()),
+        // With all of them compiled in, there is none that is not.
+        #[allow(unreachable_patterns, reason = "it depends on the features")]
+        other => return Err(format!("{other} is not compiled into this program")),
     }
     Report::new(options, &course)
 }

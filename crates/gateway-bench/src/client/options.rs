@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use gateway_codec::{Compression, Encoding};
 
-use crate::frames::Mode;
+use crate::mode::Mode;
 
 /// A client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,8 @@ pub enum Who {
     Twilight,
     /// serenity, likewise.
     Serenity,
+    /// Nobody can be quicker: it reads, and inflates or copies.
+    Bound,
 }
 
 /// What a client does with its events.
@@ -76,9 +78,9 @@ impl ClientOptions {
         if self.job != Job::Idle && self.events == 0 {
             return Err("at least one event for each shard".to_owned());
         }
-        if self.shards > 1 && matches!(self.who, Who::Blocking | Who::Serenity) {
+        if self.shards > 1 && matches!(self.who, Who::Blocking | Who::Bound | Who::Serenity) {
             return Err(match self.who {
-                Who::Blocking => "the blocking client has one shard in a process".to_owned(),
+                Who::Blocking | Who::Bound => format!("the {} client has one shard in a process", self.who),
                 _ => "serenity waits for 5 s between shards: one is all it is asked for".to_owned(),
             });
         }
@@ -93,10 +95,11 @@ impl ClientOptions {
         let job = match (self.who, self.job) {
             // It decodes every event before anybody sees it.
             (Who::Serenity, job) => !matches!(job, Job::Raw | Job::Growth),
-            (_, Job::Typed) => cfg!(feature = "peers"),
+            (Who::Bound, job) => job == Job::Raw && !self.check,
+            (_, Job::Typed) => cfg!(feature = "twilight"),
             _ => true,
         };
-        let tls = !self.is_tls() || self.who != Who::Serenity;
+        let tls = !self.is_tls() || !matches!(self.who, Who::Serenity | Who::Bound);
         let mode = match (self.who, self.mode.encoding, self.mode.compression) {
             // The newest of what is compiled in is asked for.
             (Who::Twilight, Encoding::Json, compression) => {
@@ -112,6 +115,9 @@ impl ClientOptions {
             (Who::Serenity, Encoding::Json, compression) => {
                 matches!(compression, Compression::None | Compression::Payload)
             }
+            (Who::Bound, encoding, compression) => {
+                encoding == Encoding::Json && compression != Compression::Payload
+            }
             (Who::Twilight | Who::Serenity, Encoding::Etf, _) => false,
             _ => true,
         };
@@ -126,8 +132,15 @@ impl ClientOptions {
 
 impl Who {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Tokio, Self::Smol, Self::AsyncStd, Self::Blocking, Self::Twilight, Self::Serenity];
+    pub const ALL: [Self; 7] = [
+        Self::Tokio,
+        Self::Smol,
+        Self::AsyncStd,
+        Self::Blocking,
+        Self::Twilight,
+        Self::Serenity,
+        Self::Bound,
+    ];
 }
 
 impl Job {
@@ -144,6 +157,7 @@ impl fmt::Display for Who {
             Self::Blocking => "blocking",
             Self::Twilight => "twilight",
             Self::Serenity => "serenity",
+            Self::Bound => "bound",
         })
     }
 }

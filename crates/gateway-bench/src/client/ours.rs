@@ -134,7 +134,7 @@ impl Work {
         Ok(())
     }
 
-    #[cfg(feature = "peers")]
+    #[cfg(feature = "twilight")]
     fn typed(&mut self, dispatch: &Dispatch) -> Result<(), String> {
         use twilight_model::gateway::event::{DispatchEvent, DispatchEventWithTypeDeserializer};
         let seed = DispatchEventWithTypeDeserializer::new(dispatch.name());
@@ -147,8 +147,8 @@ impl Work {
         Ok(())
     }
 
-    #[cfg(not(feature = "peers"))]
+    #[cfg(not(feature = "twilight"))]
     fn typed(&mut self, _: &Dispatch) -> Result<(), String> {
-        Err("types need the feature `peers`".to_owned())
+        Err("types need the feature `twilight`".to_owned())
     }
 }

@@ -12,16 +12,14 @@ use crate::frames::Mode;
 const LARGEST: usize = 16 << 20;
 
 pub(super) fn contender(job: Job, mode: Mode) -> Option<Box<dyn Contender>> {
-    let inflate = match (job, mode.compression) {
-        (Job::Envelope | Job::Machine, Compression::None) => Inflate::Copy,
-        (Job::Envelope | Job::Machine, Compression::ZlibStream) => Inflate::Zlib(Decompress::new(true)),
-        (Job::Envelope | Job::Machine, Compression::ZstdStream) => Inflate::Zstd(DCtx::create()),
-        _ => return None,
-    };
-    Some(Box::new(Bound { inflate, buffer: vec![0; LARGEST] }))
+    match job {
+        Job::Envelope | Job::Machine => Some(Box::new(Bound::new(mode)?)),
+        Job::SmallBot | Job::Typed => None,
+    }
 }
 
-struct Bound {
+/// The inflate or the copy.
+pub(crate) struct Bound {
     inflate: Inflate,
     buffer: Vec<u8>,
 }
@@ -32,16 +30,28 @@ enum Inflate {
     Zstd(DCtx<'static>),
 }
 
-impl Contender for Bound {
-    fn take(&mut self, frame: Bytes, tally: &mut Tally) -> Result<(), String> {
+impl Bound {
+    /// Before the first message. None: each message is compressed on its own.
+    pub(crate) fn new(mode: Mode) -> Option<Self> {
+        let inflate = match mode.compression {
+            Compression::None => Inflate::Copy,
+            Compression::ZlibStream => Inflate::Zlib(Decompress::new(true)),
+            Compression::ZstdStream => Inflate::Zstd(DCtx::create()),
+            _ => return None,
+        };
+        Some(Self { inflate, buffer: vec![0; LARGEST] })
+    }
+
+    /// Takes a message.
+    pub(crate) fn message(&mut self, frame: &[u8]) -> Result<(), String> {
         match &mut self.inflate {
-            Inflate::Copy => self.buffer[..frame.len()].copy_from_slice(&frame),
+            Inflate::Copy => self.buffer[..frame.len()].copy_from_slice(frame),
             Inflate::Zlib(inflate) => {
-                let result = inflate.decompress(&frame, &mut self.buffer, FlushDecompress::Sync);
+                let result = inflate.decompress(frame, &mut self.buffer, FlushDecompress::Sync);
                 result.map_err(|error| error.to_string())?;
             }
             Inflate::Zstd(inflate) => {
-                let mut input = InBuffer::around(&frame[..]);
+                let mut input = InBuffer::around(frame);
                 let mut output = OutBuffer::around(&mut self.buffer[..]);
                 while input.pos() < frame.len() {
                     let result = inflate.decompress_stream(&mut output, &mut input);
@@ -50,7 +60,13 @@ impl Contender for Bound {
             }
         }
         std::hint::black_box(&mut self.buffer);
-        tally.messages += 1;
         Ok(())
+    }
+}
+
+impl Contender for Bound {
+    fn take(&mut self, frame: Bytes, tally: &mut Tally) -> Result<(), String> {
+        tally.messages += 1;
+        self.message(&frame)
     }
 }

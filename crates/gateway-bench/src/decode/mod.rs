@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use crate::frames::{Frames, Mode};
 
+pub(crate) use bounds::Bound;
 pub use settings::Settings;
 
 /// What is done with every message.

@@ -11,9 +11,9 @@ pub(super) fn contender(job: Job, mode: Mode) -> Option<Box<dyn Contender>> {
     match job {
         Job::Envelope => with(|_, _| Ok(())),
         Job::SmallBot => with(small_bot),
-        #[cfg(feature = "peers")]
+        #[cfg(feature = "twilight")]
         Job::Typed => with(typed),
-        #[cfg(not(feature = "peers"))]
+        #[cfg(not(feature = "twilight"))]
         Job::Typed => None,
         Job::Machine => machine::contender(mode),
     }
@@ -76,7 +76,7 @@ fn small_bot(envelope: &Envelope<'_>, tally: &mut Tally) -> Result<(), String> {
     Ok(())
 }
 
-#[cfg(feature = "peers")]
+#[cfg(feature = "twilight")]
 fn typed(envelope: &Envelope<'_>, tally: &mut Tally) -> Result<(), String> {
     use twilight_model::gateway::event::DispatchEventWithTypeDeserializer;
     if let Some(name) = envelope.t.as_deref() {

@@ -4,15 +4,17 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use gateway_codec::{Compression, Encoding};
+use gateway_codec::Compression;
 use serde_json::Value;
 
+use crate::client::Who;
 use crate::frames::Mode;
 
 /// Where the programs are.
 #[derive(Debug, Clone)]
 pub struct Programs {
-    /// `decode`, `allocations`, `serve`, `client`, and `client-zlib` and `client-zstd` for twilight's other compressions.
+    /// `decode`, `allocations`, `serve`, `client`; `serenity`, `twilight-plain`, `twilight-zlib` and `twilight-zstd`, which
+    /// are the same `client` with nobody else compiled in.
     pub folder: PathBuf,
     /// Where the scripts of contenders in other languages are.
     pub scripts: PathBuf,
@@ -25,11 +27,13 @@ impl Programs {
         Command::new(self.folder.join(name))
     }
 
-    /// The client that was compiled for a mode: twilight speaks only the compression of its build.
-    pub(super) fn client(&self, mode: Mode) -> Command {
-        self.program(match (mode.encoding, mode.compression) {
-            (Encoding::Json, Compression::ZlibStream) => "client-zlib",
-            (Encoding::Json, Compression::ZstdStream) => "client-zstd",
+    /// The program that has a client: twilight speaks only the compression of its build.
+    pub(super) fn client(&self, who: Who, mode: Mode) -> Command {
+        self.program(match (who, mode.compression) {
+            (Who::Serenity, _) => "serenity",
+            (Who::Twilight, Compression::ZlibStream) => "twilight-zlib",
+            (Who::Twilight, Compression::ZstdStream) => "twilight-zstd",
+            (Who::Twilight, _) => "twilight-plain",
             _ => "client",
         })
     }

@@ -206,6 +206,11 @@ fn clients(job: client::Job, mode: Mode, tls: bool, scale: Scale) -> Vec<Contend
         Who::Twilight => (mode.compression != Compression::Payload).then_some(twilight),
         Who::Serenity => (!tls && scale == Scale::One && job != client::Job::Raw).then_some(serenity),
         Who::Blocking => (scale == Scale::One).then_some(mode),
+        Who::Bound => {
+            let is_bound = !tls && scale == Scale::One && job == client::Job::Raw;
+            let has_bound = mode.encoding == Encoding::Json && mode.compression != Compression::Payload;
+            (is_bound && has_bound).then_some(mode)
+        }
         _ => Some(mode),
     };
     let entries = Who::ALL.into_iter().filter_map(|who| Some((who, speaks(who)?)));
@@ -324,7 +329,7 @@ impl Contender {
                     true => format!("wss://localhost:{}", server.port),
                     false => format!("ws://127.0.0.1:{}", server.port),
                 };
-                let mut client = programs.client(mode);
+                let mut client = programs.client(who, mode);
                 client.args([
                     "--who",
                     &who.to_string(),
