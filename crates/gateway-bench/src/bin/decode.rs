@@ -27,7 +27,9 @@ fn run(arguments: Parser) -> Result<serde_json::Value, String> {
 fn quickest(settings: &Settings, frames: &Frames) -> Result<(Duration, Tally), String> {
     let mut best: Option<(Duration, Tally)> = None;
     for _ in 0..settings.passes.max(1) {
-        let (tally, time) = decode::run(&mut *settings.contender()?, frames)?;
+        let mut contenders =
+            (0..settings.streams.max(1)).map(|_| settings.contender()).collect::<Result<Vec<_>, _>>()?;
+        let (tally, time) = decode::run(&mut contenders, frames)?;
         best = Some(best.map_or((time, tally), |(least, _)| (least.min(time), tally)));
     }
     best.ok_or_else(|| "no pass".to_owned())

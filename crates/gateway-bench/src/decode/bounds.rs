@@ -1,5 +1,7 @@
 //! What nobody can beat: the inflate alone, into memory that is there; without compression a copy.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress};
 use gateway_codec::Compression;
@@ -18,11 +20,13 @@ pub(super) fn contender(job: Job, mode: Mode) -> Option<Box<dyn Contender>> {
     }
 }
 
-/// The inflate or the copy.
-pub(crate) struct Bound {
-    inflate: Inflate,
-    buffer: Vec<u8>,
+thread_local! {
+    /// The memory that is there, for all of them.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; LARGEST]);
 }
+
+/// The inflate or the copy.
+pub(crate) struct Bound(Inflate);
 
 enum Inflate {
     Copy,
@@ -39,28 +43,30 @@ impl Bound {
             Compression::ZstdStream => Inflate::Zstd(DCtx::create()),
             _ => return None,
         };
-        Some(Self { inflate, buffer: vec![0; LARGEST] })
+        Some(Self(inflate))
     }
 
     /// Takes a message.
     pub(crate) fn message(&mut self, frame: &[u8]) -> Result<(), String> {
-        match &mut self.inflate {
-            Inflate::Copy => self.buffer[..frame.len()].copy_from_slice(frame),
-            Inflate::Zlib(inflate) => {
-                let result = inflate.decompress(frame, &mut self.buffer, FlushDecompress::Sync);
-                result.map_err(|error| error.to_string())?;
-            }
-            Inflate::Zstd(inflate) => {
-                let mut input = InBuffer::around(frame);
-                let mut output = OutBuffer::around(&mut self.buffer[..]);
-                while input.pos() < frame.len() {
-                    let result = inflate.decompress_stream(&mut output, &mut input);
-                    result.map_err(|code| get_error_name(code).to_owned())?;
+        BUFFER.with_borrow_mut(|buffer| {
+            match &mut self.0 {
+                Inflate::Copy => buffer[..frame.len()].copy_from_slice(frame),
+                Inflate::Zlib(inflate) => {
+                    let result = inflate.decompress(frame, buffer, FlushDecompress::Sync);
+                    result.map_err(|error| error.to_string())?;
+                }
+                Inflate::Zstd(inflate) => {
+                    let mut input = InBuffer::around(frame);
+                    let mut output = OutBuffer::around(&mut buffer[..]);
+                    while input.pos() < frame.len() {
+                        let result = inflate.decompress_stream(&mut output, &mut input);
+                        result.map_err(|code| get_error_name(code).to_owned())?;
+                    }
                 }
             }
-        }
-        std::hint::black_box(&mut self.buffer);
-        Ok(())
+            std::hint::black_box(buffer);
+            Ok(())
+        })
     }
 }
 

@@ -87,28 +87,40 @@ pub fn contender(job: Job, who: Who, mode: Mode) -> Option<Box<dyn Contender>> {
     }
 }
 
-/// Gives a contender all messages, and says how long it took with them.
+/// Gives all messages to each contender, and says how long it took with them. Several contenders have their turns, as many
+/// shards of a process have.
 ///
-/// They are copied a few at a time before it gets them, as a socket would do it: it finds them in the processor's cache. That
-/// copy is not in the time.
+/// Messages are copied a few at a time before a contender gets them, as a socket would do it: it finds them in the processor's
+/// cache. That copy is not in the time.
 ///
 /// # Errors
 ///
-/// A message that the contender could not read.
-pub fn run(contender: &mut dyn Contender, frames: &Frames) -> Result<(Tally, Duration), String> {
+/// A message that a contender could not read.
+pub fn run(contenders: &mut [Box<dyn Contender>], frames: &Frames) -> Result<(Tally, Duration), String> {
     let (mut tally, mut time) = (Tally::default(), Duration::ZERO);
-    for batch in frames.batches(BATCH) {
-        let start = Instant::now();
-        for frame in batch {
-            contender.take(frame, &mut tally)?;
+    let size = if contenders.len() == 1 { BATCH } else { TURN };
+    let mut batches: Vec<_> = contenders.iter().map(|_| frames.batches(size)).collect();
+    loop {
+        let mut is_over = true;
+        for (contender, batches) in contenders.iter_mut().zip(&mut batches) {
+            let Some(batch) = batches.next() else { continue };
+            is_over = false;
+            let start = Instant::now();
+            for frame in batch {
+                contender.take(frame, &mut tally)?;
+            }
+            time += start.elapsed();
         }
-        time += start.elapsed();
+        if is_over {
+            return Ok((tally, time));
+        }
     }
-    Ok((tally, time))
 }
 
 /// Bytes of messages that come together.
 const BATCH: usize = 32 << 10;
+/// Bytes of messages that come together to one of several: some dozens of compressed messages.
+const TURN: usize = 8 << 10;
 
 impl Tally {
     /// A message whose envelope was read.

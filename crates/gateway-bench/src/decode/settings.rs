@@ -20,6 +20,8 @@ pub struct Settings {
     pub frames: PathBuf,
     /// How often it is done.
     pub passes: u32,
+    /// How many of them have their turns, each with its own stream of all frames.
+    pub streams: u32,
 }
 
 impl Settings {
@@ -29,7 +31,8 @@ impl Settings {
     ///
     /// A flag that there is not, or one that is missing: how the program is used.
     pub fn read(mut arguments: Parser, program: &str) -> Result<Self, String> {
-        let (mut job, mut who, mut mode, mut frames, mut passes) = (None, None, None, None, 3);
+        let (mut job, mut who, mut mode, mut frames) = (None, None, None, None);
+        let (mut passes, mut streams) = (3, 1);
         let text = |error: lexopt::Error| error.to_string();
         while let Some(argument) = arguments.next().map_err(text)? {
             let name = match argument {
@@ -43,12 +46,18 @@ impl Settings {
                 "mode" => mode = Some(value.parse().map_err(text)?),
                 "frames" => frames = Some(PathBuf::from(value)),
                 "passes" => passes = value.parse().map_err(text)?,
+                "streams" => streams = value.parse().map_err(text)?,
                 _ => return Err(format!("there is no option --{name}")),
             }
         }
         match (job, who, mode, frames) {
-            (Some(job), Some(who), Some(mode), Some(frames)) => Ok(Self { job, who, mode, frames, passes }),
-            _ => Err(format!("{program} --job JOB --who WHO --mode MODE --frames FILE [--passes N]")),
+            (Some(job), Some(who), Some(mode), Some(frames)) => {
+                Ok(Self { job, who, mode, frames, passes, streams })
+            }
+            _ => {
+                let usage = "--job JOB --who WHO --mode MODE --frames FILE [--passes N] [--streams N]";
+                Err(format!("{program} {usage}"))
+            }
         }
     }
 

@@ -79,7 +79,7 @@ struct Contender {
 #[derive(Debug, Clone)]
 enum Work {
     /// In the program `decode`.
-    Decode { job: decode::Job, who: decode::Who, mode: Mode },
+    Decode { job: decode::Job, who: decode::Who, mode: Mode, streams: u32 },
     /// A whole client against a server.
     Client { job: client::Job, who: client::Who, mode: Mode, tls: bool, scale: Scale },
     /// A whole client in another language.
@@ -105,12 +105,18 @@ enum Scale {
 pub(super) fn heats(sizes: Sizes, programs: &Programs) -> Vec<Heat> {
     let mut heats = Vec::new();
     for job in decode::Job::ALL {
-        heats.extend(Mode::ALL.map(|mode| decoding(job, mode)));
+        heats.extend(Mode::ALL.map(|mode| decoding(job, mode, 1)));
     }
     if sizes.instructions {
         heats.retain(|heat| !heat.contenders.is_empty());
         return heats;
     }
+    let streams = [Compression::ZlibStream, Compression::ZstdStream];
+    let most = sizes.shards.iter().copied().max().unwrap_or(1);
+    heats
+        .extend(streams.map(|compression| {
+            decoding(decode::Job::Envelope, Mode::new(Encoding::Json, compression), most)
+        }));
     for job in [client::Job::Raw, client::Job::SmallBot, client::Job::Typed] {
         heats.extend(Mode::ALL.map(|mode| whole(job, mode, false, programs)));
     }
@@ -146,7 +152,7 @@ fn of_peers(mode: Mode) -> (Mode, Mode) {
     (twilight, Mode::new(Encoding::Json, serenity))
 }
 
-fn decoding(job: decode::Job, mode: Mode) -> Heat {
+fn decoding(job: decode::Job, mode: Mode, streams: u32) -> Heat {
     use decode::Who;
     let (twilight, serenity) = of_peers(mode);
     let entries = [
@@ -158,11 +164,11 @@ fn decoding(job: decode::Job, mode: Mode) -> Heat {
         (Who::Bound, mode),
     ];
     let does = |who, mode| decode::contender(job, who, mode).is_some();
-    let contenders = entries
-        .into_iter()
-        .filter(|(who, mode)| does(*who, *mode))
-        .map(|(who, mode)| Contender { label: who.to_string(), work: Work::Decode { job, who, mode } });
-    Heat { job: job.to_string(), mode, contenders: contenders.collect() }
+    let contenders = entries.into_iter().filter(|(who, mode)| does(*who, *mode)).map(|(who, mode)| {
+        Contender { label: who.to_string(), work: Work::Decode { job, who, mode, streams } }
+    });
+    let name = if streams == 1 { job.to_string() } else { format!("{job}-of-{streams}") };
+    Heat { job: name, mode, contenders: contenders.collect() }
 }
 
 fn whole(job: client::Job, mode: Mode, tls: bool, programs: &Programs) -> Heat {
@@ -256,7 +262,7 @@ impl Heat {
         }
         self.check(&seen)?;
         for (index, contender) in self.contenders.iter().enumerate() {
-            if let Work::Decode { job, who, mode } = contender.work
+            if let Work::Decode { job, who, mode, streams: 1 } = contender.work
                 && who != decode::Who::Bound
             {
                 let mut command = decode_command(programs, "allocations", folder, sizes, (job, who, mode))?;
@@ -308,8 +314,13 @@ impl Contender {
             sizes.guilds = 1;
         }
         match self.work {
-            Work::Decode { job, who, mode } => {
+            Work::Decode { job, who, mode, streams } => {
+                if streams > 1 {
+                    // Each stream has all of it.
+                    (sizes.guilds, sizes.events) = (1, sizes.events.min(1000));
+                }
                 let mut command = decode_command(programs, "decode", folder, sizes, (job, who, mode))?;
+                command.args(["--streams", &streams.to_string()]);
                 if !sizes.instructions {
                     return json_of(command.args(["--passes", &sizes.passes.to_string()])).map(Some);
                 }
