@@ -1,5 +1,7 @@
 //! Ours: the inflater, the envelope, look-ups, and twilight-model's types through our codec.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use gateway_codec::{Compression, Envelope, InflateLimits, Inflater, Raw, RawRef, inflate_zlib};
 
@@ -25,14 +27,17 @@ struct Ours {
     mode: Mode,
     inflater: Option<Inflater>,
     use_it: Use,
-    /// Each payload is kept until the next.
-    kept: Option<Raw>,
+}
+
+thread_local! {
+    /// Each payload is kept until the next, whichever stream that comes from.
+    static KEPT: Cell<Option<Raw>> = const { Cell::new(None) };
 }
 
 impl Ours {
     fn new(mode: Mode, use_it: Use) -> Self {
         let inflater = Inflater::new(mode.compression, InflateLimits::default());
-        Self { mode, inflater, use_it, kept: None }
+        Self { mode, inflater, use_it }
     }
 }
 
@@ -51,7 +56,7 @@ impl Contender for Ours {
         let envelope = Envelope::skim(&payload, encoding).map_err(|error| error.to_string())?;
         tally.envelope(envelope.op, envelope.s, envelope.t.as_deref().unwrap_or_default());
         (self.use_it)(&envelope, tally)?;
-        self.kept = Some(Raw::new(payload.slice_ref(envelope.d.as_bytes()), encoding));
+        KEPT.set(Some(Raw::new(payload.slice_ref(envelope.d.as_bytes()), encoding)));
         Ok(())
     }
 }
