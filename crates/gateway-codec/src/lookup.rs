@@ -311,6 +311,20 @@ mod tests {
     }
 
     #[test]
+    fn keys_with_escapes_are_found_by_their_text() {
+        let json = r#"{"\\A":1,"\u005cB":2,"\n":3,"a\u0062c":4,"\\":5,"\"":6,"abd":7}"#;
+        let document = Raw::new(json, Encoding::Json);
+        for (key, value) in [("\\A", 1), ("\\B", 2), ("\n", 3), ("abc", 4), ("\\", 5), ("\"", 6), ("abd", 7)]
+        {
+            assert_eq!(document.get(key).and_then(RawRef::as_u64), Some(value), "{key}");
+            assert_eq!(document.fields([key])[0].and_then(RawRef::as_u64), Some(value), "{key}");
+        }
+        for key in ["\\n", "\\\\A", "a", "ab", "abcd", "\\u005cB", ""] {
+            assert!(document.get(key).is_none(), "{key}");
+        }
+    }
+
+    #[test]
     fn what_is_cut_is_an_error() {
         for document in documents() {
             for length in 0..document.as_bytes().len() {

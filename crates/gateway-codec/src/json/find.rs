@@ -143,10 +143,15 @@ fn next_part(bytes: &[u8], end: usize, closing: u8) -> Result<Option<usize>, Err
     }
 }
 
+/// Whether a key with its quotes on is this one. Up to the first escape its bytes are its text: most are told apart by their
+/// first bytes.
 fn is_key(quoted: &[u8], key: &str) -> bool {
     let inner = &quoted[1..quoted.len() - 1];
-    if memchr::memchr(b'\\', inner).is_none() {
-        return inner == key.as_bytes();
+    let same =
+        inner.iter().zip(key.as_bytes()).take_while(|(one, other)| one == other && **one != b'\\').count();
+    match inner.get(same) {
+        None => same == key.len(),
+        Some(b'\\') => super::unescape(quoted).is_ok_and(|found| found == key),
+        Some(_) => false,
     }
-    super::unescape(quoted).is_ok_and(|found| found == key)
 }
