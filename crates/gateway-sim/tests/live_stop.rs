@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[test]
 fn it_stops_while_it_comes_up_again() {
     let (stopped, told) = mpsc::channel();
-    thread::spawn(move || {
+    let work = move || {
         for microseconds in (0..500).map(|turn| 1000 + turn * 7 % 200) {
             let server = Server::start(ServerConfig::default()).expect("a server");
             let down = Control::Down { duration: Duration::from_micros(microseconds), emit: 0 };
@@ -21,6 +21,7 @@ fn it_stops_while_it_comes_up_again() {
             drop(server);
         }
         stopped.send(()).expect("somebody waits");
-    });
+    };
+    thread::Builder::new().spawn(work).expect("a thread");
     assert!(told.recv_timeout(LIMIT).is_ok(), "a server did not stop");
 }
