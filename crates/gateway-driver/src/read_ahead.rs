@@ -9,7 +9,7 @@ use futures_io::AsyncRead;
 
 /// How much is read at once: many small messages cost one system call, and wake the sender once. Only as much of it takes up
 /// memory as was ever read at once.
-const LARGE: usize = 1 << 20;
+const LARGE: usize = 512 << 10;
 /// The same, for whoever reads while another connection of the thread still deals with what is in the large buffer.
 const SMALL: usize = 256 << 10;
 

@@ -15,7 +15,7 @@ use super::ours::{self, Next, Work};
 use super::{ClientOptions, Job};
 
 /// As much as the drivers read at once.
-const BUFFER_BYTES: usize = 1 << 20;
+const BUFFER_BYTES: usize = 512 << 10;
 
 pub(super) fn run(options: &ClientOptions, course: &Arc<Course>) -> Result<(), String> {
     let mut config = ours::config(options, 0)?;
