@@ -9,7 +9,7 @@ use bytes::Bytes;
 use gateway_codec::{Compression, Deflater, Encoding, deflate_zlib};
 
 use crate::corpus::Payload;
-pub use crate::mode::Mode;
+use crate::mode::Mode;
 
 /// WebSocket messages in their order, in one piece of memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use std::sync::mpsc;
 
 use gateway_bench::client::{ClientOptions, Job, Who};
 use gateway_bench::corpus::Traffic;
-use gateway_bench::frames::{Frames, Mode};
+use gateway_bench::frames::Frames;
+use gateway_bench::mode::Mode;
 use gateway_bench::serve::{Extent, Sent, ServeOptions, Server};
 use gateway_codec::Compression;
 use serde_json::Value;

@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
 
-use gateway_bench::frames::{Frames, Mode};
+use gateway_bench::frames::Frames;
 use gateway_bench::limits;
+use gateway_bench::mode::Mode;
 use gateway_bench::serve::{Extent, ServeOptions, Server};
 use lexopt::{Arg, Parser, ValueExt};
 

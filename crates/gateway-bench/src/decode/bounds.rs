@@ -8,7 +8,7 @@ use gateway_codec::Compression;
 use zstd::zstd_safe::{DCtx, InBuffer, OutBuffer, get_error_name};
 
 use super::{Contender, Job, Tally};
-use crate::frames::Mode;
+use crate::mode::Mode;
 
 /// Larger than any message of the traffic.
 const LARGEST: usize = 16 << 20;

@@ -5,7 +5,7 @@ use erltf::{BorrowedTerm, decode_borrowed};
 use gateway_codec::{Compression, Encoding};
 
 use super::{Contender, Job, Tally};
-use crate::frames::Mode;
+use crate::mode::Mode;
 
 pub(super) fn contender(job: Job, mode: Mode) -> Option<Box<dyn Contender>> {
     match (job, mode.encoding, mode.compression) {

@@ -7,7 +7,7 @@ use gateway_codec::Encoding;
 use gateway_proto::{Event, Input, Intents, Message, Output, Shard, ShardConfig};
 
 use super::{Contender, Tally};
-use crate::frames::Mode;
+use crate::mode::Mode;
 
 /// How much later each message comes than the last.
 const STEP: Duration = Duration::from_micros(1);

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::frames::{Frames, Mode};
+use crate::frames::Frames;
+use crate::mode::Mode;
 
 pub(crate) use bounds::Bound;
 pub use settings::Settings;

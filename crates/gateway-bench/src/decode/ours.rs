@@ -6,7 +6,7 @@ use bytes::Bytes;
 use gateway_codec::{Compression, Envelope, InflateLimits, Inflater, Raw, RawRef, inflate_zlib};
 
 use super::{Contender, Job, Tally, machine};
-use crate::frames::Mode;
+use crate::mode::Mode;
 
 pub(super) fn contender(job: Job, mode: Mode) -> Option<Box<dyn Contender>> {
     let with = |use_it| -> Option<Box<dyn Contender>> { Some(Box::new(Ours::new(mode, use_it))) };

@@ -8,7 +8,7 @@ use gateway_codec::{Compression, Encoding};
 use serenity::model::event::{Event, GatewayEvent};
 
 use super::{Contender, Job, Tally};
-use crate::frames::Mode;
+use crate::mode::Mode;
 
 pub(super) fn contender(job: Job, mode: Mode) -> Option<Box<dyn Contender>> {
     match (job, mode.encoding, mode.compression) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use lexopt::{Arg, Parser, ValueExt};
 
 use super::{Contender, Job, Who, contender};
-use crate::frames::Mode;
+use crate::mode::Mode;
 
 /// What a program that decodes is asked for.
 #[derive(Debug, Clone)]

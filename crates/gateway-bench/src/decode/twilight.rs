@@ -14,7 +14,7 @@ use twilight_model::gateway::event::{DispatchEvent, GatewayEvent, GatewayEventDe
 use zstd::zstd_safe::{DCtx, InBuffer, OutBuffer};
 
 use super::{Contender, Job, Tally};
-use crate::frames::Mode;
+use crate::mode::Mode;
 
 /// The size of the buffer that it inflates into.
 const BUFFER: usize = 32 * 1024;

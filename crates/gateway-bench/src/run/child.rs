@@ -8,7 +8,7 @@ use gateway_codec::Compression;
 use serde_json::Value;
 
 use crate::client::Who;
-use crate::frames::Mode;
+use crate::mode::Mode;
 
 /// Where the programs are.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use super::results::Row;
 use super::traffic::frames;
 use crate::client;
 use crate::decode;
-use crate::frames::Mode;
+use crate::mode::Mode;
 
 /// How much traffic, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

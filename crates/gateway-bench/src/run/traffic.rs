@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::Sizes;
 use crate::corpus::Traffic;
-use crate::frames::{Frames, Mode};
+use crate::frames::Frames;
+use crate::mode::Mode;
 
 /// The file with the traffic of a mode.
 pub(super) fn frames(folder: &Path, sizes: Sizes, mode: Mode) -> Result<PathBuf, String> {

@@ -11,7 +11,7 @@ use tungstenite::{Message, WebSocket};
 use super::http::{self, Request};
 use super::play::Player;
 use super::{Shared, url};
-use crate::frames::Mode;
+use crate::mode::Mode;
 
 /// Opcode 1, see Discord Docs, Gateway > Sending Heartbeats.
 const HEARTBEAT: u64 = 1;

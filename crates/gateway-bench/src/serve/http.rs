@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use gateway_codec::{Compression, Encoding};
 use tungstenite::handshake::derive_accept_key;
 
-use crate::frames::Mode;
+use crate::mode::Mode;
 
 /// Bytes that a request head may have.
 const HEAD_LIMIT: usize = 16 << 10;

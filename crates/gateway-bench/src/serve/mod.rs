@@ -19,7 +19,8 @@ use std::thread;
 use serde::Serialize;
 use socket2::{Domain, Socket, Type};
 
-use crate::frames::{Frames, Mode};
+use crate::frames::Frames;
+use crate::mode::Mode;
 use play::Stage;
 use prepared::Prepared;
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::connection::Connection;
 use super::prepared::{Prepared, share};
 use super::{Extent, Sent, Shared, spawn};
-use crate::frames::Mode;
+use crate::mode::Mode;
 
 /// Opcode 11, see Discord Docs, Gateway > Sending Heartbeats.
 const ACKNOWLEDGEMENT: &[u8] = br#"{"t":null,"s":null,"op":11,"d":null}"#;

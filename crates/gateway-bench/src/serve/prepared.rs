@@ -7,7 +7,8 @@ use bytes::Bytes;
 use gateway_codec::{Compression, Encoding};
 
 use super::{Extent, ServeOptions};
-use crate::frames::{Frames, Mode};
+use crate::frames::Frames;
+use crate::mode::Mode;
 
 /// The last message of a fragmented one, or the only one (RFC 6455, section 5.2).
 const FINAL: u8 = 0x80;
