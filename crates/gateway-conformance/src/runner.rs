@@ -87,14 +87,14 @@ impl fmt::Display for Failure {
 
 /// Runs the steps, ends the shard, and checks what must hold in every scenario.
 pub(crate) fn run(steps: &[Step], way: &mut dyn Way, progress: &Progress) -> Result<(), Failure> {
-    let mut runner =
-        Runner { way, progress, mark: Duration::ZERO, step: 0, seen: Vec::new(), stopped: false };
+    let mut runner = Runner { way, progress, mark: Duration::ZERO, seen: Vec::new(), stopped: false };
     let result = runner.steps(steps).and_then(|()| {
-        runner.at_step(0);
+        progress.set(0);
         runner.end()
     });
+    let result = result.map_err(|sentence| Failure { sentence, step: progress.step() });
     progress.set(0);
-    result.map_err(|sentence| Failure { sentence, step: runner.step })
+    result
 }
 
 /// Whether it is the last that is to be seen of a connection, or the beginning of its end.
@@ -109,7 +109,6 @@ struct Runner<'a> {
     progress: &'a Progress,
     /// When the last thing happened that was asked for.
     mark: Duration,
-    step: usize,
     /// Everything that the application has seen.
     seen: Vec<Seen>,
     stopped: bool,
@@ -120,15 +119,10 @@ impl Runner<'_> {
         steps.iter().try_for_each(|step| match step {
             Step::Group(steps) => self.steps(steps),
             step => {
-                self.at_step(self.step + 1);
+                self.progress.set(self.progress.step() + 1);
                 self.step(step)
             }
         })
-    }
-
-    fn at_step(&mut self, step: usize) {
-        self.step = step;
-        self.progress.set(step);
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {

@@ -1,7 +1,6 @@
 //! Running the table, or a part of it, in as many ways as wanted.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -191,11 +190,9 @@ impl Suite {
                 Ok(_) => {}
                 Err(_) => {
                     let now = Instant::now();
-                    let (late, in_time) =
-                        mem::take(&mut running).into_iter().partition(|(_, running)| running.deadline <= now);
-                    running = in_time;
-                    let late: BTreeMap<JobId, Running> = late;
-                    done.extend(late.into_iter().map(|(id, running)| (id, running.overdue(self.limit))));
+                    let late = running.iter().filter(|(_, running)| running.deadline <= now);
+                    done.extend(late.map(|(id, running)| (*id, running.overdue(self.limit))));
+                    running.retain(|_, running| running.deadline > now);
                 }
             }
         }

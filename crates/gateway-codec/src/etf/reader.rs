@@ -62,8 +62,8 @@ impl<'a> AsciiStretch<'a> {
 /// How many bytes come before the first that is not ASCII: sixteen at a time, and then one by one.
 fn ascii_length(bytes: &[u8]) -> usize {
     const BEYOND: u128 = u128::from_ne_bytes([0x80; 16]);
-    let chunks = bytes.chunks_exact(16).map(|chunk| chunk.first_chunk().copied().unwrap_or([0x80; 16]));
-    let whole = 16 * chunks.take_while(|chunk| u128::from_ne_bytes(*chunk) & BEYOND == 0).count();
+    let (chunks, _) = bytes.as_chunks();
+    let whole = 16 * chunks.iter().take_while(|chunk| u128::from_ne_bytes(**chunk) & BEYOND == 0).count();
     whole + bytes[whole..].iter().take_while(|byte| byte.is_ascii()).count()
 }
 

@@ -195,7 +195,7 @@ impl Server {
         self.spawn("sim-clock", move || clock.keep_time())?;
         for listener in listeners {
             let (shared, address) = (self.shared.clone(), listener.local_addr()?);
-            shared.step(|state, _| state.listening.insert(address));
+            shared.step(|state, _| state.listen_at(address));
             self.spawn("sim-accept", move || listener::accept(&shared, listener, address))?;
         }
         Ok(self)
