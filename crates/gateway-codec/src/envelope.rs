@@ -2,7 +2,7 @@
 
 use crate::etf::Term;
 use crate::json::{self, scan};
-use crate::{Encoding, Error, ErrorKind, RawRef, etf};
+use crate::{Encoding, Error, ErrorKind, RawRef, etf, known_event_name};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -115,7 +115,7 @@ impl<'a> Envelope<'a> {
     /// payload does.
     pub fn is_whole(bytes: &[u8], encoding: Encoding, carefully: bool) -> bool {
         let looks_whole = || match encoding {
-            Encoding::Json => bytes.ends_with(b"}") && braces_balance(bytes),
+            Encoding::Json => bytes.ends_with(b"}") && scan::braces_left_open(bytes) == 0,
             Encoding::Etf => Envelope::skim_etf(bytes).is_some(),
         };
         if !carefully && looks_whole() {
@@ -199,7 +199,11 @@ impl<'a> UsualHead<'a> {
                 let rest = rest.strip_prefix(b"\"")?;
                 // With a backslash there is more to it.
                 let (name, rest) = rest.split_at(scan::quote_or_backslash(rest)?);
-                (Some(std::str::from_utf8(name).ok()?), rest.strip_prefix(b"\"")?)
+                let name = match known_event_name(name) {
+                    Some(known) => known,
+                    None => std::str::from_utf8(name).ok()?,
+                };
+                (Some(name), rest.strip_prefix(b"\"")?)
             }
         };
         let rest = rest.strip_prefix(br#","s":"#)?;
@@ -270,16 +274,6 @@ impl<'a> UsualTail<'a> {
         };
         reader.rest().is_empty().then_some(Self { op: op.to_u64()?, s, t })
     }
-}
-
-/// Whether as many braces close as open, wherever they stand.
-///
-/// Counted modulo 256, which a compiler makes quick work of; no document is nested that deep.
-fn braces_balance(bytes: &[u8]) -> bool {
-    let step = |open: u8, byte: &u8| {
-        open.wrapping_add(u8::from(*byte == b'{')).wrapping_sub(u8::from(*byte == b'}'))
-    };
-    bytes.iter().fold(0, step) == 0
 }
 
 /// Whether the first and the last byte are those of one value.

@@ -7,6 +7,7 @@ use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// One encoded value, borrowed.
 ///
@@ -60,6 +61,22 @@ impl<'a> RawRef<'a> {
     /// What the value is encoded in.
     pub fn encoding(self) -> Encoding {
         self.encoding
+    }
+
+    /// Where the value stands in the memory it was cut from: which bytes of `whole` it is. None if it was cut from elsewhere.
+    ///
+    /// ```
+    /// use gateway_codec::{Encoding, Envelope};
+    ///
+    /// let payload = br#"{"t":"TYPING_START","s":3,"op":0,"d":{"user_id":"7"}}"#;
+    /// let envelope = Envelope::parse(payload, Encoding::Json)?;
+    /// assert_eq!(envelope.d.range_in(payload), Some(37..52));
+    /// # Ok::<(), gateway_codec::Error>(())
+    /// ```
+    pub fn range_in(self, whole: &[u8]) -> Option<Range<usize>> {
+        let start = (self.bytes.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+        let end = start.checked_add(self.bytes.len())?;
+        (end <= whole.len()).then_some(start..end)
     }
 
     /// Decodes the value into a type, which may borrow from it.
@@ -225,11 +242,9 @@ impl Raw {
 
     /// Owns `part` without a copy if it was cut from this value, and with one otherwise.
     pub fn slice(&self, part: RawRef<'_>) -> Raw {
-        let (whole, inner) = (self.bytes.as_ptr_range(), part.bytes.as_ptr_range());
-        if whole.start <= inner.start && inner.end <= whole.end {
-            Raw { bytes: self.bytes.slice_ref(part.bytes), encoding: part.encoding }
-        } else {
-            part.to_raw()
+        match part.range_in(&self.bytes) {
+            Some(range) => Raw { bytes: self.bytes.slice(range), encoding: part.encoding },
+            None => part.to_raw(),
         }
     }
 

@@ -1,12 +1,11 @@
 //! What a shard has to say to the application.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway_codec::{Encoding, Envelope, Error, Raw, RawRef};
+use gateway_codec::{Encoding, Envelope, Error, Raw, RawRef, known_event_name};
 use serde::Deserialize;
 
 use crate::Disconnected;
@@ -70,13 +69,13 @@ pub struct Dispatch {
     data: Range<usize>,
 }
 
-/// Where the name of an event stands.
+/// The name of an event.
 #[derive(Clone)]
 enum Name {
-    /// These bytes of the payload: checked to be UTF-8 when the envelope was read.
-    Inside(Range<usize>),
-    /// It had to be unescaped.
-    Outside(Box<str>),
+    /// It is one of those that Discord documents.
+    Known(&'static str),
+    /// Another one, or none at all.
+    Other(Box<str>),
 }
 
 /// Where the fields of a dispatch stand in its payload.
@@ -87,15 +86,15 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Copies nothing in the usual case.
+    /// Copies nothing of an event that is known.
     pub(crate) fn of(payload: &[u8], envelope: &Envelope<'_>) -> Self {
-        let name = match &envelope.t {
-            Some(Cow::Borrowed(name)) => Name::Inside(range_within(payload, name.as_bytes())),
-            Some(Cow::Owned(name)) => Name::Outside(name.as_str().into()),
-            None => Name::Inside(0..0),
+        let name = envelope.t.as_deref().unwrap_or_default();
+        let name = match known_event_name(name.as_bytes()) {
+            Some(known) => Name::Known(known),
+            None => Name::Other(name.into()),
         };
         // A `d` that was missing stands outside the payload: an empty range says so.
-        let data = range_within(payload, envelope.d.as_bytes());
+        let data = envelope.d.range_in(payload).unwrap_or_default();
         Self { name, sequence: envelope.s, data }
     }
 }
@@ -107,19 +106,11 @@ impl Dispatch {
         Self { payload, encoding, name, sequence, data }
     }
 
-    /// Whether this is its name. Does not check again that the name is text.
-    pub(crate) fn is(&self, name: &str) -> bool {
-        match &self.name {
-            Name::Inside(range) => &self.payload[range.clone()] == name.as_bytes(),
-            Name::Outside(outside) => **outside == *name,
-        }
-    }
-
     /// The event's name, such as `MESSAGE_CREATE` (`t`). Empty if the server sent none.
     pub fn name(&self) -> &str {
         match &self.name {
-            Name::Inside(range) => std::str::from_utf8(&self.payload[range.clone()]).unwrap_or_default(),
-            Name::Outside(name) => name,
+            Name::Known(name) => name,
+            Name::Other(name) => name,
         }
     }
 
@@ -156,15 +147,6 @@ impl Dispatch {
     /// Where `d` does not fit the type. The shard goes on all the same.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
         self.data().decode()
-    }
-}
-
-/// Where `part` stands in `whole`. Empty if it does not.
-fn range_within(whole: &[u8], part: &[u8]) -> Range<usize> {
-    let offset = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
-    match offset.checked_add(part.len()) {
-        Some(end) if end <= whole.len() => offset..end,
-        _ => 0..0,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use gateway_codec::{Compression, Envelope, InflateLimits, Inflater, Raw, RawRef, inflate_zlib};
 
 use super::{Contender, Job, Tally, machine};
@@ -44,7 +44,7 @@ impl Ours {
 impl Contender for Ours {
     fn take(&mut self, frame: Bytes, tally: &mut Tally) -> Result<(), String> {
         let encoding = self.mode.encoding;
-        let payload = match &mut self.inflater {
+        let mut payload = match &mut self.inflater {
             Some(inflater) => {
                 let carefully = inflater.has_split();
                 let whole = |bytes: &[u8]| Envelope::is_whole(bytes, encoding, carefully);
@@ -56,7 +56,10 @@ impl Contender for Ours {
         let envelope = Envelope::skim(&payload, encoding).map_err(|error| error.to_string())?;
         tally.envelope(envelope.op, envelope.s, envelope.t.as_deref().unwrap_or_default());
         (self.use_it)(&envelope, tally)?;
-        KEPT.set(Some(Raw::new(payload.slice_ref(envelope.d.as_bytes()), encoding)));
+        let data = envelope.d.range_in(&payload).ok_or("no data")?;
+        payload.truncate(data.end);
+        payload.advance(data.start);
+        KEPT.set(Some(Raw::new(payload, encoding)));
         Ok(())
     }
 }

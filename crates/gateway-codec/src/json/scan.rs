@@ -4,7 +4,7 @@
 //! right order, and not too deep. That is what it takes to cut a value out; decoding it checks the rest.
 
 use crate::{Error, Limits};
-use memchr::memchr2;
+use wide::u8x16;
 
 /// The first byte at or after `at` that is no blank.
 pub(crate) fn skip_blank(bytes: &[u8], mut at: usize) -> usize {
@@ -44,33 +44,44 @@ pub(crate) fn string_end(bytes: &[u8], at: usize) -> Result<usize, Error> {
 }
 
 /// Where the first quote or backslash is.
-///
-/// Keys and most values are short: a look at eight bytes at a time is quicker than setting up a search, which takes
-/// over where a string is long.
 #[inline]
 pub(crate) fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
-    const NEAR: usize = 32;
     let mut at = 0;
-    while at < NEAR
-        && let Some(word) = bytes[at..].first_chunk()
-    {
-        let word = u64::from_le_bytes(*word);
-        let hits = bytes_equal(word, b'"') | bytes_equal(word, b'\\');
-        if hits != 0 {
-            return Some(at + hits.trailing_zeros() as usize / 8);
+    while let Some(sixteen) = bytes[at..].first_chunk() {
+        let sixteen = u8x16::new(*sixteen);
+        let found = (equal(sixteen, b'"') | equal(sixteen, b'\\')).to_bitmask();
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize);
         }
-        at += 8;
+        at += 16;
     }
-    memchr2(b'"', b'\\', &bytes[at..]).map(|found| at + found)
+    let found = bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(at + found)
 }
 
-/// A word whose lowest set bit is in the lowest byte of `word` that is `byte`; zero if there is none.
+/// All ones where `bytes` are this one.
 #[inline]
-fn bytes_equal(word: u64, byte: u8) -> u64 {
-    const LOW: u64 = u64::from_le_bytes([1; 8]);
-    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
-    let difference = word ^ (LOW * byte as u64);
-    difference.wrapping_sub(LOW) & !difference & HIGH
+fn equal(bytes: u8x16, byte: u8) -> u8x16 {
+    bytes.simd_eq(u8x16::splat(byte))
+}
+
+/// How many more braces open than close, wherever they stand.
+///
+/// Counted modulo 256: no document is nested that deep.
+pub(crate) fn braces_left_open(bytes: &[u8]) -> u8 {
+    let (sixteens, rest) = bytes.as_chunks();
+    // What is equal is all ones, which is minus one.
+    let step = |sum, sixteen: &[u8; 16]| {
+        let sixteen = u8x16::new(*sixteen);
+        sum - equal(sixteen, b'{') + equal(sixteen, b'}')
+    };
+    let sums = sixteens.iter().fold(u8x16::ZERO, step).to_array();
+    let step = |sum: u8, byte: &u8| match byte {
+        b'{' => sum.wrapping_add(1),
+        b'}' => sum.wrapping_sub(1),
+        _ => sum,
+    };
+    rest.iter().fold(sums.into_iter().fold(0, u8::wrapping_add), step)
 }
 
 /// Checks that only blanks follow.
@@ -81,48 +92,107 @@ pub(crate) fn expect_end(bytes: &[u8], at: usize) -> Result<(), Error> {
 
 fn container_end(bytes: &[u8], at: usize, limit: usize) -> Result<usize, Error> {
     let limit = limit.min(Limits::MAX_DEPTH);
+    // The closing bracket of either kind is two above the opening one. Many a container is empty.
+    if bytes.get(at + 1) == Some(&(bytes[at] + 2)) && limit > 0 {
+        return Ok(at + 2);
+    }
     let mut open = OpenBrackets::default();
-    let mut at = at;
-    loop {
-        match bytes[at..].iter().position(|byte| IS_STRUCTURE[usize::from(*byte)]) {
-            Some(found) => at += found,
-            None => return Err(Error::incomplete(bytes.len())),
+    let mut strings = Strings::default();
+    let mut start = at;
+    while start < bytes.len() {
+        let rest = &bytes[start..];
+        let mut brackets = match rest.first_chunk() {
+            Some(block) => strings.brackets_outside(block),
+            None => {
+                let mut block = [b' '; BLOCK];
+                block[..rest.len()].copy_from_slice(rest);
+                strings.brackets_outside(&block)
+            }
+        };
+        while brackets != 0 {
+            let at = start + brackets.trailing_zeros() as usize;
+            brackets &= brackets - 1;
+            match bytes[at] {
+                bracket @ (b'{' | b'[') => {
+                    if open.depth == limit {
+                        return Err(Error::limit("the document is nested too deeply", at));
+                    }
+                    open.push(bracket == b'{');
+                }
+                bracket => {
+                    if open.pop() != (bracket == b'}') {
+                        return Err(Error::malformed("brackets do not match", at));
+                    }
+                    if open.depth == 0 {
+                        return Ok(at + 1);
+                    }
+                }
+            }
         }
-        match bytes[at] {
-            b'"' => {
-                at = string_end(bytes, at)?;
-                continue;
-            }
-            bracket @ (b'{' | b'[') => {
-                if open.depth == limit {
-                    return Err(Error::limit("the document is nested too deeply", at));
-                }
-                open.push(bracket == b'{');
-            }
-            bracket => {
-                if open.pop() != (bracket == b'}') {
-                    return Err(Error::malformed("brackets do not match", at));
-                }
-                if open.depth == 0 {
-                    return Ok(at + 1);
-                }
+        start += BLOCK;
+    }
+    Err(Error::incomplete(bytes.len()))
+}
+
+/// As many bytes as there are bits in a word.
+const BLOCK: usize = 64;
+
+/// Tells brackets inside strings from those outside, one block after the other.
+#[derive(Default)]
+struct Strings {
+    /// The next block begins inside a string.
+    inside: bool,
+    /// Its first byte is escaped.
+    escaped: bool,
+}
+
+impl Strings {
+    /// Which bytes of a block are brackets outside strings, the first in the lowest bit.
+    #[inline]
+    fn brackets_outside(&mut self, block: &[u8; BLOCK]) -> u64 {
+        let (mut quotes, mut brackets, mut backslashes) = (0, 0, u8x16::ZERO);
+        for (index, sixteen) in block.as_chunks().0.iter().enumerate() {
+            let sixteen = u8x16::new(*sixteen);
+            // Brackets are told from braces by this bit alone.
+            let braces = sixteen | u8x16::splat(b'{' ^ b'[');
+            let bits = |found: u8x16| u64::from(found.to_bitmask()) << (16 * index);
+            brackets |= bits(equal(braces, b'{') | equal(braces, b'}'));
+            quotes |= bits(equal(sixteen, b'"'));
+            backslashes |= equal(sixteen, b'\\');
+        }
+        if self.escaped || backslashes.any() {
+            return self.brackets_outside_escapes(block);
+        }
+        let inside = odd_ones_before(quotes) ^ if self.inside { !0 } else { 0 };
+        self.inside ^= quotes.count_ones() % 2 == 1;
+        brackets & !inside
+    }
+
+    /// The same, byte by byte, where quotes may be escaped.
+    #[cold]
+    fn brackets_outside_escapes(&mut self, block: &[u8; BLOCK]) -> u64 {
+        let mut brackets = 0;
+        for (index, byte) in block.iter().enumerate() {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = self.inside,
+                b'"' => self.inside = !self.inside,
+                b'{' | b'}' | b'[' | b']' if !self.inside => brackets |= 1 << index,
+                _ => {}
             }
         }
-        at += 1;
+        brackets
     }
 }
 
-/// Quotes and brackets: all that the structure of a document consists of.
-static IS_STRUCTURE: [bool; 256] = {
-    let mut table = [false; 256];
-    let structure = b"\"{}[]";
-    let mut index = 0;
-    while index < structure.len() {
-        table[structure[index] as usize] = true;
-        index += 1;
+/// Sets each bit up to which an odd number of bits is set, its own included: what lies behind a quote, until the next.
+#[inline]
+fn odd_ones_before(mut bits: u64) -> u64 {
+    for distance in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << distance;
     }
-    table
-};
+    bits
+}
 
 /// Which brackets are open, a bit for each: set for a map, clear for a list.
 #[derive(Default)]
@@ -240,6 +310,56 @@ mod tests {
                 let escaped = format!("\"{}\\\"\\\\\"x", "a".repeat(length));
                 assert_eq!(end(&escaped).unwrap(), escaped.len() - 1);
             }
+        }
+    }
+
+    /// [`container_end`] as the words of the grammar have it, byte by byte.
+    fn container_end_slowly(bytes: &[u8], limit: usize) -> Result<usize, Error> {
+        let (mut open, mut at) = (Vec::new(), 0);
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'"' => {
+                    at += 1;
+                    while *bytes.get(at).ok_or_else(|| Error::incomplete(bytes.len()))? != b'"' {
+                        at += if bytes[at] == b'\\' { 2 } else { 1 };
+                    }
+                }
+                b'{' | b'[' if open.len() == limit => {
+                    return Err(Error::limit("the document is nested too deeply", at));
+                }
+                b'{' | b'[' => open.push(*byte),
+                b'}' | b']' => {
+                    if open.pop() != Some(byte - 2) {
+                        return Err(Error::malformed("brackets do not match", at));
+                    }
+                    if open.is_empty() {
+                        return Ok(at + 1);
+                    }
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        Err(Error::incomplete(bytes.len()))
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { cases: 4096, ..Default::default() })]
+
+        #[test]
+        fn containers_end_where_they_do_byte_by_byte(
+            text in r#"[\[{]([\[\]{},:"\\a-c \u{e9}]{0,40}|[a-z]{0,70}|"[^"\\]{0,90}"|\{\}|\[\]|"\\\\*"){0,12}"#,
+            limit in 0..6_usize,
+        ) {
+            let bytes = text.as_bytes();
+            let (quick, slow) = (container_end(bytes, 0, limit), container_end_slowly(bytes, limit));
+            proptest::prop_assert_eq!(quick.map_err(|e| e.to_string()), slow.map_err(|e| e.to_string()));
+        }
+
+        #[test]
+        fn braces_are_counted_wherever_they_stand(bytes in proptest::collection::vec(b'y'..=b'~', 0..200)) {
+            let count = |brace| bytes.iter().filter(|byte| **byte == brace).count() as u8;
+            proptest::prop_assert_eq!(braces_left_open(&bytes), count(b'{').wrapping_sub(count(b'}')));
         }
     }
 

@@ -14,7 +14,7 @@ impl Shard {
         match self.stage() {
             // Nobody has acknowledged it yet: the session is the same.
             Some(Stage::Resuming { from, .. })
-                if dispatch.is("READY")
+                if dispatch.name() == "READY"
                     && dispatch.sequence() > Some(*from)
                     && self.is_of_this_session(&dispatch) =>
             {
@@ -22,14 +22,14 @@ impl Shard {
             }
             // The server answers with a new session.
             Some(Stage::AwaitingReady { .. } | Stage::Resuming { .. } | Stage::Ready)
-                if dispatch.is("READY") =>
+                if dispatch.name() == "READY" =>
             {
                 self.begin_session(&dispatch);
                 self.deliver(dispatch, now);
                 self.now_ready(now);
                 self.event(Event::Ready);
             }
-            Some(Stage::Resuming { replayed, .. }) if dispatch.is("RESUMED") => {
+            Some(Stage::Resuming { replayed, .. }) if dispatch.name() == "RESUMED" => {
                 let replayed = *replayed;
                 self.advance(dispatch.sequence());
                 self.deliver(dispatch, now);
@@ -74,7 +74,7 @@ impl Shard {
     fn deliver(&mut self, dispatch: Dispatch, now: Instant) {
         self.stats.dispatches += 1;
         self.last_dispatch = Some(now);
-        if dispatch.is("RATE_LIMITED")
+        if dispatch.name() == "RATE_LIMITED"
             && let Some(limited) = RateLimited::of_member_request(&dispatch)
         {
             self.commands.rate_limited(limited.guild, limited.retry_after, now);
