@@ -143,6 +143,11 @@ impl<'a> RawRef<'a> {
 
     /// An id: an integer, or the text of one. See Discord Docs, Reference > Snowflakes.
     pub fn as_id(self) -> Option<u64> {
+        if self.encoding() == Encoding::Json
+            && let Some(id) = json::quoted_id(self.as_bytes())
+        {
+            return Some(id);
+        }
         // Each is looked at as what it is: trying the other costs more, for the error or the text that comes of it.
         let is_text = match self.encoding() {
             Encoding::Json => self.as_bytes().first() == Some(&b'"'),
@@ -356,6 +361,21 @@ mod tests {
             assert_eq!(document.get("roles").unwrap().elements().count(), 0);
             assert_eq!(document.as_ref().elements().count(), 0);
             assert!(document.get("shard").unwrap().entries().next().unwrap().is_err());
+        }
+    }
+
+    #[test]
+    fn ids_are_what_their_text_says() {
+        let long = |digit: &str, count| digit.repeat(count);
+        for text in ["", "0", "007", "7a", "+5", "-1", " 7", "7 ", "1.0", "\\u0037", "é"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([1, 18, 19, 20, 21].map(|count| long("9", count)))
+            .chain([long("1", 20), u64::MAX.to_string(), "18446744073709551616".to_owned()])
+        {
+            let id = Raw::new(format!("\"{text}\""), Encoding::Json);
+            let expected = id.as_ref().as_str().and_then(|text| text.parse().ok());
+            assert_eq!(id.as_ref().as_id(), expected, "{text}");
         }
     }
 

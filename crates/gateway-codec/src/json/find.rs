@@ -143,9 +143,19 @@ fn next_part(bytes: &[u8], end: usize, closing: u8) -> Result<Option<usize>, Err
     }
 }
 
-/// Whether a key with its quotes on is this one. Up to the first escape its bytes are its text: most are told apart by their
-/// first bytes.
+/// Whether a key with its quotes on is this one.
+#[inline]
 fn is_key(quoted: &[u8], key: &str) -> bool {
+    // Most are told apart by their first byte.
+    match (quoted[1], key.as_bytes().first()) {
+        (b'\\' | b'"', _) | (_, None) => is_key_in_full(quoted, key),
+        (one, Some(other)) => one == *other && is_key_in_full(quoted, key),
+    }
+}
+
+/// Up to the first escape a key's bytes are its text.
+#[inline(never)]
+fn is_key_in_full(quoted: &[u8], key: &str) -> bool {
     let inner = &quoted[1..quoted.len() - 1];
     let same =
         inner.iter().zip(key.as_bytes()).take_while(|(one, other)| one == other && **one != b'\\').count();

@@ -14,4 +14,4 @@ pub use engine::{
     Engine, from_mut_slice, from_mut_slice_with, from_slice, from_slice_with, to_vec, to_writer,
 };
 pub use walk::{Walk, check_structure, walk};
-pub(crate) use walk::{end_before_entries, text, unescape, walk_data};
+pub(crate) use walk::{end_before_entries, quoted_id, text, unescape, walk_data};

@@ -15,6 +15,7 @@ pub(crate) fn skip_blank(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// The end of the value that begins at `at`, which must not be a blank.
+#[inline]
 pub(crate) fn value_end(bytes: &[u8], at: usize, depth: usize) -> Result<usize, Error> {
     match bytes.get(at) {
         None => Err(Error::incomplete(at)),
@@ -90,12 +91,17 @@ pub(crate) fn expect_end(bytes: &[u8], at: usize) -> Result<(), Error> {
     if at == bytes.len() { Ok(()) } else { Err(Error::malformed("bytes after the document", at)) }
 }
 
+#[inline]
 fn container_end(bytes: &[u8], at: usize, limit: usize) -> Result<usize, Error> {
-    let limit = limit.min(Limits::MAX_DEPTH);
     // The closing bracket of either kind is two above the opening one. Many a container is empty.
     if bytes.get(at + 1) == Some(&(bytes[at] + 2)) && limit > 0 {
         return Ok(at + 2);
     }
+    filled_container_end(bytes, at, limit.min(Limits::MAX_DEPTH))
+}
+
+#[inline(never)]
+fn filled_container_end(bytes: &[u8], at: usize, limit: usize) -> Result<usize, Error> {
     let mut open = OpenBrackets::default();
     let mut strings = Strings::default();
     let mut start = at;

@@ -141,6 +141,13 @@ pub(crate) fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
     if is_all { unescape(&bytes[..end]).ok() } else { None }
 }
 
+/// The number that a text is, as the gateway writes ids: digits alone, few enough that any such number fits. None otherwise.
+pub(crate) fn quoted_id(bytes: &[u8]) -> Option<u64> {
+    let digits = bytes.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let is_usual = (1..20).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    is_usual.then(|| digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
+
 /// The text of a string with its quotes on, borrowed where it has no escapes.
 pub(crate) fn unescape(quoted: &[u8]) -> Result<Cow<'_, str>, Error> {
     let inner = &quoted[1..quoted.len() - 1];
