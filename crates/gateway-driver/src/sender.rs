@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use gateway_proto::{
-    AckError, Command, Health, Output, Reconnect, SendError, SessionSnapshot, Shutdown, Stats,
+    AckError, Command, Health, Reconnect, SendError, SessionSnapshot, Shutdown, Stats,
 };
 
 /// Talks to a shard from any task or thread. Clones talk to the same shard.
@@ -107,14 +107,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next output, for who drives the shard and is to be woken when a sender has done something.
-    pub(crate) fn poll_output(&self, waker: &Waker) -> Output {
+    /// As [`Shared::lock`], for who drives the shard and is to be woken when a sender has done something.
+    pub(crate) fn lock_to_drive(&self, waker: &Waker) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         match &mut state.waker {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
-        state.machine.poll_output()
+        state
     }
 
     /// Nobody will drive the shard any more.

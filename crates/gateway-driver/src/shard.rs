@@ -5,8 +5,8 @@ use std::future::poll_fn;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::{Arc, MutexGuard};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
@@ -18,7 +18,7 @@ use gateway_proto::{
 
 use crate::dial::{Dialer, Dialing};
 use crate::identify::AcquiringIdentify;
-use crate::sender::{Shared, State};
+use crate::sender::Shared;
 use crate::session_keeper::Checkpointer;
 use crate::timer::Timer;
 use crate::tls::default_client_config;
@@ -49,8 +49,7 @@ pub struct Shard<R> {
     identify: Identify,
     checkpointer: Option<Checkpointer>,
     timer: Timer<R>,
-    /// When the machine was last told the wall clock.
-    clock_told: Option<Instant>,
+    clock: Clock,
     reading: Reading,
     stopped: Option<StopReason>,
 }
@@ -62,6 +61,26 @@ enum Identify {
     Next,
     /// It is sent; READY has not come.
     Sent,
+}
+
+/// Brings the time along with every input.
+#[derive(Default)]
+struct Clock {
+    /// When the machine was last told the wall clock.
+    told: Option<Instant>,
+}
+
+impl Clock {
+    fn tell(&mut self, runtime: &impl Runtime, machine: &mut gateway_proto::Shard, input: Input) {
+        let now = runtime.now();
+        let is_told = self.told.is_some_and(|told| now < told + CLOCK_EVERY);
+        if !is_told && let Some(since_1970) = runtime.wall_clock() {
+            self.told = Some(now);
+            // Before the input, which may be of a connection that has gone stale.
+            machine.handle_input(Input::WallClock(since_1970), now);
+        }
+        machine.handle_input(input, now);
+    }
 }
 
 /// Where the connection stands.
@@ -129,7 +148,7 @@ impl<R: Runtime> Shard<R> {
             identify: Identify::None,
             checkpointer,
             timer: Timer::new(runtime.clone()),
-            clock_told: None,
+            clock: Clock::default(),
             reading: Reading::On,
             stopped: None,
             runtime,
@@ -199,29 +218,38 @@ impl<R: Runtime> Shard<R> {
     /// Drives the shard until it has an event, or cannot go on for now.
     pub(crate) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         self.keep_session_in_time();
-        let mut output = self.shared.poll_output(context.waker());
-        let mut steps = 0;
-        loop {
-            let input = match output {
-                Output::Timeout(deadline) => Some(ready!(self.poll_input(deadline, context))),
-                output => match self.act_on(output, context) {
-                    ControlFlow::Continue(()) => None,
-                    ControlFlow::Break(event) => return Poll::Ready(event),
-                },
-            };
-            let mut state = match input {
-                Some(input) => self.handle_input(input),
-                None => self.shared.lock(),
-            };
-            steps += 1;
-            // Before the next output is taken out: it would be lost.
-            if steps == STEPS {
-                break;
+        for _ in 0..STEPS {
+            match self.next_output(context.waker()) {
+                Output::Timeout(deadline) => {
+                    let input = ready!(self.poll_input(deadline, context));
+                    self.handle_input(input);
+                }
+                output => {
+                    if let ControlFlow::Break(event) = self.act_on(output, context) {
+                        return Poll::Ready(event);
+                    }
+                }
             }
-            output = state.machine.poll_output();
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// What the state machine says next. A message that was read already is handed to it on the way: while a burst is dealt
+    /// with, the machine is locked once for each event.
+    fn next_output(&mut self, waker: &Waker) -> Output {
+        let mut state = self.shared.lock_to_drive(waker);
+        let output = state.machine.poll_output();
+        if let Output::Timeout(_) = output
+            && self.permit.is_none()
+            && self.reading == Reading::On
+            && let Link::Open(socket) = &mut self.link
+            && let Some(message) = socket.take_ahead()
+        {
+            self.clock.tell(&self.runtime, &mut state.machine, Input::Message(message));
+            return state.machine.poll_output();
+        }
+        output
     }
 
     /// Does what the state machine says. Breaks off where the application is to hear of something.
@@ -310,10 +338,10 @@ impl<R: Runtime> Shard<R> {
     pub(crate) fn set_reading(&mut self, reading: Reading) {
         if self.reading != reading {
             self.reading = reading;
-            drop(self.handle_input(match reading {
+            self.handle_input(match reading {
                 Reading::On => Input::ReadingResumed,
                 Reading::Paused => Input::ReadingPaused,
-            }));
+            });
         }
     }
 
@@ -383,21 +411,8 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
-    /// Hands an input to the state machine, and returns the machine.
-    fn handle_input(&mut self, input: Input) -> MutexGuard<'_, State> {
-        let now = self.runtime.now();
-        let clock = match self.clock_told {
-            Some(told) if now < told + CLOCK_EVERY => None,
-            _ => self.runtime.wall_clock(),
-        };
-        let mut state = self.shared.lock();
-        if let Some(since_1970) = clock {
-            self.clock_told = Some(now);
-            // Before the input, which may be of a connection that has gone stale.
-            state.machine.handle_input(Input::WallClock(since_1970), now);
-        }
-        state.machine.handle_input(input, now);
-        state
+    fn handle_input(&mut self, input: Input) {
+        self.clock.tell(&self.runtime, &mut self.shared.lock().machine, input);
     }
 
     /// Drops the connection, or gives up opening it. What can be written without waiting is written.

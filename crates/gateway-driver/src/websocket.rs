@@ -27,6 +27,8 @@ pub(crate) struct Socket {
     closing: bool,
     /// Something may not be on the wire yet.
     unflushed: bool,
+    /// What was taken out of the stream and is no message.
+    next: Option<Part>,
     /// A message was given out since the stream was last found empty.
     delivered: bool,
     /// Bytes have come that make no message; whether one is under way.
@@ -53,6 +55,7 @@ impl Socket {
             goodbye: None,
             closing: false,
             unflushed: false,
+            next: None,
             delivered: false,
             progress: None,
             write_failure: None,
@@ -103,10 +106,31 @@ impl Socket {
         self.progress.take()
     }
 
+    /// The next message, if it was read already and nothing waits to be written: neither waits nor wakes anybody.
+    pub(crate) fn take_ahead(&mut self) -> Option<Message> {
+        if self.unflushed || self.goodbye.is_some() || self.next.is_some() {
+            return None;
+        }
+        match self.stream.get_mut().take_part()? {
+            Part::Message(message) => {
+                self.delivered = true;
+                Some(message)
+            }
+            other => {
+                self.next = Some(other);
+                None
+            }
+        }
+    }
+
     /// Reads the next message. Answers pings and close frames on the way.
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Received> {
         loop {
-            let closed = match self.stream.get_mut().poll_part(context) {
+            let part = match self.next.take() {
+                Some(part) => Poll::Ready(Ok(Some(part))),
+                None => self.stream.get_mut().poll_part(context),
+            };
+            let closed = match part {
                 Poll::Ready(Ok(Some(Part::Message(message)))) => {
                     self.delivered = true;
                     return Poll::Ready(Received::Message(message));

@@ -57,21 +57,28 @@ impl Wire {
         std::mem::take(&mut self.received)
     }
 
+    /// The next part, of what was read already. None: more must be read.
+    pub(crate) fn take_part(&mut self) -> Option<Part> {
+        let mut bytes = self.ahead.bytes();
+        let before = bytes.len();
+        if before == 0 {
+            return None;
+        }
+        self.received = true;
+        let part = self.frames.take(&mut bytes);
+        let taken = before - bytes.len();
+        self.ahead.consume(taken);
+        part
+    }
+
     /// Reads the next part. None: the stream has ended.
     pub(crate) fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Part>>> {
         loop {
-            if self.ahead.bytes().is_empty() && ready!(self.ahead.poll_fill(&mut self.stream, context))? == 0
-            {
-                return Poll::Ready(Ok(None));
+            if let Some(part) = self.take_part() {
+                return Poll::Ready(Ok(Some(part)));
             }
-            self.received = true;
-            let mut bytes = self.ahead.bytes();
-            let before = bytes.len();
-            let part = self.frames.take(&mut bytes);
-            let taken = before - bytes.len();
-            self.ahead.consume(taken);
-            if part.is_some() {
-                return Poll::Ready(Ok(part));
+            if ready!(self.ahead.poll_fill(&mut self.stream, context))? == 0 {
+                return Poll::Ready(Ok(None));
             }
         }
     }
