@@ -433,7 +433,8 @@ impl Shard {
     fn forgive_lateness(&mut self, now: Instant) {
         /// A busy machine is this late without meaning anything by it.
         const GRACE: Duration = Duration::from_secs(2);
-        let Some(late) = self.due.take().and_then(|due| now.checked_duration_since(due)) else { return };
+        let Some(due) = self.due.take().filter(|due| *due < now) else { return };
+        let late = now.duration_since(due);
         if late > GRACE
             && let State::Open(connection) = &mut self.state
             && !connection.forgiven
