@@ -4,6 +4,7 @@ use super::{Integer, tag};
 use crate::limits::Budget;
 use crate::{Error, Limits};
 use std::borrow::Cow;
+use wide::u8x16;
 
 /// Reads terms from bytes, in their order.
 ///
@@ -59,12 +60,17 @@ impl<'a> AsciiStretch<'a> {
     }
 }
 
-/// How many bytes come before the first that is not ASCII: sixteen at a time, and then one by one.
+/// How many bytes come before the first that is not ASCII.
 fn ascii_length(bytes: &[u8]) -> usize {
-    const BEYOND: u128 = u128::from_ne_bytes([0x80; 16]);
-    let (chunks, _) = bytes.as_chunks();
-    let whole = 16 * chunks.iter().take_while(|chunk| u128::from_ne_bytes(**chunk) & BEYOND == 0).count();
-    whole + bytes[whole..].iter().take_while(|byte| byte.is_ascii()).count()
+    let (sixteens, rest) = bytes.as_chunks();
+    for (index, sixteen) in sixteens.iter().enumerate() {
+        // The highest bit of each.
+        let beyond = u8x16::new(*sixteen).to_bitmask();
+        if beyond != 0 {
+            return 16 * index + beyond.trailing_zeros() as usize;
+        }
+    }
+    bytes.len() - rest.len() + rest.iter().take_while(|byte| byte.is_ascii()).count()
 }
 
 /// A term, or the head of one whose parts follow.
