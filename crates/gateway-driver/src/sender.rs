@@ -4,9 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use gateway_proto::{
-    AckError, Command, Health, Reconnect, SendError, SessionSnapshot, Shutdown, Stats,
-};
+use gateway_proto::{AckError, Command, Health, Reconnect, SendError, SessionSnapshot, Shutdown, Stats};
 
 /// Talks to a shard from any task or thread. Clones talk to the same shard.
 ///
