@@ -66,19 +66,24 @@ impl Client {
     /// Lets the shard run until it waits for something, if anybody has woken it. Every poll is of a future of its own
     /// that is dropped right after it: nothing may get lost by that.
     pub fn settle(&mut self) {
-        let waker = Waker::from(self.wakeups.clone());
         while !self.ended && self.wakeups.take() {
-            POLLED.set(true);
-            let polled = pin!(self.shard.next_event()).poll_once(&waker);
-            POLLED.set(false);
-            match polled {
-                Poll::Ready(Some(event)) => {
-                    self.events.push(event);
-                    self.wakeups.wake_by_ref();
-                }
-                Poll::Ready(None) => self.ended = true,
-                Poll::Pending => {}
+            self.step();
+        }
+    }
+
+    /// Polls the shard once, for an event.
+    pub fn step(&mut self) {
+        let waker = Waker::from(self.wakeups.clone());
+        POLLED.set(true);
+        let polled = pin!(self.shard.next_event()).poll_once(&waker);
+        POLLED.set(false);
+        match polled {
+            Poll::Ready(Some(event)) => {
+                self.events.push(event);
+                self.wakeups.wake_by_ref();
             }
+            Poll::Ready(None) => self.ended = true,
+            Poll::Pending => {}
         }
     }
 
