@@ -264,6 +264,24 @@ fn a_zlib_stream_that_ends_is_corrupt() {
     assert!(matches!(inflater.push(&deflate_zlib(A), is_whole), Err(InflateError::Corrupt { .. })));
 }
 
+/// A stream's header is judged as zlib judges that of a payload.
+#[test]
+fn every_other_header_is_refused() {
+    let mut inflater = inflater(Compression::ZlibStream);
+    let (mut stream, mut payload) = (hex(ZLIB[0]), deflate_zlib(A));
+    let mut accepted = 0;
+    for header in 0..=u16::MAX {
+        for bytes in [&mut stream, &mut payload] {
+            bytes[..2].copy_from_slice(&header.to_be_bytes());
+        }
+        inflater.reset();
+        let streamed = inflater.push(&stream, is_whole);
+        assert_eq!(streamed.is_ok(), inflate_zlib(&payload, 1000).is_ok(), "{header:04x}: {streamed:?}");
+        accepted += u32::from(streamed.is_ok());
+    }
+    assert_eq!(accepted, 32, "eight windows, four levels");
+}
+
 #[test]
 fn a_zstd_frame_may_end_and_another_begin() {
     let whole = |message: &[u8]| zstd::bulk::compress(message, 3).unwrap();

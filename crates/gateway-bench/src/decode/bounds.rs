@@ -10,6 +10,8 @@ use zstd::zstd_safe::{DCtx, InBuffer, OutBuffer, get_error_name};
 use super::{Contender, Job, Tally};
 use crate::mode::Mode;
 
+/// What a zlib stream begins with: RFC 1950, section 2.2.
+const ZLIB_HEADER: usize = 2;
 /// Larger than any message of the traffic.
 const LARGEST: usize = 16 << 20;
 
@@ -30,7 +32,8 @@ pub(crate) struct Bound(Inflate);
 
 enum Inflate {
     Copy,
-    Zlib(Decompress),
+    /// Whether the header is through: behind it there is no checksum to compute.
+    Zlib(Decompress, bool),
     Zstd(DCtx<'static>),
 }
 
@@ -39,7 +42,7 @@ impl Bound {
     pub(crate) fn new(mode: Mode) -> Option<Self> {
         let inflate = match mode.compression {
             Compression::None => Inflate::Copy,
-            Compression::ZlibStream => Inflate::Zlib(Decompress::new(true)),
+            Compression::ZlibStream => Inflate::Zlib(Decompress::new(false), false),
             Compression::ZstdStream => Inflate::Zstd(DCtx::create()),
             _ => return None,
         };
@@ -51,8 +54,10 @@ impl Bound {
         BUFFER.with_borrow_mut(|buffer| {
             match &mut self.0 {
                 Inflate::Copy => buffer[..frame.len()].copy_from_slice(frame),
-                Inflate::Zlib(inflate) => {
-                    let result = inflate.decompress(frame, buffer, FlushDecompress::Sync);
+                Inflate::Zlib(inflate, begun) => {
+                    let header = if std::mem::replace(begun, true) { 0 } else { ZLIB_HEADER };
+                    let compressed = frame.get(header..).ok_or("no header")?;
+                    let result = inflate.decompress(compressed, buffer, FlushDecompress::Sync);
                     result.map_err(|error| error.to_string())?;
                 }
                 Inflate::Zstd(inflate) => {

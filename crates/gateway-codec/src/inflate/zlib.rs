@@ -9,14 +9,18 @@ const MARKER: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// The stream of one connection, which never ends.
 pub(super) struct ZlibContext {
+    /// What follows the header. The checksum over it would come at the end, so it need not be computed.
     inflate: Decompress,
+    /// The header, as far as it has come.
+    header: [u8; 2],
+    header_length: usize,
     /// The last bytes of the message so far: the marker may be split over frames.
     tail: [u8; 4],
 }
 
 impl Default for ZlibContext {
     fn default() -> Self {
-        Self { inflate: Decompress::new(true), tail: [!0; 4] }
+        Self { inflate: Decompress::new(false), header: [0; 2], header_length: 0, tail: [!0; 4] }
     }
 }
 
@@ -27,7 +31,8 @@ impl ZlibContext {
         output: &mut Output,
         limit: usize,
     ) -> Result<MessageEnd, InflateError> {
-        if run(&mut self.inflate, frame, output, limit)? {
+        let compressed = self.take_header(frame)?;
+        if run(&mut self.inflate, compressed, output, limit)? {
             return Err(InflateError::Corrupt { reason: "the zlib stream of the connection ended" });
         }
         match frame.last_chunk() {
@@ -40,12 +45,32 @@ impl ZlibContext {
         Ok(if self.tail == MARKER { MessageEnd::Perhaps } else { MessageEnd::Later })
     }
 
+    /// Takes the header off the front of the stream, and checks it once it is whole: RFC 1950, section 2.2.
+    fn take_header<'f>(&mut self, frame: &'f [u8]) -> Result<&'f [u8], InflateError> {
+        let missing = &mut self.header[self.header_length..];
+        if missing.is_empty() {
+            return Ok(frame);
+        }
+        let (header, rest) = frame.split_at(missing.len().min(frame.len()));
+        missing[..header.len()].copy_from_slice(header);
+        self.header_length += header.len();
+        let [method, flags] = self.header;
+        let is_deflate = method & 0x0f == 8 && method >> 4 <= 7;
+        let has_dictionary = flags & 0x20 != 0;
+        let is_checked = u16::from_be_bytes(self.header).is_multiple_of(31);
+        match self.header_length == self.header.len() && !(is_deflate && is_checked && !has_dictionary) {
+            true => Err(InflateError::Corrupt { reason: "not a zlib stream" }),
+            false => Ok(rest),
+        }
+    }
+
     pub(super) fn message_ended(&mut self) {
         self.tail = [!0; 4];
     }
 
     pub(super) fn reset(&mut self) {
-        self.inflate.reset(true);
+        self.inflate.reset(false);
+        self.header_length = 0;
         self.message_ended();
     }
 }
