@@ -55,6 +55,9 @@ pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
     if let Some(python) = python(&folder) {
         bench.arg("--python").arg(python);
     }
+    if let Some(packages) = node_packages(&folder) {
+        bench.args(["--node", "node", "--packages"]).arg(packages);
+    }
     if at_home {
         bench.arg("--report").arg(here.join("report"));
     }
@@ -84,8 +87,19 @@ fn python(folder: &Path) -> Option<PathBuf> {
     if own.exists() {
         return Some(own);
     }
-    let found = Command::new("python3").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    found.is_ok_and(|status| status.success()).then(|| PathBuf::from("python3"))
+    runs("python3").then(|| PathBuf::from("python3"))
+}
+
+/// Where this task has the packages of the contenders in JavaScript, if there is a Node to load them.
+fn node_packages(folder: &Path) -> Option<PathBuf> {
+    let own = folder.join("node");
+    (own.join("node_modules/@discordjs/ws").exists() && runs("node")).then_some(own)
+}
+
+/// Whether the machine has a program that tells its version.
+fn runs(program: &str) -> bool {
+    let told = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    told.is_ok_and(|status| status.success())
 }
 
 /// The processor, the compiler and the peers, in a sentence.

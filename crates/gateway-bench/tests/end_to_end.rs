@@ -70,10 +70,9 @@ impl Stand {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Runs a contender in Python. None: it says that it cannot.
-    fn run_script(&self, script: &str, options: &ClientOptions) -> Option<Value> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
-        let output = self.output(python().arg(path), options);
+    /// Runs a contender in another language, with the command that has its script. None: it says that it cannot.
+    fn run_script(&self, command: &mut Command, script: &str, options: &ClientOptions) -> Option<Value> {
+        let output = self.output(command, options);
         let error = String::from_utf8_lossy(&output.stderr);
         if output.status.code() == Some(SKIPPED) {
             println!("{script}: {error}");
@@ -98,7 +97,7 @@ impl Stand {
             command.arg("--check");
         }
         if let Some(ca) = &self.ca {
-            command.arg("--ca").arg(ca).env("SSL_CERT_FILE", ca);
+            command.arg("--ca").arg(ca).env("SSL_CERT_FILE", ca).env("NODE_EXTRA_CA_CERTS", ca);
         }
         command.output().unwrap()
     }
@@ -114,6 +113,35 @@ impl Drop for Stand {
 
 fn python() -> Command {
     Command::new(std::env::var_os("GATEWAY_BENCH_PYTHON").unwrap_or_else(|| "python3".into()))
+}
+
+fn node() -> Command {
+    Command::new(std::env::var_os("GATEWAY_BENCH_NODE").unwrap_or_else(|| "node".into()))
+}
+
+fn path_of(script: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script)
+}
+
+/// Runs a script in all modes, with and without TLS, and compares what it saw with what ours saw. Gives how many runs
+/// there were.
+fn script_sees_the_same(script: &str, command: impl Fn() -> Command) -> usize {
+    let (modes, mut runs) = (modes(false), 0);
+    for tls in [false, true] {
+        let stand = Stand::new(&modes, ServeOptions { tls, ..serve_options() });
+        for mode in &modes {
+            for job in [Job::Raw, Job::SmallBot] {
+                let options = stand.options(Who::Tokio, job, *mode);
+                let Some(theirs) = stand.run_script(&mut command(), script, &options) else { continue };
+                let ours = stand.run(&options);
+                for field in ["job", "mode", "tls", "events", "order", "names", "fields"] {
+                    assert_eq!(theirs[field], ours[field], "{script} {job} {mode}: {field}");
+                }
+                runs += 1;
+            }
+        }
+    }
+    runs
 }
 
 /// Runs whoever can do it, and compares what they saw. Gives how many there were.
@@ -183,31 +211,43 @@ fn all_contenders_see_the_same_events_over_tls() {
 /// Those whose packages are installed: `GATEWAY_BENCH_PYTHON` names a Python that has them.
 #[test]
 fn python_contenders_see_the_same_events() {
-    let modes = modes(false);
-    let scripts = [("discord_gateway_client.py", "discord_gateway"), ("discord_py.py", "discord")];
-    let found = scripts.map(|(script, package)| {
+    for (script, package) in [("discord_gateway_client.py", "discord_gateway"), ("discord_py.py", "discord")]
+    {
         let output = python().args(["-c", &format!("import {package}")]).output();
-        let found = output.is_ok_and(|output| output.status.success());
-        if !found {
+        if !output.is_ok_and(|output| output.status.success()) {
             println!("{script}: the package {package} is not installed");
+            continue;
         }
-        found.then_some(script)
-    });
-    for tls in [false, true] {
-        let stand = Stand::new(&modes, ServeOptions { tls, ..serve_options() });
-        for script in found.into_iter().flatten() {
-            for mode in &modes {
-                for job in [Job::Raw, Job::SmallBot] {
-                    let options = stand.options(Who::Tokio, job, *mode);
-                    let Some(theirs) = stand.run_script(script, &options) else { continue };
-                    let ours = stand.run(&options);
-                    for field in ["job", "mode", "tls", "events", "order", "names", "fields"] {
-                        assert_eq!(theirs[field], ours[field], "{script} {job} {mode}: {field}");
-                    }
-                }
-            }
-        }
+        script_sees_the_same(script, || {
+            let mut command = python();
+            command.arg(path_of(script));
+            command
+        });
     }
+}
+
+/// If it is installed: `GATEWAY_BENCH_NODE_PACKAGES` names the folder whose `node_modules` has it, `GATEWAY_BENCH_NODE` a
+/// Node that is not in the path.
+#[test]
+fn the_contender_on_node_sees_the_same_events() {
+    let (script, package) = ("discordjs_ws.mjs", "@discordjs/ws");
+    let packages = std::env::var_os("GATEWAY_BENCH_NODE_PACKAGES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench/node"), PathBuf::from);
+    if !node().arg("--version").output().is_ok_and(|output| output.status.success()) {
+        println!("{script}: there is no Node");
+        return;
+    }
+    if !packages.join("node_modules").join(package).exists() {
+        println!("{script}: the package {package} is not installed");
+        return;
+    }
+    let runs = script_sees_the_same(script, || {
+        let mut command = node();
+        command.arg(path_of(script)).arg("--packages").arg(&packages);
+        command
+    });
+    // Two jobs, with and without TLS, plain and zlib; some versions do zstd too.
+    assert!(runs >= 2 * 2 * 2, "{runs}");
 }
 
 /// The bound reads as many messages as the clients do, and looks at nothing in them.

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use gateway_bench::run::{self, Programs, Settings, Sizes};
+use gateway_bench::run::{self, Node, Programs, Settings, Sizes};
 use lexopt::{Arg, Parser, ValueExt};
 
 const HELP: &str = "\
@@ -21,6 +21,9 @@ bench --programs FOLDER --scripts FOLDER --frames FOLDER [OPTIONS]
   --machine TEXT   what is written over the report
   --again FILE     measure nothing: the report of figures that were kept, with --report
   --python FILE    a Python that has the contenders in Python
+  --node FILE      a Node for the contenders in JavaScript, with --packages
+  --packages FOLDER
+                   where they are installed: its `node_modules` has them
 ";
 
 fn main() -> ExitCode {
@@ -42,7 +45,8 @@ fn main() -> ExitCode {
 }
 
 fn settings(mut arguments: Parser) -> Result<Settings, String> {
-    let (mut programs, mut scripts, mut folder, mut python) = (None, None, None, None);
+    let (mut programs, mut scripts, mut folder) = (None, None, None);
+    let (mut python, mut node, mut packages) = (None, None, None);
     let (mut only, mut report, mut json, mut again, mut machine) = (None, None, None, None, String::new());
     let (mut sizes, mut rounds, mut events) = (Sizes::FULL, None, None);
     let text = |error: lexopt::Error| error.to_string();
@@ -57,6 +61,8 @@ fn settings(mut arguments: Parser) -> Result<Settings, String> {
             "scripts" => scripts = Some(PathBuf::from(value()?)),
             "frames" => folder = Some(PathBuf::from(value()?)),
             "python" => python = Some(PathBuf::from(value()?)),
+            "node" => node = Some(PathBuf::from(value()?)),
+            "packages" => packages = Some(PathBuf::from(value()?)),
             "again" => again = Some(PathBuf::from(value()?)),
             "quick" => sizes = Sizes::QUICK,
             "instructions" => sizes = Sizes::INSTRUCTIONS,
@@ -74,6 +80,11 @@ fn settings(mut arguments: Parser) -> Result<Settings, String> {
     };
     sizes.rounds = rounds.unwrap_or(sizes.rounds);
     sizes.events = events.unwrap_or(sizes.events);
-    let programs = Programs { folder: programs, scripts, python };
+    let node = match (node, packages) {
+        (Some(program), Some(packages)) => Some(Node { program, packages }),
+        (None, None) => None,
+        _ => return Err("--node and --packages go together".to_owned()),
+    };
+    let programs = Programs { folder: programs, scripts, python, node };
     Ok(Settings { programs, folder, sizes, only, report, json, again, machine })
 }

@@ -20,6 +20,33 @@ pub struct Programs {
     pub scripts: PathBuf,
     /// A Python that has the contenders in Python, if there is one.
     pub python: Option<PathBuf>,
+    /// A Node for the contenders in JavaScript, if there is one.
+    pub node: Option<Node>,
+}
+
+/// Node, and what it may load.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// The program.
+    pub program: PathBuf,
+    /// The folder whose `node_modules` has the packages.
+    pub packages: PathBuf,
+}
+
+/// A contender in another language.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Script {
+    pub(super) file: &'static str,
+    pub(super) needs: Needs,
+}
+
+/// What a script cannot do without.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Needs {
+    /// A module of Python.
+    Module(&'static str),
+    /// A package of Node.
+    Package(&'static str),
 }
 
 impl Programs {
@@ -38,23 +65,39 @@ impl Programs {
         })
     }
 
-    /// A contender in Python, if there is what it needs.
-    pub(super) fn script(&self, name: &str, module: &str) -> Option<Command> {
-        let python = self.python.as_ref()?;
-        let import = format!("import {module}");
-        let found = Command::new(python).args(["-c", &import]).stderr(Stdio::null()).status();
-        found.is_ok_and(|status| status.success()).then(|| {
-            let mut command = Command::new(python);
-            command.arg(self.scripts.join(name));
-            command
-        })
+    /// A contender in another language, if there is what it needs.
+    pub(super) fn script(&self, script: Script) -> Option<Command> {
+        let file = self.scripts.join(script.file);
+        if !file.exists() {
+            return None;
+        }
+        match script.needs {
+            Needs::Module(module) => {
+                let python = self.python.as_ref()?;
+                let import = format!("import {module}");
+                let found = Command::new(python).args(["-c", &import]).stderr(Stdio::null()).status();
+                found.is_ok_and(|status| status.success()).then(|| {
+                    let mut command = Command::new(python);
+                    command.arg(file);
+                    command
+                })
+            }
+            Needs::Package(package) => {
+                let Node { program, packages } = self.node.as_ref()?;
+                packages.join("node_modules").join(package).exists().then(|| {
+                    let mut command = Command::new(program);
+                    command.arg(file).arg("--packages").arg(packages);
+                    command
+                })
+            }
+        }
     }
 }
 
-/// The exit status of a script that lacks a package.
+/// The exit status of a script that lacks what it needs.
 const SKIPPED: i32 = 77;
 
-/// Runs a program to its end and reads the line of JSON that it prints. `None` if it says that it lacks a package.
+/// Runs a program to its end and reads the line of JSON that it prints. `None` if it says that it lacks what it needs.
 pub(super) fn json_or_skip(command: &mut Command) -> Result<Option<Value>, String> {
     let name = shown(command);
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))?;

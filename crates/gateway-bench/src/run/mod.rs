@@ -10,7 +10,7 @@ mod traffic;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use child::Programs;
+pub use child::{Node, Programs};
 pub use plan::{Heat, Sizes};
 pub use results::{Results, Row};
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use gateway_codec::{Compression, Encoding};
 use serde_json::Value;
 
-use super::child::{Programs, Serving, instructions_of, json_of, json_or_skip, number};
+use super::child::{Needs, Programs, Script, Serving, instructions_of, json_of, json_or_skip, number};
 use super::results::Row;
 use super::traffic::frames;
 use crate::client;
@@ -83,7 +83,7 @@ enum Work {
     /// A whole client against a server.
     Client { job: client::Job, who: client::Who, mode: Mode, tls: bool, scale: Scale },
     /// A whole client in another language.
-    Script { file: &'static str, module: &'static str, job: client::Job, mode: Mode },
+    Script { script: Script, job: client::Job, mode: Mode },
 }
 
 /// How many shards, and how far each gets.
@@ -174,18 +174,20 @@ fn decoding(job: decode::Job, mode: Mode, streams: u32) -> Heat {
 fn whole(job: client::Job, mode: Mode, tls: bool, programs: &Programs) -> Heat {
     let mut contenders = clients(job, mode, tls, Scale::One);
     let scripts = [
-        ("discord_gateway_client.py", "discord_gateway", "python"),
-        ("discord_py.py", "discord", "discord.py"),
+        ("python", "discord_gateway_client.py", Needs::Module("discord_gateway")),
+        ("discord.py", "discord_py.py", Needs::Module("discord")),
+        ("discordjs", "discordjs_ws.mjs", Needs::Package("@discordjs/ws")),
     ];
-    for (file, module, label) in scripts {
-        let there = programs.scripts.join(file).exists() && programs.script(file, module).is_some();
-        let speaks = match module {
-            "discord" => mode.encoding == Encoding::Json && mode.compression == Compression::ZstdStream,
+    for (label, file, needs) in scripts {
+        let is_json = mode.encoding == Encoding::Json;
+        let speaks = match label {
+            "discord.py" => is_json && mode.compression == Compression::ZstdStream,
+            "discordjs" => is_json && mode.compression != Compression::Payload,
             _ => matches!(mode.compression, Compression::None | Compression::ZlibStream),
         };
-        if there && speaks && !tls && job != client::Job::Typed {
-            contenders
-                .push(Contender { label: label.to_owned(), work: Work::Script { file, module, job, mode } });
+        let script = Script { file, needs };
+        if speaks && !tls && job != client::Job::Typed && programs.script(script).is_some() {
+            contenders.push(Contender { label: label.to_owned(), work: Work::Script { script, job, mode } });
         }
     }
     let tls = if tls { "-tls" } else { "" };
@@ -251,7 +253,7 @@ impl Heat {
             for (index, contender) in self.contenders.iter().enumerate() {
                 tell(&format!("round {} of {rounds}: {}", round + 1, contender.label));
                 let Some(said) = contender.run(programs, folder, sizes)? else {
-                    tell(&format!("{} lacks a package", contender.label));
+                    tell(&format!("{} lacks what it needs", contender.label));
                     continue;
                 };
                 for (metric, value) in contender.metrics(&said)? {
@@ -276,6 +278,8 @@ impl Heat {
             .contenders
             .iter()
             .zip(measured)
+            // Who lacks what it needs has shown nothing.
+            .filter(|(_, values)| !values.is_empty())
             .map(|(contender, values)| Row { who: contender.label.clone(), values });
         Ok(rows.collect())
     }
@@ -307,7 +311,7 @@ impl Heat {
 }
 
 impl Contender {
-    /// What it says; `None` if it lacks a package.
+    /// What it says; `None` if it lacks what it needs.
     fn run(&self, programs: &Programs, folder: &Path, mut sizes: Sizes) -> Result<Option<Value>, String> {
         if let Work::Client { scale: Scale::Shards(_), .. } = self.work {
             // A thousand shards would spend their time on guilds.
@@ -355,12 +359,12 @@ impl Contender {
                 }
                 json_of(client.args(scale.client_arguments(sizes))).map(Some)
             }
-            Work::Script { file, module, job, mode } => {
+            Work::Script { script, job, mode } => {
                 let server = Serving::start(&mut serve_command(programs, folder, sizes, mode, Scale::One)?)?;
-                let mut script = programs.script(file, module).ok_or_else(|| format!("no {module}"))?;
-                script.args(["--job", &job.to_string(), "--mode", &mode.to_string()]);
-                script.args(["--url", &format!("ws://127.0.0.1:{}", server.port)]);
-                json_or_skip(script.args(Scale::One.client_arguments(sizes)))
+                let Some(mut command) = programs.script(script) else { return Ok(None) };
+                command.args(["--job", &job.to_string(), "--mode", &mode.to_string()]);
+                command.args(["--url", &format!("ws://127.0.0.1:{}", server.port)]);
+                json_or_skip(command.args(Scale::One.client_arguments(sizes)))
             }
         }
     }

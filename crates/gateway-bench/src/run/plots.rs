@@ -9,7 +9,7 @@ use super::results::{Measured, Results, Row};
 const SIZE: (u32, u32) = (960, 420);
 
 /// Who is mostly drawn, each in a colour of its own, the same in every picture.
-const WHO: [&str; 12] = [
+const WHO: [&str; 13] = [
     "ours",
     "bound",
     "twilight",
@@ -22,6 +22,7 @@ const WHO: [&str; 12] = [
     "async-std",
     "blocking",
     "one-shard",
+    "discordjs",
 ];
 
 /// Draws one SVG for each job into the folder: `JOB.svg`.
