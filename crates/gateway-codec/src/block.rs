@@ -1,7 +1,7 @@
-//! A block of memory for each thread, from which small messages are cut, so that they cost no allocation.
+//! Blocks of memory for each thread, from which small messages are cut, so that they cost no allocation.
 
 use bytes::{Bytes, BytesMut};
-use std::cell::Cell;
+use std::cell::RefCell;
 
 /// The size of a block. A kept message keeps its block, so it is not large.
 const BLOCK: usize = 32 << 10;
@@ -10,9 +10,16 @@ const BLOCK: usize = 32 << 10;
 const LARGE: usize = BLOCK / 4;
 
 thread_local! {
-    /// One for all connections of a thread: one that is idle holds none, and what many connections write to stays in the
+    /// For all connections of a thread: one that is idle holds none, and what many connections write to stays in the
     /// processor's cache.
-    static SHARED: Cell<BytesMut> = Cell::default();
+    static SHARED: RefCell<Blocks> = RefCell::default();
+}
+
+/// Two blocks: who keeps each message until it has the next leaves one of them free.
+#[derive(Default)]
+struct Blocks {
+    current: BytesMut,
+    other: BytesMut,
 }
 
 /// Copies a message, for most without an allocation: those of at most 8 KiB are cut from a block of 32 KiB, which lives until
@@ -26,15 +33,27 @@ pub fn copy_to_block(message: &[u8]) -> Bytes {
     if message.len() > LARGE {
         return Bytes::copy_from_slice(message);
     }
-    let mut block = SHARED.take();
-    // From its beginning if nobody keeps a message of it: what was written last is in the processor's cache.
-    if !block.try_reclaim(BLOCK) && block.capacity() < message.len() {
-        block = BytesMut::with_capacity(BLOCK);
+    SHARED.with_borrow_mut(|blocks| {
+        let block = blocks.with_room(message.len());
+        block.extend_from_slice(message);
+        block.split().freeze()
+    })
+}
+
+impl Blocks {
+    /// One with room for so many bytes: from its beginning if nobody keeps a message of it, since what was written last is in
+    /// the processor's cache.
+    fn with_room(&mut self, length: usize) -> &mut BytesMut {
+        if self.current.try_reclaim(BLOCK) {
+            return &mut self.current;
+        }
+        if self.other.try_reclaim(BLOCK) {
+            std::mem::swap(&mut self.current, &mut self.other);
+        } else if self.current.capacity() < length {
+            self.other = std::mem::replace(&mut self.current, BytesMut::with_capacity(BLOCK));
+        }
+        &mut self.current
     }
-    block.extend_from_slice(message);
-    let copy = block.split().freeze();
-    SHARED.set(block);
-    copy
 }
 
 #[cfg(test)]
@@ -60,6 +79,22 @@ mod tests {
             assert!(!next.as_ptr_range().contains(&kept.as_ptr()));
         }
         assert_eq!(kept, b"kept"[..]);
+    }
+
+    #[test]
+    fn who_keeps_each_message_until_the_next_needs_two_blocks() {
+        let message = vec![7; LARGE / 2];
+        let mut kept = copy_to_block(&message);
+        let mut starts = std::collections::BTreeSet::new();
+        for index in 0..1000 {
+            let next = copy_to_block(&message);
+            assert_ne!(next.as_ptr(), kept.as_ptr());
+            kept = next;
+            if index > 2 * BLOCK / message.len() {
+                starts.insert(kept.as_ptr());
+            }
+        }
+        assert_eq!((starts.len(), kept), (2, message.into()));
     }
 
     #[test]
