@@ -40,7 +40,7 @@ impl Sizes {
         guilds: 48,
         rounds: 5,
         shards: &[1, 10, 100, 1000],
-        guild_shards: &[1, 100],
+        guild_shards: &[1, 100, 1000],
         passes: 2,
         instructions: false,
     };
@@ -284,9 +284,14 @@ impl Heat {
         Ok(rows.collect())
     }
 
-    /// It is much the same every time. After the guilds it is not: where the heap ends is chance.
+    /// It is much the same every time. After the guilds it is not, unless there are many shards: where the heap ends is
+    /// chance.
     fn is_steady(&self) -> bool {
-        self.job.starts_with("idle-") && !self.job.starts_with("idle-guilds")
+        self.contenders.iter().all(|contender| match contender.work {
+            Work::Client { scale: Scale::Guilds(shards), .. } => shards >= 1000,
+            Work::Client { scale: Scale::Ready(_) | Scale::Beating(..), .. } => true,
+            _ => false,
+        })
     }
 
     /// All that did the same work have seen the same events.
