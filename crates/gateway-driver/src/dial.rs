@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -90,38 +90,24 @@ impl<R: Runtime> Dialer<R> {
         let mut upgrade = Upgrade::new(url, random_key());
         let failed = |error: io::Error| ConnectError::Handshake(url.redact(&error.to_string()));
         write_all(stream, upgrade.request()).await.map_err(failed)?;
-        let mut buffer = [0; 4096];
         while !upgrade.is_refused() {
-            let count = read(stream, &mut buffer).await.map_err(failed)?;
-            if count == 0 {
-                return Err(upgrade.finish());
-            }
-            match upgrade.push(&buffer[..count]) {
-                None => {}
-                Some(Upgraded::Open { used }) => return Ok(buffer[used..count].to_vec()),
-                Some(Upgraded::Failed(error)) => return Err(error),
+            let read = poll_fn(|context| poll_read(stream, context, |bytes| answer(&mut upgrade, bytes)));
+            if let Some(end) = read.await.map_err(failed)? {
+                return end;
             }
         }
-        Err(self.read_refusal(stream, upgrade, &mut buffer).await)
+        Err(self.read_refusal(stream, upgrade).await)
     }
 
     /// Reads the body of a refusal, as long as it comes soon.
-    async fn read_refusal(
-        &self,
-        stream: &mut BoxedStream,
-        mut upgrade: Upgrade,
-        buffer: &mut [u8],
-    ) -> ConnectError {
+    async fn read_refusal(&self, stream: &mut BoxedStream, mut upgrade: Upgrade) -> ConnectError {
         let mut patience = pin!(self.runtime.sleep_until(self.runtime.now() + BODY_WAIT));
         poll_fn(|context| {
             loop {
-                match Pin::new(&mut *stream).poll_read(context, buffer) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(upgrade.finish()),
-                    Poll::Ready(Ok(count)) => {
-                        if let Some(Upgraded::Failed(error)) = upgrade.push(&buffer[..count]) {
-                            return Poll::Ready(error);
-                        }
-                    }
+                match poll_read(stream, context, |bytes| answer(&mut upgrade, bytes)) {
+                    Poll::Ready(Ok(Some(Err(error)))) => return Poll::Ready(error),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(upgrade.finish()),
                     Poll::Pending if patience.as_mut().poll(context).is_ready() => {
                         return Poll::Ready(upgrade.finish());
                     }
@@ -142,8 +128,27 @@ fn random_key() -> [u8; 16] {
     key
 }
 
-async fn read(stream: &mut BoxedStream, buffer: &mut [u8]) -> io::Result<usize> {
-    poll_fn(|context| Pin::new(&mut *stream).poll_read(context, buffer)).await
+/// Takes what a server has answered, or the end of the stream. Some: the upgrade is over, and this was read behind it.
+fn answer(upgrade: &mut Upgrade, bytes: &[u8]) -> Option<Result<Vec<u8>, ConnectError>> {
+    if bytes.is_empty() {
+        return Some(Err(upgrade.finish()));
+    }
+    Some(match upgrade.push(bytes)? {
+        Upgraded::Open { used } => Ok(bytes[used..].to_vec()),
+        Upgraded::Failed(error) => Err(error),
+    })
+}
+
+/// Reads, and hands on what was read.
+fn poll_read<T>(
+    stream: &mut BoxedStream,
+    context: &mut Context<'_>,
+    hand_on: impl FnOnce(&[u8]) -> T,
+) -> Poll<io::Result<T>> {
+    // On the stack: a future that held it would be larger by as much for every connection that is being opened.
+    let mut buffer = [0; 4096];
+    let count = ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
+    Poll::Ready(Ok(hand_on(&buffer[..count])))
 }
 
 async fn write_all(stream: &mut BoxedStream, mut bytes: &[u8]) -> io::Result<()> {
