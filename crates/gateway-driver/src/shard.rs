@@ -411,6 +411,7 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
+    /// Hands an input to the state machine.
     fn handle_input(&mut self, input: Input) {
         self.clock.tell(&self.runtime, &mut self.shared.lock().machine, input);
     }

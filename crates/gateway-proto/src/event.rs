@@ -1,5 +1,6 @@
 //! What a shard has to say to the application.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -66,23 +67,15 @@ pub enum Event {
 pub struct Dispatch {
     payload: Bytes,
     encoding: Encoding,
-    name: Name,
+    /// Borrowed of an event that is known.
+    name: Cow<'static, str>,
     sequence: Option<u64>,
     data: Range<usize>,
 }
 
-/// The name of an event.
-#[derive(Clone)]
-enum Name {
-    /// It is one of those that Discord documents.
-    Known(&'static str),
-    /// Another one, or none at all.
-    Other(Box<str>),
-}
-
 /// Where the fields of a dispatch stand in its payload.
 pub(crate) struct Fields {
-    name: Name,
+    name: Cow<'static, str>,
     sequence: Option<u64>,
     data: Range<usize>,
 }
@@ -91,10 +84,8 @@ impl Fields {
     /// Copies nothing of an event that is known.
     pub(crate) fn of(payload: &[u8], envelope: &Envelope<'_>) -> Self {
         let name = envelope.t.as_deref().unwrap_or_default();
-        let name = match known_event_name(name.as_bytes()) {
-            Some(known) => Name::Known(known),
-            None => Name::Other(name.into()),
-        };
+        let known = known_event_name(name.as_bytes());
+        let name = known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
         // A `d` that was missing stands outside the payload: an empty range says so.
         let data = envelope.d.range_in(payload).unwrap_or_default();
         Self { name, sequence: envelope.s, data }
@@ -110,10 +101,7 @@ impl Dispatch {
 
     /// The event's name, such as `MESSAGE_CREATE` (`t`). Empty if the server sent none.
     pub fn name(&self) -> &str {
-        match &self.name {
-            Name::Known(name) => name,
-            Name::Other(name) => name,
-        }
+        &self.name
     }
 
     /// The sequence number within the session (`s`). None if the server sent none.
