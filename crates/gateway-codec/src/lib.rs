@@ -27,7 +27,7 @@ pub use event_name::known_event_name;
 pub use inflate::{InflateError, InflateLimits, Inflater, inflate_zlib};
 pub use limits::Limits;
 pub use lookup::{Path, PathSegment, Segment};
-pub use raw::{Raw, RawRef};
+pub use raw::{Place, Raw, RawRef};
 
 use serde::{Deserialize, Serialize};
 

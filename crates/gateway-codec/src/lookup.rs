@@ -58,8 +58,8 @@ impl<'a> RawRef<'a> {
     /// ```
     pub fn fields<const N: usize>(self, keys: [&str; N]) -> [Option<RawRef<'a>>; N] {
         let found = match self.encoding() {
-            Encoding::Json => json::find::entries(self.as_bytes(), &keys),
-            Encoding::Etf => etf::find::entries(self.as_bytes(), &keys),
+            Encoding::Json => json::find::entries(self.uncut_bytes(), &keys),
+            Encoding::Etf => etf::find::entries(self.uncut_bytes(), &keys),
         };
         found.unwrap_or([None; N]).map(|value| value.map(|value| RawRef::new(value, self.encoding())))
     }
@@ -83,7 +83,7 @@ impl<'a> RawRef<'a> {
     /// The entries of a map, in their order, duplicates included. Anything else gives one error.
     pub fn entries(self) -> impl Iterator<Item = Result<(Cow<'a, str>, RawRef<'a>), Error>> + use<'a> {
         let (json, etf) = match self.encoding() {
-            Encoding::Json => (Some(json::walk_data(self.as_bytes())), None),
+            Encoding::Json => (Some(json::walk_value(self)), None),
             Encoding::Etf => (None, Some(etf::Walk::term_only(self.as_bytes()))),
         };
         json.into_iter().flatten().chain(etf.into_iter().flatten())
@@ -92,7 +92,7 @@ impl<'a> RawRef<'a> {
     /// The elements of a list. Anything else has none.
     pub fn elements(self) -> impl Iterator<Item = Result<RawRef<'a>, Error>> + use<'a> {
         let (json, etf, error) = match self.encoding() {
-            Encoding::Json => (Some(json::find::elements(self.as_bytes())), None, None),
+            Encoding::Json => (Some(json::find::elements(self.uncut_bytes())), None, None),
             Encoding::Etf => match etf::find::elements(self.as_bytes()) {
                 Ok(elements) => (None, Some(elements), None),
                 Err(error) => (None, None, Some(Err(error))),
@@ -169,7 +169,7 @@ impl<'a> RawRef<'a> {
     }
 
     fn step(self, segment: PathSegment<'_>) -> Result<Option<RawRef<'a>>, Error> {
-        let (bytes, encoding) = (self.as_bytes(), self.encoding());
+        let (bytes, encoding) = (self.uncut_bytes(), self.encoding());
         let part = match (encoding, segment) {
             (Encoding::Json, PathSegment::Key(key)) => json::find::entry(bytes, key),
             (Encoding::Json, PathSegment::Index(index)) => json::find::element(bytes, index),

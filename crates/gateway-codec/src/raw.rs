@@ -6,16 +6,51 @@ use bytes::Bytes;
 use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::ops::Range;
 
 /// One encoded value, borrowed.
 ///
 /// In JSON its bytes are the value's text without blanks around it; in ETF one term without the version byte.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy)]
 pub struct RawRef<'a> {
     bytes: &'a [u8],
     encoding: Encoding,
+    /// Further entries of the payload may follow the value in `bytes`: nothing has looked for its end.
+    uncut: bool,
+}
+
+/// Where a value stands in a payload: what finds it again without borrowing from it.
+///
+/// ```
+/// use gateway_codec::{Encoding, Envelope};
+///
+/// let payload = br#"{"t":"TYPING_START","s":3,"op":0,"d":{"user_id":"7"}}"#;
+/// let place = Envelope::skim(payload, Encoding::Json)?.d.place_in(payload).unwrap();
+/// assert_eq!(place.value_in(payload).unwrap().as_bytes(), br#"{"user_id":"7"}"#);
+/// # Ok::<(), gateway_codec::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    start: usize,
+    end: usize,
+    encoding: Encoding,
+    uncut: bool,
+}
+
+impl Place {
+    /// The value at this place of `payload`. None if `payload` ends before it does.
+    #[inline]
+    pub fn value_in(self, payload: &[u8]) -> Option<RawRef<'_>> {
+        let Self { start, end, encoding, uncut } = self;
+        Some(RawRef { bytes: payload.get(start..end)?, encoding, uncut })
+    }
+
+    /// What the value is encoded in.
+    pub fn encoding(self) -> Encoding {
+        self.encoding
+    }
 }
 
 /// One encoded value, owned: `Send`, `Sync`, and cheap to clone.
@@ -42,20 +77,41 @@ impl<'a> RawRef<'a> {
     ///
     /// An ETF document may come with its version byte or without.
     pub fn new(bytes: &'a [u8], encoding: Encoding) -> Self {
-        Self { bytes: value_in(bytes, encoding), encoding }
+        Self { bytes: value_in(bytes, encoding), encoding, uncut: false }
+    }
+
+    /// A value in JSON that begins `bytes`, and that further entries of the payload may follow.
+    pub(crate) fn uncut(bytes: &'a [u8]) -> Self {
+        Self { bytes, encoding: Encoding::Json, uncut: true }
     }
 
     /// The null of an encoding.
     pub fn null(encoding: Encoding) -> RawRef<'static> {
         match encoding {
-            Encoding::Json => RawRef { bytes: b"null", encoding },
-            Encoding::Etf => RawRef { bytes: b"s\x03nil", encoding },
+            Encoding::Json => RawRef { bytes: b"null", encoding, uncut: false },
+            Encoding::Etf => RawRef { bytes: b"s\x03nil", encoding, uncut: false },
         }
     }
 
     /// The encoded value.
+    ///
+    /// Of the `d` of an envelope that was skimmed, this looks for its end; a `d` that is broken comes with all that
+    /// follows it.
     pub fn as_bytes(self) -> &'a [u8] {
+        match self.uncut.then(|| crate::json::end_before_entries(self.bytes)).flatten() {
+            Some(end) => &self.bytes[..end],
+            None => self.bytes,
+        }
+    }
+
+    /// The value with what may follow it.
+    pub(crate) fn uncut_bytes(self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// Whether further entries of the payload may follow the value.
+    pub(crate) fn is_uncut(self) -> bool {
+        self.uncut
     }
 
     /// What the value is encoded in.
@@ -74,9 +130,16 @@ impl<'a> RawRef<'a> {
     /// # Ok::<(), gateway_codec::Error>(())
     /// ```
     pub fn range_in(self, whole: &[u8]) -> Option<Range<usize>> {
-        let start = (self.bytes.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
-        let end = start.checked_add(self.bytes.len())?;
-        (end <= whole.len()).then_some(start..end)
+        range_in(self.as_bytes(), whole)
+    }
+
+    /// Where the value stands in the payload it was cut from. None if it was cut from elsewhere.
+    ///
+    /// Unlike [`RawRef::range_in`] it does not look for the end of a `d` that was skimmed.
+    #[inline]
+    pub fn place_in(self, payload: &[u8]) -> Option<Place> {
+        let Range { start, end } = range_in(self.bytes, payload)?;
+        Some(Place { start, end, encoding: self.encoding, uncut: self.uncut })
     }
 
     /// Decodes the value into a type, which may borrow from it.
@@ -95,7 +158,7 @@ impl<'a> RawRef<'a> {
     /// As [`RawRef::decode`].
     pub fn decode_with<T: Deserialize<'a>>(self, limits: &Limits) -> Result<T, Error> {
         match self.encoding {
-            Encoding::Json => crate::json::data_from_slice(self.bytes, PhantomData, limits),
+            Encoding::Json => crate::json::value_from_slice(self, PhantomData, limits),
             Encoding::Etf => {
                 let options = etf::Options { limits: *limits, ..etf::Options::default() };
                 etf::term_from_slice(self.bytes, &options)
@@ -112,7 +175,7 @@ impl<'a> RawRef<'a> {
     /// As [`RawRef::decode`].
     pub fn decode_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<S::Value, Error> {
         match self.encoding {
-            Encoding::Json => crate::json::data_from_slice(self.bytes, seed, &Limits::default()),
+            Encoding::Json => crate::json::value_from_slice(self, seed, &Limits::default()),
             Encoding::Etf => {
                 let options = etf::Options::default();
                 seed.deserialize(&mut etf::Deserializer::term_only(self.bytes, &options)?)
@@ -148,7 +211,7 @@ impl<'a> RawRef<'a> {
     pub fn simd_value<'s>(self, scratch: &'s mut Vec<u8>) -> Result<simd_json::BorrowedValue<'s>, Error> {
         scratch.clear();
         match self.encoding {
-            Encoding::Json => scratch.extend_from_slice(self.bytes),
+            Encoding::Json => scratch.extend_from_slice(self.as_bytes()),
             Encoding::Etf => crate::convert::term_to_json(self.bytes, scratch)?,
         }
         crate::json::simd_value(scratch)
@@ -156,7 +219,7 @@ impl<'a> RawRef<'a> {
 
     /// A copy that owns its bytes.
     pub fn to_raw(self) -> Raw {
-        Raw { bytes: Bytes::copy_from_slice(self.bytes), encoding: self.encoding }
+        Raw { bytes: Bytes::copy_from_slice(self.as_bytes()), encoding: self.encoding }
     }
 }
 
@@ -185,7 +248,7 @@ impl Raw {
     /// The same value, borrowed.
     #[allow(clippy::should_implement_trait)] // AsRef cannot give out a value that borrows.
     pub fn as_ref(&self) -> RawRef<'_> {
-        RawRef { bytes: &self.bytes, encoding: self.encoding }
+        RawRef { bytes: &self.bytes, encoding: self.encoding, uncut: false }
     }
 
     /// The encoded value.
@@ -259,13 +322,11 @@ impl Serialize for RawRef<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.encoding {
             Encoding::Json => {
-                let mut deserializer = serde_json::Deserializer::from_slice(self.bytes);
+                let mut deserializer = serde_json::Deserializer::from_slice(self.as_bytes());
                 let written = transcode(&mut deserializer, serializer)?;
                 match deserializer.end() {
-                    Err(_) if crate::json::end_before_entries(self.bytes).is_none() => {
-                        Err(serde::ser::Error::custom("bytes after the raw value"))
-                    }
-                    _ => Ok(written),
+                    Err(_) => Err(serde::ser::Error::custom("bytes after the raw value")),
+                    Ok(()) => Ok(written),
                 }
             }
             Encoding::Etf => {
@@ -284,6 +345,26 @@ impl Serialize for Raw {
     }
 }
 
+impl PartialEq for RawRef<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.as_bytes(), self.encoding) == (other.as_bytes(), other.encoding)
+    }
+}
+
+impl Eq for RawRef<'_> {}
+
+impl Hash for RawRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.as_bytes(), self.encoding).hash(state);
+    }
+}
+
+fn range_in(part: &[u8], whole: &[u8]) -> Option<Range<usize>> {
+    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    let end = start.checked_add(part.len())?;
+    (end <= whole.len()).then_some(start..end)
+}
+
 /// The value without what may stand around it: blanks in JSON, the version byte in ETF.
 fn value_in(bytes: &[u8], encoding: Encoding) -> &[u8] {
     match encoding {
@@ -295,7 +376,7 @@ fn value_in(bytes: &[u8], encoding: Encoding) -> &[u8] {
 
 impl fmt::Debug for RawRef<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Raw({} bytes of {})", self.bytes.len(), self.encoding)
+        write!(formatter, "Raw({} bytes of {})", self.as_bytes().len(), self.encoding)
     }
 }
 

@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway_codec::{Encoding, Envelope, Error, Raw, RawRef, known_event_name};
+use gateway_codec::{Encoding, Envelope, Error, Place, Raw, RawRef, known_event_name};
 use serde::Deserialize;
 
 use crate::Disconnected;
@@ -70,14 +69,15 @@ pub struct Dispatch {
     /// Borrowed of an event that is known.
     name: Cow<'static, str>,
     sequence: Option<u64>,
-    data: Range<usize>,
+    /// None: there is no `d`.
+    data: Option<Place>,
 }
 
 /// Where the fields of a dispatch stand in its payload.
 pub(crate) struct Fields {
     name: Cow<'static, str>,
     sequence: Option<u64>,
-    data: Range<usize>,
+    data: Option<Place>,
 }
 
 impl Fields {
@@ -86,9 +86,8 @@ impl Fields {
         let name = envelope.t.as_deref().unwrap_or_default();
         let known = known_event_name(name.as_bytes());
         let name = known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
-        // A `d` that was missing stands outside the payload: an empty range says so.
-        let data = envelope.d.range_in(payload).unwrap_or_default();
-        Self { name, sequence: envelope.s, data }
+        // A `d` that is missing stands outside the payload.
+        Self { name, sequence: envelope.s, data: envelope.d.place_in(payload) }
     }
 }
 
@@ -116,18 +115,17 @@ impl Dispatch {
 
     /// The event's data (`d`), as it came.
     pub fn data(&self) -> RawRef<'_> {
-        if self.data.is_empty() {
-            return RawRef::null(self.encoding);
-        }
-        RawRef::new(&self.payload[self.data.clone()], self.encoding)
+        let data = self.data.and_then(|place| place.value_in(&self.payload));
+        data.unwrap_or_else(|| RawRef::null(self.encoding))
     }
 
     /// The event's data (`d`), to keep. Shares the bytes of the whole payload.
     pub fn raw(&self) -> Raw {
-        if self.data.is_empty() {
-            return RawRef::null(self.encoding).to_raw();
+        let data = self.data();
+        match data.range_in(&self.payload) {
+            Some(range) => Raw::new(self.payload.slice(range), self.encoding),
+            None => data.to_raw(),
         }
-        Raw::new(self.payload.slice(self.data.clone()), self.encoding)
     }
 
     /// Decodes the event's data (`d`).
@@ -146,7 +144,7 @@ impl fmt::Debug for Dispatch {
         f.debug_struct("Dispatch")
             .field("name", &self.name())
             .field("sequence", &self.sequence)
-            .field("data_bytes", &self.data.len())
+            .field("data_bytes", &self.data().as_bytes().len())
             .finish()
     }
 }

@@ -58,8 +58,8 @@ impl Receiver {
         match message {
             Message::Binary(frame) => match &mut self.inflater {
                 Some(inflater) => {
-                    let (encoding, carefully) = (self.encoding, inflater.has_split());
-                    let whole = |payload: &[u8]| Envelope::is_whole(payload, encoding, carefully);
+                    let encoding = self.encoding;
+                    let whole = |payload: &[u8]| Envelope::is_whole(payload, encoding);
                     let payload = inflater.push(&frame, whole).map_err(ReceiveError::from)?;
                     Ok(payload.map(|payload| Received { payload, encoding, unexpected: false, trailing: 0 }))
                 }

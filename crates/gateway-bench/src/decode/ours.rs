@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-use bytes::{Buf, Bytes};
-use gateway_codec::{Compression, Envelope, InflateLimits, Inflater, Raw, RawRef, inflate_zlib};
+use bytes::Bytes;
+use gateway_codec::{Compression, Envelope, InflateLimits, Inflater, Place, RawRef, inflate_zlib};
 
 use super::{Contender, Job, Tally, machine};
 use crate::mode::Mode;
@@ -31,7 +31,7 @@ struct Ours {
 
 thread_local! {
     /// Each payload is kept until the next, whichever stream that comes from.
-    static KEPT: Cell<Option<Raw>> = const { Cell::new(None) };
+    static KEPT: Cell<Option<(Bytes, Place)>> = const { Cell::new(None) };
 }
 
 impl Ours {
@@ -44,10 +44,9 @@ impl Ours {
 impl Contender for Ours {
     fn take(&mut self, frame: Bytes, tally: &mut Tally) -> Result<(), String> {
         let encoding = self.mode.encoding;
-        let mut payload = match &mut self.inflater {
+        let payload = match &mut self.inflater {
             Some(inflater) => {
-                let carefully = inflater.has_split();
-                let whole = |bytes: &[u8]| Envelope::is_whole(bytes, encoding, carefully);
+                let whole = |bytes: &[u8]| Envelope::is_whole(bytes, encoding);
                 let payload = inflater.push(&frame, whole).map_err(|error| error.to_string())?;
                 payload.ok_or("a message that was cut")?
             }
@@ -56,10 +55,8 @@ impl Contender for Ours {
         let envelope = Envelope::skim(&payload, encoding).map_err(|error| error.to_string())?;
         tally.envelope(envelope.op, envelope.s, envelope.t.as_deref().unwrap_or_default());
         (self.use_it)(&envelope, tally)?;
-        let data = envelope.d.range_in(&payload).ok_or("no data")?;
-        payload.truncate(data.end);
-        payload.advance(data.start);
-        KEPT.set(Some(Raw::new(payload, encoding)));
+        let data = envelope.d.place_in(&payload).ok_or("no data")?;
+        KEPT.set(Some((payload, data)));
         Ok(())
     }
 }

@@ -112,3 +112,17 @@ static SMALL_INTEGERS: [[u8; 2]; 256] = {
 pub(crate) fn is_key(reader: &mut Reader<'_>, key: &str) -> Result<bool, Error> {
     Ok(key_text(reader)? == key)
 }
+
+/// What follows this key in one of the forms that gateways write: a small atom, an atom, or a binary. None for anything
+/// else.
+#[inline]
+pub(crate) fn after_key<'a, const N: usize>(bytes: &'a [u8], key: &[u8; N]) -> Option<&'a [u8]> {
+    let length = u8::try_from(N).ok()?;
+    let text = match *bytes.first()? {
+        tag::SMALL_ATOM_UTF8 | tag::SMALL_ATOM => bytes[1..].strip_prefix(&[length]),
+        tag::ATOM_UTF8 | tag::ATOM => bytes[1..].strip_prefix(&[0, length]),
+        tag::BINARY => bytes[1..].strip_prefix(&[0, 0, 0, length]),
+        _ => None,
+    };
+    text?.strip_prefix(key)
+}

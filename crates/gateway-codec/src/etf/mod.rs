@@ -24,6 +24,7 @@ pub(crate) mod pen;
 mod reader;
 mod serialize;
 mod serialize_key;
+mod skip;
 pub(crate) mod tag;
 mod value;
 mod walk;

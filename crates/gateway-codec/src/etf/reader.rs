@@ -245,6 +245,17 @@ impl<'a> Reader<'a> {
         Some((self.at + head, length))
     }
 
+    /// Reads a small atom that is the name of an event that is known. Otherwise nothing is read.
+    #[inline]
+    pub(crate) fn known_event_name(&mut self) -> Option<&'static str> {
+        let [tag::SMALL_ATOM_UTF8 | tag::SMALL_ATOM, length, ref text @ ..] = *self.rest() else {
+            return None;
+        };
+        let known = crate::known_event_name(text.get(..usize::from(length))?)?;
+        self.at += 2 + known.len();
+        Some(known)
+    }
+
     /// Whether the next term is null, which is seen without reading it.
     #[inline]
     pub(super) fn is_at_null(&self) -> bool {
@@ -295,70 +306,9 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn skip_within(&mut self, budget: &mut Budget) -> Result<&'a [u8], Error> {
         let start = self.at;
-        self.step_over(budget)?;
+        let after = super::skip::after_term(self.bytes, start, budget)?;
+        self.at = self.bytes.len() - after.len();
         Ok(&self.bytes[start..self.at])
-    }
-
-    fn step_over(&mut self, budget: &mut Budget) -> Result<(), Error> {
-        let start = self.at;
-        let scalar_length = match self.byte()? {
-            tag::SMALL_INTEGER => 1,
-            tag::INTEGER => 4,
-            tag::NEW_FLOAT => 8,
-            tag::FLOAT => 31,
-            tag::NIL => 0,
-            tag::BINARY => self.long()?,
-            tag::SMALL_ATOM | tag::SMALL_ATOM_UTF8 => self.byte()?.into(),
-            tag::ATOM | tag::ATOM_UTF8 => self.short()?,
-            tag::STRING => {
-                let length = self.short()?;
-                budget.take(length, start)?;
-                length
-            }
-            tag::SMALL_BIG => usize::from(self.byte()?) + 1,
-            tag::LARGE_BIG => self.long()?.saturating_add(1),
-            container => return self.step_over_parts(container, start, budget),
-        };
-        self.take(scalar_length).map(|_| ())
-    }
-
-    /// Where the next term ends, if it is one that most are: it has no parts, and is not near the end of the input.
-    #[inline]
-    fn leaf_end(&self) -> Option<usize> {
-        let head: &[u8; 5] = self.bytes.get(self.at..)?.first_chunk()?;
-        let [tag, high, low, ..] = *head;
-        let length = match tag {
-            tag::BINARY => 5 + u32::from_be_bytes([high, low, head[3], head[4]]) as usize,
-            tag::ATOM | tag::ATOM_UTF8 => 3 + usize::from(u16::from_be_bytes([high, low])),
-            tag::SMALL_ATOM | tag::SMALL_ATOM_UTF8 => 2 + usize::from(high),
-            tag::SMALL_INTEGER => 2,
-            tag::INTEGER => 5,
-            tag::SMALL_BIG => 3 + usize::from(high),
-            tag::NIL => 1,
-            tag::NEW_FLOAT => 9,
-            _ => return None,
-        };
-        let end = self.at + length;
-        (end <= self.bytes.len()).then_some(end)
-    }
-
-    fn step_over_parts(&mut self, container: u8, start: usize, budget: &mut Budget) -> Result<(), Error> {
-        let (elements, parts_each) = match container {
-            tag::LIST | tag::LARGE_TUPLE => (self.count(1)?, 1),
-            tag::SMALL_TUPLE => (self.byte()?.into(), 1),
-            tag::MAP => (self.count(2)?, 2),
-            _ => return Err(Error::malformed("a term of this tag is not accepted", start)),
-        };
-        budget.enter(start)?;
-        budget.take(elements, start)?;
-        for _ in 0..elements * parts_each {
-            match self.leaf_end() {
-                Some(end) => self.at = end,
-                None => self.step_over(budget)?,
-            }
-        }
-        budget.leave();
-        if container == tag::LIST { self.list_end() } else { Ok(()) }
     }
 
     #[inline]

@@ -41,8 +41,6 @@ pub struct Inflater {
     output: Option<Output>,
     /// Compressed bytes of the message that is being received.
     input: usize,
-    /// A message has come in more than one frame.
-    split: bool,
     poisoned: bool,
 }
 
@@ -81,7 +79,7 @@ impl Inflater {
     /// refused with [`InflateError::Unsupported`].
     pub fn new(compression: Compression, limits: InflateLimits) -> Option<Self> {
         let context = Context::new(compression, &limits)?;
-        Some(Self { context, limits, output: None, input: 0, split: false, poisoned: false })
+        Some(Self { context, limits, output: None, input: 0, poisoned: false })
     }
 
     /// Takes one WebSocket message and gives out a whole gateway message once it is complete.
@@ -109,17 +107,11 @@ impl Inflater {
         result
     }
 
-    /// Whether a message of this connection has come in more than one frame.
-    pub fn has_split(&self) -> bool {
-        self.split
-    }
-
     /// Makes the context as new, for a new connection; also heals a poisoned one.
     pub fn reset(&mut self) {
         self.context.reset(&self.limits);
         self.output = None;
         self.input = 0;
-        self.split = false;
         self.poisoned = false;
     }
 
@@ -145,7 +137,6 @@ impl Inflater {
             return Ok(None);
         }
         if !whole {
-            self.split = true;
             self.output = Some(output);
             return Ok(None);
         }

@@ -1,7 +1,7 @@
 //! The two engines that decode JSON into types, and the one that writes it.
 
 use super::{bounds, place};
-use crate::{Error, ErrorKind, Limits};
+use crate::{Error, ErrorKind, Limits, RawRef};
 use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -43,30 +43,33 @@ pub fn from_slice_with<'de, T: Deserialize<'de>>(bytes: &'de [u8], limits: &Limi
     serde_json::from_slice(bytes).map_err(|error| from_serde(&error, bytes))
 }
 
-/// Reads the `d` of a payload with a seed. Only who has looked at every byte knows that the payload has keys behind it:
-/// these are no mistake.
-pub(crate) fn data_from_slice<'de, S: DeserializeSeed<'de>>(
-    bytes: &'de [u8],
+/// Reads a value with a seed. Further entries of the payload may follow one that is uncut.
+pub(crate) fn value_from_slice<'de, S: DeserializeSeed<'de>>(
+    value: RawRef<'de>,
     seed: S,
     limits: &Limits,
 ) -> Result<S::Value, Error> {
+    let bytes = value.uncut_bytes();
     bounds::check(bytes, limits)?;
     // All of it is checked to be text at once, which is quicker than string by string.
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return read_data(serde_json::Deserializer::from_slice(bytes), bytes, seed);
+        return read_value(serde_json::Deserializer::from_slice(bytes), value, seed);
     };
-    read_data(serde_json::Deserializer::from_str(text), bytes, seed)
+    read_value(serde_json::Deserializer::from_str(text), value, seed)
 }
 
-fn read_data<'de, R: serde_json::de::Read<'de>, S: DeserializeSeed<'de>>(
+fn read_value<'de, R: serde_json::de::Read<'de>, S: DeserializeSeed<'de>>(
     mut deserializer: serde_json::Deserializer<R>,
-    bytes: &'de [u8],
+    value: RawRef<'de>,
     seed: S,
 ) -> Result<S::Value, Error> {
-    let value = seed.deserialize(&mut deserializer).map_err(|error| from_serde(&error, bytes))?;
+    let bytes = value.uncut_bytes();
+    let read = seed.deserialize(&mut deserializer).map_err(|error| from_serde(&error, bytes))?;
     match deserializer.end() {
-        Err(error) if super::end_before_entries(bytes).is_none() => Err(from_serde(&error, bytes)),
-        _ => Ok(value),
+        Err(error) if !value.is_uncut() || super::end_before_entries(bytes).is_none() => {
+            Err(from_serde(&error, bytes))
+        }
+        _ => Ok(read),
     }
 }
 
@@ -111,11 +114,8 @@ fn simd_from_mut_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8]) -> Result
 #[cfg(feature = "simd-json")]
 pub(crate) fn simd_value(bytes: &mut [u8]) -> Result<simd_json::BorrowedValue<'_>, Error> {
     bounds::check(bytes, &Limits::default())?;
-    let end = match super::walk::check_depth(bytes, bounds::TYPE_DEPTH) {
-        Ok(()) => bytes.len(),
-        Err(error) => super::end_before_entries(bytes).ok_or(error)?,
-    };
-    simd_json::to_borrowed_value(&mut bytes[..end]).map_err(|error| from_simd(&error))
+    super::walk::check_depth(bytes, bounds::TYPE_DEPTH)?;
+    simd_json::to_borrowed_value(bytes).map_err(|error| from_simd(&error))
 }
 
 #[cfg(not(feature = "simd-json"))]

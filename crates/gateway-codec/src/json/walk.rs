@@ -8,12 +8,12 @@ use std::borrow::Cow;
 ///
 /// A value is cut out as it stands. An iterator that has yielded an error is at its end.
 pub fn walk(bytes: &[u8]) -> Walk<'_> {
-    Walk { bytes, at: 0, state: State::Start, is_data: false }
+    Walk { bytes, at: 0, state: State::Start, is_uncut: false }
 }
 
-/// As [`walk`], of the `d` of a payload, which may have further keys of the payload behind it.
-pub(crate) fn walk_data(bytes: &[u8]) -> Walk<'_> {
-    Walk { is_data: true, ..walk(bytes) }
+/// As [`walk`], of a value that further entries of the payload may follow if it is uncut.
+pub(crate) fn walk_value(value: RawRef<'_>) -> Walk<'_> {
+    Walk { is_uncut: value.is_uncut(), ..walk(value.uncut_bytes()) }
 }
 
 /// Checks that `bytes` hold one value whose brackets and strings all close.
@@ -38,7 +38,7 @@ pub struct Walk<'a> {
     bytes: &'a [u8],
     at: usize,
     state: State,
-    is_data: bool,
+    is_uncut: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +99,7 @@ impl<'a> Walk<'a> {
 
     fn expect_end(&self) -> Result<(), Error> {
         match expect_end(self.bytes, self.at) {
-            Err(_) if self.is_data && end_before_entries(self.bytes) == Some(self.at) => Ok(()),
+            Err(_) if self.is_uncut && end_before_entries(self.bytes) == Some(self.at) => Ok(()),
             end => end,
         }
     }
@@ -137,8 +137,7 @@ pub(crate) fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
         return None;
     }
     let end = string_end(bytes, 0).ok()?;
-    let is_all = end == bytes.len() || end_before_entries(bytes) == Some(end);
-    if is_all { unescape(&bytes[..end]).ok() } else { None }
+    if end == bytes.len() { unescape(bytes).ok() } else { None }
 }
 
 /// The number that a text is, as the gateway writes ids: digits alone, few enough that any such number fits. None otherwise.

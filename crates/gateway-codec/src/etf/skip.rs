@@ -1,0 +1,170 @@
+//! Steps over whole terms without a look into them.
+//!
+//! Lengths from the input are only ever compared with what is left of it, never added to an offset: they cannot wrap,
+//! whatever the width of a pointer.
+
+use super::tag;
+use crate::Error;
+use crate::limits::Budget;
+
+/// What follows the term that `document[at..]` begins with.
+///
+/// Atoms, floats and integers are not looked into. Lists end in the empty list, and nesting stays within `budget`.
+pub(super) fn after_term<'a>(document: &'a [u8], at: usize, budget: &mut Budget) -> Result<&'a [u8], Error> {
+    let rest = document.get(at..).unwrap_or_default();
+    match after_leaf(rest) {
+        Some(after) => Ok(after),
+        None => Skip { length: document.len(), budget }.after_rare(rest),
+    }
+}
+
+/// What follows a term that has no parts and is whole; none for any other.
+#[inline(always)]
+fn after_leaf(bytes: &[u8]) -> Option<&[u8]> {
+    // One comparison for all that is read of a head. A term within four bytes of the end is a rare one.
+    let [tag, a, b, c, d] = *bytes.first_chunk()?;
+    // The two that most are come first.
+    if tag == tag::SMALL_ATOM_UTF8 {
+        return bytes.get(2 + usize::from(a)..);
+    }
+    if tag == tag::BINARY {
+        return bytes.get((u32::from_be_bytes([a, b, c, d]) as usize).saturating_add(5)..);
+    }
+    let length = match tag {
+        tag::SMALL_ATOM => 2 + usize::from(a),
+        tag::SMALL_BIG => 3 + usize::from(a),
+        tag::SMALL_INTEGER => 2,
+        tag::NIL => 1,
+        tag::INTEGER => 5,
+        tag::ATOM | tag::ATOM_UTF8 => 3 + usize::from(u16::from_be_bytes([a, b])),
+        tag::NEW_FLOAT => 9,
+        _ => return None,
+    };
+    bytes.get(length..)
+}
+
+struct Skip<'b> {
+    /// Bytes of the whole document, to tell offsets from.
+    length: usize,
+    budget: &'b mut Budget,
+}
+
+impl Skip<'_> {
+    /// As [`after_leaf`], of any term.
+    fn after_rare<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
+        let start = self.length - bytes.len();
+        let (tag, rest) = bytes.split_first().ok_or_else(|| self.incomplete())?;
+        match *tag {
+            tag::MAP => {
+                let (entries, mut rest) = self.count(rest)?;
+                self.enter(start, rest, entries, 2)?;
+                for _ in 0..entries {
+                    // Nearly all keys are atoms of this kind.
+                    rest = match *rest {
+                        [tag::SMALL_ATOM_UTF8, length, ref text @ ..]
+                            if text.len() >= usize::from(length) =>
+                        {
+                            &text[usize::from(length)..]
+                        }
+                        _ => self.after_part(rest)?,
+                    };
+                    rest = self.after_part(rest)?;
+                }
+                self.budget.leave();
+                Ok(rest)
+            }
+            tag::LIST => {
+                let (elements, rest) = self.count(rest)?;
+                let end = self.after_elements(start, rest, elements)?;
+                match end.split_first() {
+                    Some((&tag::NIL, rest)) => Ok(rest),
+                    Some(_) => Err(Error::malformed("the list is improper", self.length - end.len())),
+                    None => Err(self.incomplete()),
+                }
+            }
+            tag::LARGE_TUPLE => {
+                let (elements, rest) = self.count(rest)?;
+                self.after_elements(start, rest, elements)
+            }
+            tag::SMALL_TUPLE => {
+                let (elements, rest) = rest.split_first().ok_or_else(|| self.incomplete())?;
+                self.after_elements(start, rest, usize::from(*elements))
+            }
+            tag::STRING => {
+                let (length, rest) = rest.split_first_chunk().ok_or_else(|| self.incomplete())?;
+                let length = usize::from(u16::from_be_bytes(*length));
+                self.budget.take(length, start)?;
+                rest.get(length..).ok_or_else(|| self.incomplete())
+            }
+            tag::LARGE_BIG => {
+                let (length, rest) = self.count(rest)?;
+                rest.get(length..).and_then(|rest| rest.get(1..)).ok_or_else(|| self.incomplete())
+            }
+            _ => match self.scalar_length(*tag, rest)? {
+                Some(length) => rest.get(length..).ok_or_else(|| self.incomplete()),
+                None => Err(Error::malformed("a term of this tag is not accepted", start)),
+            },
+        }
+    }
+
+    /// How many bytes follow the tag of a term without parts; none if there is no such tag.
+    fn scalar_length(&self, tag: u8, rest: &[u8]) -> Result<Option<usize>, Error> {
+        let byte = |index| rest.get(index).copied().map(usize::from).ok_or_else(|| self.incomplete());
+        Ok(Some(match tag {
+            tag::NIL => 0,
+            tag::SMALL_INTEGER => 1,
+            tag::INTEGER => 4,
+            tag::NEW_FLOAT => 8,
+            tag::FLOAT => 31,
+            tag::SMALL_ATOM_UTF8 | tag::SMALL_ATOM => 1 + byte(0)?,
+            tag::SMALL_BIG => 2 + byte(0)?,
+            tag::ATOM | tag::ATOM_UTF8 => 2 + (byte(0)? << 8 | byte(1)?),
+            tag::BINARY => self.count(rest)?.0.saturating_add(4),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// What follows the elements of the list or tuple that begins at `start`.
+    fn after_elements<'a>(
+        &mut self,
+        start: usize,
+        mut rest: &'a [u8],
+        elements: usize,
+    ) -> Result<&'a [u8], Error> {
+        self.enter(start, rest, elements, 1)?;
+        for _ in 0..elements {
+            rest = self.after_part(rest)?;
+        }
+        self.budget.leave();
+        Ok(rest)
+    }
+
+    #[inline(always)]
+    fn after_part<'a>(&mut self, rest: &'a [u8]) -> Result<&'a [u8], Error> {
+        match after_leaf(rest) {
+            Some(after) => Ok(after),
+            None => self.after_rare(rest),
+        }
+    }
+
+    /// Goes into the container that begins at `start`. Each of its parts takes a byte at least.
+    #[inline]
+    fn enter(&mut self, start: usize, rest: &[u8], elements: usize, parts_each: usize) -> Result<(), Error> {
+        if elements > rest.len() / parts_each {
+            return Err(self.incomplete());
+        }
+        self.budget.enter(start)?;
+        self.budget.take(elements, start)
+    }
+
+    /// A count or length of four bytes, and what follows it.
+    fn count<'a>(&self, rest: &'a [u8]) -> Result<(usize, &'a [u8]), Error> {
+        let (count, rest) = rest.split_first_chunk().ok_or_else(|| self.incomplete())?;
+        Ok((u32::from_be_bytes(*count) as usize, rest))
+    }
+
+    #[cold]
+    fn incomplete(&self) -> Error {
+        Error::incomplete(self.length)
+    }
+}
