@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, BufRead};
 use std::time::{Duration, Instant};
 
+use gateway_codec::text::escape_at_most;
 use gateway_codec::{Compression, Encoding, Error};
 
 use super::line::{End, Failure, Head, InputLine, Line, RequestLine, SendLimit, VERSION};
@@ -122,6 +123,10 @@ impl<R: BufRead> Replay<R> {
                 // It was accepted then. If it is not now, the shard has said something else before.
                 let _ = self.shard.ack(sequence);
             }
+            RequestLine::AckCurrent(sequence) => {
+                // Likewise.
+                let _ = self.shard.acknowledge_current(sequence);
+            }
             RequestLine::Shutdown(how) => self.shard.shutdown(how.into()),
             RequestLine::Reconnect(how) => self.shard.reconnect(how.into()),
         }
@@ -231,12 +236,14 @@ fn input_of(line: InputLine) -> Result<Input, Error> {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Told { at, line } => write!(f, "{:>12}  > {line}", seconds(*at)),
+            Self::Told { at, line } => {
+                write!(f, "{:>12}  > {}", seconds(*at), escape_at_most(line, LINE_BYTES as usize))
+            }
             Self::Said { at, recorded, replayed } if recorded == replayed => {
-                write!(f, "{:>12}  < {replayed:?}", seconds(*at))
+                write!(f, "{:>12}  < {replayed}", seconds(*at))
             }
             Self::Said { at, recorded, replayed } => {
-                write!(f, "{:>12}  < {replayed:?}, where it was {recorded:?}", seconds(*at))
+                write!(f, "{:>12}  < {replayed}, where it was {recorded}", seconds(*at))
             }
         }
     }
