@@ -87,9 +87,9 @@ impl<'a> Secrets<'a> {
 
     /// A text without secrets, cut to a bounded length.
     pub(crate) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let end = text.floor_char_boundary(TEXT_BYTES);
-        match self.redact_bytes(&text.as_bytes()[..end]) {
-            None => Cow::Borrowed(&text[..end]),
+        let text = beginning(text);
+        match self.redact_bytes(text.as_bytes()) {
+            None => Cow::Borrowed(text),
             Some(redacted) => Cow::Owned(String::from_utf8_lossy(&redacted).into_owned()),
         }
     }
@@ -99,7 +99,7 @@ impl<'a> Secrets<'a> {
             if let Cow::Owned(redacted) = self.redact(text) {
                 *text = redacted;
             }
-            text.truncate(text.floor_char_boundary(TEXT_BYTES));
+            text.truncate(beginning(text).len());
         }
         refused.body.truncate(TEXT_BYTES);
         if let Some(redacted) = self.redact_bytes(&refused.body) {
@@ -133,6 +133,12 @@ impl fmt::Debug for Secrets<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secrets(…)")
     }
+}
+
+/// What of a text is looked at and kept.
+fn beginning(text: &str) -> &str {
+    let end = (0..=TEXT_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
 }
 
 /// How many bytes at `at` are the secret, written in any case and with any of its characters escaped. The beginning of a secret

@@ -58,7 +58,7 @@ fn look(scenario: &mut Scenario) -> Vec<String> {
                 look_at_reason(&end.reason);
             }
             Event::Unknown(unknown) => {
-                assert_harmless("an unknown message", &format!("{unknown} {unknown:?}"))
+                assert_harmless("an unknown message", &format!("{unknown} {unknown:?}"));
             }
             _ => {}
         }
@@ -262,7 +262,7 @@ fn each_event_is_one_plain_line() {
         },
         |scenario| scenario.server(&server::acknowledgement()),
         |scenario| {
-            scenario.input(Input::Closed(Closed::Frame { code: Some(4000), reason: "bye\n".to_owned() }))
+            scenario.input(Input::Closed(Closed::Frame { code: Some(4000), reason: "bye\n".to_owned() }));
         },
         Scenario::open,
         |scenario| scenario.server(&server::message(9)),
