@@ -154,7 +154,8 @@ fn mention(text: &[u8], at: usize, secret: &[u8]) -> Option<usize> {
     }
     let alone = || {
         let neighbours = [at.checked_sub(1), Some(end)];
-        !neighbours.into_iter().flatten().filter_map(|at| text.get(at)).any(u8::is_ascii_alphanumeric)
+        let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        !neighbours.into_iter().flatten().filter_map(|at| text.get(at)).any(is_of_word)
     };
     (secret.len() >= SHORT || alone()).then_some(end - at)
 }
@@ -245,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_one_where_it_stands_alone() {
-        assert_eq!(redact("abc: fabcy, (abc) abc", &["abc"]), "…: fabcy, (…) …");
+        assert_eq!(redact("abc: fabcy, ABC_D, (abc) abc", &["abc"]), "…: fabcy, ABC_D, (…) …");
     }
 
     #[test]
