@@ -1,9 +1,6 @@
 //! A server that echoes secrets and escape sequences in every text that it can send. What is printed of it quotes neither.
 
-use gateway_proto::codec::Deflater;
-use gateway_proto::{
-    Closed, Compression, ConnectError, DisconnectReason, Encoding, Event, Input, Output, Phase, Refused,
-};
+use gateway_proto::{Closed, ConnectError, DisconnectReason, Event, Input, Output, Phase, Refused};
 
 use crate::support::{RESUME_URL, SESSION, Scenario, TOKEN, config, server};
 
@@ -195,6 +192,8 @@ fn what_cannot_be_decoded_is_not_quoted() {
 #[cfg(all(feature = "zlib", feature = "zstd"))]
 #[test]
 fn other_formats_are_not_quoted_either() {
+    use gateway_proto::codec::Deflater;
+    use gateway_proto::{Compression, Encoding};
     let mut config = config();
     (config.encoding, config.compression) = (Encoding::Etf, Compression::ZlibStream);
     let mut scenario = Scenario::new(config);
