@@ -214,9 +214,10 @@ impl Server {
 fn name(event: &Event) -> String {
     match event {
         Event::Dispatch(dispatch) => dispatch.name().to_owned(),
+        Event::Notice(_) => "(notice)".to_owned(),
         other => {
-            let text = format!("{other:?}");
-            let end = text.find([' ', '(', '{']).unwrap_or(text.len());
+            let text = other.to_string();
+            let end = text.find([' ', ':']).unwrap_or(text.len());
             format!("({})", &text[..end])
         }
     }

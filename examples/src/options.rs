@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gateway_driver::proto::{
@@ -18,7 +18,7 @@ use gateway_driver::proto::{
 use gateway_driver::rustls::ClientConfig;
 use gateway_driver::{
     Checkpoints, DriverConfig, FileIdentifyStore, FileSessionStore, LocalIdentifyGate, Runtime,
-    SessionKeeper, SessionStore, TlsSettings,
+    SessionKeeper, SessionStore, TlsSettings, create_private_file,
 };
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -66,6 +66,8 @@ pub struct Options {
     pub duration: Option<Duration>,
     /// Print the data of each dispatch too.
     pub full: bool,
+    /// One for the whole run, so that the file is locked from when it is read to when it was last written.
+    store: OnceLock<FileSessionStore>,
 }
 
 /// What the command line asks for.
@@ -145,6 +147,7 @@ impl Options {
             events: None,
             duration: None,
             full: false,
+            store: OnceLock::new(),
         };
         options.config.url = DEFAULT_URL.to_owned();
         let mut parser = Parser::from_args(arguments);
@@ -270,7 +273,7 @@ impl Options {
             path.push(format!(".{}", shard.id()));
         }
         // Whole lines, so that a crash leaves something to look at.
-        let file = File::create(path).map_err(|error| bad("transcript", &error))?;
+        let file = create_private_file(path).map_err(|error| bad("transcript", &error))?;
         Ok(Some(LineWriter::new(file)))
     }
 
@@ -281,7 +284,8 @@ impl Options {
 
     /// Where `--session` says.
     pub fn session_store(&self) -> Option<FileSessionStore> {
-        self.session_file.as_ref().map(FileSessionStore::in_file)
+        let file = self.session_file.as_ref()?;
+        Some(self.store.get_or_init(|| FileSessionStore::in_file(file)).clone())
     }
 
     /// Keeps the session for the next run; without one, removes what was kept.

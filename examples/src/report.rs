@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use gateway_driver::proto::codec::text::escape;
 use gateway_driver::proto::{
     Delivery, Dispatch, Event, RawRef, Rejection, SessionSnapshot, Shutdown, Stats, StopReason,
 };
@@ -90,7 +91,7 @@ impl<O: Write, E: Write> Report<O, E> {
     /// Writes an event.
     pub fn event(&mut self, event: &Event) -> Next {
         let Event::Dispatch(dispatch) = event else {
-            self.say(&Words(event));
+            self.say(event);
             return Next::GoOn;
         };
         if self.is_enough() {
@@ -113,15 +114,15 @@ impl<O: Write, E: Write> Report<O, E> {
         if self.options.full {
             line.d = Some(dispatch.data());
         }
-        let text = match serde_json::to_vec(&line) {
+        let text = match serde_json::to_string(&line) {
             Ok(text) => text,
             Err(error) => {
-                self.say(&format_args!("the data of {} cannot be shown: {error}", dispatch.name()));
+                self.say(&format_args!("the data of {} cannot be shown: {error}", escape(dispatch.name())));
                 line.d = None;
-                serde_json::to_vec(&line)?
+                serde_json::to_string(&line)?
             }
         };
-        self.output.write_all(&text)?;
+        self.output.write_all(one_line(text).as_bytes())?;
         self.output.write_all(b"\n")?;
         if self.options.config.delivery == Delivery::Acknowledged {
             self.output.flush()?;
@@ -174,49 +175,52 @@ impl<O: Write, E: Write> Report<O, E> {
     }
 }
 
+/// JSON on one line, in which a terminal finds nothing but visible characters. It means what it did.
+fn one_line(json: String) -> String {
+    let is_visible = |character: char| match character {
+        '\'' | '"' | '\\' => true,
+        _ => character.escape_debug().len() == 1,
+    };
+    if json.chars().all(is_visible) {
+        return json;
+    }
+    let mut line = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        match character {
+            _ if is_visible(character) => line.push(character),
+            // Between values: in a text JSON has these as escapes.
+            '\t' | '\n' | '\r' => line.push(' '),
+            _ => {
+                let units = &mut [0; 2];
+                for unit in character.encode_utf16(units) {
+                    line.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    line
+}
+
 /// The end in a word.
 fn stop_word(stop: &StopReason) -> String {
     match stop {
-        StopReason::Shutdown(Shutdown::Resumable) => "resumable".to_owned(),
-        StopReason::Shutdown(Shutdown::LogOff) => "log-off".to_owned(),
+        StopReason::Shutdown(how) => how.to_string(),
         StopReason::IdentifyRefused(_) => "identify-refused".to_owned(),
         StopReason::Rejected(rejection) => format!("rejected-{}", Rejection::code(*rejection)),
         other => other.to_string(),
     }
 }
 
-/// An event that is not a dispatch, in words.
-struct Words<'a>(&'a Event);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl fmt::Display for Words<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Event::Connecting { resuming: true, attempt } => {
-                write!(f, "connecting to resume (attempt {attempt})")
-            }
-            Event::Connecting { resuming: false, attempt } => write!(f, "connecting (attempt {attempt})"),
-            Event::Connected => f.write_str("connected"),
-            Event::Hello { heartbeat_interval } => {
-                write!(f, "hello: a heartbeat every {} ms", heartbeat_interval.as_millis())
-            }
-            Event::Identifying => f.write_str("identifying"),
-            Event::Resuming { sequence } => write!(f, "resuming after event {sequence}"),
-            Event::Ready => f.write_str("ready"),
-            Event::Resumed { replayed } => write!(f, "resumed: {replayed} events replayed"),
-            Event::HeartbeatAcknowledged { latency } => {
-                write!(f, "latency {:.1} ms", latency.as_secs_f64() * 1e3)
-            }
-            Event::Disconnected(disconnected) => {
-                write!(f, "disconnected: {}", disconnected.reason)?;
-                match disconnected.retry_in {
-                    Some(wait) if disconnected.resumable => {
-                        write!(f, "; resuming in {:.1} s", wait.as_secs_f64())
-                    }
-                    Some(wait) => write!(f, "; a new session in {:.1} s", wait.as_secs_f64()),
-                    None => Ok(()),
-                }
-            }
-            other => write!(f, "{other:?}"),
-        }
+    #[test]
+    fn a_line_is_one_line_and_means_what_it_did() {
+        let json = "{\"a\" :\r\n\t\"\u{7f}\u{9b}2J\u{202e}\u{e0001}é\\n\\\\\\\"\"}";
+        let line = one_line(json.to_owned());
+        assert_eq!(line, r#"{"a" :   "\u007f\u009b2J\u202e\udb40\udc01é\n\\\""}"#);
+        let values = [json, &line].map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
+        assert_eq!(values[0], values[1]);
     }
 }

@@ -1,6 +1,7 @@
 //! The one error of reading and writing values: what went wrong, where, and never what the payload said.
 
 use crate::json::place;
+use crate::text::escape;
 use std::{error, fmt};
 
 /// Why a document could not be read or a value could not be written.
@@ -58,7 +59,7 @@ impl Error {
 
     /// Where in the document the error was found, as in `d.members[3].user.id`, where that is known.
     ///
-    /// Keys of the document are part of it; values never are.
+    /// Keys of the document are part of it, escaped and cut if they are long; values never are.
     pub fn path(&self) -> Option<&str> {
         self.0.path.as_deref()
     }
@@ -106,7 +107,7 @@ impl Error {
 
     /// A complaint that came as text: kept whole in `detail`, shown only as far as it quotes no payload.
     pub(crate) fn complaint(kind: ErrorKind, text: String) -> Self {
-        let mut error = Self::built(kind, without_content(&text));
+        let mut error = Self::built(kind, escape(&without_content(&text)).to_string());
         error.0.detail = Some(text);
         error
     }
@@ -178,6 +179,10 @@ fn without_content(text: &str) -> String {
     }
     for (known, shown) in QUOTE_THE_VALUE {
         if text.starts_with(known) {
+            // With nothing to be expected, only the peer can have written that word.
+            if [", there are no fields", ", there are no variants"].iter().any(|end| text.ends_with(end)) {
+                return shown.to_owned();
+            }
             // What follows the last ", expected " was written by the program, not by the peer.
             return match text.rfind(", expected ") {
                 Some(found) => format!("{shown}{}", &text[found..]),
@@ -240,6 +245,23 @@ mod tests {
         let error = <Error as serde::de::Error>::custom("token secret is bad");
         assert_eq!(error.to_string(), "the type refused the value");
         assert_eq!(Error::missing_field("id").to_string(), "missing field `id`");
+    }
+
+    /// A type without fields expects nothing: what looks like its expectation is the peer's.
+    #[test]
+    fn a_peer_cannot_word_the_expectation() {
+        let error = Error::unknown_field("x`, expected \u{1b}[31msecret", &[]);
+        assert_eq!(error.to_string(), "unknown field");
+        let error = Error::unknown_variant("x`, expected secret", &[]);
+        assert_eq!(error.to_string(), "unknown variant");
+    }
+
+    #[test]
+    fn keys_are_escaped_and_cut() {
+        let error = Error::incomplete(7).inside_key("a\n\u{1b}[2J\u{202e}").inside_key("d");
+        assert_eq!(error.to_string(), r"the input ended too early, in d.a\n\u{1b}[2J\u{202e}, at byte 7");
+        let error = Error::incomplete(7).inside_key(&"\u{7f}".repeat(100_000));
+        assert!(error.path().is_some_and(|path| path.ends_with('…') && path.len() < 100), "{error}");
     }
 
     #[test]

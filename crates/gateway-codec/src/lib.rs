@@ -14,6 +14,7 @@ pub mod json;
 mod limits;
 mod lookup;
 mod raw;
+pub mod text;
 mod transcode;
 
 pub use block::copy_to_block;

@@ -33,23 +33,22 @@ pub struct RawRef<'a> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    start: usize,
-    end: usize,
-    encoding: Encoding,
-    uncut: bool,
+    /// Where it begins, in bytes from the start of the payload.
+    pub start: usize,
+    /// Where it ends; further entries of the payload may stand before that if `is_exact` is false.
+    pub end: usize,
+    /// Whether the end of the value was looked for.
+    pub is_exact: bool,
+    /// What it is encoded in.
+    pub encoding: Encoding,
 }
 
 impl Place {
     /// The value at this place of `payload`. None if `payload` ends before it does.
     #[inline]
     pub fn value_in(self, payload: &[u8]) -> Option<RawRef<'_>> {
-        let Self { start, end, encoding, uncut } = self;
-        Some(RawRef { bytes: payload.get(start..end)?, encoding, uncut })
-    }
-
-    /// What the value is encoded in.
-    pub fn encoding(self) -> Encoding {
-        self.encoding
+        let Self { start, end, is_exact, encoding } = self;
+        Some(RawRef { bytes: payload.get(start..end)?, encoding, uncut: !is_exact })
     }
 }
 
@@ -139,7 +138,7 @@ impl<'a> RawRef<'a> {
     #[inline]
     pub fn place_in(self, payload: &[u8]) -> Option<Place> {
         let Range { start, end } = range_in(self.bytes, payload)?;
-        Some(Place { start, end, encoding: self.encoding, uncut: self.uncut })
+        Some(Place { start, end, is_exact: !self.uncut, encoding: self.encoding })
     }
 
     /// Decodes the value into a type, which may borrow from it.

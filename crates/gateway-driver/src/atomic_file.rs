@@ -1,56 +1,312 @@
-//! Files that are whole after a crash at any point.
+//! Files that hold secrets: readable for their owner only, whole after a crash at any point, written by one process at a time.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// What is in a file. None: there is none.
-pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(content) => Ok(Some(content)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+use gateway_proto::codec::text::escape;
+
+use crate::shard::entropy;
+
+/// More than any file of ours has.
+const LARGEST: u64 = 16 << 20;
+/// What a lock file's name ends in.
+const LOCK: &str = ".lock";
+/// What a temporary file's name ends in.
+const TEMPORARY: &str = ".tmp";
+
+/// The files of a store. Each is locked against other processes from its first use until the last clone of this is dropped.
+#[derive(Clone, Default)]
+pub(crate) struct Files {
+    claims: Arc<Mutex<BTreeMap<PathBuf, Claim>>>,
+}
+
+impl Files {
+    /// What is in a file. None: there is none.
+    pub(crate) fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        self.claim(path)?;
+        let Some(file) = open_existing(path)? else { return Ok(None) };
+        let mut content = Vec::new();
+        let read = file.take(LARGEST + 1).read_to_end(&mut content);
+        read.map_err(|error| {
+            cannot("be read", path, &error, "let the bot's user read it, or name another file")
+        })?;
+        if content.len() as u64 > LARGEST {
+            return Err(unusable(path, "is too large to be one of ours"));
+        }
+        Ok(Some(content))
+    }
+
+    /// Writes a temporary file, syncs it, renames it over the old one, and syncs the folder.
+    pub(crate) fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        self.claim(path)?;
+        check_kind(path)?;
+        let temporary = temporary_beside(path)?;
+        let replaced = write_synced(&temporary, content)
+            .and_then(|()| fs::rename(&temporary, path))
+            .and_then(|()| sync(folder_of(path)));
+        replaced.map_err(|error| {
+            // Where it was renamed there is none.
+            let _ = fs::remove_file(&temporary);
+            cannot("be written", path, &error, "make room, and let the bot's user write to its folder")
+        })
+    }
+
+    /// A file that is not there is no error.
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        self.claim(path)?;
+        check_kind(path)?;
+        let removed = fs::remove_file(path).and_then(|()| sync(folder_of(path)));
+        match removed {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(cannot("be removed", path, &error, "let the bot's user write to its folder"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn claim(&self, path: &Path) -> io::Result<()> {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        if !claims.contains_key(path) {
+            claims.insert(path.to_owned(), Claim::new(path)?);
+        }
+        Ok(())
     }
 }
 
-/// Writes a temporary file, readable for its owner only, syncs it, renames it over the old one, and syncs the folder.
-pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = with_suffix(path, ".tmp");
-    write_synced(&temporary, content)?;
-    fs::rename(&temporary, path)?;
-    sync_folder_of(path)
-}
-
-/// A file that is not there is no error.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Ok(()) => sync_folder_of(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Files").finish_non_exhaustive()
     }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+/// The locks that this process holds, and how many claims share each: the system's locks do not know that two stores of one
+/// process are the same process.
+static HELD: Mutex<BTreeMap<PathBuf, Held>> = Mutex::new(BTreeMap::new());
+
+struct Held {
+    /// Locked for as long as it is open.
+    _lock: File,
+    claims: usize,
+}
+
+/// A share in this process's lock on a file.
+struct Claim {
+    lock: PathBuf,
+}
+
+impl Claim {
+    fn new(path: &Path) -> io::Result<Self> {
+        let folder = folder_of(path);
+        let name = name_of(path)?;
+        make_folder(folder)?;
+        let mut lock_name = name.to_owned();
+        lock_name.push(LOCK);
+        let remedy = "let the bot's user write to its folder, or name another place";
+        // Two names of one folder are one file.
+        let folder = folder.canonicalize().map_err(|error| cannot("be reached", folder, &error, remedy))?;
+        let lock = folder.join(lock_name);
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held.get_mut(&lock) {
+            held.claims += 1;
+            return Ok(Self { lock });
+        }
+        check_kind(&lock)?;
+        let file = not_special(OpenOptions::new().read(true).write(true).create(true)).open(&lock);
+        let file = file.map_err(|error| cannot("be made", &lock, &error, remedy))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let path = escape(&path.to_string_lossy()).to_string();
+                let sentence = format!(
+                    "{path} is in use by another process; end that one, or name another file for this one"
+                );
+                return Err(io::Error::new(ErrorKind::ResourceBusy, sentence));
+            }
+            // There are file systems without locks. What they hold is whole all the same.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => {
+                return Err(cannot("be locked", &lock, &error, "name a file on another file system"));
+            }
+        }
+        remove_leftovers(&folder, name);
+        held.insert(lock.clone(), Held { _lock: file, claims: 1 });
+        Ok(Self { lock })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = held.get_mut(&self.lock) {
+            lock.claims -= 1;
+            if lock.claims == 0 {
+                // Closed before anybody else looks. The file stays: removing it would let two processes lock two of them.
+                held.remove(&self.lock);
+            }
+        }
+    }
+}
+
+/// Makes a file that only its owner may read and write, in place of a file of that name: for transcripts, and whatever else
+/// should not be everybody's. Its folder is made if there is none.
+///
+/// # Errors
+///
+/// Where it cannot be made, and where something other than a regular file has that name. The error names the path, and says
+/// what to do.
+///
+/// On Windows the file has the access rights of its folder.
+pub fn create_private_file(path: impl AsRef<Path>) -> io::Result<File> {
+    let path = path.as_ref();
+    name_of(path)?;
+    make_folder(folder_of(path))?;
+    check_kind(path)?;
+    let made = match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => create_new(path),
+    };
+    made.map_err(|error| cannot("be made", path, &error, "let the bot's user write to its folder"))
+}
+
+/// Opens a file to read it. None: there is none. Anything but a regular file is an error, and is not waited for.
+fn open_existing(path: &Path) -> io::Result<Option<File>> {
+    check_kind(path)?;
+    let opened = not_special(OpenOptions::new().read(true)).open(path);
+    match opened.and_then(|file| Ok((file.metadata()?, file))) {
+        // It may be another file by now.
+        Ok((metadata, file)) if metadata.is_file() => Ok(Some(file)),
+        Ok((metadata, _)) => Err(unusable(path, kind_of(&metadata))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            Err(cannot("be read", path, &error, "let the bot's user read it, or name another file"))
+        }
+    }
+}
+
+/// Anything but a regular file is an error. A path that leads nowhere is none.
+fn check_kind(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(metadata) => Err(unusable(path, kind_of(&metadata))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(cannot("be looked at", path, &error, "let the bot's user into its folder")),
+    }
+}
+
+fn kind_of(metadata: &Metadata) -> &'static str {
+    match () {
+        () if metadata.is_symlink() => "is a symbolic link, not a file",
+        () if metadata.is_dir() => "is a folder, not a file",
+        () => "is a pipe, a socket or a device, not a file",
+    }
+}
+
+/// Neither follows a symbolic link nor waits for the other end of a pipe.
+fn not_special(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    }
+    options
+}
+
+/// A file that was not there before, readable for its owner only.
+fn create_new(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = create_new(path)?;
     file.write_all(content)?;
     file.sync_all()
 }
 
-/// The new name is on the disk only once its folder is. Only unix lets a folder be opened for that.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
+/// A name that nobody can have taken beforehand.
+fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
+    let mut name = leftover_prefix(name_of(path)?);
+    name.push(format!("{:016x}{TEMPORARY}", entropy()));
+    Ok(folder_of(path).join(name))
+}
+
+fn leftover_prefix(name: &OsStr) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    prefix
+}
+
+/// Removes what crashes have left: while the lock is held, nobody writes such files.
+fn remove_leftovers(folder: &Path, name: &OsStr) {
+    let prefix = leftover_prefix(name);
+    let is_leftover = |name: &OsStr| {
+        let rest = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
+        let random = rest.and_then(|rest| rest.strip_suffix(TEMPORARY.as_bytes()));
+        random.is_some_and(|random| random.len() == 16 && random.iter().all(u8::is_ascii_hexdigit))
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if is_leftover(&entry.file_name()) {
+            // A symbolic link is removed, not what it leads to. What cannot be removed does no harm.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Makes a folder and those above it, for their owner only.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let made = builder.create(folder).and_then(|()| sync(folder_of(folder)));
+    made.map_err(|error| {
+        cannot(
+            "be made",
+            folder,
+            &error,
+            "make this folder, writable for the bot's user, or name another place",
+        )
+    })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn name_of(path: &Path) -> io::Result<&OsStr> {
+    path.file_name().ok_or_else(|| unusable(path, "names no file"))
+}
+
+/// A new name is on the disk only once its folder is. Only unix lets a folder be opened for that.
+fn sync(folder: &Path) -> io::Result<()> {
     if cfg!(not(unix)) {
         return Ok(());
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder)?.sync_all()
+}
+
+/// What is wrong with a path, whatever the system says.
+pub(crate) fn unusable(path: &Path, what: &str) -> io::Error {
+    let path = path.to_string_lossy();
+    io::Error::new(
+        ErrorKind::InvalidData,
+        format!("{} {what}; remove it, or name another file", escape(&path)),
+    )
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error, remedy: &str) -> io::Error {
+    let path = path.to_string_lossy();
+    io::Error::new(error.kind(), format!("{} cannot {what}: {error}; {remedy}", escape(&path)))
 }

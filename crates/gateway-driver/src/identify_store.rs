@@ -8,7 +8,7 @@ use gateway_proto::IdentifySnapshot;
 use gateway_proto::codec::{self, Encoding, RawRef};
 use serde::{Deserialize, Serialize};
 
-use crate::atomic_file;
+use crate::atomic_file::{Files, unusable};
 
 /// Keeps the session starts of the last 24 hours, so that no number of restarts spends more than a day has.
 ///
@@ -66,28 +66,32 @@ impl KeptIdentifies {
 
 /// Keeps the session starts in a file, as JSON.
 ///
-/// Crash-safe: they are written to a temporary file, synced, renamed over the old one, and the folder is synced.
+/// Its file is made, locked and replaced as those of a [`FileSessionStore`](crate::FileSessionStore) are: a second process that
+/// would spend the same session starts gets an error; several gates of one process may share one, or open it again.
 #[derive(Debug, Clone)]
 pub struct FileIdentifyStore {
     path: PathBuf,
+    files: Files,
 }
 
 impl FileIdentifyStore {
-    /// This file, in a folder that exists.
+    /// This file. Its folder is made if there is none.
     pub fn in_file(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), files: Files::default() }
     }
 }
 
 impl IdentifyStore for FileIdentifyStore {
     fn load(&self) -> io::Result<Option<KeptIdentifies>> {
-        let Some(text) = atomic_file::read(&self.path)? else { return Ok(None) };
-        let unusable = |_| io::Error::new(io::ErrorKind::InvalidData, "the file holds no session starts");
-        RawRef::new(&text, Encoding::Json).decode().map(Some).map_err(unusable)
+        let Some(text) = self.files.read(&self.path)? else { return Ok(None) };
+        RawRef::new(&text, Encoding::Json)
+            .decode()
+            .map(Some)
+            .map_err(|_| unusable(&self.path, "holds no session starts"))
     }
 
     fn save(&self, identifies: &KeptIdentifies) -> io::Result<()> {
         let text = codec::encode(identifies, Encoding::Json).map_err(io::Error::other)?;
-        atomic_file::replace(&self.path, &text)
+        self.files.replace(&self.path, &text)
     }
 }

@@ -25,6 +25,7 @@ mod wire;
 pub use gateway_proto as proto;
 pub use rustls;
 
+pub use atomic_file::create_private_file;
 pub use background::{Events, Task};
 pub use config::{BuildError, DriverConfig};
 pub use identify::{AcquiringIdentify, GateError, IdentifyGate, LocalIdentifyGate};

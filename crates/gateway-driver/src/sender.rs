@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use gateway_proto::{AckError, Command, Health, Reconnect, SendError, SessionSnapshot, Shutdown, Stats};
+use gateway_proto::{
+    AckError, Command, DispatchKey, Health, Reconnect, SendError, SessionSnapshot, Shutdown, Stats,
+};
 
 /// Talks to a shard from any task or thread. Clones talk to the same shard.
 ///
@@ -31,8 +33,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Says that the application has dealt with all dispatches up to this sequence number, in the order of delivery.
-    /// Only with [`Delivery::Acknowledged`](gateway_proto::Delivery::Acknowledged): see [`gateway_proto::Shard::ack`].
+    /// Acknowledges **all** dispatches up to this sequence number, in the order of delivery. Only with [`Delivery::Acknowledged`](gateway_proto::Delivery::Acknowledged): see [`gateway_proto::Shard::ack`].
     ///
     /// # Errors
     ///
@@ -40,6 +41,16 @@ impl Sender {
     /// then.
     pub fn ack(&self, sequence: u64) -> Result<(), AckError> {
         self.shared.lock().machine.ack(sequence)
+    }
+
+    /// Acknowledges all dispatches of a session up to this one, whatever order such calls come in: see
+    /// [`gateway_proto::Shard::ack_up_to`] and [`gateway_proto::AckTracker`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ack`](Self::ack).
+    pub fn ack_up_to(&self, key: DispatchKey) -> Result<(), AckError> {
+        self.shared.lock().machine.ack_up_to(key)
     }
 
     /// Ends the shard. [`Shutdown::Resumable`] leaves the session alive for [`Sender::session`];

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use gateway_proto::codec::{self, Encoding, RawRef};
 use gateway_proto::{SessionSnapshot, ShardId};
 
-use crate::atomic_file;
+use crate::atomic_file::{Files, unusable};
 
 /// Keeps sessions. What it holds is as secret as the token.
 ///
@@ -30,10 +30,29 @@ pub trait SessionStore: Send + Sync + 'static {
 
 /// Keeps each session in a file of its own, as JSON, readable for its owner only.
 ///
-/// Crash-safe: a session is written to a temporary file, synced, renamed over the old one, and the folder is synced.
+/// Crash-safe: a session is written to a new temporary file, synced, renamed over the old one, and the folder is synced. What a
+/// crash leaves of a temporary file is removed when the session is next loaded or saved by a new process.
+///
+/// # One process at a time
+///
+/// The first load or save of a shard's session locks it against other processes, by way of a file whose name ends in `.lock`.
+/// The lock is held until the store and its clones are dropped, or the process ends in whatever way; the empty file stays. A
+/// second process gets an error that says so ([`io::ErrorKind::ResourceBusy`]). Stores of one process share the lock, so a
+/// session may be opened twice in it, and again after a store was dropped. Processes with different shards may share a folder.
+///
+/// # Errors
+///
+/// They name the path and say what to do. A folder that is not there is made, for its owner only (0700); where that fails,
+/// `load` says so. A symbolic link, a folder, a pipe or a device in the place of a file is an error, and is not waited for.
+///
+/// # Windows
+///
+/// There are no modes there: files and folders inherit the access rights of the folder that they are in. Choose one that only
+/// the bot's user may open. The folder itself is not synced, so a loss of power may bring back the session before.
 #[derive(Debug, Clone)]
 pub struct FileSessionStore {
     place: Place,
+    files: Files,
 }
 
 #[derive(Debug, Clone)]
@@ -45,14 +64,14 @@ enum Place {
 }
 
 impl FileSessionStore {
-    /// A file for each shard, `shard-ID-COUNT.json`, in a folder that exists.
+    /// A file for each shard, `shard-ID-COUNT.json`, in a folder, which is made if there is none.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { place: Place::Folder(folder.into()) }
+        Self { place: Place::Folder(folder.into()), files: Files::default() }
     }
 
     /// One file, for a bot of one shard.
     pub fn in_file(file: impl Into<PathBuf>) -> Self {
-        Self { place: Place::File(file.into()) }
+        Self { place: Place::File(file.into()), files: Files::default() }
     }
 
     fn path(&self, shard: ShardId) -> PathBuf {
@@ -65,10 +84,10 @@ impl FileSessionStore {
 
 impl SessionStore for FileSessionStore {
     fn load(&self, shard: ShardId) -> io::Result<Option<SessionSnapshot>> {
-        let Some(text) = atomic_file::read(&self.path(shard))? else { return Ok(None) };
+        let path = self.path(shard);
+        let Some(text) = self.files.read(&path)? else { return Ok(None) };
         // What is in the file is not told: it is a secret, or was one.
-        let unusable = |_| io::Error::new(io::ErrorKind::InvalidData, "the file holds no session");
-        RawRef::new(&text, Encoding::Json).decode().map(Some).map_err(unusable)
+        RawRef::new(&text, Encoding::Json).decode().map(Some).map_err(|_| unusable(&path, "holds no session"))
     }
 
     fn save(&self, shard: ShardId, session: Option<&SessionSnapshot>) -> io::Result<()> {
@@ -76,89 +95,9 @@ impl SessionStore for FileSessionStore {
         match session {
             Some(session) => {
                 let text = codec::encode(session, Encoding::Json).map_err(io::Error::other)?;
-                atomic_file::replace(&path, &text)
+                self.files.replace(&path, &text)
             }
-            None => atomic_file::remove(&path),
+            None => self.files.remove(&path),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn session(sequence: u64) -> SessionSnapshot {
-        SessionSnapshot::new("secret-session".to_owned(), None, sequence, ShardId::ONE)
-    }
-
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("gateway-driver-{name}-{}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-
-        fn files(&self) -> Vec<String> {
-            let files = fs::read_dir(&self.0).unwrap();
-            files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    #[test]
-    fn sessions_come_back_and_go() {
-        let folder = Folder::new("store");
-        let store = FileSessionStore::in_folder(&folder.0);
-        let other = ShardId::new(1, 2).unwrap();
-        assert_eq!(store.load(ShardId::ONE).unwrap(), None);
-        store.save(ShardId::ONE, Some(&session(7))).unwrap();
-        store.save(ShardId::ONE, Some(&session(8))).unwrap();
-        assert_eq!(store.load(ShardId::ONE).unwrap(), Some(session(8)));
-        assert_eq!(store.load(other).unwrap(), None);
-        assert_eq!(folder.files(), ["shard-0-1.json"], "no temporary file is left");
-        store.save(ShardId::ONE, None).unwrap();
-        store.save(ShardId::ONE, None).unwrap();
-        assert!(folder.files().is_empty());
-    }
-
-    /// A crash before the rename leaves a temporary file, whole or not: the old session is there and is used.
-    #[test]
-    fn a_crash_while_writing_costs_nothing() {
-        let folder = Folder::new("crash");
-        let store = FileSessionStore::in_file(folder.0.join("session.json"));
-        store.save(ShardId::ONE, Some(&session(7))).unwrap();
-        fs::write(folder.0.join("session.json.tmp"), b"{\"version\":1,\"sess").unwrap();
-        assert_eq!(store.load(ShardId::ONE).unwrap(), Some(session(7)));
-        store.save(ShardId::ONE, Some(&session(8))).unwrap();
-        assert_eq!(store.load(ShardId::ONE).unwrap(), Some(session(8)));
-    }
-
-    #[test]
-    fn errors_tell_nothing_of_the_content() {
-        let folder = Folder::new("errors");
-        let store = FileSessionStore::in_file(folder.0.join("session.json"));
-        fs::write(folder.0.join("session.json"), b"{\"session_id\": \"secret\"}").unwrap();
-        let error = store.load(ShardId::ONE).unwrap_err();
-        assert_eq!(error.to_string(), "the file holds no session");
-        assert!(FileSessionStore::in_folder("/nonexistent").save(ShardId::ONE, Some(&session(1))).is_err());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn only_the_owner_may_read() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = Folder::new("mode");
-        FileSessionStore::in_folder(&folder.0).save(ShardId::ONE, Some(&session(1))).unwrap();
-        let mode = fs::metadata(folder.0.join("shard-0-1.json")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use gateway_proto::{
-    AckError, Command, ConfigError, Event, GatewayUrl, Health, Input, Output, Reconnect, SendError,
-    SessionSnapshot, ShardConfig, ShardId, Shutdown, Stats, StopReason,
+    AckError, Command, ConfigError, DispatchKey, Event, GatewayUrl, Health, Input, Output, Reconnect,
+    SendError, SessionSnapshot, ShardConfig, ShardId, Shutdown, Stats, StopReason,
 };
 
 use crate::dial::{Dialer, Dialing};
@@ -176,13 +176,22 @@ impl<R: Runtime> Shard<R> {
         self.sender().send(command)
     }
 
-    /// Says that the application has dealt with all dispatches up to this sequence number.
+    /// Acknowledges **all** dispatches up to this sequence number.
     ///
     /// # Errors
     ///
     /// As [`Sender::ack`].
     pub fn ack(&self, sequence: u64) -> Result<(), AckError> {
         self.sender().ack(sequence)
+    }
+
+    /// Acknowledges all dispatches of a session up to this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::ack_up_to`].
+    pub fn ack_up_to(&self, key: DispatchKey) -> Result<(), AckError> {
+        self.sender().ack_up_to(key)
     }
 
     /// Ends the shard: poll on until the events end. See [`Sender::shutdown`].

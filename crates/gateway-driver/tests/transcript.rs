@@ -50,7 +50,7 @@ fn a_life_is_written_down_and_played_again() {
             assert!(text.contains(&format!("disconnected, {:?}", end.reason.kind())), "{:?}", end.reason);
         }
     }
-    assert!(steps.last().unwrap().to_string().contains("Stopped"));
+    assert!(steps.last().unwrap().to_string().contains("stopped: "));
 
     // It is one shard's.
     let Err(BuildError::Config(error)) = Shard::with(VirtualRuntime::default(), config(), driver) else {

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Shard;
 use crate::session::Session;
+use crate::{DispatchKey, Shard};
 
 /// From where a session is resumed: what counts as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -25,8 +25,12 @@ pub enum Delivery {
 }
 
 impl Shard {
-    /// Says that the application has dealt with all dispatches up to this sequence number
-    /// ([`Dispatch::sequence`](crate::Dispatch::sequence)). Only with [`Delivery::Acknowledged`].
+    /// Acknowledges **all** dispatches up to this sequence number ([`Dispatch::sequence`](crate::Dispatch::sequence)), not
+    /// this one alone: acknowledgements are cumulative. Only with [`Delivery::Acknowledged`].
+    ///
+    /// So a number is to be acknowledged only when everything before it has been dealt with too. Where dispatches are dealt
+    /// with in any order, as by a pool of workers, an [`AckTracker`](crate::AckTracker) says how far that is, and
+    /// [`ack_up_to`](Self::ack_up_to) takes it.
     ///
     /// Acknowledge in the order of delivery; some may be left out. A number below one that was acknowledged before
     /// changes nothing.
@@ -42,6 +46,35 @@ impl Shard {
     pub fn ack(&mut self, sequence: u64) -> Result<(), AckError> {
         self.acknowledge(sequence)?;
         self.record(|recorder, shard| recorder.acknowledged(sequence, shard.now));
+        Ok(())
+    }
+
+    /// Acknowledges all dispatches of a session up to the one with this key, and none of another session: what
+    /// [`AckTracker::done`](crate::AckTracker::done) gives may come at any time. Only with [`Delivery::Acknowledged`].
+    ///
+    /// The key of a session that is over changes nothing: there is nothing left to resume.
+    ///
+    /// # Errors
+    ///
+    /// As [`ack`](Self::ack).
+    pub fn ack_up_to(&mut self, key: DispatchKey) -> Result<(), AckError> {
+        if self.config.delivery == Delivery::Received {
+            return Err(AckError::NotAwaited);
+        }
+        match &self.session {
+            Some(session) if session.key == key.session() => self.acknowledge_current(key.sequence()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Acknowledges dispatches that are known to be of the current session.
+    pub(crate) fn acknowledge_current(&mut self, sequence: u64) -> Result<(), AckError> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        if sequence > session.sequence {
+            return Err(AckError::NotDelivered { sequence, delivered: session.sequence });
+        }
+        session.acknowledged = session.acknowledged.max(sequence);
+        self.record(|recorder, shard| recorder.acknowledged_current(sequence, shard.now));
         Ok(())
     }
 
@@ -68,12 +101,11 @@ impl Shard {
 
     /// The session is over. What is left of it to acknowledge is remembered, so that it is not taken for the next one's.
     pub(crate) fn end_session(&mut self) {
-        if let Some(session) = self.session.take()
-            && self.config.delivery == Delivery::Acknowledged
-            && session.acknowledged < session.sequence
-        {
+        let Some(session) = self.session.take() else { return };
+        if self.config.delivery == Delivery::Acknowledged && session.acknowledged < session.sequence {
             self.earlier_sessions.0.push_back(Outstanding::of(&session));
         }
+        self.former_session = Some(session);
     }
 }
 

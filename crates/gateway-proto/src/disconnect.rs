@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use gateway_codec::text::escape;
+
 use crate::{Closed, ConnectError, IdentifyRefused, Shutdown};
 
 /// A connection, or an attempt at one, has ended.
@@ -149,7 +151,9 @@ impl fmt::Display for DisconnectReason {
             Self::InvalidSession { resumable: true } => f.write_str("the server asked to resume the session"),
             Self::InvalidSession { resumable: false } => f.write_str("the server ended the session"),
             Self::Closed(closed) => closed.fmt(f),
-            Self::Undecodable(detail) => write!(f, "a message could not be decoded: {detail}"),
+            Self::Undecodable(detail) => {
+                write!(f, "a message could not be decoded: {}", escape(detail))
+            }
             Self::MessageTooLarge => f.write_str("a message was larger than the limit"),
             Self::IdentifyRefused(refused) => refused.fmt(f),
             Self::Requested => f.write_str("the application asked for a reconnect"),

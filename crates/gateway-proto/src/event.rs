@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway_codec::text::escape;
 use gateway_codec::{Encoding, Envelope, Error, Place, Raw, RawRef, known_event_name};
 use serde::Deserialize;
 
-use crate::Disconnected;
+use crate::dispatch_key::SessionKey;
+use crate::{Disconnected, DispatchKey};
 
 /// Something the application may want to know, in the order in which it happened.
 // Events are handed on a lot: with a tag of one byte each time 103 bytes would be moved from an odd place.
@@ -62,15 +65,20 @@ pub enum Event {
 /// One event of the gateway: its name, its sequence number and its data, not yet decoded.
 ///
 /// It owns the bytes it came in, and a clone shares them.
+// A number and a flag, not an `Option`: so there is room for the key in what an event had before.
 #[derive(Clone)]
 pub struct Dispatch {
     payload: Bytes,
-    encoding: Encoding,
     /// Borrowed of an event that is known.
     name: Cow<'static, str>,
-    sequence: Option<u64>,
-    /// None: there is no `d`.
-    data: Option<Place>,
+    /// Where `d` stands: the parts of a [`Place`]. Empty if there is none.
+    data: Range<usize>,
+    /// Says nothing where `numbered` is false.
+    sequence: u64,
+    session: Option<SessionKey>,
+    encoding: Encoding,
+    is_exact: bool,
+    numbered: bool,
 }
 
 /// Where the fields of a dispatch stand in its payload.
@@ -81,13 +89,17 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Copies nothing of an event that is known.
-    pub(crate) fn of(payload: &[u8], envelope: &Envelope<'_>) -> Self {
-        let name = envelope.t.as_deref().unwrap_or_default();
+    /// Of a dispatch that was written down.
+    pub(crate) fn new(name: &str, sequence: Option<u64>, data: Option<Place>) -> Self {
         let known = known_event_name(name.as_bytes());
         let name = known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
+        Self { name, sequence, data }
+    }
+
+    /// Copies nothing of an event that is known.
+    pub(crate) fn of(payload: &[u8], envelope: &Envelope<'_>) -> Self {
         // A `d` that is missing stands outside the payload.
-        Self { name, sequence: envelope.s, data: envelope.d.place_in(payload) }
+        Self::new(envelope.t.as_deref().unwrap_or_default(), envelope.s, envelope.d.place_in(payload))
     }
 }
 
@@ -95,17 +107,46 @@ impl Dispatch {
     /// Takes over a payload whose fields are known.
     pub(crate) fn new(payload: Bytes, encoding: Encoding, fields: Fields) -> Self {
         let Fields { name, sequence, data } = fields;
-        Self { payload, encoding, name, sequence, data }
+        let (sequence, numbered) = (sequence.unwrap_or_default(), sequence.is_some());
+        let (data, is_exact) = data.map_or((0..0, true), |place| (place.start..place.end, place.is_exact));
+        Self { payload, name, data, sequence, session: None, encoding, is_exact, numbered }
+    }
+
+    /// Says which session it belongs to.
+    pub(crate) fn with_session(mut self, session: Option<SessionKey>) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// Its name, if that is none that is known.
+    pub(crate) fn unknown_name(&mut self) -> Option<&mut String> {
+        match &mut self.name {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(name) => Some(name),
+        }
     }
 
     /// The event's name, such as `MESSAGE_CREATE` (`t`). Empty if the server sent none.
+    ///
+    /// A name that Discord does not document is the server's own text: secrets are taken out of it, and it is cut after 4096
+    /// bytes. It may hold control characters; `Display` and `Debug` of the dispatch escape them.
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The sequence number within the session (`s`). None if the server sent none.
     pub fn sequence(&self) -> Option<u64> {
-        self.sequence
+        self.numbered.then_some(self.sequence)
+    }
+
+    /// What tells this dispatch from all others, in any process: the same for the same dispatch after a Resume and after a
+    /// restart. None if it has no sequence number, or came without a session that could be resumed.
+    pub fn key(&self) -> Option<DispatchKey> {
+        Some(DispatchKey::new(self.session?, self.sequence()?))
+    }
+
+    pub(crate) fn session_key(&self) -> Option<SessionKey> {
+        self.session
     }
 
     /// How `d` is written.
@@ -115,8 +156,10 @@ impl Dispatch {
 
     /// The event's data (`d`), as it came.
     pub fn data(&self) -> RawRef<'_> {
-        let data = self.data.and_then(|place| place.value_in(&self.payload));
-        data.unwrap_or_else(|| RawRef::null(self.encoding))
+        let (Range { start, end }, is_exact, encoding) = (self.data.clone(), self.is_exact, self.encoding);
+        let place = Place { start, end, is_exact, encoding };
+        let data = if self.data.is_empty() { None } else { place.value_in(&self.payload) };
+        data.unwrap_or_else(|| RawRef::null(encoding))
     }
 
     /// The event's data (`d`), to keep. Shares the bytes of the whole payload.
@@ -142,8 +185,8 @@ impl Dispatch {
 impl fmt::Debug for Dispatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dispatch")
-            .field("name", &self.name())
-            .field("sequence", &self.sequence)
+            .field("name", &escape(self.name()))
+            .field("sequence", &self.sequence())
             .field("data_bytes", &self.data().as_bytes().len())
             .finish()
     }

@@ -4,13 +4,16 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway_codec::text::escape;
 
-use crate::IdentifyRefused;
+use crate::{DisconnectReason, IdentifyRefused};
 
 /// One thing that happened outside the state machine.
 ///
 /// Exhaustive on purpose. Any input may be given in any state: one that does not apply is ignored.
-#[derive(Debug, Clone)]
+///
+/// `Debug` shows no text of the server's: only the shard knows what has to be taken out of it.
+#[derive(Clone)]
 pub enum Input {
     /// The WebSocket asked for by [`Output::Connect`](crate::Output::Connect) is open: the upgrade was answered with 101.
     Opened,
@@ -70,8 +73,10 @@ impl Message {
     }
 }
 
-/// Why a WebSocket could not be opened. The texts never name the host: a resume URL is a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a WebSocket could not be opened.
+///
+/// In an event the texts name neither the host nor any other secret, are escaped, and have a few hundred bytes at most.
+#[derive(Clone, PartialEq, Eq)]
 pub enum ConnectError {
     /// The host name could not be resolved.
     Dns(String),
@@ -86,6 +91,9 @@ pub enum ConnectError {
 }
 
 /// A refused upgrade.
+///
+/// In an event token, session id and resume URL are taken out of headers and body. Both are otherwise as they came: escape
+/// them ([`codec::text::escape`](gateway_codec::text::escape)) before they are printed.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Refused {
     /// The HTTP status code.
@@ -116,7 +124,9 @@ impl Refused {
 }
 
 /// How a WebSocket ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// In an event the texts hold no secret, are escaped, and have a few hundred bytes at most.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Closed {
     /// The server sent a close frame (RFC 6455, section 5.5.1). A frame without a code has `code: None`.
     Frame {
@@ -145,33 +155,80 @@ impl fmt::Debug for Message {
     }
 }
 
-/// Prints the names of the headers and the length of the body: the rest is whatever stood at that address.
+/// Prints the number of the headers and the length of the body: the rest is whatever stood at that address.
 impl fmt::Debug for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("Refused")
             .field("status", &self.status)
-            .field("headers", &headers)
+            .field("headers", &self.headers.len())
             .field("retry_after", &self.retry_after)
             .field("body_bytes", &self.body.len())
             .finish()
     }
 }
 
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Opened => "Opened",
+            Self::ConnectFailed(error) => {
+                return write!(f, "ConnectFailed({})", DisconnectReason::ConnectFailed(error.clone()).kind());
+            }
+            Self::Message(message) => return f.debug_tuple("Message").field(message).finish(),
+            Self::Progress { message } => {
+                return f.debug_struct("Progress").field("message", message).finish();
+            }
+            Self::Closed(closed) => {
+                return write!(f, "Closed({})", DisconnectReason::Closed(closed.clone()).kind());
+            }
+            Self::IdentifyGranted => "IdentifyGranted",
+            Self::IdentifyRefused(refused) => {
+                return f.debug_tuple("IdentifyRefused").field(refused).finish();
+            }
+            Self::ReadingPaused => "ReadingPaused",
+            Self::ReadingResumed => "ReadingResumed",
+            Self::WallClock(since_1970) => return f.debug_tuple("WallClock").field(since_1970).finish(),
+            Self::Timeout => "Timeout",
+        };
+        f.write_str(name)
+    }
+}
+
+impl fmt::Debug for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, text) = match self {
+            Self::Dns(text) => ("Dns", text),
+            Self::Tcp(text) => ("Tcp", text),
+            Self::Tls(text) => ("Tls", text),
+            Self::Refused(refused) => return f.debug_tuple("Refused").field(refused).finish(),
+            Self::Handshake(text) => ("Handshake", text),
+        };
+        f.debug_tuple(name).field(&escape(text)).finish()
+    }
+}
+
+impl fmt::Debug for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame { code, reason } => {
+                f.debug_struct("Frame").field("code", code).field("reason", &escape(reason)).finish()
+            }
+            Self::Eof => f.write_str("Eof"),
+            Self::Failed(text) => f.debug_tuple("Failed").field(&escape(text)).finish(),
+            Self::Protocol(text) => f.debug_tuple("Protocol").field(&escape(text)).finish(),
+            Self::MessageTooLarge => f.write_str("MessageTooLarge"),
+        }
+    }
+}
+
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dns(detail) => write!(f, "the host name could not be resolved: {detail}"),
-            Self::Tcp(detail) => write!(f, "no TCP connection: {detail}"),
-            Self::Tls(detail) => write!(f, "the TLS handshake failed: {detail}"),
-            Self::Refused(refused) => {
-                write!(f, "the upgrade was refused with HTTP status {}", refused.status)?;
-                match refused.retry_after {
-                    Some(wait) => write!(f, ", retry after {} s", wait.as_secs_f64()),
-                    None => Ok(()),
-                }
-            }
-            Self::Handshake(detail) => write!(f, "the WebSocket handshake failed: {detail}"),
+            Self::Dns(detail) => write!(f, "the host name could not be resolved: {}", escape(detail)),
+            Self::Tcp(detail) => write!(f, "no TCP connection: {}", escape(detail)),
+            Self::Tls(detail) => write!(f, "the TLS handshake failed: {}", escape(detail)),
+            Self::Refused(refused) => write!(f, "the upgrade was refused with {refused}"),
+            Self::Handshake(detail) => write!(f, "the WebSocket handshake failed: {}", escape(detail)),
         }
     }
 }
@@ -184,11 +241,15 @@ impl fmt::Display for Closed {
             Self::Frame { code: Some(code), reason } if reason.is_empty() => {
                 write!(f, "closed with code {code}")
             }
-            Self::Frame { code: Some(code), reason } => write!(f, "closed with code {code}: {reason}"),
+            Self::Frame { code: Some(code), reason } => {
+                write!(f, "closed with code {code}: {}", escape(reason))
+            }
             Self::Frame { code: None, .. } => f.write_str("closed without a code"),
             Self::Eof => f.write_str("the stream ended without a close frame"),
-            Self::Failed(detail) => write!(f, "the connection failed: {detail}"),
-            Self::Protocol(detail) => write!(f, "the server broke the WebSocket protocol: {detail}"),
+            Self::Failed(detail) => write!(f, "the connection failed: {}", escape(detail)),
+            Self::Protocol(detail) => {
+                write!(f, "the server broke the WebSocket protocol: {}", escape(detail))
+            }
             Self::MessageTooLarge => f.write_str("a message was larger than the limit"),
         }
     }
@@ -215,6 +276,13 @@ mod tests {
         let refused = Refused { status: 403, headers, body: b"secret".to_vec(), ..Refused::default() };
         assert_eq!(refused.header("set-cookie"), Some("secret"));
         let text = format!("{:?}", ConnectError::Refused(refused));
-        assert!(text.contains("Set-Cookie") && !text.contains("secret"), "{text}");
+        assert!(
+            text.contains("headers: 1") && !text.contains("Set-Cookie") && !text.contains("secret"),
+            "{text}"
+        );
+        let closed = Closed::Frame { code: Some(4000), reason: "secret".to_owned() };
+        assert_eq!(format!("{:?}", Input::Closed(closed)), "Closed(close-4000)");
+        let failed = ConnectError::Tls("secret".to_owned());
+        assert_eq!(format!("{:?}", Input::ConnectFailed(failed)), "ConnectFailed(tls)");
     }
 }

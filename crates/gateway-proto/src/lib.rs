@@ -4,6 +4,7 @@
     allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")
 )]
 
+mod ack_tracker;
 mod acknowledge;
 mod close_code;
 mod command;
@@ -11,6 +12,9 @@ mod config;
 mod connection;
 mod disconnect;
 mod disconnect_kind;
+mod dispatch_bytes;
+mod dispatch_key;
+mod display;
 mod event;
 mod health;
 mod heartbeat;
@@ -33,6 +37,7 @@ mod shard;
 mod shard_id;
 mod snowflake;
 mod stats;
+mod text;
 mod token;
 pub mod transcript;
 mod transitions;
@@ -45,6 +50,7 @@ pub mod websocket;
 
 pub use gateway_codec as codec;
 
+pub use ack_tracker::{AckTracker, AckTrackerFull};
 pub use acknowledge::{AckError, Delivery};
 pub use close_code::Reaction;
 pub use command::{
@@ -53,6 +59,8 @@ pub use command::{
 pub use config::{BackoffConfig, ConfigError, DEFAULT_URL, Limits, ShardConfig, Timeouts};
 pub use disconnect::{DisconnectReason, Disconnected, Rejection, StopReason};
 pub use disconnect_kind::DisconnectKind;
+pub use dispatch_bytes::DispatchBytesError;
+pub use dispatch_key::{DispatchKey, DispatchKeyError};
 pub use event::{Dispatch, Event, Notice, UnknownMessage};
 pub use gateway_codec::{Compression, Encoding, Raw, RawRef};
 pub use health::{Ages, Condition, Health, Phase};

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dispatch_key::SessionKey;
 use crate::{Delivery, GatewayUrl, ShardId};
 
 /// The session as the state machine holds it.
@@ -16,6 +17,10 @@ pub(crate) struct Session {
     pub(crate) sequence: u64,
     /// The newest sequence number that the application has acknowledged.
     pub(crate) acknowledged: u64,
+    /// What its dispatches are known by outside of the shard.
+    pub(crate) key: SessionKey,
+    /// What READY, or a snapshot, named in place of a resume URL that can be used.
+    pub(crate) unusable_url: Option<Box<str>>,
 }
 
 impl Session {

@@ -9,6 +9,7 @@ use gateway_codec::Encoding;
 
 use crate::acknowledge::EarlierSessions;
 use crate::connection::{Connection, Stage};
+use crate::dispatch_key::SessionKey;
 use crate::health::{Condition, Health, Phase};
 use crate::heartbeat::Heartbeat;
 use crate::outbox::{Kind, Outbox};
@@ -53,6 +54,8 @@ pub struct Shard {
     pub(crate) state: State,
     /// What survives a connection, beside the configuration and the counters.
     pub(crate) session: Option<Session>,
+    /// The one before it: what must not be printed stays so for as long as the server may name it.
+    pub(crate) former_session: Option<Session>,
     pub(crate) earlier_sessions: EarlierSessions,
     /// The presence to identify with: the one last asked for.
     pub(crate) presence: Option<LatestPresence>,
@@ -143,6 +146,7 @@ impl Shard {
             base_url,
             state: State::BackingOff { until: now },
             session: None,
+            former_session: None,
             earlier_sessions: EarlierSessions::default(),
             presence: config.presence.clone().map(LatestPresence::Typed),
             resume_url_failed: false,
@@ -181,20 +185,24 @@ impl Shard {
         if saved.resume_url.is_some() && resume_url.is_none() {
             self.event(Event::Notice(Notice::ResumeUrlUnusable));
         }
-        self.session = Some(Session {
+        let session = Session {
+            key: SessionKey::of(&saved.session_id),
             id: saved.session_id.into(),
             resume_url,
             sequence: saved.sequence,
             acknowledged: saved.sequence,
-        });
+            unusable_url: None,
+        };
+        self.session = Some(session.with_unusable_url(saved.resume_url.as_deref()));
     }
 
     /// Takes an input. Any input may come in any state, and any number before [`poll_output`](Self::poll_output).
     ///
     /// `now` must not run backwards; where it does, the latest time seen is used.
-    pub fn handle_input(&mut self, input: Input, now: Instant) {
+    pub fn handle_input(&mut self, mut input: Input, now: Instant) {
         self.now = self.now.max(now);
         let now = self.now;
+        self.clean(&mut input);
         self.record(|recorder, _| recorder.input(&input, now));
         if let Input::Progress { .. } = input {
             return self.transition(input, now);

@@ -199,6 +199,7 @@ impl Shard {
     /// The stream is broken, or the server speaks nonsense: "reconnect" (close code 4000) and resume. Where the replay
     /// breaks at the same place again, only a new session gets past it. What comes before the Resume is no replay.
     fn undecodable(&mut self, detail: String, now: Instant) {
+        let detail = self.secrets().clean(&detail);
         self.stats.undecodable += 1;
         if let Some(session) = &self.session
             && let Some(Stage::Resuming { .. } | Stage::Ready) = self.stage()

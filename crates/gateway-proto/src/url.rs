@@ -5,6 +5,8 @@ use std::fmt;
 use gateway_codec::{Compression, Encoding};
 use http::Uri;
 
+use crate::text::Secrets;
+
 /// The version of the API that this crate speaks.
 pub const API_VERSION: u8 = 10;
 
@@ -93,22 +95,17 @@ impl GatewayUrl {
         self.uri.to_string()
     }
 
-    /// A text, for instance of an I/O error, with every mention of the host taken out, and cut to a sensible length.
+    /// A text, for instance of an I/O error, with every mention of the host taken out, escaped, and cut to a sensible length.
     pub fn redact(&self, text: &str) -> String {
-        /// The most bytes of a text that are kept.
-        const TEXT_BYTES: usize = 300;
-        let (host, lower) = (self.host().to_ascii_lowercase(), text.to_ascii_lowercase());
-        let mut clean = String::new();
-        let mut from = 0;
-        for (at, mention) in lower.match_indices(&host) {
-            clean.push_str(&text[from..at]);
-            clean.push('…');
-            from = at + mention.len();
-        }
-        clean.push_str(&text[from..]);
-        let end = (0..=TEXT_BYTES.min(clean.len())).rev().find(|end| clean.is_char_boundary(*end));
-        clean.truncate(end.unwrap_or(0));
-        clean
+        Secrets::host_of(self).clean(text)
+    }
+
+    /// What of it tells where it leads: user, host, and the path with its query.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &str> {
+        let authority = self.uri.authority().map_or("", http::uri::Authority::as_str);
+        let user = authority.rsplit_once('@').map(|(user, _)| user);
+        let path = Some(self.path_and_query()).filter(|path| path.len() > 1);
+        user.into_iter().chain([self.host()]).chain(path)
     }
 
     /// Whether TLS is to be used (`wss`).
@@ -258,7 +255,8 @@ mod tests {
         assert_eq!(url.redact("no route to gateway.example:443"), "no route to …:443");
         assert_eq!(url.redact("é GATEWAY.EXAMPLEgateway.example é"), "é …… é");
         assert_eq!(url.redact("connection refused"), "connection refused");
-        assert_eq!(url.redact(&"é".repeat(1000)), "é".repeat(150), "cut between characters");
+        assert_eq!(url.redact(&"é".repeat(1000)), format!("{}…", "é".repeat(150)), "cut between characters");
+        assert_eq!(url.redact("\u{1b}[2J\n"), "\\u{1b}[2J\\n");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod client;
 
 use client::{Client, SESSION, config};
-use gateway_proto::{AckError, Delivery, Event, Notice, ShardConfig};
+use gateway_proto::{AckError, AckTracker, Delivery, DispatchKey, Event, Notice, ShardConfig};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -191,5 +191,72 @@ proptest! {
             client.receive(json!({"op": 9, "d": false}));
             client.lose_connection();
         }
+    }
+}
+
+/// What the newest dispatches are known by.
+fn keys(client: &mut Client) -> Vec<DispatchKey> {
+    let events = std::mem::take(&mut client.events).into_iter();
+    events
+        .filter_map(|event| match event {
+            Event::Dispatch(dispatch) => dispatch.key(),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_key_acknowledges_everything_up_to_it() {
+    let mut client = identified();
+    client.events(2..=9);
+    let keys = keys(&mut client);
+    client.shard.ack_up_to(keys[6]).unwrap();
+    client.shard.ack_up_to(keys[3]).unwrap();
+    assert_eq!(snapshot_sequence(&client), 7, "an older one changes nothing");
+    let of_the_future = keys[0].to_string().replace("-1", "-99").parse().unwrap();
+    assert_eq!(
+        client.shard.ack_up_to(of_the_future),
+        Err(AckError::NotDelivered { sequence: 99, delivered: 9 })
+    );
+    let mut other = Client::new(config());
+    other.identify();
+    assert_eq!(other.shard.ack_up_to(keys[0]), Err(AckError::NotAwaited));
+}
+
+/// Both sessions have the numbers. By number alone a late one would be taken for the wrong one's.
+#[test]
+fn a_key_is_never_taken_for_one_of_another_session() {
+    let mut client = identified();
+    client.events(2..=9);
+    let earlier = keys(&mut client);
+    client.receive(json!({"op": 9, "d": false}));
+    client.lose_connection();
+    client.open();
+    client.expect(2);
+    client.ready_of("another session");
+    client.events(2..=9);
+    let newer = keys(&mut client);
+    assert!(!earlier[0].is_same_session(newer[0]));
+    client.shard.ack_up_to(newer[1]).unwrap();
+    assert_eq!(snapshot_sequence(&client), 2, "though the earlier one has a 2 outstanding");
+    client.shard.ack_up_to(earlier[8]).unwrap();
+    assert_eq!(snapshot_sequence(&client), 2, "there is nothing left to resume");
+}
+
+/// Workers finish in any order. What the tracker says is always what may be acknowledged.
+#[test]
+fn a_pool_of_workers_acknowledges_what_is_done() {
+    let mut client = identified();
+    let mut tracker = AckTracker::new(16);
+    client.events(2..=9);
+    let keys = keys(&mut client);
+    for key in &keys {
+        tracker.received(*key).unwrap();
+    }
+    for (done, snapshot) in [(2, 0), (0, 1), (1, 3), (8, 3), (4, 3), (3, 5), (5, 6), (7, 6), (6, 9)] {
+        if let Some(up_to) = tracker.done(keys[done]) {
+            client.shard.ack_up_to(up_to).unwrap();
+        }
+        assert_eq!(snapshot_sequence(&client), snapshot, "{done} is done");
     }
 }

@@ -1,10 +1,13 @@
 //! Where in a document an error lies: the path of keys and indexes that leads to an offset.
 
 use super::scan::string_end;
+use crate::text::escape_at_most;
 use std::fmt::Write;
 
 /// A path longer than this is cut: it is for people to read.
 pub(crate) const MAX_PATH: usize = 200;
+/// What is shown of one key. Keys come from the peer.
+const KEY_BYTES: usize = 64;
 
 /// The offset of the byte that a line and a column name, both counted from one.
 pub(crate) fn offset_of(bytes: &[u8], line: usize, column: usize) -> Option<usize> {
@@ -55,13 +58,14 @@ pub(crate) fn path_at(bytes: &[u8], offset: usize) -> String {
 }
 
 pub(crate) fn push_key(path: &mut String, key: &str) {
+    let key = escape_at_most(key, KEY_BYTES).to_string();
     if path.len() + key.len() > MAX_PATH {
         return;
     }
     if !path.is_empty() {
         path.push('.');
     }
-    path.push_str(key);
+    path.push_str(&key);
 }
 
 pub(crate) fn push_index(path: &mut String, index: usize) {

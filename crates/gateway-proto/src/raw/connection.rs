@@ -12,8 +12,8 @@ use super::transmit::Transmit;
 use super::{Input, Output};
 use crate::upgrade::{Upgrade, Upgraded};
 use crate::{
-    AckError, Closed, Command, ConfigError, ConnectError, GatewayUrl, Health, Reconnect, SendError,
-    SessionSnapshot, Shard, ShardConfig, Shutdown, Stats,
+    AckError, Closed, Command, ConfigError, ConnectError, DispatchKey, GatewayUrl, Health, Reconnect,
+    SendError, SessionSnapshot, Shard, ShardConfig, Shutdown, Stats,
 };
 
 /// How long to wait for the body of a refused upgrade. It is only for whoever has to find out why.
@@ -175,7 +175,7 @@ impl Connection {
         self.shard.send(command)
     }
 
-    /// Says that the application has dealt with all dispatches up to this sequence number, see [`Shard::ack`].
+    /// Acknowledges all dispatches up to this sequence number, see [`Shard::ack`].
     ///
     /// # Errors
     ///
@@ -183,6 +183,15 @@ impl Connection {
     /// then.
     pub fn ack(&mut self, sequence: u64) -> Result<(), AckError> {
         self.shard.ack(sequence)
+    }
+
+    /// Acknowledges all dispatches of a session up to this one, see [`Shard::ack_up_to`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ack`](Self::ack).
+    pub fn ack_up_to(&mut self, key: DispatchKey) -> Result<(), AckError> {
+        self.shard.ack_up_to(key)
     }
 
     /// Ends the shard for good, see [`Shard::shutdown`].

@@ -45,7 +45,7 @@ impl fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Opened => f.write_str("Opened"),
-            Self::ConnectFailed(error) => f.debug_tuple("ConnectFailed").field(error).finish(),
+            Self::ConnectFailed(error) => crate::Input::ConnectFailed(error.clone()).fmt(f),
             Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
             Self::EndOfStream => f.write_str("EndOfStream"),
             Self::Failed(_) => f.write_str("Failed(…)"),

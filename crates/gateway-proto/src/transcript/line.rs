@@ -112,6 +112,8 @@ pub(super) enum RequestLine {
         limit: Option<SendLimit>,
     },
     Ack(u64),
+    /// Of dispatches that are known to be of the current session.
+    AckCurrent(u64),
     Shutdown(How),
     Reconnect(Anew),
 }

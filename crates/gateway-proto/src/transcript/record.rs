@@ -175,6 +175,10 @@ impl Recorder {
         self.request(RequestLine::Ack(sequence), now)
     }
 
+    pub(crate) fn acknowledged_current(&mut self, sequence: u64, now: Instant) -> io::Result<()> {
+        self.request(RequestLine::AckCurrent(sequence), now)
+    }
+
     pub(crate) fn asked(&mut self, request: Request, now: Instant) -> io::Result<()> {
         let line = match request {
             Request::Shutdown(how) => RequestLine::Shutdown(how.into()),
@@ -209,7 +213,7 @@ impl Recorder {
         Payload {
             op: envelope.op,
             s: envelope.s,
-            t: Some(event_name(name).into_owned()).filter(|name| !name.is_empty()),
+            t: Some(event_name(&shard.event_name(name)).into_owned()).filter(|name| !name.is_empty()),
             d: match (envelope.op, name) {
                 (opcode::HELLO, _) => hello(envelope.d),
                 (opcode::INVALID_SESSION, _) => envelope.d.decode().ok().map(Data::Resumable),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, BufRead};
 use std::time::{Duration, Instant};
 
+use gateway_codec::text::escape_at_most;
 use gateway_codec::{Compression, Encoding, Error};
 
 use super::line::{End, Failure, Head, InputLine, Line, RequestLine, SendLimit, VERSION};
@@ -122,6 +123,10 @@ impl<R: BufRead> Replay<R> {
                 // It was accepted then. If it is not now, the shard has said something else before.
                 let _ = self.shard.ack(sequence);
             }
+            RequestLine::AckCurrent(sequence) => {
+                // Likewise.
+                let _ = self.shard.acknowledge_current(sequence);
+            }
             RequestLine::Shutdown(how) => self.shard.shutdown(how.into()),
             RequestLine::Reconnect(how) => self.shard.reconnect(how.into()),
         }
@@ -162,7 +167,8 @@ fn read_line(reader: &mut impl BufRead) -> Result<Option<Vec<u8>>, TranscriptErr
 
 fn config_of(head: Head) -> Result<ShardConfig, TranscriptError> {
     let recorded = head.config;
-    let mut config = ShardConfig::new("token", recorded.intents);
+    // A token that is in no name of an event, where it would be taken out.
+    let mut config = ShardConfig::new("0", recorded.intents);
     let scheme = if recorded.tls { "wss" } else { "ws" };
     config.url = format!("{scheme}://gateway.invalid");
     config.shard = recorded.shard;
@@ -231,12 +237,14 @@ fn input_of(line: InputLine) -> Result<Input, Error> {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Told { at, line } => write!(f, "{:>12}  > {line}", seconds(*at)),
+            Self::Told { at, line } => {
+                write!(f, "{:>12}  > {}", seconds(*at), escape_at_most(line, LINE_BYTES as usize))
+            }
             Self::Said { at, recorded, replayed } if recorded == replayed => {
-                write!(f, "{:>12}  < {replayed:?}", seconds(*at))
+                write!(f, "{:>12}  < {replayed}", seconds(*at))
             }
             Self::Said { at, recorded, replayed } => {
-                write!(f, "{:>12}  < {replayed:?}, where it was {recorded:?}", seconds(*at))
+                write!(f, "{:>12}  < {replayed}, where it was {recorded}", seconds(*at))
             }
         }
     }

@@ -1,8 +1,10 @@
 //! An output without its content.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use gateway_codec::Envelope;
+use gateway_codec::text::escape;
 use serde::{Deserialize, Serialize};
 
 use super::line::{event_name, nanoseconds};
@@ -56,6 +58,23 @@ impl Said {
                 Self::Wait { until: nanoseconds(deadline.saturating_duration_since(start)) }
             }
             Output::Stopped(reason) => Self::Stopped(format!("{reason:?}")),
+        }
+    }
+}
+
+/// The texts come from a file.
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect => f.write_str("connect"),
+            Self::AcquireIdentify => f.write_str("ask for a permit to identify"),
+            Self::CancelIdentify => f.write_str("take that request back"),
+            Self::Send { op } => write!(f, "send opcode {op}"),
+            Self::Event(words) => write!(f, "event: {}", escape(words)),
+            Self::Close { code } => write!(f, "close with code {code}"),
+            Self::Disconnect => f.write_str("disconnect"),
+            Self::Wait { until } => write!(f, "wait until {}", seconds(Duration::from_nanos(*until))),
+            Self::Stopped(words) => write!(f, "stopped: {}", escape(words)),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::connection::Stage;
+use crate::dispatch_key::SessionKey;
 use crate::member_requests::RateLimited;
 use crate::session::{ResumeUrl, Session, SessionId, is_usable_session_id};
 use crate::{Dispatch, Event, GatewayUrl, Notice, Shard};
@@ -71,7 +72,11 @@ impl Shard {
         self.deliver(dispatch, now);
     }
 
-    fn deliver(&mut self, dispatch: Dispatch, now: Instant) {
+    fn deliver(&mut self, mut dispatch: Dispatch, now: Instant) {
+        if let Some(name) = dispatch.unknown_name() {
+            *name = self.event_name(name).into_owned();
+        }
+        let dispatch = dispatch.with_session(self.session_of_dispatches());
         self.stats.dispatches += 1;
         self.last_dispatch = Some(now);
         if dispatch.name() == "RATE_LIMITED"
@@ -80,6 +85,14 @@ impl Shard {
             self.commands.rate_limited(limited.guild, limited.retry_after, now);
         }
         self.event(Event::Dispatch(dispatch));
+    }
+
+    /// The session that the numbers of dispatches belong to at this stage.
+    fn session_of_dispatches(&self) -> Option<SessionKey> {
+        match self.stage() {
+            Some(Stage::AwaitingHello { .. } | Stage::AwaitingIdentify) | None => None,
+            Some(_) => self.session.as_ref().map(|session| session.key),
+        }
     }
 
     /// READY sets the sequence number; after it the newest counts. A dispatch without a number changes nothing.
@@ -99,14 +112,16 @@ impl Shard {
         let Some(id) = id.filter(|id| is_usable_session_id(id)) else {
             return self.event(Event::Notice(Notice::SessionNotResumable));
         };
-        let url = ready.decode::<ResumeUrl>().ok();
-        let resume_url = url.and_then(|ready| self.usable_resume_url(&ready.resume_gateway_url));
+        let url = ready.decode::<ResumeUrl>().ok().map(|ready| ready.resume_gateway_url);
+        let resume_url = url.as_deref().and_then(|url| self.usable_resume_url(url));
         if resume_url.is_none() {
             self.event(Event::Notice(Notice::ResumeUrlUnusable));
         }
         let sequence = ready.sequence().unwrap_or(0);
         let acknowledged = sequence.saturating_sub(1);
-        self.session = Some(Session { id: id.into(), resume_url, sequence, acknowledged });
+        let key = SessionKey::of(&id);
+        let session = Session { id: id.into(), resume_url, sequence, acknowledged, key, unusable_url: None };
+        self.session = Some(session.with_unusable_url(url.as_deref()));
     }
 
     /// Whether a READY belongs to the session that we have.

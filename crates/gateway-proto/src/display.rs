@@ -1,0 +1,300 @@
+//! What an application prints: one line each, without secrets, with whatever the server wrote escaped and bounded.
+//!
+//! Types whose line needs more than their fields have it beside them: errors, [`Closed`](crate::Closed),
+//! [`StopReason`](crate::StopReason).
+
+use std::fmt;
+use std::time::Duration;
+
+use gateway_codec::text::escape;
+
+use crate::{
+    Ages, CloseFrame, Condition, Delivery, DisconnectKind, Disconnected, Dispatch, Event, Health, Notice,
+    Phase, Reconnect, RefusalCause, Refused, Shutdown, Stats, UnknownMessage, WhenSpent,
+};
+
+/// A duration as people read it: milliseconds below a second, seconds above.
+struct Time(Duration);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            short if short < Duration::from_secs(1) => write!(f, "{:.1} ms", short.as_secs_f64() * 1e3),
+            long => write!(f, "{:.1} s", long.as_secs_f64()),
+        }
+    }
+}
+
+/// One line for a log.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting { resuming: true, attempt } => {
+                write!(f, "connecting to resume (attempt {attempt})")
+            }
+            Self::Connecting { resuming: false, attempt } => write!(f, "connecting (attempt {attempt})"),
+            Self::Connected => f.write_str("connected"),
+            Self::Hello { heartbeat_interval } => {
+                write!(f, "hello: a heartbeat every {} ms", heartbeat_interval.as_millis())
+            }
+            Self::Identifying => f.write_str("identifying"),
+            Self::Resuming { sequence } => write!(f, "resuming after event {sequence}"),
+            Self::Dispatch(dispatch) => dispatch.fmt(f),
+            Self::Ready => f.write_str("ready"),
+            Self::Resumed { replayed } => write!(f, "resumed: {replayed} events replayed"),
+            Self::HeartbeatAcknowledged { latency } => {
+                write!(f, "latency {:.1} ms", latency.as_secs_f64() * 1e3)
+            }
+            Self::Disconnected(disconnected) => disconnected.fmt(f),
+            Self::Unknown(unknown) => unknown.fmt(f),
+            Self::Notice(notice) => notice.fmt(f),
+        }
+    }
+}
+
+/// Name, sequence number and size. No data: it is what people say, or a session id.
+impl fmt::Display for Dispatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            "" => f.write_str("an event without a name")?,
+            name => write!(f, "{}", escape(name))?,
+        }
+        if let Some(sequence) = self.sequence() {
+            write!(f, ", sequence {sequence}")?;
+        }
+        write!(f, ", {} bytes", self.data().as_bytes().len())
+    }
+}
+
+/// The opcode. No data: it could be anything.
+impl fmt::Display for UnknownMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a message with the unknown opcode {}, {} bytes", self.op, self.data.as_bytes().len())
+    }
+}
+
+impl fmt::Display for Disconnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "disconnected: {}", self.reason)?;
+        match self.retry_in {
+            Some(wait) if self.resumable => write!(f, "; resuming in {:.1} s", wait.as_secs_f64()),
+            Some(wait) => write!(f, "; a new session in {:.1} s", wait.as_secs_f64()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HeartbeatIntervalClamped { asked_ms: Some(asked), used } => {
+                write!(f, "the heartbeat interval of {asked} ms is absurd; {} ms are used", used.as_millis())
+            }
+            Self::HeartbeatIntervalClamped { asked_ms: None, used } => {
+                write!(f, "Hello names no heartbeat interval; {} ms are used", used.as_millis())
+            }
+            Self::SessionNotResumable => f.write_str("READY names no session, so this one cannot be resumed"),
+            Self::ResumeUrlUnusable => {
+                f.write_str("the resume URL cannot be used; the session is resumed at the base URL")
+            }
+            Self::SequenceGap { after, got } => {
+                write!(f, "the server skipped sequence numbers: {got} follows {after}")
+            }
+            Self::DuplicateDropped { sequence } => {
+                write!(f, "event {sequence} was replayed although it had arrived; it is dropped")
+            }
+            Self::UnexpectedFormat => {
+                f.write_str("a message came in another format than was asked for; it was read all the same")
+            }
+            Self::TrailingBytes { count } => write!(f, "{count} bytes behind a payload were ignored"),
+            Self::ResumeGivenUp { attempts } => {
+                write!(f, "the session was given up after {attempts} Resumes without an answer")
+            }
+            Self::RefusedRepeatedly { status, times } => write!(
+                f,
+                "the upgrade was refused with HTTP status {status} {times} times in a row; waiting may not help"
+            ),
+            Self::NotDriven { late } => {
+                write!(f, "the shard was driven {} late; silence in that time does not count", Time(*late))
+            }
+            Self::TranscriptEnded { kind } => write!(f, "the transcript ends here: {kind}"),
+            Self::SavedSessionForOtherShard => {
+                f.write_str("the saved session was not used: it belongs to another shard id or shard count")
+            }
+        }
+    }
+}
+
+/// The condition, and what a line of a status page has room for.
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.condition, self.phase)?;
+        if let Some(latency) = self.latency {
+            write!(f, ", latency {:.1} ms", latency.as_secs_f64() * 1e3)?;
+        }
+        write!(f, ", {} commands waiting", self.queued_commands)
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Starting => f.write_str("starting"),
+            Self::Healthy => f.write_str("healthy"),
+            Self::Degraded { missed_heartbeats } => {
+                write!(f, "degraded: {missed_heartbeats} heartbeats unanswered")
+            }
+            Self::Reconnecting { attempt, reason, .. } => {
+                write!(f, "reconnecting (attempt {attempt}): {reason}")
+            }
+            Self::Stopped(reason) => write!(f, "stopped: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BackingOff => "waiting to connect",
+            Self::Connecting => "connecting",
+            Self::AwaitingHello => "waiting for Hello",
+            Self::AwaitingIdentify => "waiting for a permit to identify",
+            Self::AwaitingReady => "waiting for READY",
+            Self::Resuming => "resuming",
+            Self::Ready => "ready",
+            Self::Closing => "closing",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
+impl fmt::Display for Ages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ages =
+            [("received", self.received), ("acknowledged", self.acknowledged), ("dispatch", self.dispatch)];
+        for (index, (what, age)) in ages.into_iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            match age {
+                Some(age) => write!(f, "{comma}{what} {} ago", Time(age))?,
+                None => write!(f, "{comma}{what} never")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The counters that a line has room for.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of {} connection attempts opened, {} ended; {} Identifies, {} of {} Resumes answered; {} dispatches in {} \
+             payloads of {} bytes; {} of {} heartbeats acknowledged; {} commands sent",
+            self.connects,
+            self.connect_attempts,
+            self.disconnects,
+            self.identifies,
+            self.resumed,
+            self.resumes,
+            self.dispatches,
+            self.payloads,
+            self.payload_bytes,
+            self.acknowledgements,
+            self.heartbeats,
+            self.commands,
+        )
+    }
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Received => "received",
+            Self::Acknowledged => "acknowledged",
+        })
+    }
+}
+
+impl fmt::Display for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resumable => "resumable",
+            Self::LogOff => "log-off",
+        })
+    }
+}
+
+impl fmt::Display for Reconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resume => "resume",
+            Self::Fresh => "fresh",
+        })
+    }
+}
+
+impl fmt::Display for WhenSpent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refuse => "refuse",
+            Self::Hold => "hold",
+        })
+    }
+}
+
+impl fmt::Display for RefusalCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Spent => "no session start is left that may be given out",
+            Self::NotKept => "the session start could not be written down",
+        })
+    }
+}
+
+/// The name of the line of a chart.
+impl fmt::Display for DisconnectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dns => "dns",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Refused => "refused",
+            Self::Handshake => "handshake",
+            Self::ConnectTimeout => "connect-timeout",
+            Self::HelloTimeout => "hello-timeout",
+            Self::ReadyTimeout => "ready-timeout",
+            Self::ResumedTimeout => "resumed-timeout",
+            Self::Suspended => "suspended",
+            Self::Zombie => "zombie",
+            Self::ReconnectRequested => "reconnect-requested",
+            Self::InvalidSession => "invalid-session",
+            Self::CloseFrame(Some(code)) => return write!(f, "close-{code}"),
+            Self::CloseFrame(None) => "close",
+            Self::Eof => "eof",
+            Self::Failed => "failed",
+            Self::Protocol => "protocol",
+            Self::Undecodable => "undecodable",
+            Self::MessageTooLarge => "message-too-large",
+            Self::IdentifyRefused => "identify-refused",
+            Self::Requested => "requested",
+            Self::Shutdown => "shutdown",
+        })
+    }
+}
+
+impl fmt::Display for CloseFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "code {}: {}", self.code, escape(&self.reason))
+    }
+}
+
+/// The status. Headers and body are whatever stood at that address.
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HTTP status {}", self.status)?;
+        match self.retry_after {
+            Some(wait) => write!(f, ", retry after {} s", wait.as_secs_f64()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Text from the network, made fit for events and errors. The shard knows its secrets, so it redacts here what a server or an
+//! error says before it is given out; [`codec::text`](gateway_codec::text) escapes and bounds it where it is printed.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use gateway_codec::known_event_name;
+use gateway_codec::text::escape;
+
+use crate::session::Session;
+use crate::{Closed, ConnectError, GatewayUrl, Input, Refused, Shard};
+
+/// What stands in place of a secret.
+const REDACTED: &str = "…";
+/// The most bytes of a text that are looked at and kept.
+const TEXT_BYTES: usize = 4096;
+/// A secret shorter than this is one only where it stands alone: otherwise it would be found within words.
+const SHORT: usize = 8;
+
+/// The texts that must not be printed.
+pub(crate) struct Secrets<'a> {
+    words: Vec<&'a str>,
+}
+
+impl Shard {
+    /// The token, and what belongs to the session and to the one before it: a server may still name one that is over.
+    pub(crate) fn secrets(&self) -> Secrets<'_> {
+        let mut words = vec![self.config.token.expose()];
+        for session in [&self.session, &self.former_session].into_iter().flatten() {
+            words.push(&session.id);
+            words.extend(session.unusable_url.as_deref().into_iter().flat_map(pieces));
+            let url = session.resume_url.as_ref();
+            // Where to connect at first is no secret.
+            let parts = url.into_iter().flat_map(GatewayUrl::parts);
+            words.extend(parts.filter(|part| !part.eq_ignore_ascii_case(self.base_url.host())));
+        }
+        words.retain(|word| !word.is_empty());
+        // One may be a part of another.
+        words.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
+        Secrets { words }
+    }
+
+    /// The name of an event, redacted and cut unless it is one that is known.
+    pub(crate) fn event_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        match known_event_name(name.as_bytes()) {
+            Some(_) => Cow::Borrowed(name),
+            None => self.secrets().redact(name),
+        }
+    }
+
+    /// Redacts, escapes and bounds the texts of an input: what follows from it may be printed.
+    pub(crate) fn clean(&self, input: &mut Input) {
+        match input {
+            Input::ConnectFailed(ConnectError::Refused(refused)) => self.secrets().clean_refused(refused),
+            Input::ConnectFailed(
+                ConnectError::Dns(text)
+                | ConnectError::Tcp(text)
+                | ConnectError::Tls(text)
+                | ConnectError::Handshake(text),
+            )
+            | Input::Closed(
+                Closed::Frame { reason: text, .. } | Closed::Failed(text) | Closed::Protocol(text),
+            ) if !text.is_empty() => {
+                *text = self.secrets().clean(text);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A text that should have been a URL, and what in it may be a name.
+fn pieces(url: &str) -> impl Iterator<Item = &str> {
+    let pieces = url.split(['/', ':', '?', '&', '@']).filter(|piece| piece.len() >= SHORT);
+    pieces.chain([url])
+}
+
+impl<'a> Secrets<'a> {
+    /// The host of a URL alone.
+    pub(crate) fn host_of(url: &'a GatewayUrl) -> Self {
+        Self { words: vec![url.host()] }
+    }
+
+    /// A text without secrets and without escape sequences, of bounded length.
+    pub(crate) fn clean(&self, text: &str) -> String {
+        escape(&self.redact(text)).to_string()
+    }
+
+    /// A text without secrets, cut to a bounded length.
+    pub(crate) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let text = beginning(text);
+        match self.redact_bytes(text.as_bytes()) {
+            None => Cow::Borrowed(text),
+            Some(redacted) => Cow::Owned(String::from_utf8_lossy(&redacted).into_owned()),
+        }
+    }
+
+    fn clean_refused(&self, refused: &mut Refused) {
+        for text in refused.headers.iter_mut().flat_map(|(name, value)| [name, value]) {
+            if let Cow::Owned(redacted) = self.redact(text) {
+                *text = redacted;
+            }
+            text.truncate(beginning(text).len());
+        }
+        refused.body.truncate(TEXT_BYTES);
+        if let Some(redacted) = self.redact_bytes(&refused.body) {
+            refused.body = redacted;
+        }
+    }
+
+    /// None: no secret is in it.
+    fn redact_bytes(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let mut redacted = None;
+        let (mut at, mut kept) = (0, 0);
+        while at < text.len() {
+            match self.words.iter().find_map(|word| mention(text, at, word.as_bytes())) {
+                Some(length) => {
+                    let redacted = redacted.get_or_insert_with(Vec::new);
+                    redacted.extend_from_slice(&text[kept..at]);
+                    redacted.extend_from_slice(REDACTED.as_bytes());
+                    at += length;
+                    kept = at;
+                }
+                None => at += 1,
+            }
+        }
+        let mut redacted = redacted?;
+        redacted.extend_from_slice(&text[kept..]);
+        Some(redacted)
+    }
+}
+
+impl fmt::Debug for Secrets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(…)")
+    }
+}
+
+/// What of a text is looked at and kept.
+fn beginning(text: &str) -> &str {
+    let end = (0..=TEXT_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
+}
+
+/// How many bytes at `at` are the secret, written in any case and with any of its characters escaped. The beginning of a secret
+/// at the end of a text is one too: the text may have been cut.
+fn mention(text: &[u8], at: usize, secret: &[u8]) -> Option<usize> {
+    let mut end = at;
+    for (count, wanted) in secret.iter().enumerate() {
+        let rest = &text[end..];
+        if rest.is_empty() && count >= SHORT {
+            break;
+        }
+        end += written(rest, *wanted)?;
+    }
+    let alone = || {
+        let neighbours = [at.checked_sub(1), Some(end)];
+        let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        !neighbours.into_iter().flatten().filter_map(|at| text.get(at)).any(is_of_word)
+    };
+    (secret.len() >= SHORT || alone()).then_some(end - at)
+}
+
+/// How many bytes at the beginning of a text stand for this byte: one, or an escape of URLs, JSON, Rust, C or HTML.
+fn written(text: &[u8], wanted: u8) -> Option<usize> {
+    let is_wanted = |byte: u32| u8::try_from(byte).is_ok_and(|byte| byte.eq_ignore_ascii_case(&wanted));
+    let escape = match text {
+        [b'%', ..] => number(text, 1, 16, Some(2)),
+        [b'\\', b'u' | b'U' | b'x' | b'X', b'{', ..] | [b'&', b'#', b'x' | b'X', ..] => {
+            number(text, 3, 16, None)
+        }
+        [b'\\', b'u' | b'U', ..] => number(text, 2, 16, Some(4)),
+        [b'\\', b'x' | b'X', ..] => number(text, 2, 16, Some(2)),
+        [b'&', b'#', ..] => number(text, 2, 10, None),
+        [b'\\', escaped, ..] => Some((u32::from(*escaped), 2)),
+        _ => None,
+    };
+    match (escape, text.first()) {
+        (Some((byte, length)), _) if is_wanted(byte) => Some(length),
+        (_, Some(byte)) if is_wanted(u32::from(*byte)) => Some(1),
+        _ => None,
+    }
+}
+
+/// The number that begins at `at`, and where its escape ends. `digits`: None for as many as there are and a terminator.
+fn number(text: &[u8], at: usize, radix: u32, digits: Option<usize>) -> Option<(u32, usize)> {
+    let is_digit = |byte: &&u8| char::from(**byte).is_digit(radix);
+    let found = text.get(at..)?.iter().take(digits.unwrap_or(8)).take_while(is_digit).count();
+    if found == 0 || digits.is_some_and(|digits| digits != found) {
+        return None;
+    }
+    let value = std::str::from_utf8(&text[at..at + found]).ok()?;
+    let terminator = usize::from(digits.is_none() && matches!(text.get(at + found), Some(b'}' | b';')));
+    Some((u32::from_str_radix(value, radix).ok()?, at + found + terminator))
+}
+
+/// What of a session must not be printed.
+impl Session {
+    /// Its resume URL cannot be used: remembered only because a server may name it again.
+    pub(crate) fn with_unusable_url(mut self, url: Option<&str>) -> Self {
+        if self.resume_url.is_none() {
+            self.unusable_url = url.map(str::trim).filter(|url| !url.is_empty()).map(Into::into);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "MTk4.Cl2FMQ.ZnCjm1XVW7";
+
+    fn redact(text: &str, words: &[&str]) -> String {
+        Secrets { words: words.to_vec() }.redact(text).into_owned()
+    }
+
+    #[test]
+    fn a_secret_is_found_however_it_is_written() {
+        let hex = |form: fn(u8) -> String| TOKEN.bytes().map(form).collect::<String>();
+        for written in [
+            TOKEN.to_owned(),
+            TOKEN.to_ascii_lowercase(),
+            TOKEN.replace('.', "%2e"),
+            TOKEN.replace('.', "%2E"),
+            TOKEN.replace('.', "\\u002e"),
+            TOKEN.replace('.', "\\u{2e}"),
+            TOKEN.replace('.', "\\x2E"),
+            TOKEN.replace('.', "&#46;"),
+            TOKEN.replace('.', "&#x2e;"),
+            TOKEN.replace('.', "\\."),
+            hex(|byte| format!("%{byte:02x}")),
+            hex(|byte| format!("\\u{byte:04X}")),
+        ] {
+            let text = format!("bad token Bot {written}, sorry: {written}");
+            assert_eq!(redact(&text, &[TOKEN]), "bad token Bot …, sorry: …", "{written}");
+        }
+        assert_eq!(redact("50% off \\u12 &#; %", &[TOKEN]), "50% off \\u12 &#; %");
+    }
+
+    #[test]
+    fn a_text_that_was_cut_within_a_secret_shows_no_part_of_it() {
+        assert_eq!(redact("token MTk4.Cl2FM", &[TOKEN]), "token …");
+        let long = format!("{}{TOKEN}", "x".repeat(TEXT_BYTES - 9));
+        assert_eq!(redact(&long, &[TOKEN]), format!("{}…", "x".repeat(TEXT_BYTES - 9)));
+    }
+
+    #[test]
+    fn a_short_secret_is_one_where_it_stands_alone() {
+        assert_eq!(redact("abc: fabcy, ABC_D, (abc) abc", &["abc"]), "…: fabcy, ABC_D, (…) …");
+    }
+
+    #[test]
+    fn what_is_printed_is_escaped_and_bounded() {
+        let secrets = Secrets { words: vec![TOKEN] };
+        let clean = secrets.clean(&format!("\u{1b}]0;{TOKEN}\u{7}\n\u{202e}"));
+        assert_eq!(clean, "\\u{1b}]0;…\\u{7}\\n\\u{202e}");
+        assert_eq!(secrets.clean(&clean), clean, "twice is once");
+        assert!(secrets.clean(&"\n".repeat(1 << 20)).len() < 400);
+    }
+
+    #[test]
+    fn a_session_id_made_to_be_slow_is_not() {
+        let id = format!("{}b", "a".repeat(511));
+        let text = "a".repeat(64 << 20);
+        assert_eq!(redact(&text, &[&id]).len(), TEXT_BYTES - 511 + REDACTED.len());
+    }
+}
