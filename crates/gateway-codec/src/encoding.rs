@@ -60,6 +60,17 @@ impl Compression {
         }
     }
 
+    /// The best that this build can inflate: `zstd-stream`, or `zlib-stream`, or none.
+    pub const fn best() -> Self {
+        if Self::ZstdStream.is_supported() {
+            Self::ZstdStream
+        } else if Self::ZlibStream.is_supported() {
+            Self::ZlibStream
+        } else {
+            Self::None
+        }
+    }
+
     /// Whether this build can inflate it: the cargo features `zlib` and `zstd` decide.
     pub const fn is_supported(self) -> bool {
         match self {
@@ -123,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_read_back() {
+    fn names_read_back_and_the_best_is_known() {
         for encoding in [Encoding::Json, Encoding::Etf] {
             assert_eq!(encoding.to_string().parse(), Ok(encoding));
         }
@@ -132,6 +143,14 @@ mod tests {
         {
             assert_eq!(compression.to_string().parse(), Ok(compression));
         }
+        // zstd first, then zlib, and what is best can be used.
+        let best = match (cfg!(feature = "zstd"), cfg!(feature = "zlib")) {
+            (true, _) => Compression::ZstdStream,
+            (false, true) => Compression::ZlibStream,
+            (false, false) => Compression::None,
+        };
+        assert_eq!(Compression::best(), best);
+        assert!(best.is_supported());
         let error = "zlib".parse::<Compression>().unwrap_err();
         assert_eq!(error.to_string(), "unknown name, expected none, payload, zlib-stream or zstd-stream");
     }

@@ -111,6 +111,7 @@ mod tests {
     fn life() -> Vec<Event> {
         let now = Instant::now();
         let mut config = ShardConfig::new(TOKEN, Intents::GUILDS);
+        config.compression = gateway_driver::proto::Compression::None;
         config.url = "wss://gateway.test".to_owned();
         config.seed = Some(1);
         let mut shard = Shard::new(config, now).unwrap();

@@ -26,7 +26,9 @@ pub struct ShardConfig {
     pub url: String,
     /// How messages are written. Default: JSON.
     pub encoding: Encoding,
-    /// How the server compresses them. Default: not at all.
+    /// How the server compresses them. Default: [`Compression::best`], the best that is compiled in.
+    ///
+    /// [`Compression::None`] asks for none: cheaper to read, at five to ten times the traffic.
     pub compression: Compression,
     /// What the bot says of itself. Default: this library's name.
     pub properties: IdentifyProperties,
@@ -59,7 +61,7 @@ impl ShardConfig {
             shard: ShardId::ONE,
             url: DEFAULT_URL.to_owned(),
             encoding: Encoding::default(),
-            compression: Compression::default(),
+            compression: Compression::best(),
             properties: IdentifyProperties::default(),
             large_threshold: None,
             presence: None,

@@ -79,6 +79,7 @@ impl Life {
 
 fn config() -> ShardConfig {
     let mut config = ShardConfig::new("s3cret-token", Intents::GUILDS);
+    config.compression = gateway_proto::Compression::None;
     config.url = "wss://user:s3cret@s3cret.example/s3cret".to_owned();
     config.seed = Some(3);
     config

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use gateway_driver::proto::{Event, Intents, ShardConfig};
+use gateway_driver::proto::{Compression, Event, Intents, ShardConfig};
 use gateway_driver::{DriverConfig, Runtime, Shard};
 use serde_json::{Value, json};
 use tungstenite::handshake::MidHandshake;
@@ -39,6 +39,7 @@ thread_local! {
 /// A configuration for a gateway without TLS.
 pub fn config() -> ShardConfig {
     let mut config = ShardConfig::new(TOKEN, Intents::GUILDS);
+    config.compression = Compression::None;
     config.url = "ws://gateway.example/".to_owned();
     config.seed = Some(7);
     config

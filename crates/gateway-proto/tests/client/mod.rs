@@ -13,7 +13,9 @@ mod played;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use gateway_proto::{CloseFrame, Event, Input, Intents, Message, Output, Shard, ShardConfig, StopReason};
+use gateway_proto::{
+    CloseFrame, Compression, Event, Input, Intents, Message, Output, Shard, ShardConfig, StopReason,
+};
 use serde_json::{Value, json};
 
 pub const INTERVAL: Duration = Duration::from_secs(40);
@@ -48,6 +50,7 @@ impl Drop for Client {
 
 pub fn config() -> ShardConfig {
     let mut config = ShardConfig::new("token-of-the-test", Intents::GUILDS);
+    config.compression = Compression::None;
     config.seed = Some(1);
     config
 }

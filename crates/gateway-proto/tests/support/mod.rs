@@ -9,8 +9,8 @@ mod watch;
 use std::time::{Duration, Instant};
 
 use gateway_proto::{
-    Closed, Command, Encoding, Input, Intents, Message, Output, Phase, Raw, SessionSnapshot, Shard,
-    ShardConfig, ShardId,
+    Closed, Command, Compression, Encoding, Input, Intents, Message, Output, Phase, Raw, SessionSnapshot,
+    Shard, ShardConfig, ShardId,
 };
 
 use played::Pages;
@@ -57,6 +57,7 @@ pub(crate) fn secs(seconds: u64) -> Duration {
 /// A configuration in which nothing depends on the machine.
 pub(crate) fn config() -> ShardConfig {
     let mut config = ShardConfig::new(TOKEN, Intents::GUILDS | Intents::GUILD_MESSAGES);
+    config.compression = Compression::None;
     config.url = "wss://gateway.example".to_owned();
     config.properties.os = "linux".to_owned();
     config.seed = Some(7);
