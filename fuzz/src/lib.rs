@@ -94,7 +94,9 @@ pub fn inflate_zstd(data: &[u8]) {
 pub fn convert(data: &[u8]) {
     let options = convert::Options::default();
     for (from, to) in [(Encoding::Json, Encoding::Etf), (Encoding::Etf, Encoding::Json)] {
-        let Ok(there) = convert::convert(data, from, to, &options) else { continue };
+        // A term may have a key twice, and then JSON has; what is written as a term never does.
+        let Ok(data) = convert::convert(data, from, from, &options) else { continue };
+        let Ok(there) = convert::convert(&data, from, to, &options) else { continue };
         let back = match convert::convert(&there, to, from, &options) {
             Ok(back) => back,
             // An empty list counts as a level in JSON.

@@ -8,6 +8,8 @@ use gateway_smol::SmolRuntime;
 use gateway_tokio::TokioRuntime;
 use lexopt::{Arg, Parser, ValueExt};
 
+use crate::failures::Failures;
+
 /// The ways, by the names that `--way` takes.
 const WAYS: [&str; 5] = ["virtual", "raw", "tokio", "async-std", "smol"];
 
@@ -23,12 +25,14 @@ struct Options {
 pub(crate) fn run(arguments: Parser) -> Result<(), String> {
     let options = parse(arguments).map_err(|error| error.to_string())?;
     check(&options)?;
-    print(&options)
+    let mut failures = Failures::default();
+    print(&options, &mut failures);
+    failures.into_result()
 }
 
 /// Runs everything.
-pub(crate) fn run_all() -> Result<(), String> {
-    print(&Options::default())
+pub(crate) fn run_all(failures: &mut Failures) {
+    print(&Options::default(), failures);
 }
 
 fn parse(mut arguments: Parser) -> Result<Options, lexopt::Error> {
@@ -61,13 +65,20 @@ fn check(options: &Options) -> Result<(), String> {
     }
 }
 
-fn print(options: &Options) -> Result<(), String> {
+fn print(options: &Options, failures: &mut Failures) {
     let ways =
         WAYS.iter().filter(|way| options.ways.is_empty() || options.ways.iter().any(|wanted| wanted == *way));
     let mut report = Report::default();
     for way in ways {
         let start = Instant::now();
-        let of_way = suite(way, options.only.as_deref()).run();
+        // A panic of one way must not take along what is known of the others.
+        let run = || suite(way, options.only.as_deref()).run();
+        let Ok(of_way) = std::panic::catch_unwind(run) else {
+            failures.other(format!(
+                "the scenarios on {way} ended in a panic, which was printed when it happened"
+            ));
+            continue;
+        };
         println!(
             "{way}: {} of {} in {:.1} s",
             of_way.passed(),
@@ -81,9 +92,18 @@ fn print(options: &Options) -> Result<(), String> {
         print_traces(&report);
     }
     println!("{report}");
-    match report.failures().count() {
-        0 => Ok(()),
-        failures => Err(format!("{failures} results are bad")),
+    name_failures(&report, failures);
+}
+
+/// One line for each bad result: the report above shows the rest.
+fn name_failures(report: &Report, failures: &mut Failures) {
+    for outcome in report.failures() {
+        let Some((variant, failure)) = &outcome.failure else { continue };
+        let (scenario, way) = (outcome.scenario, &outcome.way);
+        failures.other(format!("scenario {scenario} on {way}, {variant}: {failure}"));
+    }
+    if report.outcomes.is_empty() {
+        failures.other("no scenario ran");
     }
 }
 

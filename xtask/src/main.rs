@@ -7,11 +7,13 @@ mod conformance;
 mod crash;
 mod demo;
 mod deny;
+mod failures;
 mod features;
 mod fuzz;
 mod process;
 mod results;
 mod simulate;
+mod targets;
 mod test;
 
 use std::process::ExitCode;
@@ -29,6 +31,7 @@ cargo xtask TASK
                    --rounds N, --events N, --instructions
   deny             licences, sources and banned crates (installs cargo-deny if it is missing)
   features         every combination of the TLS features
+  targets          the codec and the protocol for 32 bits and for WebAssembly, where such a target is installed
   fuzz             every fuzz target: --seconds N or --runs N for each, --only NAME for one; --check runs their seeds alone
   simulate         shards in a bad world: --seed N --hours H --shards N --profile calm|flaky|outage|hostile
   replay FILE      plays again what a simulation has written down
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
             Some("test") => test::run(arguments),
             Some("deny") => deny::run(arguments),
             Some("features") => features::run(arguments),
+            Some("targets") => targets::run(arguments),
             Some("fuzz") => fuzz::run(arguments),
             Some(task @ ("simulate" | "replay")) => simulate::run(task, arguments),
             Some("help") => help(),

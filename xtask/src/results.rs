@@ -17,6 +17,8 @@ pub(crate) enum Told {
         layer: String,
         passed: u64,
         failed: u64,
+        /// The test that failed, if the line names one.
+        named: Option<String>,
     },
 }
 
@@ -30,8 +32,11 @@ impl Nextest {
     /// `PASS [ 0.01s] (1/9) gateway-codec::captures every_recording`
     pub(crate) fn read(&mut self, line: &str) -> Told {
         let passed = match line.split_whitespace().next() {
-            Some("PASS") => true,
-            Some("FAIL" | "TIMEOUT" | "ABORT" | "SIGABRT" | "SIGSEGV" | "LEAK-FAIL") => false,
+            // A test that leaves a process behind passes.
+            Some("PASS" | "LEAK") => true,
+            // XFAIL is a program that could not be started.
+            Some("FAIL" | "TIMEOUT" | "ABORT" | "LEAK-FAIL" | "XFAIL") => false,
+            Some(signal) if signal.starts_with("SIG") => false,
             _ => return Told::Text,
         };
         let Some((_, test)) = line.split_once(") ") else { return Told::Text };
@@ -40,7 +45,8 @@ impl Nextest {
             return Told::Text;
         }
         let layer = test.split([' ', ':']).next().unwrap_or(test).to_owned();
-        Told::Results { layer, passed: u64::from(passed), failed: u64::from(!passed) }
+        let named = (!passed).then(|| test.to_owned());
+        Told::Results { layer, passed: u64::from(passed), failed: u64::from(!passed), named }
     }
 }
 
@@ -69,7 +75,13 @@ impl Libtest {
             self.current = self.programs.get(file).map_or("other", String::as_str).to_owned();
         } else if let Some(result) = text.strip_prefix("test result:") {
             let (passed, failed) = (number(result, "passed"), number(result, "failed"));
-            return Told::Results { layer: self.current.clone(), passed, failed };
+            return Told::Results { layer: self.current.clone(), passed, failed, named: None };
+        } else if let Some(test) =
+            text.strip_prefix("test ").and_then(|text| text.strip_suffix(" ... FAILED"))
+        {
+            // It is counted with the results of its program.
+            let named = Some(test.to_owned());
+            return Told::Results { layer: self.current.clone(), passed: 0, failed: 0, named };
         }
         Told::Text
     }
@@ -106,24 +118,30 @@ mod tests {
     use super::*;
 
     fn results(layer: &str, passed: u64, failed: u64) -> Told {
-        Told::Results { layer: layer.to_owned(), passed, failed }
+        Told::Results { layer: layer.to_owned(), passed, failed, named: None }
+    }
+
+    fn failure(layer: &str, failed: u64, test: &str) -> Told {
+        Told::Results { layer: layer.to_owned(), passed: 0, failed, named: Some(test.to_owned()) }
     }
 
     #[test]
     fn nextest_counts_each_test_once_for_its_package() {
         let mut nextest = Nextest::default();
-        let mut read = |line| nextest.read(line);
+        let mut read = |line: &str| nextest.read(line);
         assert_eq!(
             read("        PASS [   0.1s] (1/9) gateway-codec json::walk"),
             results("gateway-codec", 1, 0)
         );
-        let failure = "        FAIL [   0.1s] (2/9) gateway-codec::captures every_recording";
-        assert_eq!(read(failure), results("gateway-codec", 0, 1));
-        assert_eq!(read(failure), Told::Text);
-        assert_eq!(
-            read("     TIMEOUT [ 180.0s] (3/9) gateway-sim::bin/gateway-sim x"),
-            results("gateway-sim", 0, 1)
-        );
+        let line = "        FAIL [   0.1s] (2/9) gateway-codec::captures every_recording";
+        assert_eq!(read(line), failure("gateway-codec", 1, "gateway-codec::captures every_recording"));
+        assert_eq!(read(line), Told::Text);
+        for (status, index) in ["TIMEOUT", "SIGKILL", "SIGTERM", "ABORT", "XFAIL"].into_iter().zip(3..) {
+            let test = format!("gateway-sim::bin/gateway-sim x{index}");
+            let line = format!("     {status} [ 180.0s] ({index}/9) {test}");
+            assert_eq!(read(&line), failure("gateway-sim", 1, &test), "{status}");
+        }
+        assert_eq!(read("        LEAK [   0.1s] (9/9) xtask y"), results("xtask", 1, 0));
         assert_eq!(read("     Summary [   1.2s] 3 tests run: 1 passed, 2 failed"), Told::Text);
     }
 
@@ -155,6 +173,16 @@ mod tests {
             ("   Doc-tests gateway_codec", "documentation"),
         ] {
             assert_eq!(result(running, result_line), results(layer, 12, 1));
+        }
+    }
+
+    #[test]
+    fn tests_of_cargo_test_that_fail_are_named() {
+        let mut libtest = Libtest::default();
+        assert_eq!(libtest.read("   Doc-tests gateway_codec"), Told::Text);
+        for test in ["a::b", "crates/gateway-codec/src/lib.rs - encode (line 12)"] {
+            let line = format!("test {test} ... FAILED");
+            assert_eq!(libtest.read(&line), failure("documentation", 0, test));
         }
     }
 

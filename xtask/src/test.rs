@@ -1,11 +1,12 @@
 //! Every test there is, and one line for each layer.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use lexopt::{Arg, Parser};
 
+use crate::failures::{Failures, Tail};
 use crate::process::{built, cargo, has_cargo_tool, line};
 use crate::results::{Libtest, Nextest, Told};
 
@@ -19,8 +20,7 @@ const PROFILES: [&str; 4] = ["calm", "flaky", "outage", "hostile"];
 #[derive(Default)]
 struct Tally {
     layers: BTreeMap<String, Count>,
-    /// Commands that failed, whatever the tests said.
-    broken: Vec<String>,
+    failures: Failures,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -52,14 +52,10 @@ pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
     tally.demo();
     tally.worlds();
     tally.crash();
-    let result = tally.print();
+    tally.print();
     println!();
-    let conforms = crate::conformance::run_all();
-    match (result, conforms) {
-        (Ok(()), conforms) => conforms,
-        (failure, Ok(())) => failure,
-        (Err(tests), Err(scenarios)) => Err(format!("{tests}\n{scenarios}")),
-    }
+    crate::conformance::run_all(&mut tally.failures);
+    tally.failures.into_result()
 }
 
 impl Tally {
@@ -107,19 +103,30 @@ impl Tally {
 
     /// A program that has succeeded if it says its last line and exits with status 0.
     fn program(&mut self, layer: &str, last_line: &str, command: &mut Command) {
-        let mut said = false;
+        let (mut said, mut tail) = (false, Tail::default());
         let ended_well = self.watch(command, |_, text| {
             said |= text.starts_with(last_line);
+            tail.push(text);
             true
         });
+        if ended_well && !said {
+            let how = format!("it ended well without the line that begins with {last_line:?}");
+            self.failures.command(&line(command), how, &tail);
+        }
         self.count(layer, said && ended_well, 1);
     }
 
     fn take(&mut self, layer: Option<&str>, told: &Told) {
-        if let Told::Results { layer: own, passed, failed } = told {
-            let layer = layer.unwrap_or(own);
-            self.count(layer, true, *passed);
-            self.count(layer, false, *failed);
+        match told {
+            Told::Results { layer: own, passed, failed, named } => {
+                let layer = layer.unwrap_or(own);
+                self.count(layer, true, *passed);
+                self.count(layer, false, *failed);
+                if let Some(test) = named {
+                    self.failures.test(layer, test);
+                }
+            }
+            Told::Text | Told::Quiet => {}
         }
     }
 
@@ -132,9 +139,10 @@ impl Tally {
         }
     }
 
-    /// Runs a command and looks at every line; those for which `look` says so are shown. Whether it ended well.
+    /// Runs a command and looks at every line; those for which `look` says so are shown. Whether it ended well: if not, how it
+    /// ended is kept.
     fn watch(&mut self, command: &mut Command, mut look: impl FnMut(&mut Self, &str) -> bool) -> bool {
-        let name = line(command);
+        let (name, mut tail) = (line(command), Tail::default());
         println!("\n$ {name}");
         // Both streams in one, in their order: what runs is said on one and its result on the other.
         let started = std::io::pipe().and_then(|(reader, writer)| {
@@ -146,22 +154,23 @@ impl Tally {
             Ok((child?, reader))
         });
         let ended = started.and_then(|(mut child, reader)| {
-            for text in BufReader::new(reader).lines().map_while(Result::ok) {
-                if look(self, &text) {
+            let unreadable = each_line(reader, |text| {
+                if look(self, text) {
                     println!("{text}");
+                    tail.push(text);
                 }
-            }
-            child.wait()
+            });
+            unreadable.err().map_or_else(|| child.wait(), Err)
         });
         match ended {
             Ok(status) if status.success() => return true,
-            Ok(status) => self.broken.push(format!("{name}: {status}")),
-            Err(error) => self.broken.push(format!("{name}: {error}")),
+            Ok(status) => self.failures.command(&name, status, &tail),
+            Err(error) => self.failures.command(&name, error, &tail),
         }
         false
     }
 
-    fn print(&self) -> Result<(), String> {
+    fn print(&mut self) {
         println!();
         let mut all = Count::default();
         for (layer, count) in &self.layers {
@@ -170,10 +179,88 @@ impl Tally {
             all.failed += count.failed;
         }
         println!("test: {} passed, {} failed", all.passed, all.failed);
-        match (all.failed, self.broken.as_slice()) {
-            (0, []) if all.passed > 0 => Ok(()),
-            (0, []) => Err("no test ran".to_owned()),
-            (_, broken) => Err(broken.join("\n")),
+        if all.passed == 0 {
+            self.failures.other("no test passed");
         }
+        // Whatever a runner says of its failures, their number alone is one.
+        if all.failed > 0 && self.failures.is_empty() {
+            self.failures.other(format!("{} tests, which were not named", all.failed));
+        }
+    }
+}
+
+/// Hands on all lines to the end of the output. What is not UTF-8 is replaced: to stop reading would end the command.
+fn each_line(output: impl Read, mut take: impl FnMut(&str)) -> std::io::Result<()> {
+    let (mut reader, mut line) = (BufReader::new(output), Vec::new());
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        take(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
+        line.clear();
+    }
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn closing_lines(run: impl FnOnce(&mut Tally)) -> String {
+        let mut tally = Tally::default();
+        run(&mut tally);
+        tally.print();
+        tally.failures.into_result().err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_program_that_fails_is_named_with_its_status_and_its_last_lines() {
+        let text = closing_lines(|tally| {
+            tally.program("demo", "demo: ok", &mut shell("echo one; echo two >&2; exit 3"));
+        });
+        assert!(text.contains("`sh -c echo one; echo two >&2; exit 3` failed: exit status: 3"), "{text}");
+        assert!(text.contains("one\n") && text.contains("two"), "{text}");
+    }
+
+    #[test]
+    fn a_program_that_dies_of_a_signal_or_prints_nothing_is_named() {
+        let text = closing_lines(|tally| tally.program("crash", "crash: ", &mut shell("kill -9 $$")));
+        assert!(text.contains("signal: 9") && text.contains("it printed nothing"), "{text}");
+        let text = closing_lines(|tally| tally.program("crash", "crash: ", &mut shell("exit 0")));
+        assert!(text.contains("without the line that begins with \"crash: \""), "{text}");
+        let missing = closing_lines(|tally| {
+            tally.program("crash", "crash: ", &mut Command::new("/there/is/no/such/program"));
+        });
+        assert!(missing.contains("`program` failed: "), "{missing}");
+    }
+
+    /// The line is not text, and the command goes on after it.
+    #[test]
+    fn output_that_is_not_text_is_read_to_its_end() {
+        let script = "printf '\\377\\n'; i=0; while [ $i -lt 20000 ]; do echo filler $i; i=$((i+1)); done; echo demo: ok";
+        let text = closing_lines(|tally| tally.program("demo", "demo: ok", &mut shell(script)));
+        assert_eq!(text, "");
+    }
+
+    #[test]
+    fn tests_that_fail_are_named_whichever_runner_runs_them() {
+        let nextest = "printf '        FAIL [ 0.1s] (2/9) gateway-codec::cases bom\n     SIGSEGV [ 0.1s] (3/9) gateway-sim wire\n'; exit 100";
+        let text = closing_lines(|tally| tally.nextest(&mut shell(nextest)));
+        assert!(text.contains("test failed in gateway-codec: gateway-codec::cases bom"), "{text}");
+        assert!(text.contains("test failed in gateway-sim: gateway-sim wire"), "{text}");
+        assert!(text.contains("failed: exit status: 100"), "{text}");
+        let libtest =
+            "printf 'test a::b ... FAILED\ntest result: FAILED. 1 passed; 1 failed;\n'; exit 101; :";
+        let text = closing_lines(|tally| tally.libtest(Some("no features"), &mut shell(libtest)));
+        assert!(text.contains("test failed in no features: a::b"), "{text}");
+    }
+
+    #[test]
+    fn a_run_without_a_test_has_failed() {
+        let text = closing_lines(|tally| tally.nextest(&mut shell("echo nothing to do")));
+        assert!(text.contains("no test passed"), "{text}");
     }
 }

@@ -1,12 +1,13 @@
 //! Converts documents between JSON and ETF: `convert --from json|etf --to json|etf`.
 //!
-//! Input that is compressed with zlib, gzip or zstd is recognised by its first bytes. `--compress` compresses the output.
+//! Input that is compressed with zlib, gzip or zstd is recognised by how it begins. `--compress` compresses the output.
 //! With `--frames` both sides are records, each a length as u32, little-endian, and a document; every record is written
 //! before the next one is read. Bad input ends it with status 2 and a line that says where. What was converted before
 //! that may have been written; with `--frames` it has.
 
 use flate2::write::{GzEncoder, ZlibEncoder};
-use gateway_codec::{Encoding, ErrorKind, Limits, convert, http};
+use gateway_codec::{Encoding, ErrorKind, Limits, convert, http, is_zlib, json};
+use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
@@ -176,8 +177,8 @@ fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 fn convert_one(arguments: &Arguments, bytes: &[u8], mut writer: impl Write) -> Result<(), String> {
     let mut options = convert::Options::default();
     options.wide_integers_as_text = arguments.ids_as_text;
-    let plain = http::decode_content(bytes.to_vec(), Some(recognise(bytes)), &options.limits)
-        .map_err(|error| error.to_string())?;
+    let plain = http::decode_content(bytes.to_vec(), Some(recognise(bytes, arguments.from)), &options.limits)
+        .map_err(|error| with_cause(&error))?;
     let into = |writer: &mut dyn Write| {
         convert::convert_to(&plain, arguments.from, arguments.to, &options, writer).map_err(|error| {
             match (error.kind(), error.detail()) {
@@ -214,12 +215,18 @@ fn writing(error: &io::Error) -> String {
     format!("cannot write the output: {error}")
 }
 
-/// What the input is compressed with; no document begins like any of these.
-fn recognise(bytes: &[u8]) -> &'static str {
+/// An error, and the one of the layer below.
+fn with_cause(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
+/// What the input is compressed with. Of all documents only a number in JSON may begin like one of these, as `80` does.
+fn recognise(bytes: &[u8], encoding: Encoding) -> &'static str {
     match bytes {
         [0x1f, 0x8b, ..] => "gzip",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
-        [0x78, ..] => "deflate",
-        _ => "identity",
+        _ if !is_zlib(bytes) => "identity",
+        _ if encoding == Encoding::Json && json::check_structure(bytes).is_ok() => "identity",
+        _ => "deflate",
     }
 }

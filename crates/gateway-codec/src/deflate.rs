@@ -61,13 +61,14 @@ pub fn deflate_zlib(bytes: &[u8]) -> Vec<u8> {
 
 #[cfg(feature = "zlib")]
 fn deflate(compress: &mut flate2::Compress, mut input: &[u8], flush: flate2::FlushCompress) -> Vec<u8> {
+    use crate::inflate::after;
     let mut output = Vec::with_capacity(input.len() / 2 + 64);
     loop {
         let before = compress.total_in();
         let status = compress
             .compress_vec(input, &mut output, flush)
             .expect("deflate fails only when it is used after its end");
-        input = &input[(compress.total_in() - before) as usize..];
+        input = after(input, compress.total_in().saturating_sub(before));
         // Output that fills the buffer exactly may have more behind it.
         let room_left = output.len() < output.capacity();
         if status == flate2::Status::StreamEnd

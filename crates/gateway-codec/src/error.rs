@@ -16,6 +16,7 @@ struct Inner {
     offset: Option<usize>,
     path: Option<String>,
     detail: Option<String>,
+    source: Option<std::io::Error>,
 }
 
 enum Message {
@@ -37,7 +38,7 @@ pub enum ErrorKind {
     Limit,
     /// The value has no form in this encoding, or what it takes was not compiled in.
     Unsupported,
-    /// The writer that was given refused the bytes.
+    /// The writer that was given refused the bytes: its error is the [`source`](error::Error::source).
     Write,
 }
 
@@ -80,7 +81,7 @@ impl Error {
     }
 
     fn from_message(kind: ErrorKind, message: Message) -> Self {
-        Self(Box::new(Inner { kind, message, offset: None, path: None, detail: None }))
+        Self(Box::new(Inner { kind, message, offset: None, path: None, detail: None, source: None }))
     }
 
     pub(crate) fn incomplete(offset: usize) -> Self {
@@ -99,9 +100,10 @@ impl Error {
         Self::new(ErrorKind::Unsupported, message)
     }
 
-    pub(crate) fn write(source: &std::io::Error) -> Self {
+    pub(crate) fn write(source: std::io::Error) -> Self {
         let mut error = Self::new(ErrorKind::Write, "the writer refused the bytes");
         error.0.detail = Some(source.to_string());
+        error.0.source = Some(source);
         error
     }
 
@@ -215,7 +217,11 @@ impl fmt::Debug for Error {
     }
 }
 
-impl error::Error for Error {}
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| source as _)
+    }
+}
 
 impl serde::de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {

@@ -13,8 +13,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+// Lengths come from the wire: no sum with one may wrap, on 32 bits either.
+#![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
 use crate::inflate::{Format, inflate_whole};
-use crate::{Encoding, Error, InflateError, Limits, Raw, etf};
+use crate::{Encoding, Error, InflateError, Limits, Raw, etf, is_zlib};
 use bytes::Bytes;
 use std::{error, fmt};
 
@@ -45,7 +48,7 @@ pub fn decode_body(
     Ok(Raw::new(body, encoding))
 }
 
-/// Undoes the content encodings of a body, whatever is in it.
+/// Undoes the content encodings of a body, whatever is in it. An empty body stays empty, whatever the header says.
 ///
 /// # Errors
 ///
@@ -80,26 +83,25 @@ pub fn encoding_of(content_type: Option<&str>) -> Result<Encoding, BodyError> {
 }
 
 fn undo(name: &str, body: Bytes, limit: usize) -> Result<Bytes, BodyError> {
+    // An answer without content may have the header that it would have with it, as one to HEAD or with status 304 does
+    // (RFC 9110, sections 9.3.2 and 15.4.5).
+    if body.is_empty() {
+        return Ok(body);
+    }
     let format = match &*name.to_ascii_lowercase() {
         "" | "identity" => return Ok(body),
         "gzip" | "x-gzip" => Format::Gzip,
         "zstd" => Format::Zstd,
-        "deflate" if is_zlib(&body) => Format::Zlib,
-        "deflate" => Format::RawDeflate,
+        // "Some non-conformant implementations send the deflate compressed data without the zlib wrapper" (RFC 9110,
+        // section 8.4.1.2).
+        "deflate" if body.len() > 1 && !is_zlib(&body) => Format::RawDeflate,
+        "deflate" => Format::Zlib,
         _ => return Err(BodyError::UnknownEncoding),
     };
     Ok(inflate_whole(format, &body, limit)?)
 }
 
-/// Whether these are the two bytes that a zlib stream begins with; deflate without them is common enough.
-fn is_zlib(body: &[u8]) -> bool {
-    match body {
-        [method, flags, ..] => method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31),
-        _ => true,
-    }
-}
-
-/// Why a body could not be decoded.
+/// Why a body could not be decoded. The error of a layer below is its [`source`](error::Error::source).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BodyError {
@@ -120,13 +122,21 @@ impl fmt::Display for BodyError {
                 formatter.write_str("unknown content encoding, expected identity, deflate, gzip or zstd")
             }
             Self::UnknownType => formatter.write_str("unknown content type, expected JSON or ETF"),
-            Self::Inflate(error) => error.fmt(formatter),
-            Self::Document(error) => error.fmt(formatter),
+            Self::Inflate(_) => formatter.write_str("the body could not be inflated"),
+            Self::Document(_) => formatter.write_str("the compressed term in the body could not be expanded"),
         }
     }
 }
 
-impl error::Error for BodyError {}
+impl error::Error for BodyError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::UnknownEncoding | Self::UnknownType => None,
+            Self::Inflate(error) => Some(error),
+            Self::Document(error) => Some(error),
+        }
+    }
+}
 
 impl From<InflateError> for BodyError {
     fn from(error: InflateError) -> Self {
@@ -193,7 +203,7 @@ mod tests {
             let raw = decode(&body, content_encoding).expect(content_encoding);
             assert_eq!(raw.as_bytes(), BODY, "{content_encoding}");
             if content_encoding.len() > 2 && content_encoding != "identity" {
-                for length in 0..body.len() {
+                for length in 1..body.len() {
                     let cut = decode(&body[..length], content_encoding);
                     // Where one member or frame ends the body may end.
                     let whole = cut.as_ref().is_ok_and(|raw| raw.as_bytes() == &BODY[..7]);
@@ -203,6 +213,37 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    /// An answer to HEAD, or one with status 204 or 304.
+    #[test]
+    fn an_empty_body_is_empty_whatever_it_would_be_encoded_in() {
+        for content_encoding in ["", "identity", "gzip", "deflate", "zstd", "gzip, zstd", "br"] {
+            assert_eq!(decode(b"", content_encoding).unwrap().as_bytes(), b"", "{content_encoding}");
+        }
+        assert_eq!(decode(&zstd(b""), "gzip, zstd").unwrap().as_bytes(), b"", "empty once zstd is undone");
+    }
+
+    #[test]
+    fn an_error_has_its_cause() {
+        use std::error::Error as _;
+        let error = decode(&gzip(BODY)[..20], "gzip").unwrap_err();
+        assert_eq!(error.source().unwrap().to_string(), "the compressed data ended too early");
+        let term = decode_body(&b"\x83\x50\0\0"[..], None, Some("application/etf"), &Limits::default());
+        let error = term.unwrap_err();
+        assert_eq!(error.source().unwrap().to_string(), "the input ended too early, at byte 4");
+        assert!(decode(BODY, "br").unwrap_err().source().is_none());
+    }
+
+    #[test]
+    fn deflate_is_read_with_a_window_of_any_size() {
+        for window in 9..=15 {
+            let mut deflate = flate2::Compress::new_with_window_bits(Default::default(), true, window);
+            let mut body = Vec::with_capacity(1024);
+            deflate.compress_vec(BODY, &mut body, flate2::FlushCompress::Finish).unwrap();
+            assert_eq!(body[0] >> 4, window - 8, "the header says so");
+            assert_eq!(decode(&body, "deflate").unwrap().as_bytes(), BODY, "{window}");
         }
     }
 

@@ -1,5 +1,8 @@
 //! What a document may cost at most.
 
+// Lengths come from the wire: no sum with one may wrap, on 32 bits either.
+#![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
 use crate::Error;
 
 /// Bounds on a document that is read.
@@ -69,7 +72,7 @@ impl Budget {
 
     #[inline]
     pub(crate) fn leave(&mut self) {
-        self.depth += 1;
+        self.depth = self.depth.saturating_add(1);
     }
 
     /// Takes so many elements, of a container or from a place that is at `start`.

@@ -1,5 +1,6 @@
 //! A value as it stands in its encoding: borrowed or owned, decoded when and if somebody asks.
 
+use crate::json::scan::without_mark;
 use crate::transcode::transcode;
 use crate::{Encoding, Error, Limits, encode, etf};
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use std::ops::Range;
 
 /// One encoded value, borrowed.
 ///
-/// In JSON its bytes are the value's text without blanks around it; in ETF one term without the version byte.
+/// In JSON its bytes are the value's text without blanks or a byte order mark around it; in ETF one term without the version byte.
 #[derive(Clone, Copy)]
 pub struct RawRef<'a> {
     bytes: &'a [u8],
@@ -61,7 +62,8 @@ impl Place {
 ///
 /// let raw = Raw::new(r#"{"id":"7","content":"hello"}"#, Encoding::Json);
 /// #[derive(serde::Deserialize)]
-/// struct Message<'a> { content: &'a str }
+/// // Borrowed where the text has no escapes, owned where it has.
+/// struct Message<'a> { #[serde(borrow)] content: std::borrow::Cow<'a, str> }
 /// assert_eq!(raw.decode::<Message>()?.content, "hello");
 /// # Ok::<(), gateway_codec::Error>(())
 /// ```
@@ -216,6 +218,19 @@ impl<'a> RawRef<'a> {
         crate::json::simd_value(scratch)
     }
 
+    /// Checks that the value is whole, as [`json::check_structure`](crate::json::check_structure) and
+    /// [`etf::check_structure`] do: nothing is decoded.
+    ///
+    /// # Errors
+    ///
+    /// As those.
+    pub fn check_structure(self) -> Result<(), Error> {
+        match self.encoding {
+            Encoding::Json => crate::json::check_structure(self.as_bytes()),
+            Encoding::Etf => etf::check_structure(self.bytes),
+        }
+    }
+
     /// A copy that owns its bytes.
     pub fn to_raw(self) -> Raw {
         Raw { bytes: Bytes::copy_from_slice(self.as_bytes()), encoding: self.encoding }
@@ -297,6 +312,15 @@ impl Raw {
         self.as_ref().simd_value(scratch)
     }
 
+    /// Checks that the value is whole, as [`RawRef::check_structure`].
+    ///
+    /// # Errors
+    ///
+    /// As [`RawRef::check_structure`].
+    pub fn check_structure(&self) -> Result<(), Error> {
+        self.as_ref().check_structure()
+    }
+
     /// Whether the value is null.
     pub fn is_null(&self) -> bool {
         self.as_ref().is_null()
@@ -364,10 +388,10 @@ fn range_in(part: &[u8], whole: &[u8]) -> Option<Range<usize>> {
     (end <= whole.len()).then_some(start..end)
 }
 
-/// The value without what may stand around it: blanks in JSON, the version byte in ETF.
+/// The value without what may stand around it: a byte order mark and blanks in JSON, the version byte in ETF.
 fn value_in(bytes: &[u8], encoding: Encoding) -> &[u8] {
     match encoding {
-        Encoding::Json => bytes.trim_ascii(),
+        Encoding::Json => without_mark(bytes).trim_ascii(),
         // 131 is no tag of a term, so a first byte of that value can only be the version.
         Encoding::Etf => bytes.strip_prefix(&[etf::VERSION]).unwrap_or(bytes),
     }
@@ -399,6 +423,27 @@ mod tests {
         assert_ne!(slice.detached().as_bytes().as_ptr(), part.as_bytes().as_ptr());
         let stranger = RawRef::new(b"null", Encoding::Json);
         assert!(raw.slice(stranger).is_null());
+    }
+
+    #[test]
+    fn the_structure_of_a_value_is_checked_alike_in_both_encodings() {
+        for encoding in [Encoding::Json, Encoding::Etf] {
+            let document = encode(&serde_json::json!({"a": [1, {"b": "x"}]}), encoding).unwrap();
+            let raw = Raw::new(document.clone(), encoding);
+            let check = match encoding {
+                Encoding::Json => crate::json::check_structure,
+                Encoding::Etf => etf::check_structure,
+            };
+            for bytes in [&document[..], raw.as_bytes(), raw.get("a").unwrap().as_bytes()] {
+                check(bytes).unwrap();
+                for length in 0..bytes.len() {
+                    assert!(check(&bytes[..length]).unwrap_err().is_incomplete(), "{encoding} {length}");
+                    let cut = RawRef::new(&bytes[..length], encoding);
+                    assert!(cut.check_structure().unwrap_err().is_incomplete(), "{encoding} {length}");
+                }
+            }
+            raw.check_structure().unwrap();
+        }
     }
 
     #[test]

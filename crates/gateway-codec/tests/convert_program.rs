@@ -129,12 +129,28 @@ fn bad_input_is_named_with_its_offset() {
             "convert: the list is improper, at byte 8\n",
         ),
         ("--from etf --to json", b"\x82", "convert: the version byte is not 131, at byte 0\n"),
-        ("--from json --to etf", b"\x1f\x8b\x08", "convert: the compressed data ends too early\n"),
+        (
+            "--from json --to etf",
+            b"\x1f\x8b\x08",
+            "convert: the body could not be inflated: the compressed data ended too early\n",
+        ),
     ] {
         let output = convert(arguments, input);
         assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
     }
+}
+
+/// What a number is written with is a header of zlib too, whose window has 2 KiB; and zlib has windows of other sizes.
+#[test]
+fn a_number_is_not_taken_for_compressed_data() {
+    let number = convert("--from json --to json", b"80");
+    assert_eq!((number.status.code(), &number.stdout[..]), (Some(0), &b"80"[..]));
+    let mut deflate = flate2::Compress::new_with_window_bits(flate2::Compression::default(), true, 11);
+    let mut input = Vec::with_capacity(1024);
+    deflate.compress_vec(JSON, &mut input, flate2::FlushCompress::Finish).unwrap();
+    assert_eq!(input[0], 0x38);
+    assert_eq!(convert("--from json --to json", &input).stdout, JSON);
 }
 
 #[test]

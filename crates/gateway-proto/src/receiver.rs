@@ -1,7 +1,9 @@
 //! From WebSocket messages to gateway payloads: one per connection, because compression contexts are.
 
 use bytes::Bytes;
-use gateway_codec::{Compression, Encoding, Envelope, InflateError, InflateLimits, Inflater, inflate_zlib};
+use gateway_codec::{
+    Compression, Encoding, Envelope, InflateError, InflateLimits, Inflater, inflate_zlib, is_zlib,
+};
 
 use crate::Message;
 use crate::config::Limits;
@@ -73,18 +75,19 @@ impl Receiver {
         }
     }
 
-    /// A binary message of a connection without stream compression: its first byte tells what it is.
+    /// A binary message of a connection without stream compression: how it begins tells what it is. No term begins as a
+    /// zlib stream or an object of JSON does, and no object as a zlib stream.
     fn uncompressed(&self, frame: Bytes) -> Result<Received, ReceiveError> {
         match (self.encoding, frame.first()) {
             (Encoding::Etf, Some(131)) => {
                 Ok(Received { payload: frame, encoding: Encoding::Etf, unexpected: false, trailing: 0 })
             }
             // Payload compression: "some payloads only", each a whole zlib stream of its own.
-            (Encoding::Json, Some(0x78)) => {
+            (Encoding::Json, _) if is_zlib(&frame) => {
                 let payload = inflate_zlib(&frame, self.limits.inflated_bytes).map_err(ReceiveError::from)?;
                 Ok(Received { payload, encoding: Encoding::Json, unexpected: false, trailing: 0 })
             }
-            (_, Some(b'{')) => {
+            _ if begins_as_an_object(&frame) => {
                 Ok(Received { payload: frame, encoding: Encoding::Json, unexpected: true, trailing: 0 })
             }
             (_, Some(byte)) => {
@@ -93,6 +96,12 @@ impl Receiver {
             (_, None) => Err(ReceiveError::Undecodable("an empty message".to_owned())),
         }
     }
+}
+
+/// Whether a text begins as an object of JSON, after a byte order mark and blanks (RFC 8259, sections 2 and 8.1).
+fn begins_as_an_object(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    text.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) == Some(&b'{')
 }
 
 fn inflate_limits(limits: &Limits) -> InflateLimits {
@@ -107,6 +116,70 @@ impl From<InflateError> for ReceiveError {
         match error {
             InflateError::TooLarge { .. } => Self::TooLarge,
             error => Self::Undecodable(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receive(encoding: Encoding, message: &[u8]) -> Result<(Bytes, bool), String> {
+        let mut receiver = Receiver::new(encoding, Compression::None, &Limits::default());
+        match receiver.receive(Message::Binary(Bytes::copy_from_slice(message))) {
+            Ok(Some(received)) => Ok((received.payload, received.unexpected)),
+            Ok(None) => Err("nothing yet".to_owned()),
+            Err(ReceiveError::TooLarge) => Err("too large".to_owned()),
+            Err(ReceiveError::Undecodable(text)) => Err(text),
+        }
+    }
+
+    /// A stored block in a zlib stream with this header, whose window the first byte names.
+    #[cfg(feature = "zlib")]
+    fn zlib(header: [u8; 2], text: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(text.len()).unwrap();
+        let (mut low, mut high) = (1_u32, 0_u32);
+        for byte in text {
+            low = (low + u32::from(*byte)) % 65521;
+            high = (high + low) % 65521;
+        }
+        let checksum = (high << 16 | low).to_be_bytes();
+        [&header[..], &[1], &length.to_le_bytes(), &(!length).to_le_bytes(), text, &checksum].concat()
+    }
+
+    /// RFC 1950, section 2.2: any window of up to 32 KiB, any level, a checksum over both bytes.
+    #[cfg(feature = "zlib")]
+    #[test]
+    fn a_binary_message_is_inflated_whatever_window_its_header_names() {
+        let payload = br#"{"op":11}"#;
+        let mut headers = 0;
+        for method in (0..=7).map(|window| window << 4 | 8_u8) {
+            // Bit 5 would name a dictionary, and none was agreed on.
+            for flags in (0..=255_u8).filter(|flags| flags & 0x20 == 0) {
+                if u16::from_be_bytes([method, flags]) % 31 == 0 {
+                    headers += 1;
+                    let received = receive(Encoding::Json, &zlib([method, flags], payload));
+                    assert_eq!(received, Ok((payload[..].into(), false)), "{method:#x} {flags:#x}");
+                }
+            }
+        }
+        assert!(headers >= 8 * 4, "{headers}");
+        assert!(receive(Encoding::Json, &zlib([0x78, 0xbb], payload)).is_err(), "with a dictionary");
+        // The header of 0x58 0xc3, as it was reported.
+        assert!(receive(Encoding::Json, &zlib([0x58, 0xc3], payload)).is_ok());
+    }
+
+    #[test]
+    fn a_binary_message_that_is_no_stream_is_told_by_its_structure() {
+        for text in [r#"{"op":11}"#, " {\"op\":11}", "\r\n\t{\"op\":11}", "\u{feff}{\"op\":11}"] {
+            let received = receive(Encoding::Json, text.as_bytes());
+            assert_eq!(received, Ok((Bytes::copy_from_slice(text.as_bytes()), true)), "{text}");
+            assert!(receive(Encoding::Etf, text.as_bytes()).is_ok(), "{text}");
+        }
+        assert_eq!(receive(Encoding::Etf, b"\x83\x6a"), Ok((b"\x83\x6a"[..].into(), false)));
+        // As a number in JSON begins, or text: no payload, and only the first is a header of zlib.
+        for message in ["80", "8", "x", "Hello", "(", "[]", "\u{feff}", " "] {
+            assert!(receive(Encoding::Json, message.as_bytes()).is_err(), "{message}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use bytes::Bytes;
-use gateway_codec::{Compression, Envelope, InflateLimits, Inflater, Place, RawRef, inflate_zlib};
+use gateway_codec::{Compression, Envelope, InflateLimits, Inflater, Place, RawRef, inflate_zlib, is_zlib};
 
 use super::{Contender, Job, Tally, machine};
 use crate::mode::Mode;
@@ -62,8 +62,8 @@ impl Contender for Ours {
 }
 
 fn unpack(frame: Bytes, mode: Mode) -> Result<Bytes, String> {
-    match (mode.compression, frame.first()) {
-        (Compression::Payload, Some(0x78)) => {
+    match mode.compression {
+        Compression::Payload if is_zlib(&frame) => {
             inflate_zlib(&frame, InflateLimits::default().max_output).map_err(|error| error.to_string())
         }
         _ => Ok(frame),

@@ -1,5 +1,8 @@
 //! Reads a term and tells a sink.
 
+// Lengths come from the wire: no sum with one may wrap, on 32 bits either.
+#![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
 use super::sink::Sink;
 use crate::Error;
 use crate::etf::{Reader, Term, key_text};
@@ -74,7 +77,7 @@ impl<S: Sink> EtfSource<'_, '_, S> {
     fn map(&mut self, length: usize, start: usize) -> Result<(), Error> {
         self.budget.enter(start)?;
         self.budget.take(length, start)?;
-        let open = self.sink.begin_map(Some(length))?;
+        let open = self.sink.begin_map()?;
         for index in 0..length {
             let key = key_text(&mut self.reader)?;
             self.sink.key(index, &key)?;

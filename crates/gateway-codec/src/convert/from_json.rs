@@ -3,7 +3,7 @@
 use super::sink::Sink;
 use crate::Error;
 use crate::etf::Integer;
-use crate::json::scan::{expect_end, skip_blank, string_end, value_end};
+use crate::json::scan::{expect_end, skip_blank, string_end, text_start, value_end};
 use crate::json::{self, unescape};
 use crate::limits::Budget;
 use std::borrow::Cow;
@@ -19,6 +19,7 @@ pub(super) struct JsonSource<'a, 's, S> {
 impl<'a, S: Sink> JsonSource<'a, '_, S> {
     /// Tells the one value that the text has to be.
     pub(super) fn document(&mut self) -> Result<(), Error> {
+        self.at = text_start(self.bytes)?;
         self.value()?;
         expect_end(self.bytes, self.at)
     }
@@ -66,7 +67,7 @@ impl<'a, S: Sink> JsonSource<'a, '_, S> {
     fn map(&mut self, start: usize) -> Result<(), Error> {
         self.budget.enter(start)?;
         self.at = start + 1;
-        let open = self.sink.begin_map(None)?;
+        let open = self.sink.begin_map()?;
         let mut count = 0;
         while self.goes_on(count, b'}')? {
             let key_start = skip_blank(self.bytes, self.at);

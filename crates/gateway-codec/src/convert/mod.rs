@@ -26,7 +26,9 @@ pub struct Options {
 
 /// Converts one document; from an encoding to itself it is normalised.
 ///
-/// The order of keys and duplicates stay. Integers stay integers, of up to 128 bits; wider ones are refused in ETF and
+/// The order of keys stays. JSON keeps a key that comes twice. A term has each key once, or Erlang would refuse it: the last
+/// entry counts, where it stands, and keys are the same that are the same text (`"a"` and `"\u0061"`, an atom and a binary, an
+/// integer and its digits). Integers stay integers, of up to 128 bits; wider ones are refused in ETF and
 /// become doubles from JSON. A binary that is not UTF-8 stays as it is in ETF and gets replacement characters in JSON.
 /// A compressed term is expanded. Bytes after a term are ignored.
 ///
@@ -51,8 +53,8 @@ pub fn convert(bytes: &[u8], from: Encoding, to: Encoding, options: &Options) ->
 
 /// Converts one document to a writer, in pieces of some KiB, as [`convert`].
 ///
-/// JSON is written as it is read, and ETF from ETF too. ETF from JSON is kept until it is whole, since a term says how
-/// many elements it has before they come. The writer is not flushed.
+/// JSON is written as it is read. A term says how many elements it has before they come: maps in ETF are kept until they are
+/// whole, and lists too where they come from JSON. The writer is not flushed.
 ///
 /// # Errors
 ///
@@ -108,7 +110,7 @@ mod tests {
     use super::*;
     use crate::ErrorKind;
 
-    const DOCUMENT: &str = r#"{"b":[1,-2,2.5,0.1,1e300,[0,255],[]],"a":{"é\n":null,"":true},"b":18446744073709551615,"7":"\u0000"}"#;
+    const DOCUMENT: &str = r#"{"b":[1,-2,2.5,0.1,1e300,[0,255],[]],"a":{"é\n":null,"":true},"c":18446744073709551615,"7":"\u0000"}"#;
 
     #[test]
     fn there_and_back_is_the_same() {
@@ -121,6 +123,77 @@ mod tests {
             assert_eq!(convert(&etf, Encoding::Etf, Encoding::Etf, &options).unwrap(), etf);
             let same = convert(expected.as_bytes(), Encoding::Json, Encoding::Json, &options).unwrap();
             assert_eq!(String::from_utf8(same).unwrap(), expected);
+        }
+    }
+
+    fn to_etf(json: &str) -> Vec<u8> {
+        convert(json.as_bytes(), Encoding::Json, Encoding::Etf, &Options::default()).unwrap()
+    }
+
+    /// A term that a key is in twice is none to Erlang.
+    #[test]
+    fn of_entries_with_the_same_key_the_last_counts_in_etf() {
+        for (json, expected) in [
+            (r#"{"a":1,"a":2}"#, r#"{"a":2}"#),
+            (r#"{"a":1,"\u0061":[2]}"#, r#"{"a":[2]}"#),
+            (r#"{"a":1,"b":2,"a":3,"c":4,"a":5,"b":6}"#, r#"{"c":4,"a":5,"b":6}"#),
+            (r#"{"":1,"":2,"x":{"":3}}"#, r#"{"":2,"x":{"":3}}"#),
+            // What counts for nothing may have its own, and what counts too.
+            (
+                r#"{"a":{"b":1,"b":[{"c":2,"c":3}]},"a":{"b":4,"b":{"c":5,"c":[]}}}"#,
+                r#"{"a":{"b":{"c":[]}}}"#,
+            ),
+            (r#"[{"a":1,"a":2},[{"b":{"c":3,"c":4},"b":{}}],{"a":1}]"#, r#"[{"a":2},[{"b":{}}],{"a":1}]"#),
+            (r#"{"a":{"a":1},"b":{"a":1}}"#, r#"{"a":{"a":1},"b":{"a":1}}"#),
+        ] {
+            assert_eq!(to_etf(json), to_etf(expected), "{json}");
+            let raw = crate::Raw::new(json, Encoding::Json);
+            assert_eq!(etf::to_vec(&raw).unwrap(), to_etf(expected), "{json}, written into a document");
+        }
+        let json = convert(br#"{"a":1,"a":2}"#, Encoding::Json, Encoding::Json, &Options::default());
+        assert_eq!(json.unwrap(), br#"{"a":1,"a":2}"#);
+    }
+
+    #[test]
+    fn keys_of_a_term_are_the_same_if_their_text_is() {
+        // The atom a, a binary of it, the integer 7, and its digits.
+        let term = b"\x83\x74\0\0\0\x04\x77\x01a\x61\x01\x6d\0\0\0\x01a\x61\x02\x61\x07\x61\x03\x6d\0\0\0\x017\x61\x04";
+        let options = Options::default();
+        for style in [etf::Style::Client, etf::Style::Server] {
+            let options = Options { style, ..options };
+            let etf = convert(term, Encoding::Etf, Encoding::Etf, &options).unwrap();
+            let expected = convert(br#"{"a":2,"7":4}"#, Encoding::Json, Encoding::Etf, &options).unwrap();
+            assert_eq!(etf, expected);
+        }
+        let json = convert(term, Encoding::Etf, Encoding::Json, &options).unwrap();
+        assert_eq!(json, br#"{"a":1,"a":2,"7":3,"7":4}"#);
+        let tree = etf::Value::from_slice(term, &Limits::default()).unwrap();
+        assert_eq!(etf::to_vec(&tree).unwrap(), to_etf(r#"{"a":2,"7":4}"#));
+    }
+
+    /// As deep as maps may be, and with as many keys: what is deep is moved once, and what is wide is sorted.
+    #[test]
+    fn many_entries_with_the_same_key_cost_no_more_than_others() {
+        let deep = |depth: usize| {
+            (0..depth).fold(format!("\"{}\"", "x".repeat(1 << 20)), |inner, _| {
+                format!(r#"{{"a":1,"a":{inner},"b":0,"b":1}}"#)
+            })
+        };
+        let tree = to_etf(&deep(256));
+        let mut value = &etf::Value::from_slice(&tree, &Limits::default()).unwrap();
+        for _ in 0..256 {
+            assert!(matches!(value, etf::Value::Map(entries) if entries.len() == 2));
+            value = value.get("a").unwrap();
+        }
+        assert_eq!(value.as_str().map(str::len), Some(1 << 20));
+        let wide = |keys: usize| {
+            let entries: Vec<_> =
+                (0..200_000).map(|index| format!(r#""{}":{index}"#, index % keys)).collect();
+            format!("{{{}}}", entries.join(","))
+        };
+        for keys in [1, 2, 100_000] {
+            let etf = to_etf(&wide(keys));
+            assert_eq!(etf[2..6], (keys as u32).to_be_bytes());
         }
     }
 

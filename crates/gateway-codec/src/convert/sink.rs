@@ -22,12 +22,13 @@ pub(super) trait Sink {
     /// Whether a list of so many small integers is better told whole.
     fn packs_small_integers(&self, count: usize) -> bool;
 
-    /// The number of elements is told at the beginning if it is known there, and always at the end.
+    /// The number of elements of a list is told at the beginning if it is known there, and always at the end; that of a
+    /// map at the end.
     fn begin_list(&mut self, count: Option<usize>) -> Result<Self::Open, Error>;
     fn element(&mut self, open: &Self::Open, index: usize) -> Result<(), Error>;
     fn end_list(&mut self, open: Self::Open, count: usize) -> Result<(), Error>;
 
-    fn begin_map(&mut self, count: Option<usize>) -> Result<Self::Open, Error>;
+    fn begin_map(&mut self) -> Result<Self::Open, Error>;
     fn key(&mut self, index: usize, key: &str) -> Result<(), Error>;
     fn end_map(&mut self, open: Self::Open, count: usize) -> Result<(), Error>;
 }
@@ -54,7 +55,7 @@ impl<W: io::Write> Output<W> {
     }
 
     fn spill(&mut self) -> Result<(), Error> {
-        self.writer.write_all(&self.buffer).map_err(|error| Error::write(&error))?;
+        self.writer.write_all(&self.buffer).map_err(Error::write)?;
         self.buffer.clear();
         Ok(())
     }
@@ -134,7 +135,7 @@ impl<W: io::Write> Sink for JsonSink<W> {
         self.plain(b"]")
     }
 
-    fn begin_map(&mut self, _count: Option<usize>) -> Result<(), Error> {
+    fn begin_map(&mut self) -> Result<(), Error> {
         self.plain(b"{")
     }
 
@@ -211,7 +212,7 @@ impl<W: io::Write> Sink for EtfSink<W> {
     }
 
     fn small_integers(&mut self, elements: &[u8]) -> Result<(), Error> {
-        self.pen.small_integers(&mut self.output.buffer, elements);
+        self.pen.small_integers(&mut self.output.buffer, elements)?;
         self.written()
     }
 
@@ -235,10 +236,11 @@ impl<W: io::Write> Sink for EtfSink<W> {
         self.pen.end_list(&mut self.output.buffer, &counted.open, count)
     }
 
-    fn begin_map(&mut self, count: Option<usize>) -> Result<Counted, Error> {
-        self.uncounted += usize::from(count.is_none());
-        let open = self.pen.begin_map(&mut self.output.buffer, count)?;
-        Ok(Counted { open, at_the_beginning: count.is_some() })
+    /// How many of its keys differ is known at its end.
+    fn begin_map(&mut self) -> Result<Counted, Error> {
+        self.uncounted += 1;
+        let open = self.pen.begin_map(&mut self.output.buffer, None)?;
+        Ok(Counted { open, at_the_beginning: false })
     }
 
     fn key(&mut self, _index: usize, key: &str) -> Result<(), Error> {

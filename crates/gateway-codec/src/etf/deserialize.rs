@@ -1,5 +1,8 @@
 //! From terms to types: serde's `Deserializer` over the pull reader.
 
+// Lengths come from the wire: no sum with one may wrap, on 32 bits either.
+#![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
 use super::find::small_integer;
 use super::key::KeyDeserializer;
 use super::reader::AsciiStretch;
@@ -139,7 +142,7 @@ impl<'de> Deserializer<'de> {
         self.enter(length, start)?;
         let mut elements = Elements { deserializer: self, index: 0, length };
         let value = visitor.visit_seq(&mut elements)?;
-        let unread = elements.length - elements.index;
+        let unread = elements.length.saturating_sub(elements.index);
         self.leave(unread, start).map(|()| value)
     }
 
@@ -221,7 +224,8 @@ fn visit_small_integers<'de, V: Visitor<'de>>(bytes: &'de [u8], visitor: V) -> R
 /// The integer that a float is, within what a double counts exactly.
 fn whole_number(number: f64) -> Option<Integer> {
     let exact = number.fract() == 0.0 && number.abs() <= super::integer::MAX_SAFE as f64;
-    exact.then_some(Integer::from(number as i64))
+    #[expect(clippy::cast_possible_truncation, reason = "it is a whole number within 53 bits")]
+    exact.then(|| Integer::from(number as i64))
 }
 
 impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
@@ -404,12 +408,12 @@ impl<'de> de::SeqAccess<'de> for Elements<'_, 'de> {
         }
         let value =
             seed.deserialize(&mut *self.deserializer).map_err(|error| error.inside_index(self.index))?;
-        self.index += 1;
+        self.index = self.index.saturating_add(1);
         Ok(Some(value))
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some((self.length - self.index).min(MAX_SIZE_HINT))
+        Some(self.length.saturating_sub(self.index).min(MAX_SIZE_HINT))
     }
 }
 
@@ -430,12 +434,12 @@ impl<'de> de::SeqAccess<'de> for SmallIntegers<'de> {
         let value = seed
             .deserialize(&mut element)
             .map_err(|error| error.without_offset().inside_index(self.index))?;
-        self.index += 1;
+        self.index = self.index.saturating_add(1);
         Ok(Some(value))
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some((self.bytes.len() - self.index).min(MAX_SIZE_HINT))
+        Some(self.bytes.len().saturating_sub(self.index).min(MAX_SIZE_HINT))
     }
 }
 
@@ -450,10 +454,8 @@ impl<'de> de::MapAccess<'de> for Entries<'_, 'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        if self.unread == 0 {
-            return Ok(None);
-        }
-        self.unread -= 1;
+        let Some(unread) = self.unread.checked_sub(1) else { return Ok(None) };
+        self.unread = unread;
         self.key_start = self.deserializer.reader.offset();
         seed.deserialize(KeyDeserializer(self.deserializer)).map(Some)
     }

@@ -1,10 +1,17 @@
 //! Compressed terms, which Erlang can write and Discord does not.
 
+// Lengths come from the wire: no sum with one may wrap, on 32 bits either.
+#![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
 use super::tag;
-use crate::Error;
+use crate::inflate::{Format, inflate_leading};
+use crate::length::of_u32;
+use crate::{Error, InflateError};
 use std::borrow::Cow;
 
-/// The document without compression: as it is if it has none, else inflated to at most `max_output` bytes.
+/// The document without compression: as it is if it has none, otherwise inflated to at most `max_output` bytes.
+///
+/// Bytes after the compressed term are ignored, as they are after one that is not compressed.
 ///
 /// # Errors
 ///
@@ -16,33 +23,29 @@ pub fn expand(bytes: &[u8], max_output: usize) -> Result<Cow<'_, [u8]>, Error> {
             let Some((size, stream)) = rest.split_first_chunk() else {
                 return Err(Error::incomplete(bytes.len()));
             };
-            inflate(u32::from_be_bytes(*size) as usize, stream, max_output).map(Cow::Owned)
+            inflate(of_u32(u32::from_be_bytes(*size)), stream, max_output).map(Cow::Owned)
         }
         _ => Ok(Cow::Borrowed(bytes)),
     }
 }
 
-#[cfg(feature = "zlib")]
 fn inflate(size: usize, stream: &[u8], max_output: usize) -> Result<Vec<u8>, Error> {
-    use crate::InflateError;
     const STREAM_START: usize = 6;
     if size > max_output {
         return Err(Error::limit("the compressed term is too large", 2));
     }
-    let term = crate::inflate_zlib(stream, size).map_err(|error| match error {
-        InflateError::Truncated => Error::incomplete(STREAM_START + stream.len()),
+    let term = inflate_leading(Format::Zlib, stream, size).map_err(|error| match error {
+        InflateError::Incomplete => Error::incomplete(STREAM_START.saturating_add(stream.len())),
         InflateError::TooLarge { .. } => Error::malformed("the compressed term is larger than it says", 2),
+        InflateError::Unsupported { .. } => {
+            Error::unsupported("zlib was not compiled in, enable the cargo feature zlib")
+        }
         _ => Error::malformed("the compressed term is corrupt", STREAM_START),
     })?;
     if term.len() != size {
         return Err(Error::malformed("the compressed term is smaller than it says", 2));
     }
     Ok([&[tag::VERSION], &term[..]].concat())
-}
-
-#[cfg(not(feature = "zlib"))]
-fn inflate(_size: usize, _stream: &[u8], _max_output: usize) -> Result<Vec<u8>, Error> {
-    Err(Error::unsupported("zlib was not compiled in, enable the cargo feature"))
 }
 
 #[cfg(all(test, feature = "zlib"))]
@@ -66,5 +69,9 @@ mod tests {
             assert!(expand(&bytes[..length], 9999).unwrap_err().is_incomplete(), "{length}");
         }
         assert_eq!(*expand(&[131, 106], 0).unwrap(), [131, 106]);
+        for trailing in [&[0][..], &bytes, &[0xff; 5000]] {
+            let followed = [&bytes, trailing].concat();
+            assert_eq!(expand(&followed, 1029).unwrap(), expand(&bytes, 1029).unwrap());
+        }
     }
 }

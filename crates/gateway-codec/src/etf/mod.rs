@@ -13,7 +13,7 @@
 //! - Bytes after the term are ignored; [`Deserializer::rest`] shows them.
 //!
 //! Writing follows what Discord accepts: binaries for text and keys, lists that end in the empty list, and the
-//! smallest integer tag. See Discord Docs, Gateway > Using ETF Encoding.
+//! smallest integer tag. No map is written with a key twice, which Erlang refuses: the last entry stays. See Discord Docs, Gateway > Using ETF Encoding.
 
 mod deserialize;
 mod expand;
@@ -99,5 +99,5 @@ pub fn to_vec_with<T: Serialize + ?Sized>(value: &T, style: Style) -> Result<Vec
 ///
 /// As [`to_vec`], and [`ErrorKind::Write`](crate::ErrorKind::Write) if the writer fails.
 pub fn to_writer<W: io::Write, T: Serialize + ?Sized>(mut writer: W, value: &T) -> Result<(), Error> {
-    writer.write_all(&to_vec(value)?).map_err(|error| Error::write(&error))
+    writer.write_all(&to_vec(value)?).map_err(Error::write)
 }

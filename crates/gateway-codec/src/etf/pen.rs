@@ -2,6 +2,7 @@
 
 use super::{Integer, Style, tag};
 use crate::{Error, Limits};
+use std::ops::Range;
 
 /// Where in a document the next term stands, and in whose style it is written.
 #[derive(Debug)]
@@ -9,6 +10,7 @@ pub(crate) struct Pen {
     style: Style,
     depth: usize,
     role: Role,
+    keys: Keys,
 }
 
 /// What its key says of a value, for the server's style.
@@ -26,6 +28,21 @@ pub(crate) struct Open {
     role: Role,
     /// Where its head is, if the count in it is yet to be filled in.
     head: Option<usize>,
+    /// How many keys there were before those of a map.
+    keys: usize,
+}
+
+/// The keys of the maps that are open: no key may come twice in a map. Erlang refuses a term in which one does.
+#[derive(Debug, Default)]
+struct Keys {
+    /// Where each stands in the output, those of a map after those of the map around it.
+    places: Vec<Range<usize>>,
+    /// Those of a map, in the order of their text; kept for its memory.
+    sorted: Vec<usize>,
+    /// Entries whose key has come again. They are taken out with the end of the outermost map, all at once: to take them
+    /// out of each map would move what lies deep again and again.
+    superseded: Vec<Range<usize>>,
+    open_maps: usize,
 }
 
 /// A container's tag and its count.
@@ -33,16 +50,18 @@ const HEAD: usize = 5;
 
 impl Pen {
     pub(crate) fn new(style: Style) -> Self {
-        Self { style, depth: 0, role: Role::Plain }
+        Self { style, depth: 0, role: Role::Plain, keys: Keys::default() }
     }
 
     pub(crate) fn key(&mut self, output: &mut Vec<u8>, key: &str) -> Result<(), Error> {
+        let start = output.len();
         let is_number = key.bytes().all(|byte| byte.is_ascii_digit());
         if self.style == Style::Client || is_number || !key.is_ascii() || key.len() > 255 {
             self.binary(output, key.as_bytes())?;
         } else {
             self.atom(output, key);
         }
+        self.keys.places.push(start..output.len());
         self.role = match key {
             _ if self.style == Style::Client => Role::Plain,
             "t" if self.depth == 1 => Role::EventName,
@@ -114,7 +133,7 @@ impl Pen {
     }
 
     /// A list of small integers, whole.
-    pub(crate) fn small_integers(&self, output: &mut Vec<u8>, elements: &[u8]) {
+    pub(crate) fn small_integers(&self, output: &mut Vec<u8>, elements: &[u8]) -> Result<(), Error> {
         match u16::try_from(elements.len()) {
             Ok(0) => output.push(tag::NIL),
             Ok(count) if self.style == Style::Server => {
@@ -125,11 +144,12 @@ impl Pen {
             // STRING_EXT, where they come from, has no more than a u16 counts.
             _ => {
                 output.push(tag::LIST);
-                output.extend((elements.len() as u32).to_be_bytes());
+                output.extend(count_bytes(elements.len())?);
                 output.extend(elements.iter().flat_map(|element| [tag::SMALL_INTEGER, *element]));
                 output.push(tag::NIL);
             }
         }
+        Ok(())
     }
 
     /// Whether a list of so many small integers has a form of its own.
@@ -144,6 +164,7 @@ impl Pen {
 
     /// Begins a map, as a list.
     pub(crate) fn begin_map(&mut self, output: &mut Vec<u8>, count: Option<usize>) -> Result<Open, Error> {
+        self.keys.open_maps += 1;
         self.begin(output, tag::MAP, count)
     }
 
@@ -152,7 +173,8 @@ impl Pen {
             return Err(Error::unsupported("the value is nested too deeply"));
         }
         self.depth += 1;
-        let open = Open { role: self.role, head: count.is_none().then_some(output.len()) };
+        let head = count.is_none().then_some(output.len());
+        let open = Open { role: self.role, head, keys: self.keys.places.len() };
         // The empty list has no head, only the end that every list has.
         if tag == tag::MAP || count != Some(0) {
             output.push(tag);
@@ -175,8 +197,7 @@ impl Pen {
                 let elements: Vec<u8> =
                     output[start + HEAD..].chunks_exact(2).map(|element| element[1]).collect();
                 output.truncate(start);
-                self.small_integers(output, &elements);
-                return Ok(());
+                return self.small_integers(output, &elements);
             } else {
                 output[start + 1..start + HEAD].copy_from_slice(&count_bytes(count)?);
             }
@@ -185,10 +206,15 @@ impl Pen {
         Ok(())
     }
 
-    pub(crate) fn end_map(&mut self, output: &mut [u8], open: &Open, count: usize) -> Result<(), Error> {
+    /// Ends a map. Of the entries with the same key the last stays, where it stands; the others do not count.
+    pub(crate) fn end_map(&mut self, output: &mut Vec<u8>, open: &Open, count: usize) -> Result<(), Error> {
         self.depth -= 1;
+        let superseded = self.keys.end_map(output, open.keys);
         if let Some(start) = open.head {
-            output[start + 1..start + HEAD].copy_from_slice(&count_bytes(count)?);
+            output[start + 1..start + HEAD].copy_from_slice(&count_bytes(count - superseded)?);
+        }
+        if self.keys.open_maps == 0 {
+            self.keys.take_out_superseded(output);
         }
         Ok(())
     }
@@ -205,13 +231,52 @@ impl Pen {
     }
 }
 
+impl Keys {
+    /// Ends the map whose keys come after the first `outer`; says how many of its entries are superseded.
+    fn end_map(&mut self, output: &[u8], outer: usize) -> usize {
+        self.open_maps -= 1;
+        let keys = &self.places[outer..];
+        let text = |key: usize| &output[keys[key].clone()];
+        self.sorted.clear();
+        self.sorted.extend(0..keys.len());
+        self.sorted.sort_unstable_by(|one, other| text(*one).cmp(text(*other)).then(one.cmp(other)));
+        let before = self.superseded.len();
+        for pair in self.sorted.windows(2) {
+            let [key, next] = [pair[0], pair[1]];
+            if text(key) == text(next) {
+                // It comes again, so another entry begins where this one ends.
+                self.superseded.push(keys[key].start..keys[key + 1].start);
+            }
+        }
+        self.places.truncate(outer);
+        self.superseded.len() - before
+    }
+
+    /// Closes the gaps. One entry may lie within another.
+    fn take_out_superseded(&mut self, output: &mut Vec<u8>) {
+        self.superseded.sort_unstable_by_key(|entry| entry.start);
+        let Some(first) = self.superseded.first() else { return };
+        let (mut read, mut written) = (first.start, first.start);
+        for entry in self.superseded.drain(..) {
+            if entry.start > read {
+                output.copy_within(read..entry.start, written);
+                written += entry.start - read;
+            }
+            read = read.max(entry.end);
+        }
+        output.copy_within(read.., written);
+        output.truncate(written + output.len() - read);
+    }
+}
+
 fn count_bytes(count: usize) -> Result<[u8; 4], Error> {
     u32::try_from(count).map(u32::to_be_bytes).map_err(|_| Error::unsupported("2^32 or more elements"))
 }
 
 /// Whether a list consists of SMALL_INTEGERs only.
 fn are_small_integers(elements: &[u8], count: usize) -> bool {
-    elements.len() == 2 * count && elements.chunks_exact(2).all(|element| element[0] == tag::SMALL_INTEGER)
+    count.checked_mul(2) == Some(elements.len())
+        && elements.chunks_exact(2).all(|element| element[0] == tag::SMALL_INTEGER)
 }
 
 /// An id as the server sends it: the integer whose text this is, if it is exactly that.

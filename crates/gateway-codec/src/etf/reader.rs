@@ -1,9 +1,14 @@
 //! A pull reader: one term's head after the other, for those who want neither a type nor a tree.
 
+// Lengths come from the wire: no sum with one may wrap, on 32 bits either.
+#![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
 use super::{Integer, tag};
+use crate::length::{end_of, of_u32};
 use crate::limits::Budget;
 use crate::{Error, Limits};
 use std::borrow::Cow;
+use std::ops::Range;
 use wide::u8x16;
 
 /// Reads terms from bytes, in their order.
@@ -37,24 +42,24 @@ impl<'a> AsciiStretch<'a> {
     /// So far it is looked ahead: what follows may be stepped over.
     const AHEAD: usize = 256;
 
-    /// The text at this place of the document, if it is there and ASCII.
+    /// The text at this place of the document, if it is ASCII.
     #[inline]
-    fn text(&mut self, document: &'a [u8], start: usize, length: usize) -> Option<&'a str> {
+    fn text(&mut self, document: &'a [u8], place: Range<usize>) -> Option<&'a str> {
         let known = |stretch: &Self| {
-            let from = start.checked_sub(stretch.start)?;
-            stretch.text.get(from..from.checked_add(length)?)
+            let from = place.start.checked_sub(stretch.start)?;
+            stretch.text.get(from..place.end.checked_sub(stretch.start)?)
         };
         if let Some(text) = known(self) {
             return Some(text);
         }
-        self.look(document, start, length)?;
+        self.look(document, &place)?;
         known(self)
     }
 
     #[cold]
-    fn look(&mut self, document: &'a [u8], start: usize, length: usize) -> Option<()> {
-        let rest = document.get(start..)?;
-        let ahead = &rest[..rest.len().min(length.max(Self::AHEAD))];
+    fn look(&mut self, document: &'a [u8], place: &Range<usize>) -> Option<()> {
+        let (start, rest) = (place.start, document.get(place.start..)?);
+        let ahead = &rest[..rest.len().min(place.len().max(Self::AHEAD))];
         *self = Self { text: std::str::from_utf8(&ahead[..ascii_length(ahead)]).ok()?, start };
         Some(())
     }
@@ -67,10 +72,11 @@ fn ascii_length(bytes: &[u8]) -> usize {
         // The highest bit of each.
         let beyond = u8x16::new(*sixteen).to_bitmask();
         if beyond != 0 {
-            return 16 * index + beyond.trailing_zeros() as usize;
+            return index.saturating_mul(16).saturating_add(of_u32(beyond.trailing_zeros()));
         }
     }
-    bytes.len() - rest.len() + rest.iter().take_while(|byte| byte.is_ascii()).count()
+    let ascii = rest.iter().take_while(|byte| byte.is_ascii()).count();
+    bytes.len().saturating_sub(rest.len()).saturating_add(ascii)
 }
 
 /// A term, or the head of one whose parts follow.
@@ -209,40 +215,44 @@ impl<'a> Reader<'a> {
     /// Latin-1 than in UTF-8. Otherwise nothing is read.
     #[inline]
     pub(super) fn plain_text(&mut self) -> Option<&'a str> {
-        let (start, length) = self.text_place()?;
-        let bytes = self.bytes.get(start..)?.get(..length).filter(|bytes| bytes.is_ascii())?;
-        self.at = start + length;
+        let place = self.text_place()?;
+        let end = place.end;
+        let bytes = self.bytes.get(place).filter(|bytes| bytes.is_ascii())?;
+        self.at = end;
         std::str::from_utf8(bytes).ok()
     }
 
     /// As [`Reader::plain_text`], with what is known of the text in the document.
     #[inline]
     pub(super) fn plain_text_known(&mut self, known: &mut AsciiStretch<'a>) -> Option<&'a str> {
-        let (start, length) = self.text_place()?;
-        let text = known.text(self.bytes, start, length)?;
-        self.at = start + length;
+        let place = self.text_place()?;
+        let end = place.end;
+        let text = known.text(self.bytes, place)?;
+        self.at = end;
         Some(text)
     }
 
     /// The text of a binary that was just read.
     #[inline]
     pub(super) fn text_just_read(&self, binary: &'a [u8], known: &mut AsciiStretch<'a>) -> Cow<'a, str> {
-        match known.text(self.bytes, self.at - binary.len(), binary.len()) {
+        let start = self.at.checked_sub(binary.len());
+        match start.and_then(|start| known.text(self.bytes, start..self.at)) {
             Some(text) => Cow::Borrowed(text),
             None => text_of(binary),
         }
     }
 
-    /// Where the text of an atom or binary begins that comes next, and how long it says it is.
+    /// Where the text of an atom or binary is that comes next, if the input holds all of it.
     #[inline]
-    fn text_place(&self) -> Option<(usize, usize)> {
+    fn text_place(&self) -> Option<Range<usize>> {
         let (head, length) = match *self.rest() {
             [tag::ATOM | tag::ATOM_UTF8, high, low, ..] => (3, u16::from_be_bytes([high, low]).into()),
             [tag::SMALL_ATOM | tag::SMALL_ATOM_UTF8, length, ..] => (2, length.into()),
-            [tag::BINARY, a, b, c, d, ..] => (5, u32::from_be_bytes([a, b, c, d]) as usize),
+            [tag::BINARY, a, b, c, d, ..] => (5, of_u32(u32::from_be_bytes([a, b, c, d]))),
             _ => return None,
         };
-        Some((self.at + head, length))
+        let end = end_of(self.at, head, length, self.bytes.len())?;
+        Some(end.checked_sub(length)?..end)
     }
 
     /// Reads a small atom that is the name of an event that is known. Otherwise nothing is read.
@@ -251,8 +261,9 @@ impl<'a> Reader<'a> {
         let [tag::SMALL_ATOM_UTF8 | tag::SMALL_ATOM, length, ref text @ ..] = *self.rest() else {
             return None;
         };
-        let known = crate::known_event_name(text.get(..usize::from(length))?)?;
-        self.at += 2 + known.len();
+        let (name, after) = text.split_at_checked(usize::from(length))?;
+        let known = crate::known_event_name(name)?;
+        self.go_to(after);
         Some(known)
     }
 
@@ -270,11 +281,11 @@ impl<'a> Reader<'a> {
 
     /// Which of its two names the null that comes next has.
     pub(super) fn null_text(&self) -> &'static str {
-        let length_bytes = match self.rest().first() {
-            Some(&(tag::ATOM | tag::ATOM_UTF8)) => 2,
-            _ => 1,
+        let name = match self.rest() {
+            [tag::ATOM | tag::ATOM_UTF8, _, _, name @ ..] | [_, _, name @ ..] => name,
+            _ => b"",
         };
-        if self.rest()[1 + length_bytes..].starts_with(b"null") { "null" } else { "nil" }
+        if name.starts_with(b"null") { "null" } else { "nil" }
     }
 
     /// Reads the end of a list, after its last element: the empty list.
@@ -306,16 +317,21 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn skip_within(&mut self, budget: &mut Budget) -> Result<&'a [u8], Error> {
         let start = self.at;
-        let after = super::skip::after_term(self.bytes, start, budget)?;
-        self.at = self.bytes.len() - after.len();
+        self.go_to(super::skip::after_term(self.bytes, start, budget)?);
         Ok(&self.bytes[start..self.at])
+    }
+
+    /// Goes on with `after`, the end of the document.
+    #[inline]
+    fn go_to(&mut self, after: &[u8]) {
+        self.at = self.bytes.len().saturating_sub(after.len());
     }
 
     #[inline]
     fn byte(&mut self) -> Result<u8, Error> {
         match self.bytes.get(self.at) {
             Some(byte) => {
-                self.at += 1;
+                self.at = self.at.saturating_add(1);
                 Ok(*byte)
             }
             None => Err(Error::incomplete(self.bytes.len())),
@@ -326,7 +342,7 @@ impl<'a> Reader<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
         match self.rest().get(..length) {
             Some(taken) => {
-                self.at += length;
+                self.at = self.at.saturating_add(length);
                 Ok(taken)
             }
             None => Err(Error::incomplete(self.bytes.len())),
@@ -337,7 +353,7 @@ impl<'a> Reader<'a> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         match self.rest().first_chunk() {
             Some(taken) => {
-                self.at += N;
+                self.at = self.at.saturating_add(N);
                 Ok(*taken)
             }
             None => Err(Error::incomplete(self.bytes.len())),
@@ -351,7 +367,7 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn long(&mut self) -> Result<usize, Error> {
-        Ok(u32::from_be_bytes(self.array()?) as usize)
+        Ok(of_u32(u32::from_be_bytes(self.array()?)))
     }
 
     /// The number of parts of a container, each of which takes at least so many bytes.
@@ -363,10 +379,10 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn possible(&self, count: usize, part_length: usize) -> Result<usize, Error> {
-        if count > self.rest().len() / part_length {
-            return Err(Error::incomplete(self.bytes.len()));
+        match count.checked_mul(part_length) {
+            Some(length) if length <= self.rest().len() => Ok(count),
+            _ => Err(Error::incomplete(self.bytes.len())),
         }
-        Ok(count)
     }
 
     fn big(&mut self, length: usize, start: usize) -> Result<Integer, Error> {

@@ -5,6 +5,7 @@
 
 use super::tag;
 use crate::Error;
+use crate::length::of_u32;
 use crate::limits::Budget;
 
 /// What follows the term that `document[at..]` begins with.
@@ -28,7 +29,7 @@ fn after_leaf(bytes: &[u8]) -> Option<&[u8]> {
         return bytes.get(2 + usize::from(a)..);
     }
     if tag == tag::BINARY {
-        return bytes.get((u32::from_be_bytes([a, b, c, d]) as usize).saturating_add(5)..);
+        return bytes.get(of_u32(u32::from_be_bytes([a, b, c, d])).saturating_add(5)..);
     }
     let length = match tag {
         tag::SMALL_ATOM => 2 + usize::from(a),
@@ -160,7 +161,7 @@ impl Skip<'_> {
     /// A count or length of four bytes, and what follows it.
     fn count<'a>(&self, rest: &'a [u8]) -> Result<(usize, &'a [u8]), Error> {
         let (count, rest) = rest.split_first_chunk().ok_or_else(|| self.incomplete())?;
-        Ok((u32::from_be_bytes(*count) as usize, rest))
+        Ok((of_u32(u32::from_be_bytes(*count)), rest))
     }
 
     #[cold]

@@ -1,6 +1,9 @@
 //! The shallow walk over an ETF map: its keys and its values as they stand, nothing built.
 
-use super::{Reader, Term, key_text};
+// Lengths come from the wire: no sum with one may wrap, on 32 bits either.
+#![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+use super::{Reader, Term, VERSION, key_text};
 use crate::{Encoding, Error, Limits, RawRef};
 use std::borrow::Cow;
 
@@ -12,7 +15,10 @@ pub fn walk(bytes: &[u8]) -> Walk<'_> {
     Walk { state: State::Start(bytes) }
 }
 
-/// Checks that `bytes` begin with one whole document.
+/// Checks that `bytes` begin with one whole term: a document, or what [`Raw::as_bytes`](crate::Raw::as_bytes) gives, which
+/// has no version byte.
+///
+/// Bytes after it are ignored. [`RawRef::check_structure`] does the same for a value of either encoding.
 ///
 /// # Errors
 ///
@@ -20,7 +26,12 @@ pub fn walk(bytes: &[u8]) -> Walk<'_> {
 /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed), [`ErrorKind::Limit`](crate::ErrorKind::Limit), or
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a compressed term.
 pub fn check_structure(bytes: &[u8]) -> Result<(), Error> {
-    Reader::new(bytes)?.skip().map(|_| ())
+    // As in `Raw::new`: no term begins with the version byte.
+    let mut reader = match bytes.first() {
+        None | Some(&VERSION) => Reader::new(bytes)?,
+        Some(_) => Reader::term_only(bytes),
+    };
+    reader.skip().map(|_| ())
 }
 
 /// The iterator of [`walk`].

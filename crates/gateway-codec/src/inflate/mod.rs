@@ -1,5 +1,7 @@
 //! Transport compression, receiving: one context per connection, a message out once it is whole.
 
+// Lengths come from the wire: no sum with one may wrap, on 32 bits either.
+#![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 // With a compression left out, what only that one needs stays behind.
 #![cfg_attr(not(all(feature = "zlib", feature = "zstd")), allow(dead_code, unused_variables))]
 
@@ -15,7 +17,9 @@ use bytes::Bytes;
 use output::Output;
 use std::{error, fmt};
 
-pub(crate) use whole::{Format, inflate_whole};
+pub(crate) use whole::{Format, inflate_leading, inflate_whole};
+#[cfg(feature = "zlib")]
+pub(crate) use zlib::after;
 
 /// Inflates what a server sends over one connection with `zlib-stream` or `zstd-stream`.
 ///
@@ -193,7 +197,10 @@ impl Context {
             Self::Zlib(context) => context.inflate(frame, output, limit),
             #[cfg(feature = "zstd")]
             Self::Zstd(context) => context.inflate(frame, output, limit),
-            Self::Missing(compression) => Err(InflateError::Unsupported { compression: *compression }),
+            Self::Missing(compression) => Err(InflateError::Unsupported {
+                format: compression.as_str(),
+                feature: if *compression == Compression::ZstdStream { "zstd" } else { "zlib" },
+            }),
         }
     }
 
@@ -226,10 +233,30 @@ impl fmt::Debug for Inflater {
 ///
 /// # Errors
 ///
-/// [`InflateError::Truncated`] if the stream does not end, [`InflateError::Corrupt`] if it is none or bytes follow it,
+/// [`InflateError::Incomplete`] if the stream does not end, [`InflateError::Corrupt`] if it is none or bytes follow it,
 /// [`InflateError::TooLarge`] above `max_output` bytes.
 pub fn inflate_zlib(bytes: &[u8], max_output: usize) -> Result<Bytes, InflateError> {
     inflate_whole(Format::Zlib, bytes, max_output)
+}
+
+/// Whether the first two bytes are the header of a zlib stream, with a window of any size: RFC 1950, section 2.2.
+///
+/// The low half of the first byte is 8, so no JSON object and no term begins so, nor a blank or a byte order mark before
+/// one. A JSON number may: `80` is a valid header.
+///
+/// ```
+/// assert!(gateway_codec::is_zlib(b"\x78\x9c"));
+/// assert!(gateway_codec::is_zlib(b"\x58\xc3"), "a window of 8 KiB");
+/// assert!(!gateway_codec::is_zlib(b"{\"op\":11}"));
+/// ```
+pub fn is_zlib(bytes: &[u8]) -> bool {
+    match bytes {
+        [method, flags, ..] => {
+            let is_deflate = method & 0x0f == 8 && method >> 4 <= 7;
+            is_deflate && u16::from_be_bytes([*method, *flags]).is_multiple_of(31)
+        }
+        _ => false,
+    }
 }
 
 /// Why compressed data could not be inflated.
@@ -246,15 +273,25 @@ pub enum InflateError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The data ends before the stream does.
-    Truncated,
+    /// The data ends before the stream does: what there is could be the beginning of a whole stream.
+    Incomplete,
     /// An earlier error left the context unusable; it takes a reset, with a new connection.
     Poisoned,
-    /// The cargo feature for this compression is off.
+    /// The cargo feature for this format is off.
     Unsupported {
-        /// What was asked for.
-        compression: Compression,
+        /// What was to be inflated: `zlib-stream`, `zstd-stream`, `zlib`, `deflate`, `gzip` or `zstd`.
+        format: &'static str,
+        /// The cargo feature that it takes.
+        feature: &'static str,
     },
+}
+
+impl InflateError {
+    /// Whether the data is a prefix of a possible stream: more bytes may make it whole. As
+    /// [`Error::is_incomplete`](crate::Error::is_incomplete).
+    pub fn is_incomplete(&self) -> bool {
+        *self == Self::Incomplete
+    }
 }
 
 impl fmt::Display for InflateError {
@@ -264,10 +301,10 @@ impl fmt::Display for InflateError {
                 write!(formatter, "the message is larger than the limit of {limit} bytes")
             }
             Self::Corrupt { reason } => write!(formatter, "the compressed data is corrupt: {reason}"),
-            Self::Truncated => formatter.write_str("the compressed data ends too early"),
+            Self::Incomplete => formatter.write_str("the compressed data ended too early"),
             Self::Poisoned => formatter.write_str("the stream broke earlier and was not reset"),
-            Self::Unsupported { compression } => {
-                write!(formatter, "{compression} was not compiled in, enable its cargo feature")
+            Self::Unsupported { format, feature } => {
+                write!(formatter, "{format} was not compiled in, enable the cargo feature {feature}")
             }
         }
     }

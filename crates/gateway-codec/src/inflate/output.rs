@@ -38,7 +38,7 @@ impl Output {
     }
 
     /// The message so far, with capacity behind it, up to one byte more than `limit`, so that an output beyond the limit
-    /// shows. `None` when there is no more room within it.
+    /// shows. `None` when there is no more room within it, or no memory for it.
     pub(super) fn room(&mut self, limit: usize) -> Option<&mut Vec<u8>> {
         let filled = self.message.len();
         if filled > limit {
@@ -46,8 +46,9 @@ impl Output {
         }
         if filled == self.message.capacity() {
             // A limit may have made the first room smaller.
-            let size = if filled < FIRST { FIRST } else { (filled * 2).max(SECOND) };
-            self.message.reserve_exact(size.min(limit.saturating_add(1)) - filled);
+            let size = if filled < FIRST { FIRST } else { filled.saturating_mul(2).max(SECOND) };
+            let more = size.min(limit.saturating_add(1)).saturating_sub(filled);
+            self.message.try_reserve_exact(more).ok()?;
         }
         Some(&mut self.message)
     }

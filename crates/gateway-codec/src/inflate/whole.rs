@@ -17,55 +17,75 @@ pub(crate) enum Format {
     Zstd,
 }
 
+impl Format {
+    /// Its name in errors.
+    #[allow(dead_code)] // Errors name it where a feature is off.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Zlib => "zlib",
+            Self::RawDeflate => "deflate",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
 /// Inflates data that must be whole, to at most `limit` bytes.
 pub(crate) fn inflate_whole(format: Format, bytes: &[u8], limit: usize) -> Result<Bytes, InflateError> {
     let mut output = Output::shared();
     match format {
-        Format::Zlib | Format::RawDeflate | Format::Gzip => {
-            inflate_members(format, bytes, &mut output, limit)?;
-        }
         Format::Zstd => inflate_frames(bytes, &mut output, limit)?,
+        Format::Zlib | Format::RawDeflate | Format::Gzip => {
+            let mut rest = inflate_member(format, bytes, &mut output, limit)?;
+            while !rest.is_empty() {
+                if format != Format::Gzip {
+                    return Err(InflateError::Corrupt { reason: "bytes after the stream" });
+                }
+                rest = inflate_member(format, rest, &mut output, limit)?;
+            }
+        }
     }
     let message = output.take();
     output.share();
     Ok(message)
 }
 
+/// Inflates the stream that data begins with, to at most `limit` bytes. Bytes after it are ignored.
+pub(crate) fn inflate_leading(format: Format, bytes: &[u8], limit: usize) -> Result<Bytes, InflateError> {
+    let mut output = Output::shared();
+    inflate_member(format, bytes, &mut output, limit)?;
+    let message = output.take();
+    output.share();
+    Ok(message)
+}
+
+/// Inflates one stream; gives the bytes after it.
 #[cfg(feature = "zlib")]
-fn inflate_members(
+fn inflate_member<'b>(
     format: Format,
-    bytes: &[u8],
+    bytes: &'b [u8],
     output: &mut Output,
     limit: usize,
-) -> Result<(), InflateError> {
+) -> Result<&'b [u8], InflateError> {
     use flate2::Decompress;
-    let mut rest = bytes;
-    loop {
-        let mut inflate = match format {
-            Format::Gzip => Decompress::new_gzip(15),
-            _ => Decompress::new(format == Format::Zlib),
-        };
-        if !super::zlib::run(&mut inflate, rest, output, limit)? {
-            return Err(InflateError::Truncated);
-        }
-        rest = &rest[inflate.total_in() as usize..];
-        if rest.is_empty() {
-            return Ok(());
-        }
-        if format != Format::Gzip {
-            return Err(InflateError::Corrupt { reason: "bytes after the stream" });
-        }
+    let mut inflate = match format {
+        Format::Gzip => Decompress::new_gzip(15),
+        _ => Decompress::new(format == Format::Zlib),
+    };
+    if !super::zlib::run(&mut inflate, bytes, output, limit)? {
+        return Err(InflateError::Incomplete);
     }
+    Ok(super::zlib::after(bytes, inflate.total_in()))
 }
 
 #[cfg(not(feature = "zlib"))]
-fn inflate_members(
-    _format: Format,
-    _bytes: &[u8],
+fn inflate_member<'b>(
+    format: Format,
+    _bytes: &'b [u8],
     _output: &mut Output,
     _limit: usize,
-) -> Result<(), InflateError> {
-    Err(InflateError::Unsupported { compression: crate::Compression::ZlibStream })
+) -> Result<&'b [u8], InflateError> {
+    Err(InflateError::Unsupported { format: format.name(), feature: "zlib" })
 }
 
 #[cfg(feature = "zstd")]
@@ -73,11 +93,11 @@ fn inflate_frames(bytes: &[u8], output: &mut Output, limit: usize) -> Result<(),
     let mut context = super::zstd::ZstdContext::new(super::InflateLimits::default().zstd_window_log_max);
     match context.run(bytes, output, limit)? {
         0 if !bytes.is_empty() => Ok(()),
-        _ => Err(InflateError::Truncated),
+        _ => Err(InflateError::Incomplete),
     }
 }
 
 #[cfg(not(feature = "zstd"))]
 fn inflate_frames(_bytes: &[u8], _output: &mut Output, _limit: usize) -> Result<(), InflateError> {
-    Err(InflateError::Unsupported { compression: crate::Compression::ZstdStream })
+    Err(InflateError::Unsupported { format: Format::Zstd.name(), feature: "zstd" })
 }

@@ -1,7 +1,7 @@
 //! The zlib side: the endless stream of a connection, and streams that are whole.
 
 use super::output::Output;
-use super::{InflateError, MessageEnd};
+use super::{InflateError, MessageEnd, is_zlib};
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// What a sync flush leaves at the end of the compressed data.
@@ -38,14 +38,16 @@ impl ZlibContext {
         match frame.last_chunk() {
             Some(tail) => self.tail = *tail,
             None => {
+                // Shorter than the marker.
                 self.tail.rotate_left(frame.len());
-                self.tail[MARKER.len() - frame.len()..].copy_from_slice(frame);
+                let (_, end) = self.tail.split_at_mut(MARKER.len().saturating_sub(frame.len()));
+                end.copy_from_slice(frame);
             }
         }
         Ok(if self.tail == MARKER { MessageEnd::Perhaps } else { MessageEnd::Later })
     }
 
-    /// Takes the header off the front of the stream, and checks it once it is whole: RFC 1950, section 2.2.
+    /// Takes the header off the front of the stream, and checks it once it is whole. A dictionary was never agreed on.
     fn take_header<'f>(&mut self, frame: &'f [u8]) -> Result<&'f [u8], InflateError> {
         let missing = &mut self.header[self.header_length..];
         if missing.is_empty() {
@@ -53,12 +55,9 @@ impl ZlibContext {
         }
         let (header, rest) = frame.split_at(missing.len().min(frame.len()));
         missing[..header.len()].copy_from_slice(header);
-        self.header_length += header.len();
-        let [method, flags] = self.header;
-        let is_deflate = method & 0x0f == 8 && method >> 4 <= 7;
-        let has_dictionary = flags & 0x20 != 0;
-        let is_checked = u16::from_be_bytes(self.header).is_multiple_of(31);
-        match self.header_length == self.header.len() && !(is_deflate && is_checked && !has_dictionary) {
+        self.header_length = self.header_length.saturating_add(header.len());
+        let has_dictionary = self.header[1] & 0x20 != 0;
+        match self.header_length == self.header.len() && (!is_zlib(&self.header) || has_dictionary) {
             true => Err(InflateError::Corrupt { reason: "not a zlib stream" }),
             false => Ok(rest),
         }
@@ -75,6 +74,11 @@ impl ZlibContext {
     }
 }
 
+/// What of the input is behind so many bytes; nothing if there are not that many.
+pub(crate) fn after(input: &[u8], used: u64) -> &[u8] {
+    usize::try_from(used).ok().and_then(|used| input.get(used..)).unwrap_or_default()
+}
+
 /// Inflates until the input is used up and all that came of it is out; says whether the stream ended.
 pub(super) fn run(
     inflate: &mut Decompress,
@@ -84,14 +88,15 @@ pub(super) fn run(
 ) -> Result<bool, InflateError> {
     loop {
         let room = output.room(limit).ok_or(InflateError::TooLarge { limit })?;
-        let (room_before, filled_before) = (room.capacity() - room.len(), room.len());
+        let (room_before, filled_before) = (room.spare_capacity_mut().len(), room.len());
         let in_before = inflate.total_in();
         let status = inflate
             .decompress_vec(input, room, FlushDecompress::Sync)
             .map_err(|_| InflateError::Corrupt { reason: "not a deflate stream" })?;
-        let used = (inflate.total_in() - in_before) as usize;
-        let written = room.len() - filled_before;
-        input = &input[used..];
+        // A count of 64 bits, of all that the connection has received.
+        let used = inflate.total_in().saturating_sub(in_before);
+        let written = room.len().saturating_sub(filled_before);
+        input = after(input, used);
         if output.filled().len() > limit {
             return Err(InflateError::TooLarge { limit });
         }

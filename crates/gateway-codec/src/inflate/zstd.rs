@@ -40,13 +40,13 @@ impl ZstdContext {
         let mut input = InBuffer::around(frame);
         loop {
             let room = output.room(limit).ok_or(InflateError::TooLarge { limit })?;
-            let (room_before, filled_before) = (room.capacity() - room.len(), room.len());
+            let (room_before, filled_before) = (room.spare_capacity_mut().len(), room.len());
             let used_before = input.pos();
             let mut behind = OutBuffer::around_pos(room, filled_before);
             let wanted = self.inflate.decompress_stream(&mut behind, &mut input).map_err(|_| {
                 InflateError::Corrupt { reason: "not a zstd stream, or its window is too large" }
             })?;
-            let written = behind.pos() - filled_before;
+            let written = behind.pos().saturating_sub(filled_before);
             if output.filled().len() > limit {
                 return Err(InflateError::TooLarge { limit });
             }

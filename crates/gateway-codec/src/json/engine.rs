@@ -1,5 +1,6 @@
 //! The two engines that decode JSON into types, and the one that writes it.
 
+use super::scan::text_start;
 use super::{bounds, place};
 use crate::{Error, ErrorKind, Limits, RawRef};
 use serde::de::DeserializeSeed;
@@ -40,7 +41,9 @@ pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error
 /// As [`from_slice`].
 pub fn from_slice_with<'de, T: Deserialize<'de>>(bytes: &'de [u8], limits: &Limits) -> Result<T, Error> {
     bounds::check(bytes, limits)?;
-    serde_json::from_slice(bytes).map_err(|error| from_serde(&error, bytes))
+    let start = text_start(bytes)?;
+    let text = &bytes[start..];
+    serde_json::from_slice(text).map_err(|error| from_serde(&error, text).shifted(start))
 }
 
 /// Reads a value with a seed. Further entries of the payload may follow one that is uncut.
@@ -107,7 +110,8 @@ pub fn from_mut_slice_with<'de, T: Deserialize<'de>>(
 fn simd_from_mut_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8]) -> Result<T, Error> {
     // simd-json says "syntax" to a document that merely ended, and nests without a bound of ours.
     super::walk::check_depth(bytes, bounds::TYPE_DEPTH)?;
-    simd_json::serde::from_slice(bytes).map_err(|error| from_simd(&error))
+    let start = text_start(bytes)?;
+    simd_json::serde::from_slice(&mut bytes[start..]).map_err(|error| from_simd(&error).shifted(start))
 }
 
 /// The tree that simd-json builds, at most as deep as everything else here.
@@ -139,7 +143,7 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
 /// As [`to_vec`], and [`ErrorKind::Write`] if the writer fails.
 pub fn to_writer<W: io::Write, T: Serialize + ?Sized>(writer: W, value: &T) -> Result<(), Error> {
     serde_json::to_writer(writer, value).map_err(|error| match error.classify() {
-        serde_json::error::Category::Io => Error::write(&error.into()),
+        serde_json::error::Category::Io => Error::write(error.into()),
         _ => Error::complaint(ErrorKind::Unsupported, error.to_string()),
     })
 }

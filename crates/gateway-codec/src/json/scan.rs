@@ -6,6 +6,28 @@
 use crate::{Error, Limits};
 use wide::u8x16;
 
+/// "Implementations that parse JSON texts MAY ignore the presence of a byte order mark" (RFC 8259, section 8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The text of a document, without a byte order mark before it.
+#[inline]
+pub(crate) fn without_mark(document: &[u8]) -> &[u8] {
+    document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document)
+}
+
+/// Where the text of a document begins: after the byte order mark, if there is one.
+///
+/// A mark that is cut short is the beginning of a document, and an error.
+pub(crate) fn text_start(document: &[u8]) -> Result<usize, Error> {
+    if document.starts_with(BYTE_ORDER_MARK) {
+        return Ok(BYTE_ORDER_MARK.len());
+    }
+    if !document.is_empty() && BYTE_ORDER_MARK.starts_with(document) {
+        return Err(Error::incomplete(document.len()));
+    }
+    Ok(0)
+}
+
 /// The first byte at or after `at` that is no blank.
 pub(crate) fn skip_blank(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\t' | b'\r') = bytes.get(at) {

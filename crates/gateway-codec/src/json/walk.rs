@@ -1,12 +1,13 @@
 //! The shallow walk over a JSON object: its keys and its values as they stand, nothing built.
 
-use super::scan::{expect_end, skip_blank, string_end, value_end};
+use super::scan::{expect_end, skip_blank, string_end, text_start, value_end};
 use crate::{Encoding, Error, Limits, RawRef};
 use std::borrow::Cow;
 
 /// The entries of the object that `bytes` hold, in their order, duplicates included.
 ///
-/// A value is cut out as it stands. An iterator that has yielded an error is at its end.
+/// A value is cut out as it stands. An iterator that has yielded an error is at its end. A byte order mark before the
+/// object is ignored.
 pub fn walk(bytes: &[u8]) -> Walk<'_> {
     Walk { bytes, at: 0, state: State::Start, is_uncut: false }
 }
@@ -16,7 +17,10 @@ pub(crate) fn walk_value(value: RawRef<'_>) -> Walk<'_> {
     Walk { is_uncut: value.is_uncut(), ..walk(value.uncut_bytes()) }
 }
 
-/// Checks that `bytes` hold one value whose brackets and strings all close.
+/// Checks that `bytes` hold one value whose brackets and strings all close: a document, or what
+/// [`Raw::as_bytes`](crate::Raw::as_bytes) gives.
+///
+/// Bytes after it are an error. [`RawRef::check_structure`] does the same for a value of either encoding.
 ///
 /// # Errors
 ///
@@ -28,7 +32,7 @@ pub fn check_structure(bytes: &[u8]) -> Result<(), Error> {
 
 /// As [`check_structure`], with a bound on the depth.
 pub(super) fn check_depth(bytes: &[u8], depth: usize) -> Result<(), Error> {
-    let end = value_end(bytes, skip_blank(bytes, 0), depth)?;
+    let end = value_end(bytes, skip_blank(bytes, text_start(bytes)?), depth)?;
     expect_end(bytes, end)
 }
 
@@ -66,6 +70,7 @@ impl<'a> Walk<'a> {
         match self.state {
             State::End => return Ok(None),
             State::Start => {
+                self.at = text_start(bytes)?;
                 self.expect(b'{', "expected an object")?;
                 if bytes.get(skip_blank(bytes, self.at)) == Some(&b'}') {
                     self.expect(b'}', "")?;

@@ -3,6 +3,9 @@
 //! What carries payloads does not pass through tungstenite, which prints every frame in full at the level trace: READY holds
 //! secrets. It also saves a copy, and reads a text in the time that the processor's vector instructions allow.
 
+// Lengths come from the wire: no sum with one may wrap, on 32 bits either.
+#![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
 use bytes::Bytes;
 use gateway_codec::copy_to_block;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -102,7 +105,7 @@ impl Frames {
             let count = usize::try_from(missing).map_or(bytes.len(), |missing| missing.min(bytes.len()));
             let (payload, rest) = bytes.split_at(count);
             *bytes = rest;
-            let missing = missing - count as u64;
+            let missing = missing.saturating_sub(count as u64);
             if missing > 0 {
                 self.missing = Some(missing);
                 self.keep(payload, missing);
@@ -146,13 +149,13 @@ impl Frames {
             if self.header_length == complete {
                 return Some(self.check_header());
             }
-            let count = (complete - self.header_length).min(bytes.len());
+            let count = complete.saturating_sub(self.header_length).min(bytes.len());
             if count == 0 {
                 return None;
             }
             let (header, rest) = bytes.split_at(count);
             self.header[self.header_length..][..count].copy_from_slice(header);
-            self.header_length += count;
+            self.header_length = self.header_length.saturating_add(count);
             *bytes = rest;
         }
     }
@@ -248,10 +251,13 @@ impl Fragments {
     /// Makes room for a piece, and for no more of what is still missing than as much as there is: a server that announces
     /// much and sends little is not believed.
     fn make_room(&mut self, piece: usize, missing: usize) {
-        let needed = self.bytes.len() + piece;
+        let needed = self.bytes.len().saturating_add(piece);
         if needed > self.bytes.capacity() {
             let more = missing.min(needed.max(FIRST_ROOM));
-            self.bytes.reserve_exact(piece + more);
+            // Where there is no memory for more, there may be for the piece.
+            if self.bytes.try_reserve_exact(piece.saturating_add(more)).is_err() {
+                self.bytes.reserve_exact(piece);
+            }
         }
     }
 }
@@ -413,6 +419,37 @@ mod tests {
         let stream = [frame(0x01, &half), frame(0x00, &half), frame(0x80, b"x")].concat();
         assert_eq!(lines(&stream).len(), 1);
         assert!(lines(&stream)[0].contains("larger"));
+    }
+
+    /// The greatest length that a frame may have is more than any machine has, and must not wrap on the way to a size.
+    #[test]
+    fn the_greatest_length_is_a_length() {
+        // On 32 bits the greatest that is not refused.
+        let greatest = (u64::MAX / 2).min(usize::MAX as u64);
+        let announced = [&[0x02, 127][..], &greatest.to_be_bytes(), &[7; 5000]].concat();
+        for piece in [1, 1000, usize::MAX] {
+            let mut frames = Frames::new(usize::MAX);
+            assert!(parts(&mut frames, &announced, piece).is_empty());
+            let message = frames.message.as_ref().expect("it has begun");
+            assert_eq!(message.bytes, [7; 5000]);
+            assert!(message.bytes.capacity() <= 2 * FIRST_ROOM, "{}", message.bytes.capacity());
+            assert_eq!(frames.missing, Some(greatest - 5000));
+        }
+        let mut frames = Frames::new(4096);
+        let failed = parts(&mut frames, &announced, 1);
+        assert!(failed.len() == 1 && line(&failed[0]).contains("larger"), "{failed:?}");
+    }
+
+    /// 2^32 and a little, which 32 bits would take for a little.
+    #[test]
+    fn a_length_beyond_32_bits_is_not_cut_to_them() {
+        let announced = [&[0x82, 127][..], &((1_u64 << 32) + 3).to_be_bytes(), b"abc", b"\x82\x00"].concat();
+        let mut frames = Frames::new(usize::MAX);
+        let parts = parts(&mut frames, &announced, usize::MAX);
+        match usize::BITS {
+            32 => assert!(line(&parts[0]).contains("larger")),
+            _ => assert!(parts.is_empty() && frames.missing == Some((1 << 32) - 2)),
+        }
     }
 
     /// A server may announce much and send nothing.
