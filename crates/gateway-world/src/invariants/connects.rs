@@ -78,10 +78,10 @@ impl Invariant for Connects {
             }
             Observation::Suspended | Observation::Woke => history.slept = true,
             Observation::Output(Output::Event(Event::Identifying)) => history.identifies += 1,
-            Observation::Output(Output::Event(Event::Ready | Event::Resumed { .. })) => {
-                if history.ready_since.is_none() {
-                    (history.ready_since, history.slept) = (Some(at), false);
-                }
+            Observation::Output(Output::Event(Event::Ready | Event::Resumed { .. }))
+                if history.ready_since.is_none() =>
+            {
+                (history.ready_since, history.slept) = (Some(at), false);
             }
             Observation::Output(Output::Event(Event::Disconnected(end))) => return history.end(end, at),
             Observation::Output(Output::Connect(_)) => return history.connect(at),
