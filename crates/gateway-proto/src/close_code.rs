@@ -24,8 +24,6 @@ impl Reaction {
     pub const fn to_close_code(code: Option<u16>) -> Self {
         let Some(code) = code else { return Self::Resume };
         match code {
-            // "You sent us a payload prior to identifying", or the session is no longer valid.
-            4003 => Self::Identify,
             // "The account token sent with your identify payload is incorrect."
             4004 => Self::Stop(Rejection::AuthenticationFailed),
             // Not documented for this gateway; seen with the reason "Session invalid.".
@@ -47,7 +45,9 @@ impl Reaction {
             // "You sent a disallowed intent for a Gateway Intent."
             4014 => Self::Stop(Rejection::DisallowedIntents),
             // 4000 unknown error, 4001 unknown opcode, 4002 decode error, 4005 already authenticated, the WebSocket's own
-            // codes (1000, 1001, 1011, …) and all that may be invented later.
+            // codes (1000, 1001, 1011, …) and all that may be invented later. Also 4003, "You sent us a payload prior to
+            // identifying, or this session has been invalidated": the first is of the connection alone, and if it is the
+            // second, the Resume gets opcode 9.
             _ => Self::Resume,
         }
     }
@@ -70,7 +70,7 @@ mod tests {
             (Some(4000), Resume),
             (Some(4001), Resume),
             (Some(4002), Resume),
-            (Some(4003), Identify),
+            (Some(4003), Resume),
             (Some(4004), Stop(Rejection::AuthenticationFailed)),
             (Some(4005), Resume),
             (Some(4006), Identify),

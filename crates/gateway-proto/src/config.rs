@@ -6,7 +6,7 @@ use std::time::Duration;
 use gateway_codec::{Compression, Encoding};
 use serde::{Deserialize, Serialize};
 
-use crate::retry::identifies_in_a_day;
+use crate::retry::{IDENTIFY_CAP, identifies_in_a_day};
 use crate::{Delivery, GatewayUrl, IdentifyProperties, Intents, Presence, SessionSnapshot, ShardId, Token};
 
 /// The address of the gateway when nobody has asked `GET /gateway` for it.
@@ -165,21 +165,30 @@ impl Timeouts {
     }
 }
 
-/// The wait between connections: uniform between `minimum` and a ceiling that begins at `base` and doubles up to `cap`
-/// ("full jitter").
+/// The wait between connections.
+///
+/// The first attempt after a lost connection is immediate, once. Each further wait is a uniform share of the outage so far,
+/// 0.4 to 0.6 of it. It is at least [`minimum`](Self::minimum) and at most [`cap`](Self::cap), both jittered too. An outage is
+/// the time since a connection last held for [`stable_after`](Self::stable_after), or since the shard began.
+///
+/// With the defaults an outage makes the shard wait on for 0.6 of its length at most, or 0.7 s, or 60 s. Where every attempt
+/// fails at once, there are 14 attempts at most in the first 30 s, and 28 in the first ten minutes.
+///
+/// A `Retry-After` of the server may make a wait longer; so do close code 4008, opcode 9, and Identifies that come to nothing:
+/// see [`base`](Self::base).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct BackoffConfig {
-    /// The ceiling of the first wait. Default 1 s. Below a third of a millisecond, 20 doublings would not spread Identifies
-    /// that come to nothing over the day; that is refused.
+    /// The ceiling of the wait before an Identify, where the last one came to nothing; the wait is uniform below it. It doubles
+    /// with each Identify sent of late, up to 10 min; one is forgotten in five minutes. Default 1 s, at most 10 min. Below a
+    /// third of a millisecond, 20 doublings would not spread Identifies over the day; that is refused.
     pub base: Duration,
-    /// The ceiling of any wait. Default 60 s.
+    /// The longest wait, jittered: a wait that it cuts is uniform between 0.8 of it and all of it. Default 60 s.
     pub cap: Duration,
-    /// The least wait. It bounds the number of connections in an hour whatever the dice say. Default 100 ms.
+    /// The least wait, jittered: the first waits of an outage are uniform between it and 7/3 of it. Default 300 ms.
     pub minimum: Duration,
-    /// How long a connection must have been up after READY or RESUMED for the next wait to begin anew. Default 60 s.
-    /// Identifies are remembered apart from that: one is forgotten in five minutes.
+    /// How long a connection must have been up after READY or RESUMED to end an outage. Default 60 s.
     pub stable_after: Duration,
 }
 
@@ -188,7 +197,7 @@ impl Default for BackoffConfig {
         Self {
             base: Duration::from_secs(1),
             cap: Duration::from_secs(60),
-            minimum: Duration::from_millis(100),
+            minimum: Duration::from_millis(300),
             stable_after: Duration::from_secs(60),
         }
     }
@@ -199,11 +208,11 @@ impl BackoffConfig {
         reasonable("backoff.base", self.base)?;
         reasonable("backoff.cap", self.cap)?;
         reasonable("backoff.minimum", self.minimum)?;
-        if self.base > self.cap {
-            return Err(ConfigError::new("backoff.cap", "it must not be below backoff.base"));
+        if self.base > IDENTIFY_CAP {
+            return Err(ConfigError::new("backoff.base", "it must not be above ten minutes"));
         }
-        if self.minimum > self.base {
-            return Err(ConfigError::new("backoff.minimum", "it must not be above backoff.base"));
+        if self.minimum > self.cap {
+            return Err(ConfigError::new("backoff.minimum", "it must not be above backoff.cap"));
         }
         if self.stable_after > LONGEST {
             return Err(ConfigError::new("backoff.stable_after", "it must not be above a day"));
@@ -232,8 +241,15 @@ pub struct Limits {
     pub payload_bytes: usize,
     /// Commands that may wait to be sent. Default 1000.
     pub queued_commands: usize,
-    /// Resumes in a row that may come to nothing, neither RESUMED nor a replay, before the session is given up. Default 5.
+    /// Resumes that must have failed in a row before the session is given up. Default 5. A Resume fails where its connection
+    /// ends before RESUMED and before any event of the replay. Waits and failed dials between two Resumes do not end the row.
+    ///
+    /// [`resume_timeout`](Self::resume_timeout) must have passed too. Until then the shard goes on to resume, however often.
     pub resume_attempts: u32,
+    /// How long Resumes must have failed in a row, from the first that did, before the session is given up. Default 180 s:
+    /// sessions were reported to be stuck for about 90 s and to go on after that
+    /// (<https://github.com/discord/discord-api-docs/issues/1619>).
+    pub resume_timeout: Duration,
     /// Bytes of one received message, as it came over the wire. Default 64 MiB.
     pub message_bytes: usize,
     /// Bytes of one received message, inflated. Default 256 MiB.
@@ -247,6 +263,7 @@ impl Default for Limits {
             payload_bytes: 4096,
             queued_commands: 1000,
             resume_attempts: 5,
+            resume_timeout: Duration::from_secs(180),
             message_bytes: 64 << 20,
             inflated_bytes: 256 << 20,
         }
@@ -265,6 +282,7 @@ impl Limits {
         if self.resume_attempts == 0 {
             return Err(ConfigError::new("limits.resume_attempts", "it must be at least 1"));
         }
+        reasonable("limits.resume_timeout", self.resume_timeout)?;
         if self.message_bytes < 1024 || self.inflated_bytes < 1024 {
             return Err(ConfigError::new(
                 "limits.message_bytes",

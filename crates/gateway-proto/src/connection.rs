@@ -46,6 +46,8 @@ pub(crate) enum Stage {
         /// The newest sequence number when Resume was sent: what comes up to it was delivered before.
         delivered: u64,
         replayed: u64,
+        /// The newest sequence number of the replay so far. None: it has not begun.
+        reached: Option<u64>,
     },
     Ready,
 }

@@ -241,10 +241,17 @@ pub enum Notice {
         /// How many there were.
         count: usize,
     },
-    /// The session was given up after this many Resumes in a row that came to nothing: neither RESUMED nor a replay.
+    /// The session was given up after this many Resumes in a row that came to nothing, neither RESUMED nor a replay, for
+    /// [`Limits::resume_timeout`](crate::Limits::resume_timeout) at least.
     ResumeGivenUp {
         /// How many there were.
         attempts: u32,
+    },
+    /// The session was given up because a Resume would bring a message again that the shard cannot take: one that could not be
+    /// decoded for the second time, or one larger than the limits. [`Event::Disconnected`] follows and says which.
+    ReplayGivenUp {
+        /// The newest sequence number before that message.
+        after: u64,
     },
     /// The edge has refused the upgrade this many times in a row with a status (401, 403, 404) that waiting may not cure.
     RefusedRepeatedly {

@@ -5,18 +5,26 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use crate::config::BackoffConfig;
-use crate::{Closed, ConnectError, DisconnectReason, Reaction};
+use crate::{Closed, ConnectError, DisconnectReason, Reaction, ShardId};
 
 /// The wait after "You're sending payloads to us too quickly" (close code 4008).
 const AFTER_RATE_LIMIT: Duration = Duration::from_secs(5);
 /// The wait after opcode 9, whose documentation once asked for "a random amount of time (between 1 and 5 seconds)".
-const AFTER_INVALID_SESSION: std::ops::RangeInclusive<f64> = 1.0..=5.0;
-/// The longest `Retry-After` that is obeyed: a longer one is a mistake of somebody's.
+const AFTER_INVALID_SESSION: Range = (1.0, 5.0);
+/// The longest `Retry-After` that is obeyed: a longer one is a mistake.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+/// A wait, in shares of the outage so far. An outage that ends within a wait becomes longer by the upper share at most.
+/// Attempts that fail at once are spaced by the lower share at least, which makes 14 of them in 30 s.
+const SHARE: Range = (0.4, 0.6);
+/// The least wait, in multiples of the configured one: by default 300 to 700 ms.
+const LEAST: Range = (1.0, 7.0 / 3.0);
+/// The longest wait, in shares of the configured one: shards that have all waited for long are spread too. The lower share
+/// makes 28 attempts in ten minutes where each fails at once.
+const LONGEST: Range = (0.8, 1.0);
 /// The ceiling of the wait before a connection that will identify again, when Identifies came to nothing: uniform below
 /// it, a day has 288 of them, and the gateway resets the token of a bot that sends 1000
 /// (Discord Docs, Gateway > Rate Limiting).
-const IDENTIFY_CAP: Duration = Duration::from_secs(600);
+pub(crate) const IDENTIFY_CAP: Duration = Duration::from_secs(600);
 /// As long as the gateway counts Identifies together.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// One Identify is forgotten in this time, which is the mean wait below that ceiling. So their number tells whether a shard
@@ -25,9 +33,15 @@ const IDENTIFY_FORGOTTEN_IN: Duration = Duration::from_secs(IDENTIFY_CAP.as_secs
 /// So many Identifies may come close together: a new session is wanted soon where nothing speaks against it.
 const IDENTIFIES_AT_ONCE: u32 = 2;
 
-/// What the waits depend on: how badly it went lately.
+/// The least and the greatest value of a uniform draw.
+type Range = (f64, f64);
+
+/// What the waits depend on: how long the outage is, and how often the shard identified of late.
 pub(crate) struct Retry {
     config: BackoffConfig,
+    shard: ShardId,
+    /// When the outage began: at the end of the last stable connection. Before there was one: with the shard.
+    outage_since: Instant,
     /// Connections in a row that failed; 0 after a stable one.
     failures: u32,
     /// Identifies sent and not forgotten yet.
@@ -50,9 +64,11 @@ pub(crate) struct Outcome {
 }
 
 impl Retry {
-    pub(crate) fn new(config: BackoffConfig) -> Self {
+    pub(crate) fn new(config: BackoffConfig, shard: ShardId, now: Instant) -> Self {
         Self {
             config,
+            shard,
+            outage_since: now,
             failures: 0,
             identifies: 0,
             forgetting: Duration::ZERO,
@@ -81,9 +97,10 @@ impl Retry {
         let stable_after = self.config.stable_after;
         if outcome.ready_since.is_some_and(|since| now.saturating_duration_since(since) >= stable_after) {
             (self.failures, self.invalid_sessions) = (0, 0);
+            self.outage_since = now;
         }
         self.forget_identifies(outcome, now);
-        let wait = self.wait(reason, outcome, rng);
+        let wait = self.wait(reason, outcome, now, rng);
         self.failures = self.failures.saturating_add(1);
         wait
     }
@@ -105,54 +122,73 @@ impl Retry {
         outcome.will_identify && self.identifies > IDENTIFIES_AT_ONCE
     }
 
-    fn wait(&mut self, reason: &DisconnectReason, outcome: Outcome, rng: &mut Rng) -> Duration {
+    fn wait(&mut self, reason: &DisconnectReason, outcome: Outcome, now: Instant, rng: &mut Rng) -> Duration {
         match reason {
             DisconnectReason::Requested => Duration::ZERO,
             DisconnectReason::InvalidSession { .. } => {
                 self.invalid_sessions = self.invalid_sessions.saturating_add(1);
-                let (low, high) = (*AFTER_INVALID_SESSION.start(), *AFTER_INVALID_SESSION.end());
-                let pause = Duration::from_secs_f64(low + (high - low) * rng.f64());
+                let pause = Duration::from_secs_f64(between(AFTER_INVALID_SESSION, rng.f64()));
                 match self.invalid_sessions {
                     0..=2 if !self.identifies_often(outcome) => pause,
-                    row => pause + self.jitter(row.saturating_sub(3), outcome, rng),
+                    _ => pause + self.back_off(outcome, now, rng),
                 }
             }
             DisconnectReason::Closed(Closed::Frame { code, .. })
                 if Reaction::to_close_code(*code) == Reaction::ResumeLater =>
             {
-                AFTER_RATE_LIMIT + self.jitter(self.failures, outcome, rng)
+                AFTER_RATE_LIMIT + self.back_off(outcome, now, rng)
             }
             DisconnectReason::ConnectFailed(ConnectError::Refused(refused)) => {
                 let asked = refused.retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
-                asked.max(self.jitter(self.failures, outcome, rng))
+                asked.max(self.back_off(outcome, now, rng))
             }
             // The first redial after a session that was up is immediate: nothing speaks against it yet.
             _ if outcome.ready_since.is_some() && self.failures == 0 && !self.identifies_often(outcome) => {
                 Duration::ZERO
             }
-            _ => self.jitter(self.failures, outcome, rng),
+            _ => self.back_off(outcome, now, rng),
         }
     }
 
-    /// Full jitter: uniform below a ceiling that doubles with each failure.
-    fn jitter(&self, failures: u32, outcome: Outcome, rng: &mut Rng) -> Duration {
-        let mut ceiling = ceiling(self.config.base, failures, self.config.cap);
-        if outcome.will_identify {
-            ceiling = ceiling.max(self::ceiling(self.config.base, self.identifies, IDENTIFY_CAP));
+    /// A share of the outage so far. Before an Identify, where there were others of late, also "full jitter": uniform below a
+    /// ceiling that doubles with each of them.
+    fn back_off(&self, outcome: Outcome, now: Instant, rng: &mut Rng) -> Duration {
+        let outage = now.saturating_duration_since(self.outage_since);
+        let wait = share_of(outage, &self.config, [rng.f64(), self.draw_in_slice(rng), rng.f64()]);
+        if outcome.will_identify && self.identifies > 0 {
+            return wait.max(identify_ceiling(self.config.base, self.identifies).mul_f64(rng.f64()));
         }
-        ceiling.mul_f64(rng.f64()).max(self.config.minimum)
+        wait
+    }
+
+    /// A draw between 0 and 1, within this shard's slice of that range. So shards of a bot that lose their connections at once
+    /// come back evenly spread, and not only in the mean.
+    fn draw_in_slice(&self, rng: &mut Rng) -> f64 {
+        (f64::from(self.shard.id()) + rng.f64()) / f64::from(self.shard.count())
     }
 }
 
-/// How many Identifies a day has, as the dice say in the mean, if none comes to anything.
+/// The wait after so much of an outage, for three draws between 0 and 1.
+fn share_of(outage: Duration, config: &BackoffConfig, [share, least, longest]: [f64; 3]) -> Duration {
+    let share = outage.mul_f64(between(SHARE, share));
+    let least = config.minimum.mul_f64(between(LEAST, least));
+    let longest = config.cap.mul_f64(between(LONGEST, longest));
+    share.max(least).min(longest).max(config.minimum)
+}
+
+fn between((least, greatest): Range, draw: f64) -> f64 {
+    least + (greatest - least) * draw
+}
+
+/// How many Identifies a day has in the mean, if none comes to anything.
 pub(crate) fn identifies_in_a_day(config: &BackoffConfig) -> u32 {
-    let ceiling = [config.cap, IDENTIFY_CAP].map(|cap| ceiling(config.base, u32::MAX, cap)).into_iter().max();
-    let mean = (ceiling.unwrap_or_default() / 2).clamp(config.minimum.max(Duration::from_millis(1)), DAY);
+    let mean = identify_ceiling(config.base, u32::MAX) / 2;
+    let mean = mean.clamp(config.minimum.max(Duration::from_millis(1)), DAY);
     u32::try_from(DAY.as_millis() / mean.as_millis()).unwrap_or(u32::MAX)
 }
 
-fn ceiling(base: Duration, doublings: u32, cap: Duration) -> Duration {
-    base.saturating_mul(1 << doublings.min(20)).min(cap)
+fn identify_ceiling(base: Duration, identifies: u32) -> Duration {
+    base.saturating_mul(1 << identifies.min(20)).min(IDENTIFY_CAP)
 }
 
 #[cfg(test)]
@@ -166,33 +202,154 @@ mod tests {
 
     const NEVER_READY: Outcome = Outcome { ready_since: None, will_identify: false };
 
-    fn waits(reason: &DisconnectReason, outcome: Outcome, count: usize, seed: u64) -> Vec<Duration> {
-        let mut retry = Retry::new(BackoffConfig::default());
-        let mut rng = Rng::with_seed(seed);
-        (0..count).map(|_| retry.after(reason, outcome, Instant::now(), &mut rng)).collect()
+    fn retry(now: Instant) -> Retry {
+        Retry::new(BackoffConfig::default(), ShardId::ONE, now)
+    }
+
+    /// A life of attempts that end for the same reason.
+    struct Attempts<'a> {
+        reason: &'a DisconnectReason,
+        /// How long each takes.
+        lasting: Duration,
+        /// Whether each reaches READY, and loses it at once.
+        ready: bool,
+    }
+
+    impl Attempts<'_> {
+        /// How long the outage was when each attempt ended, and the wait that followed.
+        fn waits(&self, count: usize, seed: u64) -> Vec<(Duration, Duration)> {
+            let start = Instant::now();
+            let (mut retry, mut rng, mut now) = (retry(start), Rng::with_seed(seed), start);
+            let wait = |_| {
+                now += self.lasting;
+                let outcome = Outcome { ready_since: self.ready.then_some(now), will_identify: false };
+                let (outage, wait) = (now - start, retry.after(self.reason, outcome, now, &mut rng));
+                now += wait;
+                (outage, wait)
+            };
+            (0..count).map(wait).collect()
+        }
+    }
+
+    fn failing(lasting: Duration) -> Attempts<'static> {
+        const EOF: &DisconnectReason = &DisconnectReason::Closed(Closed::Eof);
+        Attempts { reason: EOF, lasting, ready: false }
+    }
+
+    fn waits(reason: &DisconnectReason, count: usize, seed: u64) -> Vec<Duration> {
+        let attempts = Attempts { reason, lasting: Duration::ZERO, ready: false };
+        attempts.waits(count, seed).into_iter().map(|(_, wait)| wait).collect()
+    }
+
+    fn secs(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
     }
 
     #[test]
-    fn the_ceiling_doubles_up_to_the_cap_and_the_floor_holds() {
-        for seed in 0..200 {
-            for (failures, wait) in waits(&eof(), NEVER_READY, 12, seed).into_iter().enumerate() {
-                let ceiling = Duration::from_secs(60.min(1 << failures));
-                assert!(wait <= ceiling && wait >= Duration::from_millis(100), "{failures}: {wait:?}");
+    fn a_wait_is_a_share_of_the_outage() {
+        for (seed, lasting) in (0..200).zip([0.0, 0.01, 0.3, 1.0, 10.0].into_iter().cycle()) {
+            for (outage, wait) in failing(secs(lasting)).waits(40, seed) {
+                let least = outage.mul_f64(0.4).max(secs(0.3)).min(secs(48.0));
+                let most = outage.mul_f64(0.6).max(secs(0.7)).min(secs(60.0));
+                assert!(least <= wait && wait <= most, "{wait:?} after {outage:?}");
             }
         }
     }
 
     #[test]
-    fn the_wait_is_jittered() {
-        let tenth: Vec<Duration> = (0..200).map(|seed| waits(&eof(), NEVER_READY, 10, seed)[9]).collect();
-        let (short, long) = (Duration::from_secs(20), Duration::from_secs(40));
-        assert!(tenth.iter().any(|wait| *wait < short) && tenth.iter().any(|wait| *wait > long));
+    fn every_part_of_a_wait_is_jittered() {
+        let drawn = |outage: f64, draw: f64| share_of(secs(outage), &BackoffConfig::default(), [draw; 3]);
+        for (outage, least, most) in [(0.0, 0.3, 0.7), (10.0, 4.0, 6.0), (3600.0, 48.0, 60.0)] {
+            assert_eq!((drawn(outage, 0.0), drawn(outage, 1.0)), (secs(least), secs(most)));
+            let waits = (0..200).map(|seed| {
+                let start = Instant::now();
+                retry(start).after(&eof(), NEVER_READY, start + secs(outage), &mut Rng::with_seed(seed))
+            });
+            let waits: Vec<Duration> = waits.collect();
+            let part = |part: f64| secs(least + (most - least) * part);
+            assert!(waits.iter().any(|wait| *wait < part(0.1)), "after {outage} s");
+            assert!(waits.iter().any(|wait| *wait > part(0.9)), "after {outage} s");
+        }
+    }
+
+    /// Attempts within this time of the end of the last stable connection, each of which fails at once. The first is immediate.
+    fn attempts_within(time: Duration, waits: impl Iterator<Item = Duration>) -> usize {
+        let mut at = Duration::ZERO;
+        1 + waits
+            .take_while(|wait| {
+                at += *wait;
+                at <= time
+            })
+            .count()
+    }
+
+    const ALLOWED: [(f64, usize); 2] = [(30.0, 14), (600.0, 28)];
+
+    #[test]
+    fn with_the_shortest_waits_30_s_have_14_attempts_and_ten_minutes_28() {
+        let mut outage = Duration::ZERO;
+        let shortest: Vec<Duration> = std::iter::repeat_with(|| {
+            let wait = share_of(outage, &BackoffConfig::default(), [0.0; 3]);
+            outage += wait;
+            wait
+        })
+        .take(50)
+        .collect();
+        for (time, allowed) in ALLOWED {
+            assert_eq!(attempts_within(secs(time), shortest.iter().copied()), allowed);
+        }
+    }
+
+    #[test]
+    fn whether_ready_comes_or_not_30_s_have_14_attempts_and_ten_minutes_28() {
+        for seed in 0..2000 {
+            for ready in [false, true] {
+                let life = Attempts { ready, ..failing(Duration::ZERO) };
+                let mut waits: Vec<Duration> =
+                    life.waits(60, seed).into_iter().map(|(_, wait)| wait).collect();
+                // `attempts_within` counts the immediate attempt by itself.
+                let immediate = waits.iter().filter(|wait| wait.is_zero()).count();
+                assert_eq!(immediate, usize::from(ready), "the immediate redial is granted once");
+                waits.retain(|wait| !wait.is_zero());
+                for (time, allowed) in ALLOWED {
+                    let attempts = attempts_within(secs(time), waits.iter().copied());
+                    assert!(attempts <= allowed, "{attempts} attempts in {time} s with seed {seed}");
+                    assert!(attempts > allowed / 2, "{attempts} attempts in {time} s with seed {seed}");
+                }
+            }
+        }
+    }
+
+    /// A thousand shards lose stable connections at once, and their immediate attempts fail at once too.
+    #[test]
+    fn no_tenth_of_a_second_has_more_than_a_quarter_of_the_second_attempts() {
+        const SHARDS: u32 = 1000;
+        for seed in 0..20 {
+            let start = Instant::now();
+            let lost = start + secs(100.0);
+            let second_attempt = |id: u32| {
+                let shard = ShardId::new(id, SHARDS).unwrap();
+                let mut retry = Retry::new(BackoffConfig::default(), shard, start);
+                let mut rng = Rng::with_seed(seed * u64::from(SHARDS) + u64::from(id));
+                let stable = Outcome { ready_since: Some(start), will_identify: false };
+                assert_eq!(retry.after(&eof(), stable, lost, &mut rng), Duration::ZERO);
+                retry.after(&eof(), NEVER_READY, lost, &mut rng)
+            };
+            let mut attempts: Vec<Duration> = (0..SHARDS).map(second_attempt).collect();
+            attempts.sort();
+            let within = |first: usize| {
+                attempts[first..].partition_point(|at| *at < attempts[first] + Duration::from_millis(100))
+            };
+            let most = (0..attempts.len()).map(within).max().unwrap();
+            // Where the window cuts a slice at both ends, it has one more.
+            assert!(most <= 251, "{most} of {SHARDS}");
+        }
     }
 
     #[test]
     fn only_the_first_redial_after_a_session_is_immediate() {
         let start = Instant::now();
-        let mut retry = Retry::new(BackoffConfig::default());
+        let mut retry = retry(start);
         let mut rng = Rng::with_seed(1);
         let outcome = Outcome { ready_since: Some(start), will_identify: false };
         assert_eq!(retry.after(&eof(), outcome, start, &mut rng), Duration::ZERO);
@@ -204,11 +361,26 @@ mod tests {
     }
 
     #[test]
+    fn an_outage_begins_where_a_stable_connection_ends() {
+        let start = Instant::now();
+        let mut rng = Rng::with_seed(1);
+        let mut wait_after = |up: f64| {
+            let mut retry = retry(start);
+            let lost = start + secs(1000.0);
+            let outcome = Outcome { ready_since: Some(lost - secs(up)), will_identify: false };
+            retry.after(&eof(), outcome, lost, &mut rng);
+            retry.after(&eof(), NEVER_READY, lost, &mut rng)
+        };
+        assert!(wait_after(60.0) <= secs(0.7));
+        assert!(wait_after(59.9) >= secs(48.0));
+    }
+
+    #[test]
     fn opcode_9_waits_1_to_5_seconds_and_then_more() {
         let reason = DisconnectReason::InvalidSession { resumable: true };
         let mut longest = Duration::ZERO;
         for seed in 0..100 {
-            let waits = waits(&reason, NEVER_READY, 8, seed);
+            let waits = waits(&reason, 8, seed);
             for wait in &waits[..2] {
                 assert!((1.0..=5.0).contains(&wait.as_secs_f64()), "{wait:?}");
             }
@@ -228,26 +400,27 @@ mod tests {
             }))
         };
         let minute = Duration::from_secs(60);
-        assert_eq!(waits(&refused(Some(minute)), NEVER_READY, 1, 1)[0], minute);
+        assert_eq!(waits(&refused(Some(minute)), 1, 1)[0], minute);
         let year = Duration::from_secs(31_536_000);
-        assert_eq!(waits(&refused(Some(year)), NEVER_READY, 1, 1)[0], LONGEST_RETRY_AFTER);
-        assert!(waits(&refused(None), NEVER_READY, 1, 1)[0] <= Duration::from_secs(1));
+        assert_eq!(waits(&refused(Some(year)), 1, 1)[0], LONGEST_RETRY_AFTER);
+        assert!(waits(&refused(None), 1, 1)[0] <= secs(0.7));
         let rate_limited =
             DisconnectReason::Closed(Closed::Frame { code: Some(4008), reason: String::new() });
-        let outcome = Outcome { ready_since: Some(Instant::now()), will_identify: false };
-        assert!(waits(&rate_limited, outcome, 1, 1)[0] >= AFTER_RATE_LIMIT);
+        let ready = Attempts { reason: &rate_limited, lasting: Duration::ZERO, ready: true };
+        assert!(ready.waits(1, 1)[0].1 >= AFTER_RATE_LIMIT);
     }
 
     #[test]
     fn identifies_that_come_to_nothing_are_spread_over_the_day() {
         let mut total = Duration::ZERO;
         for seed in 0..20 {
-            let mut retry = Retry::new(BackoffConfig::default());
+            let now = Instant::now();
+            let mut retry = retry(now);
             let mut rng = Rng::with_seed(seed);
             let outcome = Outcome { ready_since: None, will_identify: true };
             for _ in 0..100 {
                 retry.identify_sent();
-                total += retry.after(&eof(), outcome, Instant::now(), &mut rng);
+                total += retry.after(&eof(), outcome, now, &mut rng);
             }
         }
         assert!(total / (20 * 100) > Duration::from_secs(200), "the mean is {:?}", total / 2000);
@@ -262,9 +435,9 @@ mod tests {
 
     /// The Identifies of three days, each of which is lost again, in the worst of them.
     fn identifies_of_lives(config: &BackoffConfig, lives: &[Life], seed: u64) -> usize {
-        let mut retry = Retry::new(config.clone());
-        let mut rng = Rng::with_seed(seed);
         let start = Instant::now();
+        let mut retry = Retry::new(config.clone(), ShardId::ONE, start);
+        let mut rng = Rng::with_seed(seed);
         let (mut now, mut sent) = (start, Vec::new());
         for life in lives.iter().cycle() {
             if now > start + DAY * 3 {

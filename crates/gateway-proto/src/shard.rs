@@ -61,9 +61,9 @@ pub struct Shard {
     pub(crate) presence: Option<LatestPresence>,
     /// Dialing the resume URL has failed in this outage.
     pub(crate) resume_url_failed: bool,
-    /// Resumes in a row that came to nothing: neither RESUMED nor a replay.
-    pub(crate) unanswered_resumes: u32,
-    /// The sequence number at which a message last could not be decoded.
+    /// The row of Resumes that came to nothing. None: the last one was answered, with RESUMED or a replay.
+    pub(crate) failed_resumes: Option<FailedResumes>,
+    /// The sequence number behind which a message last could not be decoded, until a replay is whole.
     pub(crate) undecodable_at: Option<u64>,
     /// Refused upgrades in a row with a status that waiting may not cure.
     pub(crate) refusals: u32,
@@ -112,6 +112,14 @@ pub(crate) struct Ending {
     pub(crate) deliver: bool,
 }
 
+/// Resumes in a row that failed: each connection ended before RESUMED, and before any event of the replay.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FailedResumes {
+    /// When the first of them had failed.
+    pub(crate) first: Instant,
+    pub(crate) count: u32,
+}
+
 /// What the application may ask of a shard at any time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -150,10 +158,10 @@ impl Shard {
             earlier_sessions: EarlierSessions::default(),
             presence: config.presence.clone().map(LatestPresence::Typed),
             resume_url_failed: false,
-            unanswered_resumes: 0,
+            failed_resumes: None,
             undecodable_at: None,
             refusals: 0,
-            retry: Retry::new(config.backoff.clone()),
+            retry: Retry::new(config.backoff.clone(), config.shard, now),
             wall_clock: WallClock::default(),
             rng,
             commands: Outbox::default(),

@@ -197,18 +197,14 @@ impl Shard {
     }
 
     /// The stream is broken, or the server speaks nonsense: "reconnect" (close code 4000) and resume. Where the replay
-    /// breaks at the same place again, only a new session gets past it. What comes before the Resume is no replay.
+    /// breaks at the same place again, only a new session gets past it.
     fn undecodable(&mut self, detail: String, now: Instant) {
         let detail = self.secrets().clean(&detail);
         self.stats.undecodable += 1;
-        if let Some(session) = &self.session
-            && let Some(Stage::Resuming { .. } | Stage::Ready) = self.stage()
+        if let Some(place) = self.place_in_session()
+            && self.undecodable_at.replace(place) == Some(place)
         {
-            let at = Some(session.sequence);
-            if at == self.undecodable_at {
-                self.forget_session();
-            }
-            self.undecodable_at = at;
+            self.give_up_replay(place);
         }
         self.close(
             CloseFrame::resumable("undecodable message"),
@@ -218,9 +214,10 @@ impl Shard {
         );
     }
 
-    /// A resume would replay the message: only a new session gets past it.
     fn too_large(&mut self, now: Instant) {
-        self.forget_session();
+        if let Some(place) = self.place_in_session() {
+            self.give_up_replay(place);
+        }
         self.close(CloseFrame::resumable("message too large"), DisconnectReason::MessageTooLarge, false, now);
     }
 
@@ -312,8 +309,14 @@ impl Shard {
         let from = session.resume_from(self.config.delivery);
         let timeouts = &self.config.timeouts;
         let (deadline, latest) = (now + timeouts.resumed, now + timeouts.message);
-        connection.stage =
-            Stage::Resuming { deadline, latest, from, delivered: session.sequence, replayed: 0 };
+        connection.stage = Stage::Resuming {
+            deadline,
+            latest,
+            from,
+            delivered: session.sequence,
+            replayed: 0,
+            reached: None,
+        };
         let payload = outgoing::resume(&self.config.token, &session.id, from, self.config.encoding);
         self.event(Event::Resuming { sequence: from });
         self.transmit(payload.expect("text and numbers can be written in any encoding"), now);
@@ -409,8 +412,24 @@ impl Shard {
     fn forget_session(&mut self) {
         self.end_session();
         self.resume_url_failed = false;
-        self.unanswered_resumes = 0;
+        self.failed_resumes = None;
         self.undecodable_at = None;
+    }
+
+    /// Where in the session's events the connection is: the newest sequence number before what comes now. None where no
+    /// session goes on yet: what comes before the Resume is no replay.
+    fn place_in_session(&self) -> Option<u64> {
+        match (&self.session, self.stage()?) {
+            (Some(_), Stage::Resuming { from, reached, .. }) => Some(reached.unwrap_or(*from)),
+            (Some(session), Stage::Ready) => Some(session.sequence),
+            _ => None,
+        }
+    }
+
+    /// A Resume would bring the message behind this sequence number again: only a new session gets past it.
+    fn give_up_replay(&mut self, after: u64) {
+        self.forget_session();
+        self.event(Event::Notice(Notice::ReplayGivenUp { after }));
     }
 
     /// The connection that dispatches are taken from: open, or closing but intact.

@@ -6,8 +6,12 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use gateway_proto::{AckError, Event, Output, Reconnect, Shard, ShardConfig, Stats};
-use gateway_world::{Fault, Profile, Setting, Time, Unreachable, User, World};
+use gateway_proto::{
+    AckError, Closed, DisconnectReason, Event, Notice, Output, Reconnect, Shard, ShardConfig, Stats,
+};
+use gateway_world::{
+    Action, Direction, Fault, Nonsense, Point, Profile, Setting, Time, Unreachable, User, World,
+};
 use liar::{Honest, Liar, Lie, violation, violation_of};
 
 fn asserted<L: Lie>(faults: &[(f64, Fault)], invariant: &str, sentence: &str) {
@@ -32,10 +36,152 @@ impl Lie for Tireless {
     }
 }
 
+/// Takes every session that came up for one that held.
+#[derive(Default)]
+struct Trusting;
+impl Lie for Trusting {
+    fn start(config: &mut ShardConfig) {
+        config.backoff.stable_after = Duration::ZERO;
+    }
+}
+
+/// Announces a wait before the first redial, where there is none.
+#[derive(Default)]
+struct Hesitant;
+impl Lie for Hesitant {
+    fn output(&mut self, _: &mut Shard, output: Output, _: &mut VecDeque<Output>) -> Option<Output> {
+        Some(match output {
+            Output::Event(Event::Disconnected(mut end)) => {
+                end.retry_in = end.retry_in.map(|wait| wait.max(Duration::from_millis(1)));
+                Output::Event(Event::Disconnected(end))
+            }
+            output => output,
+        })
+    }
+}
+
+/// Has waits of another length: the least, and the most, in milliseconds.
+#[derive(Default)]
+struct Waiting<const LEAST: u64, const MOST: u64>;
+impl<const LEAST: u64, const MOST: u64> Lie for Waiting<LEAST, MOST> {
+    fn start(config: &mut ShardConfig) {
+        config.backoff.minimum = Duration::from_millis(LEAST);
+        config.backoff.cap = Duration::from_millis(MOST);
+    }
+}
+
+/// Nobody listens for hours, from the first on.
+fn outage() -> Vec<(f64, Fault)> {
+    let outage = Fault::Unreachable { how: Unreachable::Tcp, lasting: Duration::from_secs(2 * 3600) };
+    vec![(1.0, outage), (1.0, Fault::Reset)]
+}
+
+/// Every Resume comes to this, for hours.
+fn failing_resumes(action: Action) -> Vec<(f64, Fault)> {
+    let rule = Fault::Rule { at: Point::Resume, action, times: u32::MAX };
+    vec![(1.0, rule), (1.0, Fault::Reset), (3.0, Fault::EndRules)]
+}
+
 #[test]
-fn too_many_connects_in_an_hour() {
-    let outage = Fault::Unreachable { how: Unreachable::Tcp, lasting: Duration::from_secs(3600) };
-    asserted::<Tireless>(&[(1.0, outage), (1.0, Fault::Reset)], "connects", "connects within an hour");
+fn a_redial_that_is_immediate_once_more() {
+    let again = "a redial is immediate that is not the first after a session";
+    asserted::<Tireless>(&outage(), "connects", again);
+    let reset_after = Fault::ResetAfter { messages: 4, direction: Direction::Down };
+    let resets: Vec<(f64, Fault)> = (0..40)
+        .flat_map(|second| {
+            let hour = 1.0 + f64::from(second) / 3600.0;
+            [(hour, Fault::Reset), (hour + 0.5 / 3600.0, reset_after.clone())]
+        })
+        .collect();
+    asserted::<Trusting>(&resets, "connects", again);
+    assert_eq!(violation::<Honest>(&resets), None);
+}
+
+#[test]
+fn a_first_redial_that_is_not_immediate() {
+    asserted::<Hesitant>(&[(1.0, Fault::Reset)], "connects", "before the first redial");
+}
+
+#[test]
+fn too_many_connects_within_an_outage() {
+    assert_eq!(violation::<Honest>(&outage()), None);
+    asserted::<Waiting<20, 60_000>>(&outage(), "connects", "connects within 30s");
+    asserted::<Waiting<300, 15_000>>(&outage(), "connects", "connects within 600s");
+}
+
+#[test]
+fn a_wait_that_is_too_long_for_the_outage() {
+    asserted::<Waiting<5000, 60_000>>(&outage(), "connects", "where 700ms is enough");
+    asserted::<Waiting<300, 600_000>>(&outage(), "connects", "where 60s is enough");
+}
+
+// ---- A session that the gateway still holds is not abandoned ----
+
+/// Gives a session up after so many failed Resumes within so many seconds.
+#[derive(Default)]
+struct Impatient<const ATTEMPTS: u32, const SECONDS: u64>;
+impl<const ATTEMPTS: u32, const SECONDS: u64> Lie for Impatient<ATTEMPTS, SECONDS> {
+    fn start(config: &mut ShardConfig) {
+        config.limits.resume_attempts = ATTEMPTS;
+        config.limits.resume_timeout = Duration::from_secs(SECONDS);
+    }
+}
+
+#[test]
+fn resumes_that_have_not_failed_for_long() {
+    let closed = failing_resumes(Action::Close { code: Some(4000) });
+    asserted::<Impatient<5, 1>>(&closed, "resume first", "given up after 5 failed Resumes within");
+    asserted::<Impatient<5, 150>>(&closed, "resume first", "failed Resumes within 1");
+    // Each is waited for for a minute.
+    let ignored = failing_resumes(Action::Ignore);
+    asserted::<Impatient<4, 180>>(&ignored, "resume first", "given up after 4 failed Resumes within");
+    for faults in [closed, ignored, failing_resumes(Action::Close { code: Some(4003) })] {
+        assert_eq!(violation::<Honest>(&faults), None);
+    }
+}
+
+/// Takes a disconnection of some kind for the end of the session: close code 4003, or a message that cannot be read.
+#[derive(Default)]
+struct Hasty<const KIND: usize>;
+impl<const KIND: usize> Lie for Hasty<KIND> {
+    fn output(&mut self, shard: &mut Shard, output: Output, more: &mut VecDeque<Output>) -> Option<Output> {
+        if let Output::Event(Event::Disconnected(end)) = &output {
+            let is_of_kind = match KIND {
+                0 => matches!(end.reason, DisconnectReason::Closed(Closed::Frame { code: Some(4003), .. })),
+                _ => matches!(end.reason, DisconnectReason::Undecodable(_)),
+            };
+            if is_of_kind {
+                shard.reconnect(Reconnect::Fresh);
+            }
+        }
+        // And gives a reason.
+        if let Output::Close(frame) = &output
+            && (KIND == 3 || (KIND == 2 && frame.reason == "undecodable message"))
+        {
+            more.push_back(output);
+            return Some(Output::Event(Event::Notice(Notice::ReplayGivenUp { after: 1 })));
+        }
+        Some(output)
+    }
+}
+
+#[test]
+fn a_session_that_could_go_on() {
+    let could = "the session could have been resumed";
+    let closed = [(1.0, Fault::Close { code: Some(4003) })];
+    let nonsense = [(1.0, Fault::Nonsense { what: Nonsense::Text })];
+    asserted::<Hasty<0>>(&closed, "resume first", could);
+    asserted::<Hasty<1>>(&nonsense, "resume first", could);
+    asserted::<Hasty<2>>(&nonsense, "resume first", "given up after one message that could not be read");
+    let reconnect = [(1.0, Fault::Reconnect { then_emit: 0 })];
+    asserted::<Hasty<3>>(
+        &reconnect,
+        "resume first",
+        "given up over a message, but closed for another reason",
+    );
+    for faults in [&closed, &nonsense, &reconnect] {
+        assert_eq!(violation::<Honest>(faults), None);
+    }
 }
 
 /// Adds one to a counter.

@@ -1,5 +1,6 @@
 //! How long a shard waits before it tries again.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use gateway_driver::proto::DisconnectReason;
@@ -12,14 +13,24 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("the-wait-grows", "B21, B22, protocol 9: full jitter, doubling, at least 100 ms")
-            .shard(|config| config.backoff.cap = seconds(8))
+        Scenario::new("the-wait-grows", "B21, B22, protocol 9: 0.4 of the outage, and at least 300 ms")
             .variants(JSON)
             .steps([
-                dials_fail(7, DialFault::Refused),
-                all((0..7).map(|failures| waits_at_most(seconds(8.min(1 << failures))))),
+                dials_fail(13, DialFault::Refused),
+                all(shortest_waits().take(13).map(waits)),
                 session(),
             ]),
+        Scenario::new(
+            "the-wait-does-not-grow-for-ever",
+            "protocol 9: at most 60 s, or as configured, jittered",
+        )
+        .shard(|config| config.backoff.cap = seconds(2))
+        .variants(JSON)
+        .steps([
+            dials_fail(20, DialFault::Refused),
+            all((0..20).map(|_| waits(milliseconds(300)..=seconds(2)))),
+            session(),
+        ]),
         Scenario::new("the-attempts-are-counted", "B23: connected, Hello, closed: no success")
             .shard(|config| config.backoff.cap = seconds(4))
             .variants(JSON)
@@ -38,8 +49,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             waits_exactly(seconds(0)),
             resumes(1, 0),
             gateway(Control::Abort),
-            waits_at_most(seconds(2)),
+            waits(milliseconds(300)..=LONGEST),
             resumes(2, 0),
+            gateway(Control::Abort),
+            waits(milliseconds(300)..=LONGEST),
+            resumes(3, 0),
         ]),
         Scenario::new(
             "a-stable-connection-forgives",
@@ -63,8 +77,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .variants(JSON)
         .steps([
             times(5, Point::Identify, Action::Close(Some(1011))),
+            // Five seconds lie between two Identifies, so that the outage is at least so long.
             all((0..5).map(|failures| {
-                all([opens_base_url(), says(IDENTIFY, json!({})), waits_at_most(seconds(2 << failures))])
+                let least = (seconds(5) * failures).mul_f64(0.4).max(milliseconds(300));
+                all([opens_base_url(), says(IDENTIFY, json!({})), waits(least..=LONGEST)])
             })),
             session(),
         ]),
@@ -87,10 +103,24 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// The connection, or the attempt, has ended, and the next begins after no more than this, and not at once.
-fn waits_at_most(longest: Duration) -> Step {
-    ends_where(&format!("another attempt in 100 ms to {longest:?}"), move |end| {
-        end.retry_in.is_some_and(|wait| wait >= milliseconds(100) && wait <= longest)
+/// The longest wait by default.
+const LONGEST: Duration = seconds(60);
+
+/// The connection, or the attempt, has ended, and the next begins after a wait like this.
+fn waits(range: RangeInclusive<Duration>) -> Step {
+    ends_where(&format!("another attempt in {range:?}"), move |end| {
+        end.retry_in.is_some_and(|wait| range.contains(&wait))
+    })
+}
+
+/// From the shortest that each wait of an outage can be to the longest wait that there is. How long an outage was when an
+/// attempt failed differs from one way of running the scenario to another; it is as long as the waits so far at least.
+fn shortest_waits() -> impl Iterator<Item = RangeInclusive<Duration>> {
+    let mut outage = Duration::ZERO;
+    std::iter::repeat_with(move || {
+        let least = outage.mul_f64(0.4).clamp(milliseconds(300), seconds(48));
+        outage += least;
+        least..=LONGEST
     })
 }
 

@@ -83,6 +83,24 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             is_lost(Some(4000), false),
             session(),
         ]),
+        Scenario::new("close-4003-in-answer-to-resume", "protocol 5.6: opcode 9 would say that it is over")
+            .steps([
+                session(),
+                times(2, Point::Resume, Action::Close(Some(4003))),
+                gateway(Control::Close { code: Some(4003) }),
+                is_lost(Some(4003), true),
+                all(std::array::from_fn::<_, 2, _>(|_| {
+                    all([opens_resume_url(), says(RESUME, json!({"seq": 1})), is_lost(Some(4003), true)])
+                })),
+                resumes(1, 0),
+            ]),
+        Scenario::new("close-4003-before-a-session", "protocol 5.6: there is nothing to resume").steps([
+            once(Point::Identify, Action::Close(Some(4003))),
+            opens_base_url(),
+            says(IDENTIFY, json!({})),
+            is_lost(Some(4003), false),
+            session(),
+        ]),
         Scenario::new("the-server-closes-within-the-replay", "B46: a close in each state").steps([
             session(),
             once(Point::Resume, Action::Close(Some(1001))),
@@ -98,10 +116,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 }
 
 /// After these the session is resumed.
-const RESUMED: [(&str, Option<u16>); 15] = [
+const RESUMED: [(&str, Option<u16>); 16] = [
     ("close-4000-resumes", Some(4000)),
     ("close-4001-resumes", Some(4001)),
     ("close-4002-resumes", Some(4002)),
+    ("close-4003-resumes", Some(4003)),
     ("close-4005-resumes", Some(4005)),
     ("close-4015-resumes", Some(4015)),
     ("close-4016-resumes", Some(4016)),
@@ -117,12 +136,8 @@ const RESUMED: [(&str, Option<u16>); 15] = [
 ];
 
 /// After these a new session begins.
-const IDENTIFIED: [(&str, u16); 4] = [
-    ("close-4003-identifies", 4003),
-    ("close-4006-identifies", 4006),
-    ("close-4007-identifies", 4007),
-    ("close-4009-identifies", 4009),
-];
+const IDENTIFIED: [(&str, u16); 3] =
+    [("close-4006-identifies", 4006), ("close-4007-identifies", 4007), ("close-4009-identifies", 4009)];
 
 /// After these nothing more is tried.
 const STOPPED: [(&str, u16, Rejection); 6] = [

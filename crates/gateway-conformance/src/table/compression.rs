@@ -1,7 +1,7 @@
 //! Payload compression, zlib-stream and zstd-stream.
 
 use gateway_driver::proto::codec::deflate_zlib;
-use gateway_driver::proto::{DisconnectReason, Disconnected};
+use gateway_driver::proto::{DisconnectReason, Disconnected, Notice};
 use gateway_sim::{Action, Control, FrameMode, Point};
 use serde_json::json;
 
@@ -150,7 +150,11 @@ fn ends_the_session() -> Step {
 }
 
 fn too_large() -> Step {
-    all([closes(4000), loses_all!(DisconnectReason::MessageTooLarge)])
+    all([
+        closes(4000),
+        sees!(Event::Notice(Notice::ReplayGivenUp { after: 1 })),
+        loses_all!(DisconnectReason::MessageTooLarge),
+    ])
 }
 
 fn emits_padded(padding: usize) -> Step {

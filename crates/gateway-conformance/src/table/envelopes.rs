@@ -113,6 +113,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             says(RESUME, json!({"seq": 1})),
             payload(json!({"d": null})),
             closes(4000),
+            sees!(Event::Notice(Notice::ReplayGivenUp { after: 1 })),
             loses_all!(DisconnectReason::Undecodable(_)),
             session(),
         ]),

@@ -122,7 +122,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                         loses_all!(DisconnectReason::InvalidSession { resumable: false }),
                     ])
                 })),
-                session().between(seconds(1), seconds(13)),
+                session().between(seconds(1), seconds(20)),
             ],
         ),
         Scenario::new("the-application-does-not-wait-after-op-9", "F7: reconnect ends the wait").steps([

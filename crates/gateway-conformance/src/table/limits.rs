@@ -1,7 +1,7 @@
 //! Limits: how much may be sent, how much may be received.
 
-use gateway_driver::proto::DisconnectReason;
-use gateway_sim::Control;
+use gateway_driver::proto::{DisconnectReason, Notice};
+use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 
 use crate::scenario::{BOTH, Deed, JSON, Scenario, Step, Variant, ZSTD};
@@ -60,9 +60,28 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .steps([
             session(),
             gateway(Control::Emit { count: 1, padding: 100_000 }),
+            sees!(Event::Notice(Notice::ReplayGivenUp { after: 1 })),
             loses_all!(DisconnectReason::MessageTooLarge),
             breaks_off(),
             session(),
+        ]),
+        Scenario::new(
+            "a-message-above-the-limit-before-hello",
+            "protocol 9: it is of no session, and costs none",
+        )
+        .variants(BOTH)
+        .shard(|config| config.limits.message_bytes = 65_536)
+        .steps([
+            session(),
+            once(Point::Connect, Action::Ignore),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_resume_url(),
+            gateway(Control::RawText("x".repeat(100_000))),
+            loses!(DisconnectReason::MessageTooLarge),
+            breaks_off(),
+            opens_base_url(),
+            resumes_here(1, 0),
         ]),
         Scenario::new("sending-while-receiving-much", "B79: both directions move at the same time")
             .variants(BOTH)

@@ -134,10 +134,60 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::ResumedTimeout),
             ]),
         Scenario::new(
-            "a-bricked-session-is-given-up",
-            "B25, protocol 9: five Resumes in a row that come to nothing",
+            "resumes-that-fail-in-seconds-cost-no-session",
+            "api-docs 1619: for 90 s the server may have no answer, and then it has",
         )
         .shard(|config| config.backoff.cap = seconds(2))
+        .steps([
+            session(),
+            times(12, Point::Resume, Action::Close(Some(4000))),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            emits(3),
+            all(std::array::from_fn::<_, 12, _>(|_| {
+                all([
+                    opens_resume_url(),
+                    says(RESUME, json!({"seq": 1})),
+                    loses!(DisconnectReason::Closed(Closed::Frame { code: Some(4000), .. })),
+                ])
+            })),
+            resumes(1, 3),
+            holds!(|probe| probe.stats.identifies == 1),
+        ]),
+        Scenario::new(
+            "a-bricked-session-is-given-up-in-time",
+            "B25, protocol 9: Resumes that come to nothing for 180 s, or as configured",
+        )
+        .shard(|config| {
+            (config.backoff.minimum, config.backoff.cap) = (seconds(20), seconds(20));
+            (config.limits.resume_attempts, config.limits.resume_timeout) = (1, seconds(30));
+        })
+        .steps([
+            session(),
+            times(3, Point::Resume, Action::Drop),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            all(std::array::from_fn::<_, 2, _>(|_| {
+                all([
+                    opens_resume_url(),
+                    says(RESUME, json!({"seq": 1})),
+                    loses!(DisconnectReason::Closed(Closed::Eof)),
+                ])
+            })),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 1})),
+            sees!(Event::Notice(Notice::ResumeGivenUp { attempts: 3 })),
+            loses_all!(DisconnectReason::Closed(Closed::Eof)),
+            session(),
+        ]),
+        Scenario::new(
+            "a-bricked-session-is-given-up",
+            "B25, protocol 9: five Resumes in a row that come to nothing, if they took long enough",
+        )
+        .shard(|config| {
+            config.backoff.cap = seconds(2);
+            config.limits.resume_timeout = milliseconds(1);
+        })
         .steps([
             session(),
             times(5, Point::Resume, Action::Drop),

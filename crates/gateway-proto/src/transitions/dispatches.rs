@@ -52,13 +52,16 @@ impl Shard {
 
     /// "The server will replay missed events in order, finishing with a Resumed event" (Discord Docs, Gateway > Resuming).
     fn replayed(&mut self, dispatch: Dispatch, now: Instant) {
+        self.failed_resumes = None;
         let timeouts = &self.config.timeouts;
         let (soonest, longest) = (now + timeouts.resumed, now + timeouts.message);
         let Some(connection) = self.connection_mut() else { return };
-        let Stage::Resuming { deadline, latest, from, delivered, replayed } = &mut connection.stage else {
+        let Stage::Resuming { deadline, latest, from, delivered, replayed, reached } = &mut connection.stage
+        else {
             return;
         };
         (*deadline, *latest) = (soonest, longest);
+        *reached = dispatch.sequence().max(Some(reached.unwrap_or(*from)));
         if let Some(sequence) = dispatch.sequence().filter(|sequence| *sequence <= *delivered) {
             let asked_for = sequence > *from;
             self.stats.duplicates += 1;
@@ -143,6 +146,8 @@ impl Shard {
             connection.ready_since.get_or_insert(now);
         }
         self.resume_url_failed = false;
-        self.unanswered_resumes = 0;
+        self.failed_resumes = None;
+        // The replay is over, and all of it was read.
+        self.undecodable_at = None;
     }
 }

@@ -9,7 +9,7 @@ use crate::event::Fields;
 use crate::outgoing::opcode;
 use crate::receiver::Received;
 use crate::retry::Outcome;
-use crate::shard::{Ending, State};
+use crate::shard::{Ending, FailedResumes, State};
 use crate::{
     CloseFrame, Closed, DisconnectReason, Disconnected, Dispatch, Event, Message, Notice, Output, Reaction,
     Reconnect, Shard, Shutdown, StopReason,
@@ -48,10 +48,15 @@ impl Shard {
             Closed::MessageTooLarge => DisconnectReason::MessageTooLarge,
             closed => DisconnectReason::Closed(closed),
         };
+        if reason == DisconnectReason::MessageTooLarge
+            && let Some(place) = self.place_in_session()
+        {
+            self.give_up_replay(place);
+        }
         let Some(connection) = self.leave_open(now) else { return };
         let stop = match reaction(&reason) {
             Reaction::Resume | Reaction::ResumeLater => {
-                self.judge(&connection, &reason);
+                self.judge(&connection, &reason, now);
                 None
             }
             Reaction::Identify => {
@@ -67,7 +72,7 @@ impl Shard {
     }
 
     /// What a connection that came to nothing tells of the session and of its URL.
-    fn judge(&mut self, connection: &Connection, reason: &DisconnectReason) {
+    fn judge(&mut self, connection: &Connection, reason: &DisconnectReason, now: Instant) {
         use DisconnectReason::{InvalidSession, ReconnectRequested, Requested};
         if self.session.is_none() {
             return;
@@ -80,18 +85,20 @@ impl Shard {
             // It opened, and nobody was there. The base URL may lead to somebody who is.
             (Stage::AwaitingHello { .. }, _) => self.resume_url_failed |= connection.at_resume_url,
             // The replay had begun: it goes on where it was cut off.
-            (Stage::Resuming { replayed: 1.., .. }, _) => self.unanswered_resumes = 0,
-            (Stage::Resuming { .. }, _) => self.resume_failed(),
+            (Stage::Resuming { reached: Some(_), .. }, _) => {}
+            (Stage::Resuming { .. }, _) => self.resume_failed(now),
             _ => {}
         }
     }
 
-    /// A session can be "bricked": every Resume ends in an abrupt drop, or in a plea to resume. After some, a new session
-    /// is the way out.
-    fn resume_failed(&mut self) {
-        self.unanswered_resumes += 1;
-        if self.unanswered_resumes >= self.config.limits.resume_attempts {
-            let attempts = self.unanswered_resumes;
+    /// A session can be "bricked": every Resume ends in an abrupt drop, or in opcode 9 with `true`. Most go on after a minute
+    /// or two, so that a new session is the way out only where that takes longer.
+    fn resume_failed(&mut self, now: Instant) {
+        let row = self.failed_resumes.get_or_insert(FailedResumes { first: now, count: 0 });
+        row.count += 1;
+        let (attempts, lasting) = (row.count, now.saturating_duration_since(row.first));
+        let limits = &self.config.limits;
+        if attempts >= limits.resume_attempts && lasting >= limits.resume_timeout {
             self.forget_session();
             self.event(Event::Notice(Notice::ResumeGivenUp { attempts }));
         }
@@ -202,7 +209,7 @@ impl Shard {
         match std::mem::replace(&mut self.state, gone) {
             State::Closing { connection, ending, .. } => {
                 if ending.stop.is_none() {
-                    self.judge(&connection, &ending.reason);
+                    self.judge(&connection, &ending.reason, now);
                 }
                 self.disconnected(ending.reason, ending.stop, connection.ready_since, now);
             }
@@ -300,8 +307,6 @@ impl Shard {
 fn reaction(reason: &DisconnectReason) -> Reaction {
     match reason {
         DisconnectReason::Closed(Closed::Frame { code, .. }) => Reaction::to_close_code(*code),
-        // A resume would replay the message.
-        DisconnectReason::MessageTooLarge => Reaction::Identify,
         _ => Reaction::Resume,
     }
 }

@@ -14,18 +14,87 @@ fn refused(status: u16, retry_after: Option<u64>) -> Input {
 fn ten_minutes_offline_take_few_attempts() {
     for seed in 0..50 {
         let mut scenario = Scenario::with(Phase::Connecting, |config| config.seed = Some(seed));
-        let mut waits = Vec::new();
+        let mut attempts = vec![scenario.elapsed()];
         while scenario.elapsed() < secs(600) {
+            let outage = scenario.elapsed();
             scenario.connect_failed();
-            waits.push(scenario.disconnected().retry_in.unwrap());
+            let wait = scenario.disconnected().retry_in.unwrap();
+            assert!(wait >= outage.mul_f64(0.4).clamp(ms(300), secs(48)), "{wait:?} after {outage:?}");
+            assert!(wait <= outage.mul_f64(0.6).clamp(ms(700), secs(60)), "{wait:?} after {outage:?}");
             assert_eq!(scenario.next_connect(), BASE);
+            attempts.push(scenario.elapsed());
         }
-        for (failures, wait) in waits.iter().enumerate() {
-            let ceiling = secs(1 << failures.min(6)).min(secs(60));
-            assert!(*wait >= ms(100) && *wait <= ceiling, "{failures}: {wait:?}");
+        let within = |time| attempts.iter().filter(|at| **at <= time).count();
+        assert!(within(secs(30)) <= 14 && within(secs(600)) <= 28, "{attempts:?}");
+    }
+}
+
+/// Whenever the server comes back, the shard does so within 0.6 of the outage.
+#[test]
+fn the_way_back_takes_a_share_of_the_outage() {
+    for seed in 0..50 {
+        for outage in [2, 12, 30, 90, 600] {
+            let mut scenario = Scenario::with(Phase::Ready, |config| config.seed = Some(seed));
+            scenario.live(secs(60));
+            let lost = scenario.elapsed();
+            scenario.eof();
+            while scenario.elapsed() - lost < secs(outage) {
+                scenario.connect_failed();
+                scenario.next_connect();
+            }
+            let late = scenario.elapsed() - lost - secs(outage);
+            assert!(late <= secs(outage).mul_f64(0.6).min(secs(60)), "{late:?} after {outage} s");
         }
-        assert!(waits.len() < 80, "{}", waits.len());
-        assert!(waits.iter().max().unwrap() > &secs(20));
+    }
+}
+
+/// A gateway that lets each session go on and drops it at once: one redial is immediate, and the others are as far apart as if
+/// nothing had ever been READY.
+#[test]
+fn the_immediate_redial_is_granted_once() {
+    for seed in 0..50 {
+        let mut scenario = Scenario::with(Phase::Ready, |config| config.seed = Some(seed));
+        scenario.live(secs(60));
+        let lost = scenario.elapsed();
+        let mut attempts = Vec::new();
+        for sequence in 2.. {
+            scenario.eof();
+            scenario.next_connect();
+            attempts.push(scenario.elapsed() - lost);
+            if scenario.elapsed() - lost > secs(600) {
+                break;
+            }
+            scenario.open();
+            scenario.server(&server::resumed(sequence));
+        }
+        assert_eq!(attempts.iter().filter(|at| at.is_zero()).count(), 1);
+        let within = |time| attempts.iter().filter(|at| **at <= time).count();
+        assert!(within(secs(30)) <= 14 && within(secs(600)) <= 28, "{attempts:?}");
+    }
+}
+
+/// The shards of a bot that all lose their connections come back spread: no tenth of a second holds more than a quarter of
+/// their second attempts.
+#[test]
+fn shards_that_are_cut_at_once_come_back_spread() {
+    const SHARDS: u32 = 200;
+    let second_attempt = |id: u32| {
+        let mut scenario = Scenario::with(Phase::Ready, |config| {
+            config.shard = gateway_proto::ShardId::new(id, SHARDS).unwrap();
+            config.seed = Some(u64::from(id) * 7919);
+        });
+        scenario.live(secs(60));
+        scenario.eof();
+        assert_eq!(scenario.shard.phase(), Phase::Connecting, "the first attempt is immediate");
+        scenario.said();
+        scenario.connect_failed();
+        scenario.disconnected().retry_in.unwrap()
+    };
+    let mut attempts: Vec<_> = (0..SHARDS).map(second_attempt).collect();
+    attempts.sort();
+    for (index, first) in attempts.iter().enumerate() {
+        let within = attempts[index..].partition_point(|at| *at < *first + ms(100));
+        assert!(within <= SHARDS as usize / 4 + 1, "{within} from {first:?} on");
     }
 }
 

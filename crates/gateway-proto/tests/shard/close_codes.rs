@@ -4,9 +4,9 @@ use gateway_proto::{Closed, Condition, DisconnectReason, Input, Phase, Reconnect
 
 use crate::support::{BASE, OPEN, RESUME, Scenario, secs, server};
 
-const RESUMES: [u16; 14] =
-    [1000, 1001, 1005, 1006, 1011, 1012, 3000, 4000, 4001, 4002, 4005, 4015, 4016, 4999];
-const IDENTIFIES: [u16; 4] = [4003, 4006, 4007, 4009];
+const RESUMES: [u16; 15] =
+    [1000, 1001, 1005, 1006, 1011, 1012, 3000, 4000, 4001, 4002, 4003, 4005, 4015, 4016, 4999];
+const IDENTIFIES: [u16; 3] = [4006, 4007, 4009];
 const STOPS: [(u16, Rejection); 6] = [
     (4004, Rejection::AuthenticationFailed),
     (4010, Rejection::InvalidShard),

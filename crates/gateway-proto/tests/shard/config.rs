@@ -19,7 +19,7 @@ fn refused(change: Change) -> &'static str {
 
 #[test]
 fn every_field_that_cannot_be_used_is_named() {
-    let table: [(&str, Change); 31] = [
+    let table: [(&str, Change); 33] = [
         ("token", |config| config.token = "".into()),
         ("token", |config| config.token = "Bot ".into()),
         ("token", |config| config.token = "s3cret two".into()),
@@ -39,13 +39,15 @@ fn every_field_that_cannot_be_used_is_named() {
         ("timeouts.close", |config| config.timeouts.close = secs(86_401)),
         ("backoff.base", |config| config.backoff.base = secs(0)),
         ("backoff.cap", |config| config.backoff.cap = secs(86_401)),
-        ("backoff.cap", |config| config.backoff.base = secs(61)),
-        ("backoff.minimum", |config| config.backoff.minimum = secs(2)),
+        ("backoff.base", |config| config.backoff.base = secs(601)),
+        ("backoff.minimum", |config| config.backoff.minimum = secs(61)),
         ("backoff.minimum", |config| config.backoff.minimum = secs(0)),
         ("backoff.stable_after", |config| config.backoff.stable_after = secs(86_401)),
         ("limits.sends_per_minute", |config| config.limits.sends_per_minute = 69),
         ("limits.payload_bytes", |config| config.limits.payload_bytes = 511),
         ("limits.resume_attempts", |config| config.limits.resume_attempts = 0),
+        ("limits.resume_timeout", |config| config.limits.resume_timeout = secs(0)),
+        ("limits.resume_timeout", |config| config.limits.resume_timeout = secs(86_401)),
         ("limits.message_bytes", |config| config.limits.message_bytes = 1023),
         ("limits.message_bytes", |config| config.limits.inflated_bytes = 1023),
         ("url", |config| config.url = String::new()),
@@ -66,12 +68,15 @@ fn every_field_that_cannot_be_used_is_named() {
 /// The least and the most of what is allowed is allowed.
 #[test]
 fn the_limits_of_what_is_allowed_are_allowed() {
-    let table: [Change; 8] = [
+    let table: [Change; 11] = [
         |config| config.large_threshold = Some(50),
         |config| config.large_threshold = Some(250),
         |config| config.timeouts.close = secs(86_400),
-        |config| config.backoff.cap = config.backoff.base,
-        |config| config.backoff.minimum = config.backoff.base,
+        |config| config.backoff.cap = config.backoff.minimum,
+        |config| config.backoff.minimum = config.backoff.cap,
+        |config| config.backoff.base = secs(600),
+        |config| config.limits.resume_attempts = 1,
+        |config| config.limits.resume_timeout = secs(86_400),
         |config| config.limits.sends_per_minute = 70,
         |config| config.limits.queued_commands = 0,
         |config| config.url = "ws://localhost".to_owned(),

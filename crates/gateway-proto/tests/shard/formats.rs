@@ -261,6 +261,61 @@ fn a_replay_that_breaks_twice_at_the_same_place_ends_the_session() {
     assert_eq!(scenario.next_connect(), BASE);
 }
 
+/// That the session is given up for it is told, with the place.
+#[test]
+fn a_replay_that_is_given_up_is_told() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.server(&server::message(2));
+    scenario.server("garbage");
+    scenario.eof();
+    scenario.open();
+    scenario.said();
+    scenario.server("garbage");
+    assert_eq!(scenario.said(), ["notice ReplayGivenUp { after: 2 }", "close 4000 undecodable message"]);
+    scenario.eof();
+    let end = scenario.disconnected();
+    assert!(matches!(end.reason, DisconnectReason::Undecodable(_)) && !end.resumable);
+}
+
+/// A replay that was read to its end had no such message in it. What cannot be read after it is another one.
+#[test]
+fn garbage_after_each_whole_replay_costs_no_session() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    for _ in 0..10 {
+        scenario.server("garbage");
+        scenario.eof();
+        scenario.next_connect();
+        scenario.open();
+        scenario.server(r#"{"t":"RESUMED","s":null,"op":0,"d":null}"#);
+    }
+    assert_eq!(scenario.shard.session().unwrap().sequence(), 1);
+    assert_eq!(scenario.shard.stats().undecodable, 10);
+}
+
+/// Events that come again without being delivered again have their places too.
+#[test]
+fn garbage_among_events_that_were_delivered_before_has_its_place() {
+    let mut scenario =
+        Scenario::with(Phase::Ready, |config| config.delivery = gateway_proto::Delivery::Acknowledged);
+    for sequence in 2..7 {
+        scenario.server(&server::message(sequence));
+    }
+    scenario.eof();
+    for reached in [3, 5, 4, 4] {
+        assert!(scenario.shard.session().is_some());
+        scenario.next_connect();
+        scenario.open();
+        for sequence in 2..=reached {
+            scenario.server(&server::message(sequence));
+        }
+        scenario.said();
+        scenario.server("garbage");
+        scenario.eof();
+    }
+    assert_eq!(scenario.said()[0], "notice ReplayGivenUp { after: 4 }");
+    assert_eq!(scenario.shard.session(), None);
+}
+
 /// At another number it is another message.
 #[test]
 fn a_replay_that_breaks_further_on_is_resumed_again() {
@@ -311,9 +366,10 @@ fn garbage_before_hello_costs_no_session() {
 fn a_message_over_the_limit_ends_the_session() {
     let mut frame = Scenario::with(Phase::Ready, |config| config.limits.message_bytes = 1024);
     frame.server(&format!(r#"{{"op":0,"d":"{}"}}"#, "x".repeat(1024)));
-    assert_eq!(frame.said(), ["close 4000 message too large"]);
+    assert_eq!(frame.said(), ["notice ReplayGivenUp { after: 1 }", "close 4000 message too large"]);
     let mut socket = Scenario::at(Phase::Ready);
     socket.input(Input::Closed(Closed::MessageTooLarge));
+    assert_eq!(socket.shard.session(), None);
     for mut scenario in [frame, socket] {
         if scenario.shard.phase() == Phase::Closing {
             scenario.eof();
@@ -321,6 +377,27 @@ fn a_message_over_the_limit_ends_the_session() {
         let end = scenario.disconnected();
         assert_eq!((end.reason, end.resumable), (DisconnectReason::MessageTooLarge, false));
         assert_eq!(scenario.next_connect(), BASE);
+    }
+}
+
+/// Before the Resume it is no event of the session.
+#[test]
+fn a_message_over_the_limit_before_the_resume_costs_no_session() {
+    for too_large in [
+        |scenario: &mut Scenario| scenario.input(Input::Closed(Closed::MessageTooLarge)),
+        |scenario: &mut Scenario| {
+            scenario.server(&"x".repeat(1025));
+            scenario.eof();
+        },
+    ] {
+        let mut scenario = Scenario::with(Phase::Ready, |config| config.limits.message_bytes = 1024);
+        scenario.eof();
+        scenario.input(Input::Opened);
+        scenario.said();
+        too_large(&mut scenario);
+        let end = scenario.disconnected();
+        assert_eq!((end.reason, end.resumable), (DisconnectReason::MessageTooLarge, true));
+        assert_eq!(scenario.next_connect(), BASE, "nothing that says Hello is at the resume URL");
     }
 }
 

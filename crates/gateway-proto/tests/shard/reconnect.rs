@@ -2,7 +2,7 @@
 
 use gateway_proto::{Closed, DisconnectReason, Input, Phase};
 
-use crate::support::{OPEN, RESUME, Scenario, Step, secs, server};
+use crate::support::{OPEN, RESUME, Scenario, Step, ms, secs, server};
 
 /// op 7 is obeyed in every stage, also before or instead of Hello: close with 4000, wait for the reply, connect anew
 /// (B44, B46).
@@ -85,11 +85,25 @@ fn answers_on_their_way_count() {
     scenario.eof();
     assert_eq!(scenario.said().last().unwrap(), RESUME);
 
-    let mut scenario = Scenario::with(Phase::Resuming, |config| config.limits.resume_attempts = 1);
-    scenario.server(&server::reconnect());
-    scenario.server(&server::resumed(2));
-    scenario.eof();
-    assert!(scenario.disconnected().resumable);
+    let mut scenario = Scenario::with(Phase::Resuming, |config| {
+        config.limits.resume_attempts = 2;
+        config.limits.resume_timeout = ms(1);
+    });
+    for answered in [true, false] {
+        scenario.eof();
+        scenario.next_connect();
+        scenario.open();
+        scenario.said();
+        scenario.server(&server::reconnect());
+        if answered {
+            scenario.server(&server::resumed(2));
+        }
+        scenario.eof();
+        let kept = scenario.shard.session().is_some();
+        assert_eq!(kept, answered, "the second Resume of a row is counted unless it is answered");
+        scenario.next_connect();
+        scenario.open();
+    }
 }
 
 /// What cannot be read after our close frame is lost, and nothing after it counts: the replay brings both.

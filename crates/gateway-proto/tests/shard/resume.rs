@@ -1,9 +1,9 @@
 //! A session that goes on (Discord Docs, Gateway > Resuming), and the bookkeeping of sequence numbers.
 
-use gateway_proto::{Closed, Input, Phase, Shard, ShardId};
+use gateway_proto::{Closed, Delivery, Event, Input, Notice, Output, Phase, Shard, ShardId};
 
 use crate::support::{
-    BASE, PHASES, RESUME, SESSION, Scenario, Step, TOKEN, config, saved_session, secs, server,
+    BASE, PHASES, RESUME, SESSION, Scenario, Step, TOKEN, config, ms, saved_session, secs, server,
 };
 
 fn resume_message(sequence: u64) -> String {
@@ -212,47 +212,146 @@ fn the_resume_url_gets_its_parameters_once() {
 
 // ---- Resumes that come to nothing ----
 
-/// Five Resumes in a row without RESUMED or op 9: the session is bricked, and a new one is begun at the base URL (B25).
-#[test]
-fn five_unanswered_resumes_end_the_session() {
-    let mut scenario = Scenario::at(Phase::Resuming);
-    for resumes in 1..=5 {
-        assert_eq!(scenario.shard.stats().resumes, resumes);
-        scenario.said();
-        scenario.eof();
-        if resumes < 5 {
-            assert!(scenario.disconnected().resumable);
-            scenario.next_deadline();
-            scenario.open();
-        }
-    }
-    let said = scenario.said();
-    assert_eq!(said[0], "notice ResumeGivenUp { attempts: 5 }");
-    assert!(said[1].contains("no session"), "{said:?}");
-    assert_eq!(scenario.next_connect(), BASE);
-    scenario.open();
-    assert_eq!(scenario.said().last().unwrap(), "acquire identify");
-}
-
-/// An op 9 `true` for every Resume is no answer either: no client should resume for ever (peers: worth beating 2).
-#[test]
-fn five_pleas_to_resume_in_answer_to_resume_end_the_session() {
-    let mut scenario = Scenario::at(Phase::Resuming);
-    for _ in 0..5 {
-        assert!(scenario.shard.session().is_some());
+/// Ways in which a server that does not answer Resume ends the connection.
+const FAILURES: [(&str, Step); 7] = [
+    ("end of stream", Scenario::eof),
+    ("close code 4000", |scenario| scenario.closed(4000)),
+    ("close code 4003", |scenario| scenario.closed(4003)),
+    ("close code 4008", |scenario| scenario.closed(4008)),
+    ("op 9 true", |scenario| {
         scenario.server(&server::invalid_session(true));
         scenario.eof();
-        scenario.next_deadline();
+    }),
+    ("op 7", |scenario| {
+        scenario.server(&server::reconnect());
+        scenario.eof();
+    }),
+    ("silence", |scenario| {
+        while scenario.shard.phase() == Phase::Resuming {
+            scenario.next_deadline();
+        }
+        if scenario.shard.phase() == Phase::Closing {
+            scenario.eof();
+        }
+    }),
+];
+
+/// The next connection, with Resume sent.
+fn resume_again(scenario: &mut Scenario) {
+    scenario.next_connect();
+    scenario.open();
+    assert_eq!(scenario.shard.phase(), Phase::Resuming);
+    scenario.said();
+}
+
+/// Resumes that come to nothing for 180 s: the session is bricked, and a new one is begun at the base URL (B25). Until then
+/// it may be stuck at the server and go on, however many Resumes fail (api-docs #1619).
+#[test]
+fn resumes_that_fail_for_three_minutes_end_the_session() {
+    for (name, fail) in FAILURES {
+        let mut scenario = Scenario::at(Phase::Resuming);
+        fail(&mut scenario);
+        let (first, mut attempts) = (scenario.elapsed(), 1);
+        let end = loop {
+            resume_again(&mut scenario);
+            fail(&mut scenario);
+            attempts += 1;
+            let (lasting, end) = (scenario.elapsed() - first, scenario.outputs());
+            assert_eq!(scenario.shard.session().is_some(), lasting < secs(180) || attempts < 5, "{name}");
+            if scenario.shard.session().is_none() {
+                break end;
+            }
+        };
+        let given_up = Output::Event(Event::Notice(Notice::ResumeGivenUp { attempts }));
+        let place =
+            |output: &Output| end.iter().position(|(_, said)| format!("{said:?}") == format!("{output:?}"));
+        assert!(place(&given_up).is_some(), "{name}: {end:?}");
+        assert!(attempts >= 5, "{name}: {attempts}");
+        assert_eq!(scenario.next_connect(), BASE, "{name}");
         scenario.open();
+        assert_eq!(scenario.said().last().unwrap(), "acquire identify");
     }
+}
+
+/// Time alone does not end it either: five Resumes have failed, whatever lies between them. Neither waits nor dials that fail
+/// end the row.
+#[test]
+fn four_resumes_that_fail_within_a_day_end_no_session() {
+    let mut scenario = Scenario::at(Phase::Resuming);
+    for _ in 0..4 {
+        scenario.eof();
+        let start = scenario.elapsed();
+        while scenario.elapsed() - start < secs(6 * 3600) {
+            scenario.next_connect();
+            scenario.connect_failed();
+        }
+        resume_again(&mut scenario);
+    }
+    assert!(scenario.shard.session().is_some());
+    scenario.eof();
+    assert_eq!(scenario.said()[0], "notice ResumeGivenUp { attempts: 5 }");
     assert_eq!(scenario.shard.session(), None);
-    assert_eq!(scenario.said().last().unwrap(), "acquire identify");
+}
+
+/// Both bounds are fields of the configuration.
+#[test]
+fn when_a_session_is_given_up_is_configurable() {
+    let mut scenario = Scenario::with(Phase::Resuming, |config| {
+        config.limits.resume_attempts = 1;
+        config.limits.resume_timeout = ms(1);
+    });
+    scenario.eof();
+    assert!(scenario.shard.session().is_some(), "no time has passed since the first that failed");
+    resume_again(&mut scenario);
+    scenario.eof();
+    assert_eq!(scenario.said()[0], "notice ResumeGivenUp { attempts: 2 }");
+}
+
+/// What answers a Resume ends the row: RESUMED, or any event of the replay, also one that was delivered before.
+#[test]
+fn an_answer_ends_the_row_of_failed_resumes() {
+    let answers: [(&str, Step); 4] = [
+        ("RESUMED", |scenario| scenario.server(&server::resumed(4))),
+        ("an event", |scenario| scenario.server(&server::message(4))),
+        ("an event without a number", |scenario| {
+            scenario.server(r#"{"t":"X","s":null,"op":0,"d":null}"#);
+        }),
+        ("an event that was delivered before", |scenario| scenario.server(&server::message(3))),
+    ];
+    for (name, answer) in answers {
+        let mut scenario = Scenario::with(Phase::Ready, |config| {
+            config.delivery = Delivery::Acknowledged;
+        });
+        scenario.server(&server::message(2));
+        scenario.server(&server::message(3));
+        scenario.eof();
+        resume_again(&mut scenario);
+        for row in 0..2 {
+            let start = scenario.elapsed();
+            for _ in 0..4 {
+                scenario.eof();
+                scenario.advance(secs(50));
+                resume_again(&mut scenario);
+            }
+            assert!(scenario.elapsed() - start > secs(180));
+            if row == 0 {
+                answer(&mut scenario);
+                // The end of an answered Resume is no failure.
+                scenario.eof();
+                resume_again(&mut scenario);
+            }
+        }
+        assert!(scenario.shard.session().is_some(), "{name}");
+        scenario.eof();
+        assert!(scenario.said()[0].starts_with("notice ResumeGivenUp { attempts: 5 }"), "{name}");
+    }
 }
 
 /// A replay that is cut off has begun: it goes on where it was, however often.
 #[test]
 fn a_replay_that_goes_on_is_not_given_up() {
     let mut scenario = Scenario::at(Phase::Resuming);
+    let start = scenario.elapsed();
     for sequence in 2..22 {
         scenario.server(&server::message(sequence));
         scenario.eof();
@@ -260,28 +359,41 @@ fn a_replay_that_goes_on_is_not_given_up() {
         scenario.open();
         assert!(scenario.said().contains(&resume_message(sequence)));
     }
+    assert!(scenario.elapsed() - start > secs(180));
 }
 
-/// RESUMED, and an end that the application asked for, count as no failure.
+/// An end that the application asked for is no failure of the Resume.
 #[test]
-fn an_answered_resume_begins_the_count_anew() {
+fn a_reconnect_of_the_application_is_no_failed_resume() {
     let mut scenario = Scenario::at(Phase::Resuming);
-    for round in 0..20 {
-        if round % 4 == 3 {
-            scenario.server(&server::resumed(2));
-        }
-        scenario.eof();
-        scenario.next_connect();
-        scenario.open();
-    }
-    assert!(scenario.shard.session().is_some());
     for _ in 0..10 {
+        scenario.advance(secs(30));
         scenario.shard.reconnect(gateway_proto::Reconnect::Resume);
         scenario.settle();
         scenario.eof();
         scenario.open();
     }
-    assert!(scenario.shard.session().is_some());
+    assert!(scenario.elapsed() > secs(180) && scenario.shard.session().is_some());
+}
+
+/// 4003 says that a message came before Identify, or that the session is gone. If it is, the Resume gets op 9.
+#[test]
+fn a_session_is_resumed_after_4003_whenever_it_comes() {
+    for phase in [Phase::AwaitingHello, Phase::Resuming, Phase::Ready] {
+        let mut scenario = Scenario::with(phase, |config| config.session = Some(saved_session()));
+        scenario.closed(4003);
+        assert!(scenario.disconnected().resumable, "{phase:?}");
+        resume_again(&mut scenario);
+        scenario.server(&server::invalid_session(false));
+        assert_eq!(scenario.shard.session(), None);
+    }
+    for phase in [Phase::AwaitingIdentify, Phase::AwaitingReady] {
+        let mut scenario = Scenario::at(phase);
+        scenario.closed(4003);
+        scenario.next_connect();
+        scenario.open();
+        assert_eq!(scenario.said().last().unwrap(), "acquire identify", "{phase:?}");
+    }
 }
 
 // ---- Across processes ----

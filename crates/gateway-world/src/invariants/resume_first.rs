@@ -1,20 +1,51 @@
-//! No Identify while the session may still be resumed: a new session costs events, and a start of the daily limit.
+//! No Identify while the session may still be resumed: a new session costs events, and a start of the daily limit. A session
+//! that the gateway still holds is abandoned only where the gateway says so, where the user asks for it, where Resumes have
+//! failed for long, or where a message of the replay cannot be read twice or is too large.
 
-use gateway_proto::{Closed, DisconnectReason, Event, Input, Notice, Output};
+use std::time::Duration;
+
+use gateway_proto::{Closed, DisconnectReason, Disconnected, Event, Input, Notice, Output};
 
 use super::Invariant;
 use crate::observation::Observation;
 use crate::time::Time;
 
+/// Resumes must have failed for so long before a session is given up.
+const LASTING: Duration = Duration::from_secs(180);
+/// So many of them.
+const ATTEMPTS: u32 = 5;
+const RESUME: u64 = 6;
+/// The reasons of the shard's own close frames over messages that it cannot take.
+const UNDECODABLE: &str = "undecodable message";
+const TOO_LARGE: &str = "message too large";
+
 /// What each shard knows of its session.
 pub(super) struct ResumeFirst(Vec<Knowledge>);
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Knowledge {
     /// It has reason to believe that the session is lost.
     lost: bool,
-    /// How often something could not be read since the session began or was resumed.
-    unreadable: u32,
+    /// Resumes in a row that failed: when the first had failed, and how many.
+    failed: Option<(Time, u32)>,
+    /// Where a message last could not be read, since the session began or was resumed.
+    unreadable: Option<u64>,
+    connection: Connection,
+}
+
+/// What is true of one connection.
+#[derive(Clone, Copy, Default)]
+struct Connection {
+    /// Resume was sent and not answered yet.
+    unanswered: bool,
+    /// The newest number of the session that was read. None: no session goes on yet.
+    place: Option<u64>,
+    /// The number of the message that is being read.
+    reading: Option<u64>,
+    /// The close frame was sent.
+    closing: bool,
+    /// It was said that a message of the replay is why the session was given up, and not yet which.
+    replay_given_up: bool,
 }
 
 impl ResumeFirst {
@@ -28,30 +59,24 @@ impl Invariant for ResumeFirst {
         "resume first"
     }
 
-    fn observe(&mut self, _: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
+    fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
         let knowledge = &mut self.0[shard];
         match what {
             Observation::Started { resumes_from } => {
-                *knowledge = Knowledge { lost: resumes_from.is_none(), unreadable: 0 };
+                *knowledge = Knowledge { lost: resumes_from.is_none(), ..Knowledge::default() };
             }
             Observation::UserAsked { gives_up_session: true } => knowledge.lost = true,
-            Observation::Input(_, Some(about)) if about.resumable == Some(false) => knowledge.lost = true,
-            Observation::Input(Input::Closed(closed), _) => knowledge.lost |= ends_session(closed),
-            Observation::Output(Output::Event(event)) => match event {
-                Event::Ready => *knowledge = Knowledge::default(),
-                Event::Resumed { .. } => knowledge.unreadable = 0,
-                Event::Notice(Notice::ResumeGivenUp { .. }) => knowledge.lost = true,
-                Event::Disconnected(end) => match end.reason {
-                    DisconnectReason::MessageTooLarge => knowledge.lost = true,
-                    // Where a replay cannot be read twice, only a new session gets past it.
-                    DisconnectReason::Undecodable(_) => {
-                        knowledge.unreadable += 1;
-                        knowledge.lost |= knowledge.unreadable >= 2;
-                    }
-                    _ => {}
-                },
-                _ => {}
-            },
+            Observation::Input(input, about) => {
+                knowledge.has_read();
+                if !knowledge.connection.closing {
+                    knowledge.connection.reading = about.and_then(|about| about.sequence);
+                }
+                knowledge.lost |= about.is_some_and(|about| about.resumable == Some(false));
+                knowledge.lost |= matches!(input, Input::Closed(closed) if ends_session(closed));
+            }
+            Observation::Sent { op: Some(RESUME), .. } => knowledge.connection.unanswered = true,
+            Observation::Output(Output::Close(frame)) => return knowledge.close(&frame.reason),
+            Observation::Output(Output::Event(event)) => return knowledge.said(event, at),
             Observation::Sent { session_lives: true, .. } if !knowledge.lost => {
                 return Err("Identify was sent, but the session could have been resumed".to_owned());
             }
@@ -61,8 +86,89 @@ impl Invariant for ResumeFirst {
     }
 }
 
-/// "Not authenticated", "Session invalid", "Invalid seq", "Session timed out"
+impl Knowledge {
+    fn said(&mut self, event: &Event, at: Time) -> Result<(), String> {
+        match event {
+            Event::Resuming { sequence } => self.connection.place = Some(*sequence),
+            Event::Dispatch(dispatch) => {
+                self.answered();
+                if dispatch.name() == "READY" {
+                    self.connection.place = dispatch.sequence();
+                }
+            }
+            Event::Ready => *self = Self { connection: self.connection, ..Self::default() },
+            Event::Resumed { .. } => self.unreadable = None,
+            Event::Notice(Notice::ReplayGivenUp { .. }) => {
+                (self.lost, self.connection.replay_given_up) = (true, true);
+            }
+            Event::Notice(Notice::ResumeGivenUp { .. }) => {
+                let (first, before) = self.failed.unwrap_or((at, 0));
+                let (lasting, attempts) = (at.since(first), before + u32::from(self.connection.unanswered));
+                if lasting < LASTING || attempts < ATTEMPTS {
+                    return Err(format!("given up after {attempts} failed Resumes within {lasting:?}"));
+                }
+                self.lost = true;
+            }
+            Event::Disconnected(end) => return self.disconnected(end, at),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Its own close frame tells which message it cannot take.
+    fn close(&mut self, reason: &str) -> Result<(), String> {
+        self.connection.closing = true;
+        let given_up = std::mem::take(&mut self.connection.replay_given_up);
+        let place = self.connection.place;
+        let seen_before = place.is_some() && self.unreadable == place;
+        match (reason, given_up) {
+            (UNDECODABLE, true) if !seen_before => {
+                return Err(format!("given up after one message that could not be read, behind {place:?}"));
+            }
+            (UNDECODABLE, _) if place.is_some() => self.unreadable = place,
+            (TOO_LARGE | UNDECODABLE, _) | (_, false) => {}
+            (_, true) => {
+                return Err(format!("given up over a message, but closed for another reason: {reason}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn disconnected(&mut self, end: &Disconnected, at: Time) -> Result<(), String> {
+        self.has_read();
+        let Connection { unanswered, replay_given_up, .. } = std::mem::take(&mut self.connection);
+        if replay_given_up && end.reason != DisconnectReason::MessageTooLarge {
+            return Err(format!(
+                "given up over a message, but the connection ended otherwise: {}",
+                end.reason
+            ));
+        }
+        if unanswered && end.reason != DisconnectReason::Requested {
+            self.failed.get_or_insert((at, 0)).1 += 1;
+        }
+        Ok(())
+    }
+
+    /// What was being read has been read.
+    fn has_read(&mut self) {
+        if let Some(sequence) = self.connection.reading.take()
+            && !self.connection.closing
+        {
+            self.answered();
+            self.connection.place = self.connection.place.map(|place| place.max(sequence));
+        }
+    }
+
+    /// An answer to Resume ends the row of those that failed.
+    fn answered(&mut self) {
+        if std::mem::take(&mut self.connection.unanswered) {
+            self.failed = None;
+        }
+    }
+}
+
+/// "Session invalid", "Invalid seq", "Session timed out"
 /// (Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes).
 fn ends_session(closed: &Closed) -> bool {
-    matches!(closed, Closed::Frame { code: Some(4003 | 4006 | 4007 | 4009), .. } | Closed::MessageTooLarge)
+    matches!(closed, Closed::Frame { code: Some(4006 | 4007 | 4009), .. })
 }
