@@ -1,25 +1,22 @@
 //! The small bot with one thread, blocking sockets and no runtime: `cargo run --example blocking_bot -- --help` tells its
 //! flags.
 //!
-//! Heartbeats need no thread of their own: the read timeout follows the connection's deadline.
+//! Heartbeats need no thread of their own: a read ends at the connection's deadline. Each read fills a buffer of fixed size, and
+//! each of its messages is dealt with before the next.
 
 use std::io::Write;
-use std::net::TcpStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gateway_driver::rustls::ClientConfig;
 use gateway_examples::keeping::{Gate, Session};
-use gateway_examples::raw::{self, Socket};
+use gateway_examples::raw::{self, Filled, HEED, Incoming, Socket, Timed};
 use gateway_examples::report::{Next, REFUSED};
 use gateway_examples::{Options, Report};
 use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::{Event, StopReason};
-
-/// An interrupt is heeded within this time.
-const HEED: Duration = Duration::from_secs(1);
 
 #[expect(clippy::print_stderr, reason = "a program talks to its user")]
 fn main() -> ExitCode {
@@ -53,10 +50,10 @@ pub(crate) fn run<O: Write, E: Write>(report: &mut Report<O, E>, interrupted: &A
 struct Bot {
     connection: Connection,
     tls: Arc<ClientConfig>,
-    socket: Option<Socket<TcpStream>>,
+    socket: Option<Socket<Timed>>,
     identify: Gate,
     session: Session,
-    buffer: Vec<u8>,
+    incoming: Incoming,
     /// When the time of `--seconds` is over. None: never, or it has been said.
     until: Option<Instant>,
 }
@@ -69,7 +66,7 @@ impl Bot {
             socket: None,
             identify: Gate::new(options)?,
             session: Session::new(options)?,
-            buffer: vec![0; 16 << 10],
+            incoming: Incoming::default(),
             until: options.duration.map(|duration| Instant::now() + duration),
         })
     }
@@ -82,7 +79,8 @@ impl Bot {
             match self.connection.poll_output() {
                 Output::Connect(url) => {
                     let patience = self.connection.config().timeouts.connect;
-                    let input = match Socket::open(&url, &self.tls, patience) {
+                    let deadline = raw::earlier(Instant::now() + patience, self.until);
+                    let input = match Socket::open(&url, &self.tls, deadline, interrupted) {
                         Ok(socket) => {
                             self.socket = Some(socket);
                             Input::Opened
@@ -92,6 +90,7 @@ impl Bot {
                     self.connection.handle_input(input, Instant::now());
                 }
                 Output::ShutDown => {
+                    self.incoming.clear();
                     if let Some(socket) = self.socket.take() {
                         socket.leave(&mut self.connection);
                     }
@@ -137,7 +136,10 @@ impl Bot {
     /// Waits for bytes, for a permit, or for the deadline.
     fn wait(&mut self, deadline: Instant) {
         if let Some(socket) = &mut self.socket {
-            socket.write_from(&mut self.connection);
+            socket.write_in_time(&mut self.connection);
+        }
+        if self.incoming.feed(&mut self.connection) {
+            return;
         }
         let now = Instant::now();
         if let Some((_, answer)) = self.identify.poll(now) {
@@ -146,11 +148,12 @@ impl Bot {
         if deadline <= now {
             return self.connection.handle_input(Input::Timeout, now);
         }
-        let wakes = [Some(deadline), self.until, self.identify.next_deadline(now), Some(now + HEED)];
-        let wait = wakes.into_iter().flatten().min().unwrap_or(deadline).saturating_duration_since(now);
-        let Some(socket) = &mut self.socket else { return std::thread::sleep(wait) };
-        let read = socket.read_for(wait, &mut self.buffer);
-        if let Some(input) = raw::input(&read, &self.buffer) {
+        let wakes = [self.until, self.identify.next_deadline(now), Some(now + HEED)];
+        let wake = wakes.into_iter().fold(deadline, raw::earlier);
+        let Some(socket) = &mut self.socket else {
+            return std::thread::sleep(wake.saturating_duration_since(now));
+        };
+        if let Filled::End(input) = self.incoming.fill(|buffer| socket.read_until(wake, buffer)) {
             self.connection.handle_input(input, Instant::now());
         }
     }

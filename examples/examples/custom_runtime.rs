@@ -16,9 +16,22 @@ use std::time::{Duration, Instant};
 use futures_io::{AsyncRead, AsyncWrite};
 use gateway_conformance::{Report, Suite};
 use gateway_driver::{Runtime, net};
+use gateway_examples::options::is_answered;
+
+const HELP: &str = "\
+Runs the conformance table on a runtime of one's own, and prints the matrix.
+
+Usage: custom_runtime [PART OF A SCENARIO'S NAME]
+
+  -h, --help     this text
+  -V, --version  the version
+";
 
 #[expect(clippy::print_stdout, reason = "a program talks to its user")]
 fn main() -> ExitCode {
+    if is_answered(HELP) {
+        return ExitCode::SUCCESS;
+    }
     let part = std::env::args().nth(1).unwrap_or_default();
     let report = prove(&part);
     println!("{report}");

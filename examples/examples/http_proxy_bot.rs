@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use gateway_examples::options::{HELP, is_answered};
 use gateway_tokio::{Connector, TokioRuntime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,6 +15,10 @@ const LONGEST_HEAD: usize = 8 << 10;
 
 #[expect(clippy::print_stderr, reason = "a program talks to its user")]
 fn main() -> ExitCode {
+    // Without a proxy too.
+    if is_answered(HELP) {
+        return ExitCode::SUCCESS;
+    }
     let Ok(proxy) = std::env::var("GATEWAY_PROXY") else {
         eprintln!("set GATEWAY_PROXY to the proxy's HOST:PORT");
         return ExitCode::from(2);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
+use gateway_examples::options::is_answered;
 use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::{Event, Intents, ShardConfig};
 use gateway_sim::{ClientMessage, Config, ConnectionId, Control, Gateway, Target};
@@ -14,8 +15,18 @@ use tungstenite::{Message, WebSocket};
 
 const TOKEN: &str = "memory";
 
+const HELP: &str = "\
+An hour of gateway time in a moment, in memory. Prints what the application saw, and how often.
+
+  -h, --help     this text
+  -V, --version  the version
+";
+
 #[expect(clippy::print_stdout, reason = "a program talks to its user")]
 fn main() {
+    if is_answered(HELP) {
+        return;
+    }
     let begin = Instant::now();
     let mut world = World::new(begin);
     world.run_until(begin + Duration::from_secs(1200));
@@ -49,7 +60,7 @@ struct Server {
     id: ConnectionId,
     websocket: WebSocket<Pipe>,
     /// How the stream ends after what is in the pipe.
-    end: Option<Input<'static>>,
+    end: Option<Input>,
 }
 
 impl World {
@@ -172,8 +183,10 @@ impl World {
         let bytes = std::mem::take(&mut server.websocket.get_mut().outgoing);
         let end = server.end.take();
         let moved = !bytes.is_empty() || end.is_some();
-        if !bytes.is_empty() {
-            self.connection.handle_input(Input::Bytes(&bytes), self.now);
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            self.connection.handle_bytes(&mut rest, self.now);
+            self.drain();
         }
         if let Some(end) = end {
             self.connection.handle_input(end, self.now);

@@ -1,6 +1,10 @@
 //! Several shards on one thread over sockets that never wait: `cargo run --example poll_bot -- --shards 4`.
 //!
-//! The event loop is `mio`. Names are looked up on the same thread, which waits for that; a bot that minds looks them up
+//! The event loop is `mio`. It never reads a socket until nothing is left: in each turn every ready socket is read once, its
+//! messages are dealt with one by one, and then the clock, the other sockets and the user have their turn. Otherwise a server that
+//! sends faster than the bot works would have it for itself.
+//!
+//! Names are looked up on the same thread, which waits for that; a bot that minds looks them up
 //! elsewhere.
 
 use std::collections::VecDeque;
@@ -13,16 +17,13 @@ use std::time::{Duration, Instant};
 
 use gateway_driver::rustls::ClientConfig;
 use gateway_examples::keeping::{Gate, Session};
-use gateway_examples::raw::{self, Socket};
+use gateway_examples::raw::{self, Filled, HEED, Incoming, Socket};
 use gateway_examples::report::{Next, REFUSED};
 use gateway_examples::{Options, Report};
 use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::{ConnectError, Event, GatewayUrl, ShardId, Stats, StopReason, Ticket};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
-
-/// An interrupt is heeded within this time.
-const HEED: Duration = Duration::from_secs(1);
 
 #[expect(clippy::print_stderr, reason = "a program talks to its user")]
 fn main() -> ExitCode {
@@ -61,6 +62,10 @@ pub(crate) fn run<O: Write, E: Write>(report: &mut Report<O, E>, interrupted: &A
 struct Loop {
     poll: Poll,
     shards: Vec<Shard>,
+    /// `--shards` was given: each line names its shard.
+    is_many: bool,
+    /// Of the shard that is read at present. Nothing is left in it when its turn ends.
+    incoming: Incoming,
     tls: Arc<ClientConfig>,
     identify: Gate,
     session: Session,
@@ -70,6 +75,8 @@ struct Loop {
 struct Shard {
     connection: Connection,
     stream: Stream,
+    /// The socket may have more to read: it is said only once.
+    readable: bool,
     ticket: Option<Ticket>,
     deadline: Instant,
     stopped: Option<StopReason>,
@@ -105,6 +112,7 @@ impl Loop {
             Ok(Shard {
                 connection: raw::connection(options, id)?,
                 stream: Stream::None,
+                readable: false,
                 ticket: None,
                 deadline: Instant::now(),
                 stopped: None,
@@ -113,6 +121,8 @@ impl Loop {
         Ok(Self {
             poll: Poll::new().map_err(|error| error.to_string())?,
             shards: shards.collect::<Result<_, String>>()?,
+            is_many: options.shards.is_some(),
+            incoming: Incoming::default(),
             tls: raw::tls_config(options)?,
             identify: Gate::new(options)?,
             session: Session::new(options)?,
@@ -126,12 +136,11 @@ impl Loop {
         interrupted: &AtomicBool,
     ) -> io::Result<StopReason> {
         let mut events = Events::with_capacity(128);
-        let mut buffer = vec![0; 16 << 10];
         loop {
             let mut enough = self.until.is_some_and(|until| until <= Instant::now());
             enough |= interrupted.swap(false, Ordering::Relaxed);
             for index in 0..self.shards.len() {
-                enough |= self.drain(index, report);
+                enough |= self.turn(index, report);
             }
             self.session.complain(report);
             self.identify.complain(report);
@@ -144,16 +153,38 @@ impl Loop {
                     shard.connection.shutdown(report.shutdown());
                     shard.connection.handle_input(Input::Timeout, Instant::now());
                 }
-                continue;
             }
-            self.poll.poll(&mut events, Some(self.wait())).or_else(unless_interrupted)?;
+            // What a shut-down has to say is said in the next turn.
+            let wait = if enough { Duration::ZERO } else { self.wait() };
+            self.poll.poll(&mut events, Some(wait)).or_else(unless_interrupted)?;
             for event in &events {
                 if let Some(shard) = self.shards.get_mut(event.token().0) {
-                    shard.ready(event.token(), self.poll.registry(), &self.tls, &mut buffer);
+                    shard.ready(event.token(), self.poll.registry(), &self.tls);
                 }
             }
             self.tick();
         }
+    }
+
+    /// Does what a shard says, and reads its socket once if it is ready. True: the application has seen enough.
+    fn turn<O: Write, E: Write>(&mut self, index: usize, report: &mut Report<O, E>) -> bool {
+        let mut enough = self.drain(index, report);
+        let shard = &mut self.shards[index];
+        if let (true, Stream::Open(socket)) = (shard.readable, &mut shard.stream) {
+            match self.incoming.fill(|buffer| socket.read(buffer)) {
+                Filled::Bytes => {}
+                Filled::Nothing => shard.readable = false,
+                Filled::End(input) => {
+                    shard.readable = false;
+                    shard.connection.handle_input(input, Instant::now());
+                    enough |= self.drain(index, report);
+                }
+            }
+        }
+        while self.incoming.feed(&mut self.shards[index].connection) {
+            enough |= self.drain(index, report);
+        }
+        enough
     }
 
     /// Does what a shard says, until it waits. True: the application has seen enough.
@@ -163,7 +194,10 @@ impl Loop {
         loop {
             match shard.connection.poll_output() {
                 Output::Connect(url) => shard.connect(Token(index), self.poll.registry(), url),
-                Output::ShutDown => shard.leave(),
+                Output::ShutDown => {
+                    self.incoming.clear();
+                    shard.leave();
+                }
                 Output::AcquireIdentify => {
                     shard.ticket = Some(self.identify.request(shard.connection.config().shard));
                 }
@@ -176,7 +210,8 @@ impl Loop {
                     if matches!(event, Event::Identifying) {
                         self.identify.used(shard.connection.config().shard);
                     }
-                    let next = report.event(&event);
+                    let name = self.is_many.then_some(shard.connection.config().shard);
+                    let next = report.event_of(name, &event);
                     raw::acknowledge(&mut shard.connection, report);
                     self.session.after(&event, &shard.connection);
                     if next == Next::Enough {
@@ -203,6 +238,9 @@ impl Loop {
 
     /// How long nothing is due.
     fn wait(&self) -> Duration {
+        if self.shards.iter().any(|shard| shard.readable && matches!(shard.stream, Stream::Open(_))) {
+            return Duration::ZERO;
+        }
         let now = Instant::now();
         let waiting = self.shards.iter().filter(|shard| shard.stopped.is_none());
         let wakes =
@@ -276,8 +314,9 @@ impl Shard {
         self.connection.handle_input(Input::ConnectFailed(error), Instant::now());
     }
 
-    /// The socket can do something again. It is asked until it cannot, because it says so only once.
-    fn ready(&mut self, token: Token, registry: &Registry, tls: &Arc<ClientConfig>, buffer: &mut [u8]) {
+    /// The socket can do something again. Its connection is made as far as that goes; reading is for the shard's turns.
+    fn ready(&mut self, token: Token, registry: &Registry, tls: &Arc<ClientConfig>) {
+        self.readable = true;
         self.stream = match std::mem::replace(&mut self.stream, Stream::None) {
             Stream::Connecting { tcp, url, left } => match outcome(&tcp) {
                 Ok(true) => match Socket::new(tcp, &url, tls) {
@@ -305,16 +344,6 @@ impl Shard {
             other => other,
         };
         self.write();
-        if let Stream::Open(socket) = &mut self.stream {
-            while let read = socket.read(buffer)
-                && let Some(input) = raw::input(&read, buffer)
-            {
-                self.connection.handle_input(input, Instant::now());
-                if !matches!(read, Ok(1..)) {
-                    break;
-                }
-            }
-        }
     }
 
     fn write(&mut self) {

@@ -6,7 +6,17 @@ use std::process::ExitCode;
 
 use gateway_codec::Limits;
 use gateway_codec::http::decode_body;
+use gateway_examples::options::is_answered;
 use serde::Deserialize;
+
+const HELP: &str = "\
+Asks GET /gateway/bot how many shards to start.
+
+Usage: rest http://HOST:PORT/api/v10 TOKEN
+
+  -h, --help     this text
+  -V, --version  the version
+";
 
 /// What is needed of the answer (Discord Docs, Gateway > Get Gateway Bot).
 #[derive(Debug, Deserialize)]
@@ -25,9 +35,12 @@ pub(crate) struct SessionStartLimit {
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 fn main() -> ExitCode {
+    if is_answered(HELP) {
+        return ExitCode::SUCCESS;
+    }
     let mut arguments = std::env::args().skip(1);
     let (Some(base), Some(token)) = (arguments.next(), arguments.next()) else {
-        eprintln!("usage: rest http://HOST:PORT/api/v10 TOKEN");
+        eprint!("{HELP}");
         return ExitCode::from(2);
     };
     match gateway_bot(&base, &token) {

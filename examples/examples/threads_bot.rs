@@ -13,14 +13,11 @@ use std::time::{Duration, Instant};
 
 use gateway_driver::rustls::ClientConfig;
 use gateway_examples::keeping::{Gate, Session};
-use gateway_examples::raw::{self, Socket};
+use gateway_examples::raw::{self, Filled, HEED, Incoming, Socket, Timed, WRITE_PATIENCE};
 use gateway_examples::report::{Next, REFUSED};
 use gateway_examples::{Options, Report};
 use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::{Activity, Command, Event, GatewayUrl, Presence, StopReason, Ticket};
-
-/// How long the reading thread waits at most. So soon it heeds an interrupt, and what the other thread has changed.
-const HEED: Duration = Duration::from_secs(1);
 
 #[expect(clippy::print_stderr, reason = "a program talks to its user")]
 fn main() -> ExitCode {
@@ -73,8 +70,9 @@ struct Shared {
 
 /// A TCP connection for writing. What it gives to read was read before, while nobody held the lock.
 struct Half {
-    tcp: TcpStream,
-    incoming: Vec<u8>,
+    tcp: Timed,
+    /// What the last read has given, until TLS has taken it.
+    arrived: Option<io::Result<Vec<u8>>>,
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
@@ -99,6 +97,7 @@ fn send_lines(shared: &Mutex<Shared>, lines: impl BufRead) {
 impl Shared {
     fn write(&mut self) {
         if let Some(socket) = &mut self.socket {
+            socket.tcp().tcp.set_deadline(Instant::now() + WRITE_PATIENCE);
             socket.write_from(&mut self.connection);
         }
     }
@@ -109,6 +108,8 @@ struct Reader {
     shared: Arc<Mutex<Shared>>,
     /// The same connection as that of `shared`, to be waited for without the lock.
     tcp: Option<TcpStream>,
+    /// What has come out of TLS and the connection has not taken yet.
+    incoming: Incoming,
     tls: Arc<ClientConfig>,
     identify: Gate,
     session: Session,
@@ -132,6 +133,7 @@ impl Reader {
         Ok(Self {
             shared: Arc::new(Mutex::new(shared)),
             tcp: None,
+            incoming: Incoming::default(),
             tls: raw::tls_config(options)?,
             identify: Gate::new(options)?,
             session: Session::new(options)?,
@@ -148,7 +150,7 @@ impl Reader {
         let mut buffer = vec![0; 16 << 10];
         loop {
             match self.next() {
-                Todo::Connect(url) => self.connect(&url),
+                Todo::Connect(url) => self.connect(&url, interrupted),
                 Todo::Show(event) => {
                     if matches!(event, Event::Identifying) {
                         self.identify.used(lock(&self.shared).connection.config().shard);
@@ -199,9 +201,11 @@ impl Reader {
                 Output::Connect(url) => return Todo::Connect(url),
                 Output::ShutDown => {
                     self.tcp = None;
+                    self.incoming.clear();
                     if let Some(mut socket) = shared.socket.take()
-                        && socket.tcp().tcp.set_nonblocking(true).is_ok()
+                        && socket.tcp().tcp.tcp().set_nonblocking(true).is_ok()
                     {
+                        socket.tcp().tcp.set_deadline(Instant::now() + WRITE_PATIENCE);
                         socket.farewell(&mut shared.connection);
                     }
                 }
@@ -216,24 +220,34 @@ impl Reader {
                 Output::Event(event) => return Todo::Show(event),
                 Output::Timeout(deadline) => {
                     shared.write();
-                    return Todo::WaitUntil(deadline);
+                    // Message by message: what one has caused is done before the next.
+                    if self.incoming.feed(&mut shared.connection) {
+                        continue;
+                    }
+                    let Some(socket) = &mut shared.socket else { return Todo::WaitUntil(deadline) };
+                    match self.incoming.fill(|buffer| socket.read(buffer)) {
+                        Filled::Bytes => {}
+                        Filled::Nothing => return Todo::WaitUntil(deadline),
+                        Filled::End(input) => shared.connection.handle_input(input, Instant::now()),
+                    }
                 }
                 Output::Stopped(reason) => return Todo::Stop(reason),
             }
         }
     }
 
-    fn connect(&mut self, url: &GatewayUrl) {
+    fn connect(&mut self, url: &GatewayUrl, interrupted: &AtomicBool) {
         let patience = lock(&self.shared).connection.config().timeouts.connect;
-        let opened = Socket::open(url, &self.tls, patience).and_then(|mut socket| {
-            let tcp = socket.tcp().try_clone();
+        let deadline = raw::earlier(Instant::now() + patience, self.until);
+        let opened = Socket::open(url, &self.tls, deadline, interrupted).and_then(|mut socket| {
+            let tcp = socket.tcp().tcp().try_clone();
             Ok((tcp.map_err(|error| gateway_proto::ConnectError::Tcp(error.to_string()))?, socket))
         });
         let mut shared = lock(&self.shared);
         let input = match opened {
             Ok((tcp, socket)) => {
                 self.tcp = Some(tcp);
-                shared.socket = Some(socket.map(|tcp| Half { tcp, incoming: Vec::new() }));
+                shared.socket = Some(socket.map(|tcp| Half { tcp, arrived: None }));
                 Input::Opened
             }
             Err(error) => Input::ConnectFailed(error),
@@ -250,38 +264,28 @@ impl Reader {
         if deadline <= now {
             return lock(&self.shared).connection.handle_input(Input::Timeout, now);
         }
-        let wakes = [Some(deadline), self.until, self.identify.next_deadline(now), Some(now + HEED)];
-        let wait = wakes.into_iter().flatten().min().unwrap_or(deadline).saturating_duration_since(now);
+        let wakes = [self.until, self.identify.next_deadline(now), Some(now + HEED)];
+        let wait = wakes.into_iter().fold(deadline, raw::earlier).saturating_duration_since(now);
         let Some(tcp) = &mut self.tcp else { return std::thread::sleep(wait) };
         let read =
             tcp.set_read_timeout(Some(wait.max(Duration::from_millis(1)))).and_then(|()| tcp.read(buffer));
         let mut guard = lock(&self.shared);
-        let shared = &mut *guard;
-        let Some(socket) = &mut shared.socket else { return };
-        match raw::input(&read, buffer) {
-            Some(Input::Bytes(bytes)) => socket.tcp().incoming.extend_from_slice(bytes),
-            Some(end) => return shared.connection.handle_input(end, Instant::now()),
-            None => return,
-        }
-        while let read = socket.read(buffer)
-            && let Some(input) = raw::input(&read, buffer)
-        {
-            shared.connection.handle_input(input, Instant::now());
-            if !matches!(read, Ok(1..)) {
-                break;
-            }
-        }
+        let Some(socket) = &mut guard.socket else { return };
+        // TLS takes it from there in the next turn of the loop.
+        socket.tcp().arrived = Some(read.map(|count| buffer[..count].to_vec()));
     }
 }
 
 impl Read for Half {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.incoming.is_empty() {
-            return Err(io::ErrorKind::WouldBlock.into());
+        let Some(arrived) = self.arrived.take() else { return Err(io::ErrorKind::WouldBlock.into()) };
+        let mut bytes = arrived?;
+        let count = buffer.len().min(bytes.len());
+        buffer[..count].copy_from_slice(&bytes[..count]);
+        bytes.drain(..count);
+        if !bytes.is_empty() {
+            self.arrived = Some(Ok(bytes));
         }
-        let count = buffer.len().min(self.incoming.len());
-        buffer[..count].copy_from_slice(&self.incoming[..count]);
-        self.incoming.drain(..count);
         Ok(count)
     }
 }

@@ -44,6 +44,13 @@ A small bot: prints one JSON line per event on standard output.
   --events N         end after N events
   --seconds N        end after N seconds
   --full             print each event's data too
+  --connect-timeout N
+                     give up a connection that is not open after N seconds (default 10)
+  -h, --help         this text
+  -V, --version      the version
+
+With --shards each line names its shard. http_proxy_bot and socks5_bot take the proxy's HOST:PORT from
+the environment's GATEWAY_PROXY.
 ";
 
 /// The flags of a bot.
@@ -77,6 +84,30 @@ pub enum Asked {
     Run(Box<Options>),
     /// The help text.
     Help,
+    /// The version.
+    Version,
+}
+
+/// Prints the help or the version if the command line of this process asks for it. True: it does, and nothing else is to be
+/// done.
+#[expect(clippy::print_stdout, reason = "a program talks to its user")]
+pub fn is_answered(help: &str) -> bool {
+    for argument in std::env::args_os().skip(1) {
+        match argument.to_str() {
+            Some("-h" | "--help") => print!("{help}"),
+            Some("-V" | "--version") => println!("{}", version()),
+            _ => continue,
+        }
+        return true;
+    }
+    false
+}
+
+/// The name of this program and the version of the workspace.
+fn version() -> String {
+    let program = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let name = program.file_stem().unwrap_or_default();
+    format!("{} {}", name.display(), env!("CARGO_PKG_VERSION"))
 }
 
 /// A flag that cannot be used, in a sentence.
@@ -109,6 +140,10 @@ impl Options {
             Ok(Asked::Run(options)) => Ok(options),
             Ok(Asked::Help) => {
                 print!("{HELP}");
+                Err(ExitCode::SUCCESS)
+            }
+            Ok(Asked::Version) => {
+                println!("{}", version());
                 Err(ExitCode::SUCCESS)
             }
             Err(error) => {
@@ -152,8 +187,12 @@ impl Options {
         options.config.url = DEFAULT_URL.to_owned();
         let mut parser = Parser::from_args(arguments);
         while let Some(argument) = parser.next()? {
-            let Arg::Long(flag) = argument else { return Err(argument.unexpected().into()) };
-            let flag = flag.to_owned();
+            let flag = match argument {
+                Arg::Long(flag) => flag.to_owned(),
+                Arg::Short('h') => return Ok(Asked::Help),
+                Arg::Short('V') => return Ok(Asked::Version),
+                other => return Err(other.unexpected().into()),
+            };
             match flag.as_str() {
                 "url" => options.config.url = parser.value()?.string()?,
                 "token" => token = Some(parser.value()?.string()?),
@@ -166,14 +205,12 @@ impl Options {
                 "session" => options.session_file = Some(parser.value()?.into()),
                 "transcript" => options.transcript = Some(parser.value()?.into()),
                 "events" => options.events = Some(value(&mut parser, &flag)?),
-                "seconds" => {
-                    let seconds: f64 = value(&mut parser, &flag)?;
-                    let duration = Duration::try_from_secs_f64(seconds);
-                    options.duration = Some(duration.map_err(|error| bad(&flag, &error))?);
-                }
+                "seconds" => options.duration = Some(seconds(&mut parser, &flag)?),
+                "connect-timeout" => options.config.timeouts.connect = seconds(&mut parser, &flag)?,
                 "ack" => options.config.delivery = Delivery::Acknowledged,
                 "full" => options.full = true,
                 "help" => return Ok(Asked::Help),
+                "version" => return Ok(Asked::Version),
                 _ => return Err(Arg::Long(&flag).unexpected().into()),
             }
         }
@@ -306,6 +343,10 @@ fn value<T: FromStr<Err: fmt::Display>>(parser: &mut Parser, flag: &str) -> Resu
     parser.value()?.string()?.parse().map_err(|error: T::Err| bad(flag, &error))
 }
 
+fn seconds(parser: &mut Parser, flag: &str) -> Result<Duration, UsageError> {
+    Duration::try_from_secs_f64(value(parser, flag)?).map_err(|error| bad(flag, &error))
+}
+
 fn bad(flag: &str, problem: &dyn fmt::Display) -> UsageError {
     UsageError(format!("--{flag} cannot be used: {problem}"))
 }
@@ -317,7 +358,7 @@ mod tests {
     fn run(arguments: &[&str]) -> Box<Options> {
         match Options::parse(arguments, Some("t".to_owned())).unwrap() {
             Asked::Run(options) => options,
-            Asked::Help => panic!("nobody asked for help"),
+            other => panic!("{other:?} was not asked for"),
         }
     }
 
@@ -344,6 +385,8 @@ mod tests {
             (&["--compress", "gzip"], "--compress"),
             (&["--intents", "-1"], "--intents"),
             (&["--seconds", "-1"], "--seconds"),
+            (&["--connect-timeout", "x"], "--connect-timeout"),
+            (&["-x"], "-x"),
             (&["--nonsense"], "nonsense"),
             (&["stray"], "stray"),
             (&["--events"], "events"),

@@ -4,6 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,8 +17,15 @@ use gateway_proto::{ConnectError, GatewayUrl, IdentifyRefused, ShardId};
 
 use crate::{Options, Report};
 
-/// How long one write may take. A server that does not read must not hold up the clock.
-const WRITE_PATIENCE: Duration = Duration::from_millis(100);
+/// How long writing may take before the bot looks at something else. A server that does not read, or a byte now and then, must
+/// not hold up the clock.
+pub const WRITE_PATIENCE: Duration = Duration::from_millis(100);
+
+/// An interrupt is heeded within this time.
+pub const HEED: Duration = Duration::from_secs(1);
+
+/// How much is read at once.
+const READ_BYTES: usize = 16 << 10;
 
 /// The connection that the flags ask for, for this shard.
 ///
@@ -45,8 +53,13 @@ pub fn acknowledge<O: Write, E: Write>(connection: &mut Connection, report: &mut
     }
 }
 
+/// The earlier of two moments, of which one may never come.
+pub fn earlier(moment: Instant, other: Option<Instant>) -> Instant {
+    other.map_or(moment, |other| other.min(moment))
+}
+
 /// What the gate's answer means to a connection.
-pub fn permit(answer: Result<(), IdentifyRefused>) -> Input<'static> {
+pub fn permit(answer: Result<(), IdentifyRefused>) -> Input {
     match answer {
         Ok(()) => Input::IdentifyGranted,
         Err(refused) => Input::IdentifyRefused(refused),
@@ -77,20 +90,132 @@ pub fn interrupted() -> Result<Arc<AtomicBool>, String> {
     Ok(flag)
 }
 
+/// What was read and the connection has not taken yet: a buffer of fixed size, filled by one read at a time.
+pub struct Incoming {
+    buffer: Vec<u8>,
+    unread: Range<usize>,
+}
+
+/// What a read has brought.
+pub enum Filled {
+    /// Bytes, to be handed in with [`Incoming::feed`].
+    Bytes,
+    /// Nothing for now.
+    Nothing,
+    /// The end of the stream, to be handed in as it is.
+    End(Input),
+}
+
+impl Default for Incoming {
+    fn default() -> Self {
+        Self::with_capacity(READ_BYTES)
+    }
+}
+
+impl Incoming {
+    /// Reads at most so many bytes at once.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { buffer: vec![0; bytes], unread: 0..0 }
+    }
+
+    /// Hands in the bytes up to the end of the next message. False: there are none. Ask for the outputs after each call.
+    pub fn feed(&mut self, connection: &mut Connection) -> bool {
+        if self.unread.is_empty() {
+            return false;
+        }
+        let mut bytes = &self.buffer[self.unread.clone()];
+        connection.handle_bytes(&mut bytes, Instant::now());
+        self.unread.start = self.unread.end - bytes.len();
+        true
+    }
+
+    /// Reads once, after everything has been handed in.
+    pub fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> Filled {
+        match read(&mut self.buffer) {
+            Ok(0) => Filled::End(Input::EndOfStream),
+            Ok(count) => {
+                self.unread = 0..count;
+                Filled::Bytes
+            }
+            Err(error) if is_wait(&error) => Filled::Nothing,
+            // TLS that ends without a goodbye.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Filled::End(Input::EndOfStream),
+            Err(error) => Filled::End(Input::Failed(error.to_string())),
+        }
+    }
+
+    /// Drops what is left of a stream that is over.
+    pub fn clear(&mut self) {
+        self.unread = 0..0;
+    }
+}
+
+/// A blocking TCP connection whose reads and writes fail with [`ErrorKind::WouldBlock`] once a deadline has passed.
+///
+/// The timeouts of a socket bound one system call each. TLS reads until it has a whole record: from a server that sends a byte
+/// now and then it would read for ever, so that the deadline is looked at before each call.
+pub struct Timed {
+    tcp: TcpStream,
+    deadline: Instant,
+}
+
+impl Timed {
+    /// The deadline of all that is read and written from now on.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    /// The connection itself.
+    pub fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    /// The time that is left, as a timeout.
+    fn left(&self) -> io::Result<Option<Duration>> {
+        match self.deadline.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(ErrorKind::WouldBlock.into()),
+            // A socket rounds to its own units, and none would mean for ever.
+            left => Ok(Some(left.max(Duration::from_millis(1)))),
+        }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.tcp.set_read_timeout(self.left()?)?;
+        self.tcp.read(buffer)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tcp.set_write_timeout(self.left()?)?;
+        self.tcp.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
+    }
+}
+
 /// A TCP connection with or without TLS. Blocking or not is a matter of `S`.
 pub struct Socket<S> {
     tcp: S,
     tls: Option<Box<ClientConnection>>,
 }
 
-impl Socket<TcpStream> {
-    /// Opens a blocking connection, TLS included. Looking up the name takes as long as it takes.
+impl Socket<Timed> {
+    /// Opens a blocking connection, TLS included, before the deadline. Looking up the name takes as long as it takes.
     ///
     /// # Errors
     ///
-    /// What could not be done, of the last address tried.
-    pub fn open(url: &GatewayUrl, tls: &Arc<ClientConfig>, patience: Duration) -> Result<Self, ConnectError> {
-        let deadline = Instant::now() + patience;
+    /// What could not be done, of the last address tried. That includes an interrupt during the TLS handshake.
+    pub fn open(
+        url: &GatewayUrl,
+        tls: &Arc<ClientConfig>,
+        deadline: Instant,
+        interrupted: &AtomicBool,
+    ) -> Result<Self, ConnectError> {
         let mut failure = io::Error::new(ErrorKind::NotFound, "the name has no address");
         for address in addresses(url)? {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -98,50 +223,61 @@ impl Socket<TcpStream> {
                 break;
             }
             match TcpStream::connect_timeout(&address, left) {
-                Ok(tcp) => return Self::secure(tcp, url, tls, deadline),
+                Ok(tcp) => {
+                    tcp.set_nodelay(true).map_err(|error| ConnectError::Tcp(error.to_string()))?;
+                    return Self::secure(Timed { tcp, deadline }, url, tls, interrupted);
+                }
                 Err(error) => failure = error,
             }
         }
         Err(ConnectError::Tcp(failure.to_string()))
     }
 
+    /// Speaks the whole TLS handshake before the deadline that is set.
     fn secure(
-        tcp: TcpStream,
+        tcp: Timed,
         url: &GatewayUrl,
         tls: &Arc<ClientConfig>,
-        deadline: Instant,
+        interrupted: &AtomicBool,
     ) -> Result<Self, ConnectError> {
+        let deadline = tcp.deadline;
         let mut socket = Self::new(tcp, url, tls)?;
-        let failed = |error: io::Error| ConnectError::Tcp(error.to_string());
-        socket.tcp.set_nodelay(true).map_err(failed)?;
-        socket.tcp.set_write_timeout(Some(WRITE_PATIENCE)).map_err(failed)?;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let now = Instant::now();
+            if deadline <= now {
                 return Err(ConnectError::Tls("the handshake took too long".to_owned()));
             }
-            socket.tcp.set_read_timeout(Some(left)).map_err(failed)?;
+            if interrupted.load(Ordering::Relaxed) {
+                return Err(ConnectError::Tls("the handshake was interrupted".to_owned()));
+            }
+            socket.tcp.set_deadline(deadline.min(now + HEED));
             if socket.handshake()? {
                 return Ok(socket);
             }
         }
     }
 
-    /// Reads, for so long at most.
+    /// Reads once, until the deadline at most.
     ///
     /// # Errors
     ///
     /// As [`Read::read`]; [`ErrorKind::WouldBlock`] or [`ErrorKind::TimedOut`] when the time is up.
-    pub fn read_for(&mut self, wait: Duration, buffer: &mut [u8]) -> io::Result<usize> {
-        // Zero would mean for ever.
-        self.tcp.set_read_timeout(Some(wait.max(Duration::from_millis(1))))?;
+    pub fn read_until(&mut self, deadline: Instant, buffer: &mut [u8]) -> io::Result<usize> {
+        self.tcp.set_deadline(deadline);
         self.read(buffer)
+    }
+
+    /// Writes what the connection has to send, as far as that goes in [`WRITE_PATIENCE`].
+    pub fn write_in_time(&mut self, connection: &mut Connection) {
+        self.tcp.set_deadline(Instant::now() + WRITE_PATIENCE);
+        self.write_from(connection);
     }
 
     /// Writes what is left without waiting, and says goodbye.
     pub fn leave(mut self, connection: &mut Connection) {
+        self.tcp.set_deadline(Instant::now() + WRITE_PATIENCE);
         // Where that fails there is nothing to be left.
-        if self.tcp.set_nonblocking(true).is_ok() {
+        if self.tcp.tcp.set_nonblocking(true).is_ok() {
             self.farewell(connection);
         }
     }
@@ -247,18 +383,6 @@ pub fn addresses(
     url: &GatewayUrl,
 ) -> Result<impl Iterator<Item = std::net::SocketAddr> + use<>, ConnectError> {
     (url.host(), url.port()).to_socket_addrs().map_err(|error| ConnectError::Dns(error.to_string()))
-}
-
-/// What a read means to a connection. None: there was nothing to read.
-pub fn input<'b>(read: &io::Result<usize>, buffer: &'b [u8]) -> Option<Input<'b>> {
-    match read {
-        Ok(0) => Some(Input::EndOfStream),
-        Ok(count) => Some(Input::Bytes(&buffer[..*count])),
-        Err(error) if is_wait(error) => None,
-        // TLS that ends without a goodbye.
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Some(Input::EndOfStream),
-        Err(error) => Some(Input::Failed(error.to_string())),
-    }
 }
 
 /// Whether an error only means that nothing can be done just now.

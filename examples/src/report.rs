@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use gateway_driver::proto::codec::text::escape;
 use gateway_driver::proto::{
-    Delivery, Dispatch, Event, RawRef, Rejection, SessionSnapshot, Shutdown, Stats, StopReason,
+    Delivery, Dispatch, Event, RawRef, Rejection, SessionSnapshot, ShardId, Shutdown, Stats, StopReason,
 };
 use serde::Serialize;
 
@@ -27,6 +27,8 @@ pub struct Report<O, E> {
 /// One line per dispatch.
 #[derive(Serialize)]
 struct Line<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<ShardId>,
     t: &'a str,
     s: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,17 +90,25 @@ impl<O: Write, E: Write> Report<O, E> {
         }
     }
 
-    /// Writes an event.
+    /// Writes an event of the bot's only shard.
     pub fn event(&mut self, event: &Event) -> Next {
+        self.event_of(None, event)
+    }
+
+    /// Writes an event, with the name of its shard if there are several.
+    pub fn event_of(&mut self, shard: Option<ShardId>, event: &Event) -> Next {
         let Event::Dispatch(dispatch) = event else {
-            self.say(event);
+            match shard {
+                Some(shard) => self.say(&format_args!("shard {shard}: {}", event)),
+                None => self.say(event),
+            }
             return Next::GoOn;
         };
         if self.is_enough() {
             return Next::Enough;
         }
         self.dispatches += 1;
-        match self.write_dispatch(dispatch) {
+        match self.write_dispatch(shard, dispatch) {
             Err(_) => Next::Enough,
             Ok(()) if self.is_enough() => Next::Enough,
             Ok(()) => Next::GoOn,
@@ -109,8 +119,8 @@ impl<O: Write, E: Write> Report<O, E> {
         self.options.events.is_some_and(|events| self.dispatches >= events)
     }
 
-    fn write_dispatch(&mut self, dispatch: &Dispatch) -> io::Result<()> {
-        let mut line = Line { t: dispatch.name(), s: dispatch.sequence(), d: None };
+    fn write_dispatch(&mut self, shard: Option<ShardId>, dispatch: &Dispatch) -> io::Result<()> {
+        let mut line = Line { shard, t: dispatch.name(), s: dispatch.sequence(), d: None };
         if self.options.full {
             line.d = Some(dispatch.data());
         }

@@ -1,8 +1,11 @@
 //! The bots that bring their own socket, against the simulator: what they print and how they end is what the tokio bot does.
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gateway_driver::{FileIdentifyStore, FileSessionStore, IdentifyStore, KeptIdentifies, SessionStore};
@@ -495,4 +498,238 @@ fn an_hour_in_memory_misses_nothing() {
     assert_eq!(dispatches, world.gateway.ledger().newest(1));
     assert!(dispatches > 5_000, "{dispatches}");
     assert_eq!(world.connection.stats().resumed, 1);
+}
+
+// ---- Hostile servers ---------------------------------------------------------------------------------------------------
+
+/// One way of running the small bot, which ends when the flag is set.
+type InterruptibleBot = fn(&mut Report<Vec<u8>, Log>, &AtomicBool) -> u8;
+
+const INTERRUPTIBLE_BOTS: [(&str, InterruptibleBot); 3] = [
+    ("blocking", |report, interrupted| blocking_bot::run(report, interrupted)),
+    ("threads", |report, interrupted| threads_bot::run(report, interrupted, Cursor::new(Vec::new()))),
+    ("poll", |report, interrupted| poll_bot::run(report, interrupted)),
+];
+
+/// A log that sets the flag of an interrupt once it has said something often enough.
+struct Log {
+    text: Vec<u8>,
+    awaited: &'static str,
+    missing: usize,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let begin = self.text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        self.text.extend_from_slice(bytes);
+        if self.text.ends_with(b"\n") && String::from_utf8_lossy(&self.text[begin..]).contains(self.awaited) {
+            self.missing = self.missing.saturating_sub(1);
+            self.interrupted.fetch_or(self.missing == 0, Ordering::SeqCst);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs a bot until its log has said this so many times, and it has ended. Gives its status, how it ended, and the log.
+fn run_until_said(
+    bot: InterruptibleBot,
+    flags: &[&str],
+    awaited: &'static str,
+    times: usize,
+) -> (u8, String, String) {
+    run_interrupted_by(bot, flags, awaited, times, Arc::default())
+}
+
+fn run_interrupted_by(
+    bot: InterruptibleBot,
+    flags: &[&str],
+    awaited: &'static str,
+    times: usize,
+    interrupted: Arc<AtomicBool>,
+) -> (u8, String, String) {
+    let flags = ["--token", TOKEN].iter().chain(flags).copied();
+    let Asked::Run(mut options) = Options::parse(flags, None).unwrap() else {
+        panic!("no help was asked for")
+    };
+    // A flood does not answer a close frame.
+    options.config.timeouts.close = Duration::from_millis(100);
+    let log = Log { text: Vec::new(), awaited, missing: times, interrupted: interrupted.clone() };
+    let mut report = Report::new(options, Vec::new(), log);
+    let status = bot(&mut report, &interrupted);
+    let (output, log) = report.into_writers();
+    let last = output.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()).unwrap();
+    let summary: Value = serde_json::from_slice(last).unwrap();
+    let stop = summary["summary"]["stop"].as_str().unwrap().to_owned();
+    (status, stop, String::from_utf8(log.text).unwrap())
+}
+
+/// Listens, and plays this server for one client after the other. The thread's answer: whether the last one left while the server
+/// still had something to send.
+fn hostile(
+    clients: usize,
+    mut serve: impl FnMut(TcpStream) -> bool + Send + 'static,
+) -> (u16, JoinHandle<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let thread = thread::spawn(move || {
+        let mut left = false;
+        for client in listener.incoming().take(clients) {
+            left = serve(client.unwrap());
+        }
+        left
+    });
+    (port, thread)
+}
+
+/// Payloads of an opcode that there is not, without end and as fast as they go. True: the client left.
+fn flood(client: TcpStream) -> bool {
+    /// Far more than a bot reads before it is through with a thousand of them.
+    const BLOCKS: usize = 4000;
+    let mut websocket = tungstenite::accept(client).unwrap();
+    let hello = r#"{"op":10,"d":{"heartbeat_interval":41250},"s":null,"t":null}"#;
+    websocket.send(tungstenite::Message::text(hello)).unwrap();
+    let payload = br#"{"op":99,"d":null}"#;
+    let frame = [&[0x81, payload.len() as u8], &payload[..]].concat();
+    let block = frame.repeat(1000);
+    (0..BLOCKS).any(|_| websocket.get_mut().write_all(&block).is_err())
+}
+
+/// Each read is followed by the outputs of its messages, so that a bot that is flooded goes on showing events, stays small, and
+/// heeds an interrupt.
+#[test]
+fn a_flood_does_not_keep_a_bot_from_being_interrupted() {
+    for (name, bot) in INTERRUPTIBLE_BOTS {
+        let (port, server) = hostile(1, flood);
+        let url = format!("ws://127.0.0.1:{port}");
+        let (status, stop, log) = run_until_said(bot, &["--url", &url], "99", 1000);
+        assert_eq!((status, stop.as_str()), (0, "log-off"), "{name}: {}", &log[..log.len().min(1000)]);
+        assert!(server.join().unwrap(), "{name}: it went on until the flood was over");
+    }
+}
+
+/// Writes a byte now and then. True: the client left before the last one.
+fn trickle(client: &mut TcpStream, bytes: impl IntoIterator<Item = u8>) -> bool {
+    client.set_nodelay(true).unwrap();
+    bytes.into_iter().any(|byte| {
+        // What makes it a trickle.
+        thread::sleep(Duration::from_millis(10));
+        client.write_all(&[byte]).is_err()
+    })
+}
+
+/// A TLS record that begins like the server's hello, and takes minutes to come.
+fn trickling_handshake(mut client: TcpStream) -> bool {
+    assert!(client.read(&mut [0; 1024]).unwrap() > 0);
+    trickle(&mut client, [0x16, 3, 3, 0x40, 0, 2, 0, 0x3f, 0xfc].into_iter().chain([0; 6000]))
+}
+
+#[test]
+fn one_deadline_is_for_the_whole_handshake() {
+    for (name, bot) in INTERRUPTIBLE_BOTS {
+        let (port, server) = hostile(1, trickling_handshake);
+        let url = format!("wss://127.0.0.1:{port}");
+        let flags = ["--url", &url, "--connect-timeout", "0.3"];
+        let (status, _, log) = run_until_said(bot, &flags, "disconnected", 1);
+        assert_eq!(status, 0, "{name}: {log}");
+        assert!(server.join().unwrap(), "{name}: it waited for the end of the handshake: {log}");
+    }
+}
+
+#[test]
+fn an_interrupt_ends_a_handshake() {
+    for (name, bot) in INTERRUPTIBLE_BOTS {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let set = interrupted.clone();
+        let (port, server) = hostile(1, move |mut client| {
+            let begun = trickle(&mut client, [0x16, 3, 3, 0x40, 0]);
+            set.store(true, Ordering::SeqCst);
+            begun || trickling_handshake(client)
+        });
+        let url = format!("wss://127.0.0.1:{port}");
+        let flags = ["--url", &url, "--connect-timeout", "3600"];
+        let (status, _, log) = run_interrupted_by(bot, &flags, "nothing", 1, interrupted);
+        assert_eq!(status, 0, "{name}: {log}");
+        assert!(server.join().unwrap(), "{name}: {log}");
+    }
+}
+
+/// Within a TLS record nothing comes out of TLS, however many bytes come: heartbeats are due all the same, and the connection is
+/// dead once they are not answered.
+#[test]
+fn a_record_that_trickles_in_does_not_stop_the_clock() {
+    /// It takes more than two minutes, and a dead connection is found in seconds.
+    const RECORD: usize = 14_000;
+    for (name, bot) in INTERRUPTIBLE_BOTS {
+        let mut gateway = Config::default();
+        gateway.token = TOKEN.to_owned();
+        gateway.heartbeat_interval = Duration::from_secs(1);
+        let mut config = ServerConfig::from(gateway);
+        config.tls = Some(Tls::default());
+        let server = Server::start(config).unwrap();
+        let folder = Folder::new(&format!("trickle-{name}"));
+        let root = folder.file("root.pem");
+        std::fs::write(&root, server.root_certificate().unwrap()).unwrap();
+        let trickling = Arc::new(AtomicBool::new(false));
+        let (port, proxy) = slow_proxy(server.address().port(), RECORD, trickling.clone());
+        let url = format!("wss://localhost:{port}");
+        thread::scope(|scope| {
+            let bot = scope.spawn(|| run_until_said(bot, &["--url", &url, "--ca", &root], "disconnected", 1));
+            let shown = server.wait(LIMIT, |gateway| (gateway.ledger().newest(1) >= 3).then_some(()));
+            assert_eq!(shown, Some(()), "{name}");
+            trickling.store(true, Ordering::SeqCst);
+            server.control(Control::Emit { count: 1, padding: RECORD }).unwrap();
+            let (status, _, log) = bot.join().unwrap();
+            assert_eq!(status, 0, "{name}: {log}");
+        });
+        assert!(proxy.join().unwrap(), "{name}: it waited for the end of the record");
+    }
+}
+
+/// Passes bytes on, and when it is told so one now and then to the client. The thread's answer: whether the client left before a
+/// record of this length was through.
+fn slow_proxy(to: u16, record: usize, trickling: Arc<AtomicBool>) -> (u16, JoinHandle<bool>) {
+    hostile(1, move |mut client| {
+        let mut server = TcpStream::connect(("127.0.0.1", to)).unwrap();
+        let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        thread::spawn(move || {
+            let _ = io::copy(&mut from_client, &mut to_server);
+            let _ = to_server.shutdown(std::net::Shutdown::Both);
+        });
+        let (mut buffer, mut trickled) = ([0; 16 << 10], 0);
+        while let Ok(count @ 1..) = server.read(&mut buffer) {
+            let bytes = &buffer[..count];
+            let left = match trickling.load(Ordering::SeqCst) {
+                true => trickle(&mut client, bytes.iter().copied().inspect(|_| trickled += 1)),
+                false => client.write_all(bytes).is_err(),
+            };
+            if left {
+                return trickled < record;
+            }
+        }
+        false
+    })
+}
+
+#[test]
+fn each_line_names_its_shard_if_there_are_many() {
+    let server = server(false);
+    let (ended, lines, log) = run_for_lines(RAW_BOTS[2].1, &server, &["--shards", "2", "--events", "4"]);
+    assert_eq!(ended.status, 0, "{log}");
+    let named = |line: &Value| line["shard"][1] == 2;
+    assert!(lines.iter().all(named) && lines.iter().any(|line| line["shard"][0] == 1), "{lines:?}");
+    assert!(
+        log.lines().all(|line| line.starts_with("shard 0,2: ") || line.starts_with("shard 1,2: ")),
+        "{log}"
+    );
+    let (_, lines, log) = run_for_lines(RAW_BOTS[2].1, &server, &["--events", "2"]);
+    assert!(
+        lines.iter().all(|line| line.get("shard").is_none())
+            && !log.lines().any(|line| line.starts_with("shard ")),
+        "{log}"
+    );
 }

@@ -32,9 +32,9 @@ pub fn raw_connection(data: &[u8]) {
         };
         match step % 16 {
             0..=9 => {
-                whole.input(Input::Bytes(&bytes), now);
+                whole.bytes(&bytes, now);
                 for byte in bytes.chunks(1) {
-                    pieces.input(Input::Bytes(byte), now);
+                    pieces.bytes(byte, now);
                 }
             }
             other => {
@@ -107,7 +107,16 @@ impl Client {
         self.input(input, now);
     }
 
-    fn input(&mut self, input: Input<'_>, now: Instant) {
+    fn bytes(&mut self, mut bytes: &[u8], now: Instant) {
+        while !bytes.is_empty() {
+            let before = bytes.len();
+            self.connection.handle_bytes(&mut bytes, now);
+            assert!(bytes.len() < before, "without outputs that wait some are taken");
+            self.drain(now);
+        }
+    }
+
+    fn input(&mut self, input: Input, now: Instant) {
         match input {
             Input::Opened => self.opened |= self.wanted,
             Input::ConnectFailed(_) => self.wanted &= self.opened,

@@ -35,12 +35,14 @@ cargo xtask TASK
   fuzz             every fuzz target: --seconds N or --runs N for each, --only NAME for one; --check runs their seeds alone
   simulate         shards in a bad world: --seed N --hours H --shards N --profile calm|flaky|outage|hostile
   replay FILE      plays again what a simulation has written down
-  help             this text
+  help             this text; so do -h and --help, of each task too
+  -V, --version    the version
 ";
 
 fn main() -> ExitCode {
     let mut arguments = Parser::from_env();
     let result = match arguments.next() {
+        _ if is_answered() => Ok(()),
         Ok(Some(Arg::Value(task))) => match task.to_str() {
             Some("bench") => bench::run(arguments),
             Some("conformance") => conformance::run(arguments),
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
             Some("help") => help(),
             _ => Err(format!("there is no task {}: `cargo xtask help` lists them", task.display())),
         },
-        Ok(None | Some(Arg::Long("help") | Arg::Short('h'))) => help(),
+        Ok(None) => help(),
         Ok(Some(other)) => Err(other.unexpected().to_string()),
         Err(error) => Err(error.to_string()),
     };
@@ -66,6 +68,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints the help or the version if that is asked for, before a task or behind it.
+fn is_answered() -> bool {
+    for argument in std::env::args_os().skip(1) {
+        match argument.to_str() {
+            Some("-h" | "--help") => print!("{HELP}"),
+            Some("-V" | "--version") => println!("xtask {}", env!("CARGO_PKG_VERSION")),
+            _ => continue,
+        }
+        return true;
+    }
+    false
 }
 
 fn help() -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! How a program of this crate ends.
+//! How a program of this crate begins and ends.
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -16,4 +16,18 @@ pub fn end(result: Result<impl Display, String>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints the help or the version if the command line asks for it. True: it does, and nothing else is to be done.
+#[expect(clippy::print_stdout, reason = "a program talks to its user")]
+pub fn is_answered(name: &str, help: &str) -> bool {
+    for argument in std::env::args_os().skip(1) {
+        match argument.to_str() {
+            Some("-h" | "--help") => print!("{help}"),
+            Some("-V" | "--version") => println!("{name} {}", env!("CARGO_PKG_VERSION")),
+            _ => continue,
+        }
+        return true;
+    }
+    false
 }

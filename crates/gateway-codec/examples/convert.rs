@@ -18,13 +18,17 @@ const USAGE: &str = "usage: convert --from json|etf --to json|etf [--compress no
 
   --compress     of the output; what the input is compressed with is recognised
   --frames       records of a u32 little-endian length and a document, in and out
-  --ids-as-text  integers beyond 2^53 become text on their way from ETF";
+  --ids-as-text  integers beyond 2^53 become text on their way from ETF
+  -h, --help     this text
+  -V, --version  the version";
+
+const VERSION: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 
 fn main() -> ExitCode {
     let arguments = match Arguments::parse(lexopt::Parser::from_env()) {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            say(io::stdout(), USAGE);
+        Ok(Asked::Run(arguments)) => arguments,
+        Ok(Asked::Text(text)) => {
+            say(io::stdout(), text);
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -46,6 +50,13 @@ fn say(mut stream: impl Write, text: &str) {
     let _ = writeln!(stream, "{text}");
 }
 
+/// What the command line asks for.
+enum Asked {
+    Run(Arguments),
+    /// To print this.
+    Text(&'static str),
+}
+
 struct Arguments {
     from: Encoding,
     to: Encoding,
@@ -65,7 +76,7 @@ enum Compress {
 }
 
 impl Arguments {
-    fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
+    fn parse(mut parser: lexopt::Parser) -> Result<Asked, lexopt::Error> {
         use lexopt::prelude::*;
         let (mut from, mut to, mut compress) = (None, None, Compress::None);
         let (mut input, mut output, mut frames, mut ids_as_text) = (None, None, false, false);
@@ -78,13 +89,14 @@ impl Arguments {
                 Long("out") => output = Some(parser.value()?.into()),
                 Long("frames") => frames = true,
                 Long("ids-as-text") => ids_as_text = true,
-                Short('h') | Long("help") => return Ok(None),
+                Short('h') | Long("help") => return Ok(Asked::Text(USAGE)),
+                Short('V') | Long("version") => return Ok(Asked::Text(VERSION)),
                 _ => return Err(argument.unexpected()),
             }
         }
         let from = from.ok_or("--from is missing, give json or etf")?;
         let to = to.ok_or("--to is missing, give json or etf")?;
-        Ok(Some(Self { from, to, compress, input, output, frames, ids_as_text }))
+        Ok(Asked::Run(Self { from, to, compress, input, output, frames, ids_as_text }))
     }
 }
 

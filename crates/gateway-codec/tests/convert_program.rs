@@ -179,3 +179,16 @@ fn files_are_read_and_written() {
     let json = convert("--from etf --to json --ids-as-text", &std::fs::read(&output).unwrap());
     assert_eq!(json.stdout, JSON);
 }
+
+#[test]
+fn help_and_version() {
+    for flag in ["-h", "--help"] {
+        let output = convert(flag, b"");
+        assert!(output.status.success() && output.stdout.starts_with(b"usage: convert"), "{flag}");
+    }
+    for flag in ["-V", "--version"] {
+        let output = convert(flag, b"");
+        assert!(output.status.success(), "{flag}");
+        assert_eq!(output.stdout, concat!("convert ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+    }
+}

@@ -55,11 +55,13 @@ pub struct Setup {
     pub background: Option<usize>,
     /// Whether live runs go over TLS.
     pub tls: bool,
+    /// Whether there is a wall clock. With one, a shard that has nothing to do looks at it every ten seconds.
+    pub wall_clock: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { shard: |_| {}, gateway: |_| {}, background: None, tls: true }
+        Self { shard: |_| {}, gateway: |_| {}, background: None, tls: true, wall_clock: true }
     }
 }
 
@@ -200,6 +202,13 @@ impl Scenario {
     #[must_use]
     pub fn without_tls(mut self) -> Self {
         self.setup.tls = false;
+        self
+    }
+
+    /// There is no wall clock, so that an idle shard has nothing to wake up for before the next heartbeat.
+    #[must_use]
+    pub fn without_wall_clock(mut self) -> Self {
+        self.setup.wall_clock = false;
         self
     }
 

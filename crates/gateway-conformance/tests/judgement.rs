@@ -1,9 +1,11 @@
 //! The suite finds what is wrong, whatever it is, and says where.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::task::{Context, Wake, Waker};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use gateway_conformance::words::*;
@@ -123,4 +125,52 @@ fn what_hangs_is_named_and_the_others_go_on() {
     let report = suite.run();
     assert_eq!((report.passed(), report.failures().count()), (1, 1), "{report}");
     assert!(report.to_string().contains("it has not come to its end within 10s"), "{report}");
+}
+
+/// A runtime that does without other threads, so that its wakers need not work across them. Names are not looked up.
+#[derive(Clone)]
+struct OneThread;
+
+impl Runtime for OneThread {
+    type Stream = <TokioRuntime as Runtime>::Stream;
+
+    async fn connect(&self, _: &str, port: u16) -> io::Result<Self::Stream> {
+        TokioRuntime.connect("127.0.0.1", port).await
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
+        TokioRuntime.sleep_until(deadline)
+    }
+}
+
+/// Wakes its task from the task's own thread, and from no other.
+struct LocalWaker {
+    task: Waker,
+    thread: ThreadId,
+}
+
+impl Wake for LocalWaker {
+    fn wake(self: Arc<Self>) {
+        if thread::current().id() == self.thread {
+            self.task.wake_by_ref();
+        }
+    }
+}
+
+fn with_local_wakers(mut driving: Driving) {
+    on_tokio(Box::pin(poll_fn(move |context| {
+        let waker = LocalWaker { task: context.waker().clone(), thread: thread::current().id() };
+        driving.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::new(waker))))
+    })));
+}
+
+#[test]
+fn wakers_that_do_not_work_across_threads_are_found() {
+    let of_commands = |name: &str| name.starts_with("a-command-from-another-thread-wakes-an-idle-shard");
+    let mut suite = Suite::new();
+    suite.only(of_commands).live("across-threads", OneThread, on_tokio);
+    suite.run().assert_passed();
+    let mut suite = Suite::new();
+    suite.only(of_commands).patience(Duration::from_secs(3)).live("local", OneThread, with_local_wakers);
+    assert_failed(&suite.run(), 2, "the client should have been seen that it says op 4");
 }

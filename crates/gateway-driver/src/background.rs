@@ -5,21 +5,20 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
 use gateway_proto::{Event, StopReason};
 
+use crate::budget::Budget;
 use crate::shard::{Reading, Shard};
 use crate::{Runtime, Sender};
-
-/// Events taken over in one poll before other tasks get their turn.
-const EVENTS: usize = 128;
 
 /// The events of a shard that runs in the background. Dropping it ends the task and closes the socket.
 pub struct Events {
     queue: Arc<Queue>,
     sender: Sender,
+    budget: Budget,
 }
 
 /// What keeps a shard going: spawn it. Ends with the reason why the shard has stopped, or None if [`Events`] was dropped.
@@ -37,7 +36,10 @@ impl<R: Runtime> Shard<R> {
     /// lost meanwhile is replaced when there is room again. A few events about connections may wait beyond the capacity.
     pub fn background(self, capacity: usize) -> (Events, Task<R>) {
         let queue = Arc::new(Queue { capacity: capacity.max(1), state: Mutex::default() });
-        (Events { queue: queue.clone(), sender: self.sender() }, Task { shard: self, queue })
+        (
+            Events { queue: queue.clone(), sender: self.sender(), budget: Budget::default() },
+            Task { shard: self, queue },
+        )
     }
 }
 
@@ -45,6 +47,9 @@ impl Events {
     /// The next event. None once the shard has stopped, or its task was dropped, and all events are taken.
     ///
     /// Cancel-safe: the future may be dropped at any point.
+    ///
+    /// Yields as [`Shard::next_event`] does: after 128 events in a row `Pending` is returned once, with the task woken,
+    /// although more may be waiting.
     pub async fn next_event(&mut self) -> Option<Event> {
         poll_fn(|context| self.poll_event(context)).await
     }
@@ -55,18 +60,27 @@ impl Events {
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let polled = self.poll_queue(context);
+        if polled.is_pending() {
+            self.budget.renew();
+        }
+        polled
+    }
+
+    fn poll_queue(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         let mut state = self.queue.lock();
-        if let Some(event) = state.events.pop_front() {
-            if state.events.len() + 1 == self.queue.capacity {
-                wake(&mut state.task);
+        if state.events.is_empty() {
+            if state.ended {
+                return Poll::Ready(None);
             }
-            return Poll::Ready(Some(event));
+            state.reader = Some(context.waker().clone());
+            return Poll::Pending;
         }
-        if state.ended {
-            return Poll::Ready(None);
+        ready!(self.budget.poll_step(context));
+        if state.events.len() == self.queue.capacity {
+            wake(&mut state.task);
         }
-        state.reader = Some(context.waker().clone());
-        Poll::Pending
+        Poll::Ready(state.events.pop_front())
     }
 }
 
@@ -83,7 +97,8 @@ impl<R: Runtime> Future for Task<R> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StopReason>> {
         let this = &mut *self;
-        for _ in 0..EVENTS {
+        // Ends when the shard waits or has used up its budget.
+        loop {
             let full = {
                 let mut state = this.queue.lock();
                 if state.abandoned {
@@ -96,7 +111,7 @@ impl<R: Runtime> Future for Task<R> {
                 return Poll::Pending;
             }
             this.shard.set_reading(if full { Reading::Paused } else { Reading::On });
-            match std::task::ready!(this.shard.poll_event(context)) {
+            match ready!(this.shard.poll_event(context)) {
                 Some(event) => {
                     let mut state = this.queue.lock();
                     state.events.push_back(event);
@@ -109,8 +124,6 @@ impl<R: Runtime> Future for Task<R> {
                 }
             }
         }
-        context.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 

@@ -3,6 +3,7 @@
 mod atomic_file;
 mod background;
 mod background_writer;
+mod budget;
 mod config;
 mod dial;
 mod identify;

@@ -10,8 +10,22 @@ use futures_io::{AsyncRead, AsyncWrite};
 ///
 /// [`net`](crate::net) has what most adapters share: trying every address of a name, and telling a failed name look-up
 /// from a failed connection.
+///
+/// # Threads
+///
+/// Streams and futures must be `Send`: a shard is then `Send` too, and can be spawned on a runtime that moves tasks between threads.
+/// Wakers must work from any thread, because a [`Sender`](crate::Sender) wakes its shard from whichever thread it is used on;
+/// gateway-conformance has a scenario for that.
+///
+/// On a thread-per-core runtime, whose sockets and timers are not `Send` (monoio, glommio, compio), either
+///
+/// - run the shards on a thread of their own, with one of the runtimes that have an adapter (a `current_thread` runtime of tokio,
+///   or `smol::block_on`), and pass the events to the cores through a channel; commands come back through
+///   [`Sender`](crate::Sender), which works from any thread; or
+/// - drive `gateway_proto::raw::Connection` (feature `raw` of gateway-proto) with the core's own socket and timer. It is a plain
+///   value without tasks or wakers: bytes and the time go in, bytes, events and a deadline come out.
 pub trait Runtime: Clone + Send + Sync + 'static {
-    /// A connected byte stream.
+    /// A connected byte stream. `Send`: see [Threads](Runtime#threads).
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
     /// Opens a TCP connection, without TLS. The host is a name, an IPv4 address, or an IPv6 address without brackets.

@@ -16,6 +16,7 @@ use gateway_proto::{
     SendError, SessionSnapshot, ShardConfig, ShardId, Shutdown, Stats, StopReason,
 };
 
+use crate::budget::Budget;
 use crate::dial::{Dialer, Dialing};
 use crate::identify::AcquiringIdentify;
 use crate::sender::Shared;
@@ -24,9 +25,6 @@ use crate::timer::Timer;
 use crate::tls::default_client_config;
 use crate::websocket::{Received, Socket};
 use crate::{BuildError, DriverConfig, IdentifyGate, LocalIdentifyGate, Runtime, Sender};
-
-/// Steps in one poll before other tasks get their turn.
-const STEPS: usize = 128;
 
 /// The wall clock is told no more often than this.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
@@ -49,6 +47,7 @@ pub struct Shard<R> {
     identify: Identify,
     checkpointer: Option<Checkpointer>,
     timer: Timer<R>,
+    budget: Budget,
     clock: Clock,
     reading: Reading,
     stopped: Option<StopReason>,
@@ -148,6 +147,7 @@ impl<R: Runtime> Shard<R> {
             identify: Identify::None,
             checkpointer,
             timer: Timer::new(runtime.clone()),
+            budget: Budget::default(),
             clock: Clock::default(),
             reading: Reading::On,
             stopped: None,
@@ -158,6 +158,10 @@ impl<R: Runtime> Shard<R> {
     /// The next event. None once the shard has stopped for good: see [`Shard::stop_reason`].
     ///
     /// Cancel-safe: the future may be dropped at any point.
+    ///
+    /// Other tasks of the thread get their turn however much the server sends: after 128 events and inputs in a row the task
+    /// is woken and `Pending` returned once, although an event may be ready. So a `Pending` that `now_or_never`,
+    /// `poll_immediate` or a poll by hand sees does not mean that there is no event.
     pub async fn next_event(&mut self) -> Option<Event> {
         poll_fn(|context| self.poll_event(context)).await
     }
@@ -224,10 +228,22 @@ impl<R: Runtime> Shard<R> {
         self.stopped.as_ref()
     }
 
-    /// Drives the shard until it has an event, or cannot go on for now.
+    /// Drives the shard until it has an event, or cannot go on for now, or has used up its budget.
     pub(crate) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        if self.stopped.is_some() {
+            return Poll::Ready(None);
+        }
         self.keep_session_in_time();
-        for _ in 0..STEPS {
+        let polled = self.poll_steps(context);
+        if polled.is_pending() {
+            self.budget.renew();
+        }
+        polled
+    }
+
+    fn poll_steps(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        loop {
+            ready!(self.budget.poll_step(context));
             match self.next_output(context.waker()) {
                 Output::Timeout(deadline) => {
                     let input = ready!(self.poll_input(deadline, context));
@@ -240,8 +256,6 @@ impl<R: Runtime> Shard<R> {
                 }
             }
         }
-        context.waker().wake_by_ref();
-        Poll::Pending
     }
 
     /// What the state machine says next. A message that was read already is handed to it on the way: while a burst is dealt
@@ -401,7 +415,7 @@ impl<R: Runtime> Shard<R> {
                 if self.reading == Reading::Paused {
                     return Poll::Pending;
                 }
-                match socket.poll_read(context) {
+                match socket.poll_read(context, &mut self.budget) {
                     Poll::Ready(Received::Message(message)) => Poll::Ready(Input::Message(message)),
                     Poll::Ready(Received::Closed(closed)) => {
                         self.disconnect(context);
@@ -438,6 +452,8 @@ impl<R> Unpin for Shard<R> {}
 impl<R: Runtime> Stream for Shard<R> {
     type Item = Event;
 
+    /// Yields as [`Shard::next_event`] does: after 128 events and inputs in a row `Pending` is returned once, with the task
+    /// woken, although an event may be ready.
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
         self.poll_event(context)
     }

@@ -13,8 +13,9 @@ use futures_sink::Sink;
 use gateway_proto::websocket::{Failure, Part, close_frame, control_config, failure};
 use gateway_proto::{CloseFrame, Closed, GatewayUrl, Limits, Message};
 
+use crate::budget::Budget;
 use crate::stream::BoxedStream;
-use crate::wire::Wire;
+use crate::wire::{Taken, Wire};
 
 pub(crate) struct Socket {
     /// Answers pings and close frames. Messages go past it.
@@ -124,20 +125,28 @@ impl Socket {
     }
 
     /// Reads the next message. Answers pings and close frames on the way.
-    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Received> {
+    ///
+    /// A step of the budget for each read and each frame: a server that sends nothing but pings, or a message in countless
+    /// fragments, must not keep the thread.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, budget: &mut Budget) -> Poll<Received> {
         loop {
+            if budget.poll_step(context).is_pending() {
+                self.note_progress();
+                return Poll::Pending;
+            }
             let part = match self.next.take() {
-                Some(part) => Poll::Ready(Ok(Some(part))),
+                Some(part) => Poll::Ready(Ok(Taken::Part(part))),
                 None => self.stream.get_mut().poll_part(context),
             };
             let closed = match part {
-                Poll::Ready(Ok(Some(Part::Message(message)))) => {
+                Poll::Ready(Ok(Taken::Bytes)) => None,
+                Poll::Ready(Ok(Taken::Part(Part::Message(message)))) => {
                     self.delivered = true;
                     return Poll::Ready(Received::Message(message));
                 }
-                Poll::Ready(Ok(Some(Part::Control(frame)))) => self.answer(frame, context),
-                Poll::Ready(Ok(Some(Part::Failed(failure)))) => Some(self.fail(failure)),
-                Poll::Ready(Ok(None)) => Some(Closed::Eof),
+                Poll::Ready(Ok(Taken::Part(Part::Control(frame)))) => self.answer(frame, context),
+                Poll::Ready(Ok(Taken::Part(Part::Failed(failure)))) => Some(self.fail(failure)),
+                Poll::Ready(Ok(Taken::End)) => Some(Closed::Eof),
                 Poll::Ready(Err(error)) => Some(self.failed_by(&error)),
                 Poll::Pending => match self.write_failure.take() {
                     Some(failure) => Some(failure),

@@ -34,6 +34,15 @@ pub(crate) struct Wire {
     sent: usize,
 }
 
+/// What [`Wire::poll_part`] has found.
+pub(crate) enum Taken {
+    Part(Part),
+    /// Bytes, not looked at yet.
+    Bytes,
+    /// The end of the stream.
+    End,
+}
+
 impl Wire {
     /// `head` was read from the stream already.
     pub(crate) fn new(stream: BoxedStream, head: Vec<u8>, message_bytes: usize) -> Self {
@@ -71,15 +80,14 @@ impl Wire {
         part
     }
 
-    /// Reads the next part. None: the stream has ended.
-    pub(crate) fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Part>>> {
-        loop {
-            if let Some(part) = self.take_part() {
-                return Poll::Ready(Ok(Some(part)));
-            }
-            if ready!(self.ahead.poll_fill(&mut self.stream, context))? == 0 {
-                return Poll::Ready(Ok(None));
-            }
+    /// The next part, or one read of the stream.
+    pub(crate) fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Taken>> {
+        if let Some(part) = self.take_part() {
+            return Poll::Ready(Ok(Taken::Part(part)));
+        }
+        match ready!(self.ahead.poll_fill(&mut self.stream, context))? {
+            0 => Poll::Ready(Ok(Taken::End)),
+            _ => Poll::Ready(Ok(Taken::Bytes)),
         }
     }
 

@@ -51,13 +51,17 @@ impl Background {
 
     /// Takes all events that wait, and lets the task run after each.
     fn take_events(&mut self) -> Vec<Event> {
-        let waker = Waker::noop();
+        let reader = Arc::new(Wakeups::default());
+        let waker = Waker::from(reader.clone());
         let mut taken = Vec::new();
         loop {
             self.settle();
-            match pin!(self.events.next_event()).poll_once(waker) {
+            match pin!(self.events.next_event()).poll_once(&waker) {
                 Poll::Ready(Some(event)) => taken.push(event),
-                Poll::Ready(None) | Poll::Pending => return taken,
+                Poll::Ready(None) => return taken,
+                // It may only have yielded.
+                Poll::Pending if reader.take() => {}
+                Poll::Pending => return taken,
             }
         }
     }

@@ -110,6 +110,10 @@ impl fmt::Display for Notice {
             Self::ResumeGivenUp { attempts } => {
                 write!(f, "the session was given up after {attempts} Resumes without an answer")
             }
+            Self::ReplayGivenUp { after } => write!(
+                f,
+                "the session was given up: a Resume would bring again what follows event {after}, which cannot be read"
+            ),
             Self::RefusedRepeatedly { status, times } => write!(
                 f,
                 "the upgrade was refused with HTTP status {status} {times} times in a row; waiting may not help"

@@ -5,7 +5,7 @@
 mod raw_support;
 
 use gateway_proto::Event;
-use gateway_proto::raw::{Input, Output};
+use gateway_proto::raw::Output;
 use raw_support::config;
 use raw_support::peer::{Peer, Stage};
 use raw_support::wire::text;
@@ -18,7 +18,10 @@ fn dispatches_that_were_not_given_out_do_not_count() {
     let dispatch = |sequence| text(&format!(r#"{{"op":0,"s":{sequence},"t":"TYPING_START","d":null}}"#));
     let bytes: Vec<u8> = (first..first + 4).flat_map(dispatch).collect();
     let now = peer.now;
-    peer.connection.handle_input(Input::Bytes(&bytes), now);
+    let mut bytes = &bytes[..];
+    while !bytes.is_empty() {
+        peer.connection.handle_bytes(&mut bytes, now);
+    }
     let mut sequences = Vec::new();
     let mut sessions = Vec::new();
     loop {

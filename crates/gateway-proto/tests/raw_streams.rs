@@ -82,6 +82,75 @@ fn a_message_that_keeps_coming_is_no_silence() {
     }
 }
 
+/// A caller that does not ask for outputs cannot make it grow, however the server floods it, and nothing is lost by that.
+#[test]
+fn no_more_is_taken_while_the_outputs_are_full() {
+    let mut peer = Peer::at(Stage::Ready, config());
+    let (sequences, unknown) = (2..1002, text(r#"{"op":99,"d":null}"#));
+    let dispatch = |sequence| text(&format!(r#"{{"op":0,"s":{sequence},"t":"X","d":null}}"#));
+    let flood: Vec<u8> =
+        sequences.clone().flat_map(|sequence| [dispatch(sequence), unknown.clone()].concat()).collect();
+    let (mut rest, now) = (&flood[..], peer.now);
+    let mut delivered = Vec::new();
+    while !rest.is_empty() {
+        let mut taken = 0;
+        loop {
+            let before = rest.len();
+            peer.connection.handle_bytes(&mut rest, now);
+            if rest.len() == before || rest.is_empty() {
+                break;
+            }
+            taken += 1;
+        }
+        assert!(taken <= Connection::OUTPUT_LIMIT, "{taken} messages taken without an output asked for");
+        let mut outputs = 0;
+        loop {
+            match peer.connection.poll_output() {
+                Output::Event(Event::Dispatch(dispatch)) => delivered.extend(dispatch.sequence()),
+                Output::Event(_) => {}
+                Output::Timeout(_) => break,
+                other => panic!("{other:?}"),
+            }
+            outputs += 1;
+        }
+        // What the last message has caused may go beyond it.
+        assert!(outputs <= Connection::OUTPUT_LIMIT + 4, "{outputs} outputs waited");
+    }
+    assert_eq!(delivered, sequences.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_message_is_taken_and_what_is_behind_it_is_left() {
+    let mut peer = Peer::at(Stage::Ready, config());
+    let dispatch = |sequence| text(&format!(r#"{{"op":0,"s":{sequence},"t":"X","d":null}}"#));
+    let bytes = [dispatch(2), frame(0x80 | PING, b"?"), dispatch(3), dispatch(4)[..5].to_vec()].concat();
+    let (mut rest, now) = (&bytes[..], peer.now);
+    peer.connection.handle_bytes(&mut rest, now);
+    assert_eq!(rest, &bytes[dispatch(2).len()..]);
+    peer.connection.handle_bytes(&mut rest, now);
+    assert_eq!(rest, &dispatch(4)[..5]);
+    peer.connection.handle_bytes(&mut rest, now);
+    assert_eq!(rest, b"", "half a message is taken whole");
+}
+
+/// What is left of a stream that is over is not handed in as the next one's, even if that is opened at once.
+#[test]
+fn what_is_behind_the_end_of_a_stream_is_dropped_with_it() {
+    for last in [frame(0x88, &4000_u16.to_be_bytes()), frame(0xf1, b"reserved bits")] {
+        let mut peer = Peer::at(Stage::Ready, config());
+        let bytes = [last, text(HELLO), text(READY)].concat();
+        let mut rest = &bytes[..];
+        peer.connection.handle_bytes(&mut rest, peer.now);
+        assert_eq!(rest, b"");
+        assert!(!peer.events.iter().any(|event| matches!(event, Event::Hello { .. })));
+    }
+    let mut peer = Peer::at(Stage::Dialing, config());
+    let hello = text(HELLO);
+    let mut late = &hello[..];
+    peer.connection.handle_bytes(&mut late, peer.now);
+    assert_eq!(late, b"");
+}
+
 #[test]
 fn a_ping_counts_as_received() {
     let mut peer = Peer::at(Stage::Ready, config());
@@ -351,11 +420,11 @@ proptest! {
         let (mut wanted, mut opened) = (false, false);
         let (mut connecting, mut disconnected) = (0_u32, 0_u32);
         for step in std::iter::once(Step::Wait(0)).chain(steps) {
-            let bytes;
+            let mut bytes = Vec::new();
             let input = match step {
                 Step::Bytes(random) => {
                     bytes = random;
-                    Input::Bytes(&bytes)
+                    None
                 }
                 Step::Accept => {
                     let request = String::from_utf8_lossy(connection.transmit()).into_owned();
@@ -364,18 +433,18 @@ proptest! {
                     }
                     connection.transmitted(request.len());
                     bytes = wire::accept(&request).into_bytes();
-                    Input::Bytes(&bytes)
+                    None
                 }
-                Step::Opened => Input::Opened,
-                Step::ConnectFailed => Input::ConnectFailed(ConnectError::Tcp(String::new())),
-                Step::EndOfStream => Input::EndOfStream,
-                Step::Failed => Input::Failed("gateway.example".to_owned()),
-                Step::Granted => Input::IdentifyGranted,
-                Step::Paused(true) => Input::ReadingPaused,
-                Step::Paused(false) => Input::ReadingResumed,
+                Step::Opened => Some(Input::Opened),
+                Step::ConnectFailed => Some(Input::ConnectFailed(ConnectError::Tcp(String::new()))),
+                Step::EndOfStream => Some(Input::EndOfStream),
+                Step::Failed => Some(Input::Failed("gateway.example".to_owned())),
+                Step::Granted => Some(Input::IdentifyGranted),
+                Step::Paused(true) => Some(Input::ReadingPaused),
+                Step::Paused(false) => Some(Input::ReadingResumed),
                 Step::Wait(milliseconds) => {
                     now += Duration::from_millis(milliseconds);
-                    Input::Timeout
+                    Some(Input::Timeout)
                 }
                 Step::Write(count) => {
                     connection.transmitted(count);
@@ -383,19 +452,23 @@ proptest! {
                 }
                 Step::Command => {
                     connection.send(Command::UpdatePresence(Presence::default())).unwrap();
-                    Input::Timeout
+                    Some(Input::Timeout)
                 }
                 Step::Reconnect(resume) => {
                     connection.reconnect(if resume { Reconnect::Resume } else { Reconnect::Fresh });
-                    Input::Timeout
+                    Some(Input::Timeout)
                 }
             };
             match input {
-                Input::Opened => opened |= wanted,
-                Input::ConnectFailed(_) => wanted &= opened,
+                Some(Input::Opened) => opened |= wanted,
+                Some(Input::ConnectFailed(_)) => wanted &= opened,
                 _ => {}
             }
-            connection.handle_input(input, now);
+            let mut bytes = &bytes[..];
+            match input {
+                Some(input) => connection.handle_input(input, now),
+                None => connection.handle_bytes(&mut bytes, now),
+            }
             let mut count = 0;
             loop {
                 count += 1;
@@ -403,7 +476,10 @@ proptest! {
                 match connection.poll_output() {
                     Output::Timeout(deadline) => {
                         prop_assert!(deadline > now, "what is due has been done");
-                        break;
+                        if bytes.is_empty() {
+                            break;
+                        }
+                        connection.handle_bytes(&mut bytes, now);
                     }
                     Output::Stopped(_) => break,
                     Output::Connect(_) => {

@@ -29,8 +29,8 @@ Usage: gateway-sim [FLAGS]
   --trace FILE         one JSON line for each thing seen or sent on the wire
   --script FILE        what is to happen when: one JSON object on each line
   --no-control         do not answer GET /_ctl/COMMAND
-  --help               this text
-  --version            the version
+  -h, --help           this text
+  -V, --version        the version
 
 The first line of output is `listening ws://HOST:PORT`.
 ";
@@ -125,7 +125,7 @@ fn arguments(mut parser: lexopt::Parser) -> Result<Option<Settings>, String> {
             }
             Long("no-control") => config.control = false,
             Long("help") | Short('h') => return print(HELP).map(|()| None),
-            Long("version") => {
+            Long("version") | Short('V') => {
                 return print(concat!("gateway-sim ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| None);
             }
             other => return Err(sentence(other.unexpected())),

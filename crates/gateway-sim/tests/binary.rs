@@ -59,12 +59,17 @@ fn the_root_certificate_is_written_before_the_first_line() {
 fn help_and_version() {
     let help = run(&["--help"]);
     assert!(help.status.success());
+    assert_eq!(run(&["-h"]).stdout, help.stdout);
     let text = String::from_utf8(help.stdout).unwrap();
     for flag in ["--listen", "--token", "--guilds", "--rate", "--heartbeat", "--seed", "--trace", "--script"]
     {
         assert!(text.contains(flag), "{flag}");
     }
-    assert!(run(&["--version"]).status.success());
+    for flag in ["--version", "-V"] {
+        let version = run(&[flag]);
+        assert!(version.status.success(), "{flag}");
+        assert_eq!(version.stdout, concat!("gateway-sim ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+    }
 }
 
 #[test]

@@ -200,8 +200,12 @@ impl ByteMachine {
     fn feed(&mut self, mut bytes: &[u8], now: Instant) {
         while !bytes.is_empty() {
             let largest = if self.rng.u8(0..4) == 0 { 3 } else { bytes.len() };
-            let (piece, rest) = bytes.split_at(self.rng.usize(1..=largest.min(bytes.len())));
-            self.connection.handle_input(raw::Input::Bytes(piece), now);
+            let (mut piece, rest) = bytes.split_at(self.rng.usize(1..=largest.min(bytes.len())));
+            while !piece.is_empty() {
+                let before = piece.len();
+                self.connection.handle_bytes(&mut piece, now);
+                assert!(piece.len() < before, "the world asks for the outputs of each message");
+            }
             bytes = rest;
         }
     }

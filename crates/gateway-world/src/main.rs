@@ -15,6 +15,9 @@ use peak_alloc::PeakAlloc;
 const HELP: &str = "\
 gateway-world simulate [--seed N] [--hours H] [--shards N] [--profile calm|flaky|outage|hostile]
 gateway-world replay FILE
+
+  -h, --help     this text
+  -V, --version  the version
 ";
 
 /// More faults than these nobody reads.
@@ -28,6 +31,7 @@ static HEAP: PeakAlloc = PeakAlloc;
 fn main() -> ExitCode {
     let mut arguments = Parser::from_env();
     let result = match arguments.next() {
+        _ if is_answered() => Ok(()),
         Ok(Some(Arg::Value(task))) if task == "simulate" => simulate(arguments),
         Ok(Some(Arg::Value(task))) if task == "replay" => replay(arguments),
         Ok(_) => Err(HELP.to_owned()),
@@ -40,6 +44,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints the help or the version if that is asked for, before a task or behind it.
+fn is_answered() -> bool {
+    for argument in std::env::args_os().skip(1) {
+        match argument.to_str() {
+            Some("-h" | "--help") => print!("{HELP}"),
+            Some("-V" | "--version") => println!("gateway-world {}", env!("CARGO_PKG_VERSION")),
+            _ => continue,
+        }
+        return true;
+    }
+    false
 }
 
 fn simulate(arguments: Parser) -> Result<(), String> {

@@ -15,6 +15,9 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() -> ExitCode {
+    if program::is_answered("allocations", &format!("allocations {}", Settings::USAGE)) {
+        return ExitCode::SUCCESS;
+    }
     program::end(run(Parser::from_env()))
 }
 

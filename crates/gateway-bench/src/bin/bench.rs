@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use gateway_bench::program;
 use gateway_bench::run::{self, Node, Programs, Settings, Sizes};
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -27,6 +28,9 @@ bench --programs FOLDER --scripts FOLDER --frames FOLDER [OPTIONS]
 ";
 
 fn main() -> ExitCode {
+    if program::is_answered("bench", HELP) {
+        return ExitCode::SUCCESS;
+    }
     let result = settings(Parser::from_env())
         .and_then(|settings| run::run(&settings, &mut |text| eprintln!("{text}")));
     match result {

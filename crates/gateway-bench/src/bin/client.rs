@@ -22,6 +22,9 @@ client --who WHO --job JOB --mode MODE --url URL [OPTIONS]
 ";
 
 fn main() -> ExitCode {
+    if program::is_answered("client", HELP) {
+        return ExitCode::SUCCESS;
+    }
     let report = options(Parser::from_env()).and_then(|options| client::run(&options));
     program::end(report.and_then(|report| serde_json::to_string(&report).map_err(|error| error.to_string())))
 }
@@ -32,7 +35,6 @@ fn options(mut arguments: Parser) -> Result<ClientOptions, String> {
     let text = |error: lexopt::Error| error.to_string();
     while let Some(argument) = arguments.next().map_err(text)? {
         let name = match argument {
-            Arg::Short('h') | Arg::Long("help") => return Err(HELP.to_owned()),
             Arg::Long(name) => name.to_owned(),
             other => return Err(other.unexpected().to_string()),
         };

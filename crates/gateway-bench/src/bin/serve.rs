@@ -11,6 +11,7 @@ use std::thread;
 use gateway_bench::frames::Frames;
 use gateway_bench::limits;
 use gateway_bench::mode::Mode;
+use gateway_bench::program;
 use gateway_bench::serve::{Extent, ServeOptions, Server};
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -31,6 +32,9 @@ Prints `listening PORT`, and a JSON line for what was sent each time. Ends when 
 ";
 
 fn main() -> ExitCode {
+    if program::is_answered("serve", HELP) {
+        return ExitCode::SUCCESS;
+    }
     match run(Parser::from_env()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
@@ -45,10 +49,6 @@ fn run(mut arguments: Parser) -> Result<(), String> {
     let text = |error: lexopt::Error| error.to_string();
     while let Some(argument) = arguments.next().map_err(text)? {
         let name = match argument {
-            Arg::Short('h') | Arg::Long("help") => {
-                print!("{HELP}");
-                return Ok(());
-            }
             Arg::Long(name) => name.to_owned(),
             other => return Err(other.unexpected().to_string()),
         };

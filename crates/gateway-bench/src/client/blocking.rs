@@ -1,12 +1,12 @@
 //! Our state machine over a blocking socket, in the way of the example `blocking_bot`.
 
-use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use gateway_driver::rustls::ClientConfig;
-use gateway_examples::raw::{Socket, input};
+use gateway_examples::raw::{Filled, Incoming, Socket, Timed};
 use gateway_proto::IdentifyQueue;
 use gateway_proto::raw::{Connection, Input, Output};
 
@@ -29,7 +29,7 @@ pub(super) fn run(options: &ClientOptions, course: &Arc<Course>) -> Result<(), S
         tls,
         socket: None,
         identify: IdentifyQueue::new(1),
-        buffer: vec![0; BUFFER_BYTES],
+        incoming: Incoming::with_capacity(BUFFER_BYTES),
         until: None,
     };
     bot.run(work, options, course)
@@ -38,9 +38,9 @@ pub(super) fn run(options: &ClientOptions, course: &Arc<Course>) -> Result<(), S
 struct Bot {
     connection: Connection,
     tls: Arc<ClientConfig>,
-    socket: Option<Socket<TcpStream>>,
+    socket: Option<Socket<Timed>>,
     identify: IdentifyQueue,
-    buffer: Vec<u8>,
+    incoming: Incoming,
     /// When idleness has lasted long enough.
     until: Option<Instant>,
 }
@@ -52,7 +52,8 @@ impl Bot {
             match self.connection.poll_output() {
                 Output::Connect(url) => {
                     let patience = self.connection.config().timeouts.connect;
-                    let input = match Socket::open(&url, &self.tls, patience) {
+                    let deadline = Instant::now() + patience;
+                    let input = match Socket::open(&url, &self.tls, deadline, &AtomicBool::new(false)) {
                         Ok(socket) => {
                             self.socket = Some(socket);
                             Input::Opened
@@ -94,7 +95,10 @@ impl Bot {
     /// Waits for bytes, for a permit, or for the deadline.
     fn wait(&mut self, deadline: Instant) {
         if let Some(socket) = &mut self.socket {
-            socket.write_from(&mut self.connection);
+            socket.write_in_time(&mut self.connection);
+        }
+        if self.incoming.feed(&mut self.connection) {
+            return;
         }
         let now = Instant::now();
         if self.identify.poll(now).is_some() {
@@ -104,10 +108,11 @@ impl Bot {
             return self.connection.handle_input(Input::Timeout, now);
         }
         let wakes = [Some(deadline), self.until, self.identify.next_deadline(now)];
-        let wait = wakes.into_iter().flatten().min().unwrap_or(deadline).saturating_duration_since(now);
-        let Some(socket) = &mut self.socket else { return thread::sleep(wait) };
-        let read = socket.read_for(wait, &mut self.buffer);
-        if let Some(input) = input(&read, &self.buffer) {
+        let wake = wakes.into_iter().flatten().min().unwrap_or(deadline);
+        let Some(socket) = &mut self.socket else {
+            return thread::sleep(wake.saturating_duration_since(now));
+        };
+        if let Filled::End(input) = self.incoming.fill(|buffer| socket.read_until(wake, buffer)) {
             self.connection.handle_input(input, Instant::now());
         }
     }

@@ -25,6 +25,9 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How a program that reads them is used, behind its name.
+    pub const USAGE: &str = "--job JOB --who WHO --mode MODE --frames FILE [--passes N] [--streams N]\n";
+
     /// Reads them from the command line of a program of this name.
     ///
     /// # Errors
@@ -54,10 +57,7 @@ impl Settings {
             (Some(job), Some(who), Some(mode), Some(frames)) => {
                 Ok(Self { job, who, mode, frames, passes, streams })
             }
-            _ => {
-                let usage = "--job JOB --who WHO --mode MODE --frames FILE [--passes N] [--streams N]";
-                Err(format!("{program} {usage}"))
-            }
+            _ => Err(format!("{program} {}", Self::USAGE)),
         }
     }
 

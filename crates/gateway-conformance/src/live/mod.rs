@@ -74,7 +74,7 @@ impl<R: Runtime> Live<R> {
             .map_err(|error| format!("no simulated gateway: {error}"))?;
         let scheme = if setup.tls { "wss" } else { "ws" };
         config.url = format!("{scheme}://localhost:{}{}", server.address().port(), config.url);
-        let routes = Arc::new(Routes::default());
+        let routes = Arc::new(Routes::new(setup.wall_clock));
         let runtime = Faulty::new(runtime, clock, routes.clone());
         let gate = Arc::new(LocalIdentifyGate::new(runtime.clone(), 1));
         Ok(Self {

@@ -17,7 +17,6 @@ use super::trap::Trap;
 use crate::memory::wall_clock;
 
 /// Where connections lead, and what the wall clock shows.
-#[derive(Default)]
 pub(crate) struct Routes {
     /// Where the next ones lead that do not lead where they should.
     next: Mutex<VecDeque<Route>>,
@@ -25,6 +24,7 @@ pub(crate) struct Routes {
     newest: Mutex<Arc<AtomicBool>>,
     /// Seconds that the wall clock is ahead of the true time.
     wall_offset: AtomicI64,
+    has_wall_clock: bool,
 }
 
 /// Where a connection leads.
@@ -37,6 +37,15 @@ pub(crate) enum Route {
 }
 
 impl Routes {
+    pub(crate) fn new(has_wall_clock: bool) -> Self {
+        Self {
+            next: Mutex::default(),
+            newest: Mutex::default(),
+            wall_offset: AtomicI64::new(0),
+            has_wall_clock,
+        }
+    }
+
     /// The next so many connections lead into a trap.
     pub(crate) fn add(&self, trap: &Trap, count: u32) {
         lock(&self.next).extend((0..count).map(|_| trap.route().clone()));
@@ -91,6 +100,9 @@ impl<R: Runtime> Runtime for Faulty<R> {
     }
 
     fn wall_clock(&self) -> Option<Duration> {
+        if !self.routes.has_wall_clock {
+            return None;
+        }
         let time = self.now() - self.clock.started();
         Some(wall_clock(time, self.routes.wall_offset.load(Ordering::SeqCst)))
     }

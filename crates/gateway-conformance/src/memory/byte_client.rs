@@ -34,26 +34,10 @@ impl<const BYTES: usize> Client for ByteClient<BYTES> {
     }
 
     fn poll(&mut self) -> Order {
-        if let Some(order) = self.orders.pop_front() {
-            return order;
+        if self.orders.is_empty() {
+            let last = self.poll_connection();
+            self.orders.push_back(last);
         }
-        self.write();
-        let output = self.connection.poll_output();
-        // What is left for a socket that is shut down goes before the shutting down.
-        self.write();
-        let order = match output {
-            Output::Connect(url) => {
-                (self.server, self.writes_stopped) = (Receiving::default(), false);
-                Order::Connect(url)
-            }
-            Output::AcquireIdentify => Order::AcquireIdentify,
-            Output::CancelIdentify => Order::CancelIdentify,
-            Output::Event(event) => Order::Event(event),
-            Output::ShutDown => Order::Disconnect,
-            Output::Timeout(deadline) => Order::Timeout(deadline),
-            Output::Stopped(reason) => Order::Stopped(reason),
-        };
-        self.orders.push_back(order);
         self.orders.pop_front().expect("an order was just put there")
     }
 
@@ -64,8 +48,11 @@ impl<const BYTES: usize> Client for ByteClient<BYTES> {
             News::Bytes(bytes) => {
                 // A message of many megabytes byte by byte would take minutes, and show nothing that a small one does not.
                 let size = if bytes.len() > LARGE { BYTES.max(4093) } else { BYTES };
-                for part in bytes.chunks(size) {
-                    self.connection.handle_input(Input::Bytes(part), now);
+                for mut part in bytes.chunks(size) {
+                    while !part.is_empty() {
+                        self.connection.handle_bytes(&mut part, now);
+                        self.drain();
+                    }
                 }
                 return;
             }
@@ -110,6 +97,37 @@ impl<const BYTES: usize> Client for ByteClient<BYTES> {
 }
 
 impl<const BYTES: usize> ByteClient<BYTES> {
+    /// The next order of the connection. Behind those in the queue, which may have become more by what was written.
+    fn poll_connection(&mut self) -> Order {
+        self.write();
+        let output = self.connection.poll_output();
+        // What is left for a socket that is shut down goes before the shutting down.
+        self.write();
+        match output {
+            Output::Connect(url) => {
+                (self.server, self.writes_stopped) = (Receiving::default(), false);
+                Order::Connect(url)
+            }
+            Output::AcquireIdentify => Order::AcquireIdentify,
+            Output::CancelIdentify => Order::CancelIdentify,
+            Output::Event(event) => Order::Event(event),
+            Output::ShutDown => Order::Disconnect,
+            Output::Timeout(deadline) => Order::Timeout(deadline),
+            Output::Stopped(reason) => Order::Stopped(reason),
+        }
+    }
+
+    /// Takes the orders that a message has caused, so that the connection takes the next one.
+    fn drain(&mut self) {
+        loop {
+            match self.poll_connection() {
+                // Asked for again once everything is handed in.
+                Order::Timeout(_) | Order::Stopped(_) => return,
+                order => self.orders.push_back(order),
+            }
+        }
+    }
+
     /// Writes what waits to be written, and lets the server read it.
     fn write(&mut self) {
         while !self.writes_stopped && !self.connection.transmit().is_empty() {

@@ -44,6 +44,7 @@ pub(crate) struct Simulation<C> {
     lines: Vec<TraceLine>,
     /// Seconds that the wall clock is ahead of the true time.
     wall_offset: i64,
+    has_wall_clock: bool,
 }
 
 /// The byte stream between client and server.
@@ -109,6 +110,7 @@ impl<C: Client> Simulation<C> {
             seen: VecDeque::new(),
             lines: Vec::new(),
             wall_offset: 0,
+            has_wall_clock: setup.wall_clock,
         })
     }
 
@@ -131,8 +133,10 @@ impl<C: Client> Simulation<C> {
     }
 
     fn tell_the_time(&mut self) {
-        let wall = wall_clock(self.now - self.started, self.wall_offset);
-        self.client.tell(News::WallClock(wall), self.now);
+        if self.has_wall_clock {
+            let wall = wall_clock(self.now - self.started, self.wall_offset);
+            self.client.tell(News::WallClock(wall), self.now);
+        }
         self.client.tell(News::Timeout, self.now);
     }
 

@@ -1,10 +1,12 @@
 //! Applications that are slow, blocked, or elsewhere.
 
+use std::time::Duration;
+
 use gateway_driver::proto::{DisconnectReason, Shutdown};
 use gateway_sim::Control;
 use serde_json::json;
 
-use crate::scenario::{ALL, BOTH, Deed, Scenario, Step};
+use crate::scenario::{ALL, BOTH, Deed, JSON, Scenario, Step};
 use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -63,6 +65,25 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 Step::Client(Deed::TakeAgain),
                 messages(2, 30),
             ]),
+        Scenario::new(
+            "a-command-from-another-thread-wakes-an-idle-shard",
+            "B12: wakers work across threads; the next heartbeat is too far away to hide it",
+        )
+        .variants(JSON)
+        .without_wall_clock()
+        .shard(|config| config.seed = Some(SEED_OF_AN_EARLY_HEARTBEAT))
+        .gateway(|config| config.heartbeat_interval = RARE_HEARTBEATS)
+        .steps(idle_and_woken()),
+        Scenario::new(
+            "a-command-from-another-thread-wakes-an-idle-shard-in-the-background",
+            "B12: the same through its task",
+        )
+        .variants(JSON)
+        .background(4)
+        .without_wall_clock()
+        .shard(|config| config.seed = Some(SEED_OF_AN_EARLY_HEARTBEAT))
+        .gateway(|config| config.heartbeat_interval = RARE_HEARTBEATS)
+        .steps(idle_and_woken()),
         Scenario::new("leaving-while-a-handler-blocks", "B89: the end comes, behind the events that wait")
             .background(100)
             .steps([
@@ -92,6 +113,26 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
     ]
 }
+
+/// Nothing but the command gives the shard a reason to do anything: a runtime whose wakers are lost between threads leaves it
+/// asleep.
+fn idle_and_woken() -> [Step; 6] {
+    [
+        session(),
+        // The next one is ten minutes away, which is longer than a live run waits.
+        beats_any().between(seconds(10), seconds(15)),
+        // Until the shard has nothing left to do.
+        elapse(seconds(5)),
+        send(leave_voice()),
+        says(VOICE_STATE_UPDATE, json!({})).after(seconds(0)),
+        logs_off(),
+    ]
+}
+
+/// The longest interval that a shard believes.
+const RARE_HEARTBEATS: Duration = Duration::from_secs(600);
+/// With this seed the jitter of the first heartbeat is small.
+const SEED_OF_AN_EARLY_HEARTBEAT: u64 = 102;
 
 /// A heartbeat, whatever was read by then.
 fn beats_any() -> Step {

@@ -1,9 +1,10 @@
 //! What every runtime must be able to do, over real sockets: each adapter runs these scenarios with `live_tests!`.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use gateway_driver::proto::{
@@ -12,7 +13,7 @@ use gateway_driver::proto::{
 };
 use gateway_driver::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use gateway_driver::rustls::{ClientConfig, ServerConfig, ServerConnection, StreamOwned, crypto::ring};
-use gateway_driver::{DriverConfig, Roots, Runtime, Shard, TlsSettings};
+use gateway_driver::{DriverConfig, Roots, Runtime, Sender, Shard, TlsSettings};
 use gateway_sim::{Config, Control, Server};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
@@ -42,7 +43,9 @@ macro_rules! live_tests {
             a_server_that_does_not_answer_is_given_up,
             commands_come_from_other_threads_while_the_shard_waits,
             the_background_goes_on_while_a_handler_blocks,
-            a_dropped_shard_closes_its_socket
+            a_dropped_shard_closes_its_socket,
+            a_flood_leaves_the_thread_to_a_timer,
+            a_flood_in_the_background_leaves_the_thread_to_a_timer
         );
     };
 }
@@ -313,7 +316,7 @@ pub(crate) async fn commands_come_from_other_threads_while_the_shard_waits<R: Li
         gateway.0.read().unwrap().is_close()
     });
     let mut shard = Shard::<R>::new(config(format!("ws://127.0.0.1:{port}"))).unwrap();
-    let (ready, when_ready) = std::sync::mpsc::channel::<()>();
+    let (ready, when_ready) = mpsc::channel::<()>();
     let sender = shard.sender();
     let other_thread = std::thread::spawn(move || {
         when_ready.recv().unwrap();
@@ -364,4 +367,104 @@ pub(crate) async fn a_dropped_shard_closes_its_socket<R: Live>() {
     while !matches!(shard.next_event().await, Some(Event::Ready)) {}
     drop(shard);
     assert!(gateway.join().unwrap());
+}
+
+/// Events of a flood: some times the budget, and few enough for the buffers of a socket.
+const FLOOD: u64 = 600;
+/// Events between two polls of what runs beside the shard.
+const BUDGET: u64 = 128;
+
+/// A gateway that writes a flood at once, and says when all of it is written.
+fn flooding() -> (u16, mpsc::Receiver<()>, std::thread::JoinHandle<()>) {
+    let (written, is_written) = mpsc::channel();
+    let (port, gateway) = serve(move |listener| {
+        let mut gateway = Gateway::accept(listener.accept().unwrap().0);
+        gateway.welcome("ws://127.0.0.1");
+        for sequence in 2..2 + FLOOD {
+            gateway.send(json!({"op": 0, "s": sequence, "t": "TYPING_START", "d": null}));
+        }
+        written.send(()).unwrap();
+        while gateway.0.read().is_ok() {}
+    });
+    (port, is_written, gateway)
+}
+
+/// Polls the shard's future first and a timer after it, in one task. How many events came between two polls of the timer at
+/// most is asserted, not how much time.
+async fn beside_a_timer<R: Live>(events: &Cell<u64>, flooded: impl Future<Output = ()>) {
+    let runtime = R::default();
+    let tick = || Box::pin(runtime.sleep_until(runtime.now() + Duration::from_millis(1)));
+    let (mut timer, mut flooded) = (tick(), pin!(flooded));
+    let (mut polls, mut before) = (0, 0);
+    std::future::poll_fn(|context| {
+        let ended = flooded.as_mut().poll(context);
+        let run = events.get() - std::mem::replace(&mut before, events.get());
+        assert!(run <= BUDGET, "{run} events before the timer was polled");
+        polls += 1;
+        if timer.as_mut().poll(context).is_ready() {
+            timer = tick();
+            context.waker().wake_by_ref();
+        }
+        ended
+    })
+    .await;
+    assert!(polls > FLOOD / BUDGET, "{polls} polls");
+}
+
+/// Counts a flood's events and ends the shard after the last.
+fn count(event: &Event, events: &Cell<u64>, sender: &Sender) {
+    if let Event::Dispatch(_) = event {
+        events.set(events.get() + 1);
+        // READY is one of them.
+        if events.get() == FLOOD + 1 {
+            sender.shutdown(Shutdown::LogOff);
+        }
+    }
+}
+
+pub(crate) async fn a_flood_leaves_the_thread_to_a_timer<R: Live>() {
+    let (port, is_written, gateway) = flooding();
+    let mut shard = Shard::<R>::new(config(format!("ws://127.0.0.1:{port}"))).unwrap();
+    let sender = shard.sender();
+    let events = Cell::new(0);
+    beside_a_timer::<R>(&events, async {
+        while let Some(event) = shard.next_event().await {
+            count(&event, &events, &sender);
+            if let Event::Ready = event {
+                // From here on everything lies ready.
+                is_written.recv().unwrap();
+            }
+        }
+    })
+    .await;
+    assert_eq!(events.get(), FLOOD + 1);
+    gateway.join().unwrap();
+}
+
+/// The task and the reader of its events are polled by the same task.
+pub(crate) async fn a_flood_in_the_background_leaves_the_thread_to_a_timer<R: Live>() {
+    let (port, is_written, gateway) = flooding();
+    let shard = Shard::<R>::new(config(format!("ws://127.0.0.1:{port}"))).unwrap();
+    let (mut reader, task) = shard.background(1_000_000);
+    let sender = reader.sender();
+    let events = Cell::new(0);
+    beside_a_timer::<R>(&events, async {
+        let mut task = pin!(task);
+        let mut reading = pin!(async {
+            while let Some(event) = reader.next_event().await {
+                count(&event, &events, &sender);
+                if let Event::Ready = event {
+                    is_written.recv().unwrap();
+                }
+            }
+        });
+        std::future::poll_fn(|context| {
+            let _ = task.as_mut().poll(context);
+            reading.as_mut().poll(context)
+        })
+        .await;
+    })
+    .await;
+    assert_eq!(events.get(), FLOOD + 1);
+    gateway.join().unwrap();
 }

@@ -93,6 +93,11 @@ impl Client {
         self.wakeups.woken.load(Ordering::SeqCst)
     }
 
+    /// As [`Client::is_woken`], and forgets it.
+    pub fn take_wakeup(&self) -> bool {
+        self.wakeups.take()
+    }
+
     /// Lets time pass, and the shard run at every moment that it waits for.
     pub fn pass(&mut self, time: Duration) {
         let end = self.runtime.now() + time;

@@ -36,6 +36,8 @@ struct Pipe {
     /// The client's reads and writes move no more than this many bytes, and every second one has to be tried again.
     trickle: Option<usize>,
     again: bool,
+    /// The client's reads give no more than this many bytes, without a pause.
+    slice: Option<usize>,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -55,6 +57,11 @@ impl ServerEnd {
     /// Lets the client read and write only so many bytes at a time, with a pause after each.
     pub fn set_trickle(&self, bytes: usize) {
         self.lock().trickle = Some(bytes);
+    }
+
+    /// Lets the client read only so many bytes at a time, without a pause.
+    pub fn set_slice(&self, bytes: usize) {
+        self.lock().slice = Some(bytes);
     }
 
     /// Ends the stream without a word.
@@ -130,7 +137,8 @@ impl AsyncRead for ClientEnd {
     ) -> Poll<io::Result<usize>> {
         let mut pipe = self.pipe.lock().unwrap();
         if !pipe.to_client.is_empty() {
-            let count = ready!(pipe.poll_some(context, buffer.len()));
+            let slice = buffer.len().min(pipe.slice.unwrap_or(usize::MAX));
+            let count = ready!(pipe.poll_some(context, slice));
             return Poll::Ready(pipe.to_client.read(&mut buffer[..count]));
         }
         if pipe.reset {

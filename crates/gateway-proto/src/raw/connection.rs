@@ -21,8 +21,9 @@ const BODY_WAIT: Duration = Duration::from_secs(1);
 
 /// A whole gateway client over a byte stream: no socket, no clock, no task.
 ///
-/// Inputs and the time go in through [`handle_input`](Self::handle_input), what to do comes out of
-/// [`poll_output`](Self::poll_output), and the bytes to send wait in [`transmit`](Self::transmit). The
+/// What the stream gave goes in through [`handle_bytes`](Self::handle_bytes), everything else that happens through
+/// [`handle_input`](Self::handle_input), both with the time. What to do comes out of [`poll_output`](Self::poll_output), and the
+/// bytes to send wait in [`transmit`](Self::transmit). The
 /// [module's documentation](super) shows the loop.
 ///
 /// Within is a [`Shard`]; everything it promises holds here. Given the same seed and the same messages at the same times,
@@ -106,19 +107,43 @@ impl Connection {
         this
     }
 
-    /// Takes an input. Any input may come in any state, and any number before [`poll_output`](Self::poll_output).
+    /// As many outputs as wait at most, give or take those of one message, whatever the server sends: while there are so many,
+    /// [`handle_bytes`](Self::handle_bytes) takes nothing.
+    pub const OUTPUT_LIMIT: usize = 64;
+
+    /// Takes bytes that the stream gave, in order and cut anywhere: those up to the end of a message are removed from the front
+    /// of `bytes`, the caller keeps the rest. Empties `bytes` where they complete no message, and where they are of a stream that
+    /// is over.
+    ///
+    /// Call [`poll_output`](Self::poll_output) until it has nothing more, and then hand in the rest, until there is none; read
+    /// only then. While [`OUTPUT_LIMIT`](Self::OUTPUT_LIMIT) outputs wait no bytes are taken. So memory stays bounded for a
+    /// caller that follows this, however fast the server sends and whatever.
     ///
     /// Bytes that complete no message prove life, and do not move the clock: hand in [`Input::Timeout`] when
     /// [`Output::Timeout`] says so, however much there is to read.
     ///
     /// `now` must not run backwards; where it does, the latest time seen is used.
-    pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
+    pub fn handle_bytes(&mut self, bytes: &mut &[u8], now: Instant) {
+        self.now = self.now.max(now);
+        self.stop_waiting_for_body();
+        if self.outputs.len() < Self::OUTPUT_LIMIT {
+            self.receive(bytes);
+        }
+        if !matches!(self.stage, Stage::Upgrading(_) | Stage::Open(_)) {
+            // Otherwise a caller that opens the next stream at once would hand them in as that one's.
+            *bytes = &[];
+        }
+    }
+
+    /// Takes an input. Any input may come in any state, and any number before [`poll_output`](Self::poll_output).
+    ///
+    /// `now` must not run backwards; where it does, the latest time seen is used.
+    pub fn handle_input(&mut self, input: Input, now: Instant) {
         self.now = self.now.max(now);
         self.stop_waiting_for_body();
         match input {
             Input::Opened => self.opened(),
             Input::ConnectFailed(error) => self.connect_failed(error),
-            Input::Bytes(bytes) => self.receive(bytes),
             Input::EndOfStream => self.stream_ended(None),
             Input::Failed(text) => self.stream_ended(Some(&text)),
             Input::IdentifyGranted => self.drive(crate::Input::IdentifyGranted),
@@ -328,17 +353,19 @@ impl Connection {
         self.drive(crate::Input::ConnectFailed(error));
     }
 
-    fn receive(&mut self, mut bytes: &[u8]) {
+    /// Takes bytes up to the end of the next message.
+    fn receive(&mut self, bytes: &mut &[u8]) {
         if let Stage::Upgrading(upgrading) = &mut self.stage {
             match upgrading.upgrade.push(bytes) {
                 Some(Upgraded::Open { used }) => {
-                    bytes = &bytes[used..];
+                    *bytes = &bytes[used..];
                     let framing = Framing::new(&self.shard.config().limits, self.rng.fork());
                     self.stage = Stage::Open(Box::new(Open { url: upgrading.url.clone(), framing }));
                     self.drive(crate::Input::Opened);
                 }
                 Some(Upgraded::Failed(error)) => return self.upgrade_failed(error),
                 None => {
+                    *bytes = &[];
                     if upgrading.upgrade.is_refused() {
                         let body_deadline = (self.now + BODY_WAIT).min(upgrading.deadline);
                         upgrading.refusal_deadline.get_or_insert(body_deadline);
@@ -347,15 +374,15 @@ impl Connection {
                 }
             }
         }
-        while let Stage::Open(open) = &mut self.stage
+        if let Stage::Open(open) = &mut self.stage
             && !bytes.is_empty()
         {
-            match open.framing.receive(&mut bytes, &mut self.transmit) {
+            match open.framing.receive(bytes, &mut self.transmit) {
                 Some(Received::Message(message)) => self.drive(crate::Input::Message(message)),
                 Some(Received::Closed(closed)) => self.end(closed),
                 None => {
                     let message = open.framing.is_message_under_way();
-                    return self.drive(crate::Input::Progress { message });
+                    self.drive(crate::Input::Progress { message });
                 }
             }
         }

@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use crate::{ConnectError, IdentifyRefused};
 
-/// One thing that happened outside the state machine.
+/// One thing that happened outside the state machine. Bytes go in through
+/// [`Connection::handle_bytes`](crate::raw::Connection::handle_bytes).
 ///
 /// Exhaustive on purpose. Any input may be given in any state: one that does not apply is ignored.
 #[derive(Clone)]
-pub enum Input<'a> {
+pub enum Input {
     /// The byte stream asked for by [`Output::Connect`](crate::raw::Output::Connect) is open, TLS included.
     Opened,
     /// The byte stream asked for by [`Output::Connect`](crate::raw::Output::Connect) could not be opened.
     ConnectFailed(ConnectError),
-    /// The byte stream gave these bytes: any number of them, cut anywhere.
-    Bytes(&'a [u8]),
-    /// The byte stream ended: a read gave zero bytes, or TLS said `close_notify`.
+    /// The byte stream ended: a read gave zero bytes, or TLS said `close_notify`. Hand in the bytes that came before it first.
     EndOfStream,
     /// Reading the byte stream failed, for instance with a reset. What comes after it is ignored.
     ///
@@ -40,13 +39,12 @@ pub enum Input<'a> {
     Timeout,
 }
 
-/// Prints the number of bytes, not the bytes: they may be a READY.
-impl fmt::Debug for Input<'_> {
+/// Prints no text of the system's: it may name the host.
+impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Opened => f.write_str("Opened"),
             Self::ConnectFailed(error) => crate::Input::ConnectFailed(error.clone()).fmt(f),
-            Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
             Self::EndOfStream => f.write_str("EndOfStream"),
             Self::Failed(_) => f.write_str("Failed(…)"),
             Self::IdentifyGranted => f.write_str("IdentifyGranted"),
@@ -65,7 +63,6 @@ mod tests {
 
     #[test]
     fn debug_shows_no_content() {
-        assert_eq!(format!("{:?}", Input::Bytes(b"secret")), "Bytes(6 bytes)");
         assert_eq!(format!("{:?}", Input::Failed("secret".to_owned())), "Failed(…)");
     }
 }

@@ -57,7 +57,7 @@ pub(crate) struct Network {
     /// What the shard within has written down, where bytes come whole.
     pub(crate) pages: Pages,
     stream: Option<Stream>,
-    answers: Vec<Input<'static>>,
+    answers: Vec<Input>,
 }
 
 /// The server's end of the stream that is open.
@@ -70,7 +70,7 @@ struct Stream {
     /// What to say to a message-level shard for what is in `outgoing`.
     meaning: Vec<gateway_proto::Input>,
     /// How the stream ends after `outgoing`.
-    end: Option<Input<'static>>,
+    end: Option<Input>,
 }
 
 impl Network {
@@ -281,9 +281,11 @@ impl Network {
                 Chunking::OneByte => 1,
                 Chunking::Random(_) => self.rng.usize(1..=rest.len().min(40)),
             };
-            let (chunk, later) = rest.split_at(count);
-            self.connection.handle_input(Input::Bytes(chunk), self.now);
-            self.drain();
+            let (mut chunk, later) = rest.split_at(count);
+            while !chunk.is_empty() {
+                self.connection.handle_bytes(&mut chunk, self.now);
+                self.drain();
+            }
             rest = later;
         }
         if let Some(end) = end {

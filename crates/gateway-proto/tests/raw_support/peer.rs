@@ -85,15 +85,18 @@ impl Peer {
         self.events.clear();
     }
 
-    pub(crate) fn input(&mut self, input: Input<'_>) {
+    pub(crate) fn input(&mut self, input: Input) {
         self.connection.handle_input(input, self.now);
         self.drain();
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         let size = if self.one_byte { 1 } else { bytes.len().max(1) };
-        for chunk in bytes.chunks(size) {
-            self.input(Input::Bytes(chunk));
+        for mut chunk in bytes.chunks(size) {
+            while !chunk.is_empty() {
+                self.connection.handle_bytes(&mut chunk, self.now);
+                self.drain();
+            }
         }
     }
 
