@@ -19,6 +19,7 @@ mod identify_queue;
 mod input;
 mod intents;
 mod member_requests;
+mod number;
 mod outbox;
 mod outgoing;
 mod output;

@@ -214,6 +214,7 @@ impl Shard {
         }
         self.wall_clock.pass(now);
         self.fire_timers(now);
+        self.answer_heartbeat_requests(now);
         self.flush_commands(now);
         self.record(|recorder, _| recorder.input_done(now));
     }
@@ -425,6 +426,15 @@ impl Shard {
         {
             self.transmit(command, now);
             self.stats.commands += 1;
+        }
+    }
+
+    /// Sends the heartbeats that the server asked for, as far as the rate limit allows. They go before commands.
+    fn answer_heartbeat_requests(&mut self, now: Instant) {
+        while let State::Open(connection) = &mut self.state
+            && connection.answer_heartbeat_request(now)
+        {
+            self.send_heartbeat();
         }
     }
 

@@ -6,13 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gateway_codec::{Envelope, RawRef};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Said;
 use super::line::{
     Config, Data, End, Failure, Head, InputLine, Line, MessageLine, Meta, Payload, Read, RequestLine,
     SavedSession, SendLimit, VERSION, event_name, nanoseconds,
 };
+use crate::heartbeat::interval_ms;
 use crate::member_requests::RateLimited;
 use crate::outbox::Kind;
 use crate::outgoing::opcode;
@@ -211,7 +212,9 @@ impl Recorder {
             s: envelope.s,
             t: Some(event_name(name).into_owned()).filter(|name| !name.is_empty()),
             d: match (envelope.op, name) {
-                (opcode::HELLO, _) => hello(envelope.d),
+                (opcode::HELLO, _) => {
+                    interval_ms(envelope.d).map(|heartbeat_interval| Data::Hello { heartbeat_interval })
+                }
                 (opcode::INVALID_SESSION, _) => envelope.d.decode().ok().map(Data::Resumable),
                 (opcode::DISPATCH, "READY") => self.ready(envelope.d, shard),
                 (opcode::DISPATCH, "RATE_LIMITED") => self.rate_limited(envelope.d),
@@ -318,15 +321,6 @@ fn placeholder(url: &str) -> String {
         Ok(_) => "ws://resume.invalid".to_owned(),
         Err(_) => String::new(),
     }
-}
-
-fn hello(data: RawRef<'_>) -> Option<Data> {
-    #[derive(Deserialize)]
-    struct Hello {
-        heartbeat_interval: u64,
-    }
-    let hello: Hello = data.decode().ok()?;
-    Some(Data::Hello { heartbeat_interval: hello.heartbeat_interval })
 }
 
 impl Failure {
