@@ -179,7 +179,8 @@ pub enum Notice {
     },
     /// READY names no session, so this one cannot be resumed.
     SessionNotResumable,
-    /// READY, or a saved session, names a resume URL that cannot be used; the base URL is used instead.
+    /// READY, or a saved session, names a resume URL that cannot be used: it is none, would leave TLS, or has a host that
+    /// [`ShardConfig::resume_hosts`](crate::ShardConfig::resume_hosts) does not allow. The base URL is used instead.
     ResumeUrlUnusable,
     /// The server skipped sequence numbers.
     SequenceGap {

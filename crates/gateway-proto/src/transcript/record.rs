@@ -232,7 +232,8 @@ impl Recorder {
         let url = data.decode::<ResumeUrl>().ok();
         Some(Data::Ready {
             session_id: format!("session-{}", self.sessions.number(&id, current)),
-            resume_gateway_url: url.map(|ready| placeholder(&ready.resume_gateway_url)),
+            resume_gateway_url: url
+                .map(|ready| placeholder(shard.usable_resume_url(&ready.resume_gateway_url).as_ref())),
         })
     }
 
@@ -291,12 +292,14 @@ impl Sessions {
 
 impl Head {
     fn of(config: &ShardConfig) -> Self {
-        let tls = GatewayUrl::parse(&config.url).is_ok_and(|url| url.is_tls());
+        let base = GatewayUrl::parse(&config.url).ok();
+        let usable = |url: &str| config.resume_url(base.as_ref()?, url);
         let session = config.session.as_ref().map(|session| SavedSession {
             sequence: session.sequence,
             shard: session.shard,
-            resume_url: session.resume_url.as_deref().map(placeholder),
+            resume_url: session.resume_url.as_deref().map(|url| placeholder(usable(url).as_ref())),
         });
+        let tls = base.as_ref().is_some_and(GatewayUrl::is_tls);
         let config = Config {
             shard: config.shard,
             intents: config.intents,
@@ -314,12 +317,12 @@ impl Head {
     }
 }
 
-/// A URL that can be used where this one can, and says no more.
-fn placeholder(url: &str) -> String {
-    match GatewayUrl::parse(url) {
-        Ok(url) if url.is_tls() => "wss://resume.invalid".to_owned(),
-        Ok(_) => "ws://resume.invalid".to_owned(),
-        Err(_) => String::new(),
+/// A URL in place of this one, which says no more than whether the shard may use it. None: it may not.
+fn placeholder(usable: Option<&GatewayUrl>) -> String {
+    match usable {
+        Some(url) if url.is_tls() => "wss://resume.invalid".to_owned(),
+        Some(_) => "ws://resume.invalid".to_owned(),
+        None => String::new(),
     }
 }
 
