@@ -12,6 +12,7 @@ mod connection;
 mod disconnect;
 mod disconnect_kind;
 mod event;
+mod gaps;
 mod health;
 mod heartbeat;
 mod identify_budget;
@@ -27,8 +28,8 @@ mod presence;
 #[cfg(feature = "raw")]
 pub mod raw;
 mod receiver;
-mod retry;
 mod resume_hosts;
+mod retry;
 mod send_window;
 mod session;
 mod shard;
@@ -69,8 +70,8 @@ pub use member_requests::{MemberAnswer, MemberRequestError, MemberRequestId, Mem
 pub use outgoing::IdentifyProperties;
 pub use output::{CloseFrame, Output};
 pub use presence::{Activity, ActivityKind, Presence, Status};
-pub use session::SessionSnapshot;
 pub use resume_hosts::ResumeHosts;
+pub use session::SessionSnapshot;
 pub use shard::{Reconnect, Shard, Shutdown};
 pub use shard_id::{ShardId, ShardIdError};
 pub use snowflake::Snowflake;

@@ -9,6 +9,7 @@ use gateway_codec::Encoding;
 
 use crate::acknowledge::EarlierSessions;
 use crate::connection::{Connection, Stage};
+use crate::gaps::Gaps;
 use crate::health::{Condition, Health, Phase};
 use crate::heartbeat::Heartbeat;
 use crate::outbox::{Kind, Outbox};
@@ -54,6 +55,8 @@ pub struct Shard {
     /// What survives a connection, beside the configuration and the counters.
     pub(crate) session: Option<Session>,
     pub(crate) earlier_sessions: EarlierSessions,
+    /// Sequence numbers that the server has skipped.
+    pub(crate) gaps: Gaps,
     /// The presence to identify with: the one last asked for.
     pub(crate) presence: Option<LatestPresence>,
     /// Dialing the resume URL has failed in this outage.
@@ -144,6 +147,7 @@ impl Shard {
             state: State::BackingOff { until: now },
             session: None,
             earlier_sessions: EarlierSessions::default(),
+            gaps: Gaps::default(),
             presence: config.presence.clone().map(LatestPresence::Typed),
             resume_url_failed: false,
             unanswered_resumes: 0,

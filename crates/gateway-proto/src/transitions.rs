@@ -309,6 +309,7 @@ impl Shard {
             Stage::Resuming { deadline, latest, from, delivered: session.sequence, replayed: 0 };
         let payload = outgoing::resume(&self.config.token, &session.id, from, self.config.encoding);
         self.event(Event::Resuming { sequence: from });
+        self.gaps.resume_sent();
         self.transmit(payload.expect("text and numbers can be written in any encoding"), now);
         self.stats.resumes += 1;
     }
@@ -393,6 +394,7 @@ impl Shard {
     /// What belongs to a session goes with it: its URL, and what went wrong with it.
     fn forget_session(&mut self) {
         self.end_session();
+        self.gaps.session_ended();
         self.resume_url_failed = false;
         self.unanswered_resumes = 0;
         self.undecodable_at = None;
