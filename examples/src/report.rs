@@ -99,7 +99,7 @@ impl<O: Write, E: Write> Report<O, E> {
     pub fn event_of(&mut self, shard: Option<ShardId>, event: &Event) -> Next {
         let Event::Dispatch(dispatch) = event else {
             match shard {
-                Some(shard) => self.say(&format_args!("shard {shard}: {}", event)),
+                Some(shard) => self.say(&format_args!("shard {shard}: {event}")),
                 None => self.say(event),
             }
             return Next::GoOn;

@@ -65,7 +65,7 @@ impl Driver {
         };
         config.delivery = if format & 8 == 0 { Delivery::Received } else { Delivery::Acknowledged };
         if format & 16 != 0 {
-            let url = Some("ws://resume.test".to_owned());
+            let url = Some("ws://resume.gateway.test".to_owned());
             config.session = Some(SessionSnapshot::new("saved".to_owned(), url, 5, ShardId::ONE));
         }
         let now = Instant::now();
@@ -125,7 +125,7 @@ impl Driver {
             }
             b'R' => {
                 let (sequence, odd) = (take_byte(rest), take_byte(rest));
-                let url = if odd % 2 == 0 { "ws://resume.test" } else { "" };
+                let url = if odd % 2 == 0 { "ws://resume.gateway.test" } else { "" };
                 self.dispatch(
                     "READY",
                     Some(sequence),

@@ -7,7 +7,9 @@ use gateway_codec::{Compression, Encoding};
 use serde::{Deserialize, Serialize};
 
 use crate::retry::{IDENTIFY_CAP, identifies_in_a_day};
-use crate::{Delivery, GatewayUrl, IdentifyProperties, Intents, Presence, SessionSnapshot, ShardId, Token};
+use crate::{
+    Delivery, GatewayUrl, IdentifyProperties, Intents, Presence, ResumeHosts, SessionSnapshot, ShardId, Token,
+};
 
 /// The address of the gateway when nobody has asked `GET /gateway` for it.
 pub const DEFAULT_URL: &str = "wss://gateway.discord.gg/";
@@ -39,6 +41,9 @@ pub struct ShardConfig {
     /// A session to resume, from an earlier [`Shard::session`](crate::Shard::session). It is used only if it belongs to
     /// the same shard id and shard count.
     pub session: Option<SessionSnapshot>,
+    /// The hosts that a Resume, and with it the token, may go to. Default: the host of [`url`](Self::url) and those that
+    /// belong to it. At any other host that READY or the saved session names, nothing is resumed: the base URL serves.
+    pub resume_hosts: ResumeHosts,
     /// What a Resume counts as done. Default: what was received.
     pub delivery: Delivery,
     /// The seed of all randomness: jitter, and over plain bytes the masks of frames, which the server must not guess
@@ -66,12 +71,21 @@ impl ShardConfig {
             large_threshold: None,
             presence: None,
             session: None,
+            resume_hosts: ResumeHosts::default(),
             delivery: Delivery::default(),
             seed: None,
             timeouts: Timeouts::default(),
             backoff: BackoffConfig::default(),
             limits: Limits::default(),
         }
+    }
+
+    /// The URL to resume at, if it may be used. It must not take the token out of TLS: `ws` is accepted only where the base
+    /// URL is `ws` too. Nor may it take the token to a host that does not belong to the base URL.
+    pub(crate) fn resume_url(&self, base: &GatewayUrl, text: &str) -> Option<GatewayUrl> {
+        let url = GatewayUrl::parse(text).ok()?;
+        let keeps_tls = url.is_tls() || !base.is_tls();
+        (keeps_tls && self.resume_hosts.allow(base, &url)).then_some(url)
     }
 
     /// Checks every field.

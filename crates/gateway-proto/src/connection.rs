@@ -78,8 +78,25 @@ impl Connection {
             Stage::AwaitingIdentify => None,
         };
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
+        let answer = self.window.next_answer(self.kept_places(), now);
         // Before Hello there is the stage's deadline, after it the heartbeat's.
-        stage.into_iter().chain(heartbeat).min().unwrap_or(now)
+        stage.into_iter().chain(heartbeat).chain(answer).min().unwrap_or(now)
+    }
+
+    /// A heartbeat that the server asks for leaves a place for what begins the session.
+    fn kept_places(&self) -> usize {
+        usize::from(matches!(self.stage, Stage::AwaitingHello { .. } | Stage::AwaitingIdentify))
+    }
+
+    /// Whether a heartbeat that the server asked for goes out now. It counts as sent.
+    pub(crate) fn answer_heartbeat_request(&mut self, now: Instant) -> bool {
+        if !self.window.answer_request(self.kept_places(), now) {
+            return false;
+        }
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.sent_on_request(now);
+        }
+        true
     }
 
     /// Bytes have come that make no message yet.

@@ -50,6 +50,13 @@ pub enum DisconnectReason {
     Closed(Closed),
     /// A message could not be decoded.
     Undecodable(String),
+    /// The server skipped sequence numbers. A Resume asks for the events that may have had them.
+    SequenceGap {
+        /// The newest number before.
+        after: u64,
+        /// The number that came. Its dispatch is not delivered before those that it skipped.
+        got: u64,
+    },
     /// A message was larger, compressed or inflated, than the limits allow.
     MessageTooLarge,
     /// The identify gate refused a permit.
@@ -153,6 +160,9 @@ impl fmt::Display for DisconnectReason {
             Self::Closed(closed) => closed.fmt(f),
             Self::Undecodable(detail) => {
                 write!(f, "a message could not be decoded: {}", escape(detail))
+            }
+            Self::SequenceGap { after, got } => {
+                write!(f, "the server skipped sequence numbers: {got} came after {after}")
             }
             Self::MessageTooLarge => f.write_str("a message was larger than the limit"),
             Self::IdentifyRefused(refused) => refused.fmt(f),

@@ -42,6 +42,8 @@ pub enum DisconnectKind {
     Protocol,
     /// A message could not be decoded.
     Undecodable,
+    /// The server skipped sequence numbers.
+    SequenceGap,
     /// A message was larger than the limits allow.
     MessageTooLarge,
     /// The identify gate refused a permit.
@@ -74,6 +76,7 @@ impl DisconnectReason {
             Self::Closed(Closed::Failed(_)) => DisconnectKind::Failed,
             Self::Closed(Closed::Protocol(_)) => DisconnectKind::Protocol,
             Self::Undecodable(_) => DisconnectKind::Undecodable,
+            Self::SequenceGap { .. } => DisconnectKind::SequenceGap,
             Self::MessageTooLarge | Self::Closed(Closed::MessageTooLarge) => DisconnectKind::MessageTooLarge,
             Self::IdentifyRefused(_) => DisconnectKind::IdentifyRefused,
             Self::Requested => DisconnectKind::Requested,

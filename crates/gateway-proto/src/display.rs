@@ -281,6 +281,7 @@ impl fmt::Display for DisconnectKind {
             Self::MessageTooLarge => "message-too-large",
             Self::IdentifyRefused => "identify-refused",
             Self::Requested => "requested",
+            Self::SequenceGap => "sequence-gap",
             Self::Shutdown => "shutdown",
         })
     }

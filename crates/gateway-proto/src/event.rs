@@ -220,9 +220,14 @@ pub enum Notice {
     },
     /// READY names no session, so this one cannot be resumed.
     SessionNotResumable,
-    /// READY, or a saved session, names a resume URL that cannot be used; the base URL is used instead.
+    /// READY, or a saved session, names a resume URL that cannot be used: it is none, would leave TLS, or has a host that
+    /// [`ShardConfig::resume_hosts`](crate::ShardConfig::resume_hosts) does not allow. The base URL is used instead.
     ResumeUrlUnusable,
-    /// The server skipped sequence numbers.
+    /// The server skipped sequence numbers: events may have been lost on their way.
+    ///
+    /// Where the connection then ends with [`DisconnectReason::SequenceGap`](crate::DisconnectReason::SequenceGap), a Resume
+    /// brings them, and nothing comes twice. Where the dispatch follows, the gap is taken as it is: a Resume has not brought
+    /// these numbers, they are those of a RESUMED that was lost, or lately a Resume for others brought nothing.
     SequenceGap {
         /// The newest number before.
         after: u64,

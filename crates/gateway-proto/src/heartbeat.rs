@@ -2,15 +2,34 @@
 
 use std::time::{Duration, Instant};
 
+use gateway_codec::RawRef;
+use serde::Deserialize;
+
+use crate::number::Number;
+
 /// The shortest interval that is believed.
 pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest interval that is believed.
 pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
 
+/// The "`heartbeat_interval` field that determines how often your app should send Heartbeats", in milliseconds, of the data
+/// of Hello (Discord Docs, Gateway > Hello Event). None: it is not a number of zero or more.
+pub(crate) fn interval_ms(hello: RawRef<'_>) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Hello {
+        heartbeat_interval: Number,
+    }
+    hello.decode::<Hello>().ok().map(|hello| hello.heartbeat_interval.0)
+}
+
 /// The heartbeat of one connection, from Hello on.
 pub(crate) struct Heartbeat {
     interval: Duration,
+    /// The share of an interval that this connection waits before its first heartbeat. Drawn once.
+    jitter: f64,
     next: Instant,
+    /// When the newest scheduled heartbeat went out.
+    last_scheduled: Option<Instant>,
     unacknowledged: Option<Unacknowledged>,
     last_acknowledged: Option<Instant>,
     latency: Option<Duration>,
@@ -33,8 +52,16 @@ impl Heartbeat {
     /// "Upon receiving the Hello event, your app should wait `heartbeat_interval * jitter` where jitter is any random
     /// value between 0 and 1, then send its first Heartbeat" (Discord Docs, Gateway > Sending Heartbeats).
     pub(crate) fn new(interval: Duration, jitter: f64, now: Instant) -> Self {
-        let next = now + interval.mul_f64(jitter.clamp(0.0, 1.0));
-        Self { interval, next, unacknowledged: None, last_acknowledged: None, latency: None }
+        let jitter = jitter.clamp(0.0, 1.0);
+        Self {
+            interval,
+            jitter,
+            next: now + interval.mul_f64(jitter),
+            last_scheduled: None,
+            unacknowledged: None,
+            last_acknowledged: None,
+            latency: None,
+        }
     }
 
     /// When the next scheduled heartbeat is due.
@@ -101,6 +128,7 @@ impl Heartbeat {
     /// already (a suspended process), an interval from now: one beat is sent, not the missed ones.
     pub(crate) fn sent_scheduled(&mut self, now: Instant) {
         self.sent_on_request(now);
+        self.last_scheduled = Some(now);
         if let Some(unacknowledged) = &mut self.unacknowledged {
             if unacknowledged.scheduled == 0 {
                 unacknowledged.first_scheduled = now;
@@ -152,13 +180,16 @@ impl Heartbeat {
         }
     }
 
-    /// A second Hello on the same connection: a new interval, a new schedule, judged anew. An acknowledgement that is
-    /// still owed is still expected.
-    pub(crate) fn restart(&mut self, interval: Duration, jitter: f64, now: Instant) {
-        let restarted = Self::new(interval, jitter, now);
-        self.interval = restarted.interval;
-        self.next = restarted.next;
-        self.forgive();
+    /// Another Hello on the same connection. Its interval holds for the heartbeats after the next one, and brings the next
+    /// one forward where it is shorter. No deadline moves later: a server that repeats Hello cannot postpone the next
+    /// heartbeat, nor the verdict on those that it has not acknowledged.
+    ///
+    /// The connection keeps its jitter. Of many draws the smallest would win, and heartbeats would follow each other closely.
+    pub(crate) fn change_interval(&mut self, interval: Duration, now: Instant) {
+        let jittered = now + interval.mul_f64(self.jitter);
+        let regular = self.last_scheduled.map_or(jittered, |last| last + interval);
+        self.next = self.next.min(regular.max(jittered));
+        self.interval = interval;
     }
 }
 
@@ -252,5 +283,23 @@ mod tests {
             heartbeat.is_zombie(start, NONE, start),
             "silence since then is held against the server again"
         );
+    }
+
+    #[test]
+    fn another_interval_moves_no_deadline_later() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(INTERVAL, 0.5, start);
+        heartbeat.change_interval(INTERVAL * 10, start + INTERVAL / 4);
+        assert_eq!(heartbeat.next(), start + INTERVAL / 2, "a longer one waits for its turn");
+        let first = start + INTERVAL / 2;
+        heartbeat.sent_scheduled(first);
+        assert_eq!(heartbeat.next(), first + INTERVAL * 10);
+        heartbeat.change_interval(INTERVAL, first + INTERVAL / 4);
+        assert_eq!(heartbeat.next(), first + INTERVAL, "counted from the last heartbeat");
+        heartbeat.change_interval(INTERVAL / 10, first + INTERVAL / 4);
+        assert_eq!(heartbeat.next(), first + INTERVAL / 4 + INTERVAL / 20, "jittered, as that has passed");
+        heartbeat.change_interval(INTERVAL / 10, first + INTERVAL / 4 + INTERVAL / 40);
+        assert_eq!(heartbeat.next(), first + INTERVAL / 4 + INTERVAL / 20, "Hello again changes nothing");
+        assert!(heartbeat.is_zombie(first, NONE, first + INTERVAL), "what was owed is still owed");
     }
 }

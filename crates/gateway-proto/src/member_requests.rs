@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use gateway_codec::RawRef;
 use serde::Deserialize;
 
+use crate::number::Number;
 use crate::{Command, Dispatch, MemberSelection, RequestGuildMembers, Snowflake};
 
 /// Matches `GUILD_MEMBERS_CHUNK` and `RATE_LIMITED` to the requests that they answer.
@@ -220,7 +221,7 @@ impl RateLimited {
     pub(crate) fn read(data: RawRef<'_>) -> Option<Self> {
         #[derive(Deserialize)]
         struct Data {
-            opcode: u64,
+            opcode: Number,
             retry_after: f64,
             meta: Meta,
         }
@@ -229,7 +230,7 @@ impl RateLimited {
             guild_id: Snowflake,
             nonce: Option<String>,
         }
-        let data = data.decode::<Data>().ok().filter(|data| data.opcode == 8)?;
+        let data = data.decode::<Data>().ok().filter(|data| data.opcode == Number(8))?;
         let retry_after = Duration::try_from_secs_f64(data.retry_after).ok()?;
         Some(Self { guild: data.meta.guild_id, retry_after, nonce: data.meta.nonce })
     }

@@ -14,6 +14,10 @@ pub(crate) struct SendWindow {
     /// All but the scheduled heartbeats, which have places of their own.
     sent: Sends,
     scheduled: Sends,
+    /// When the server asked for heartbeats.
+    requested: Sends,
+    /// The requests that no heartbeat has answered, oldest first. Commands wait for them.
+    unanswered: VecDeque<Instant>,
     limit: usize,
     /// Places for scheduled heartbeats.
     reserved: usize,
@@ -21,7 +25,14 @@ pub(crate) struct SendWindow {
 
 impl SendWindow {
     pub(crate) fn new(limit: u16) -> Self {
-        Self { sent: Sends::default(), scheduled: Sends::default(), limit: usize::from(limit), reserved: 0 }
+        Self {
+            sent: Sends::default(),
+            scheduled: Sends::default(),
+            requested: Sends::default(),
+            unanswered: VecDeque::new(),
+            limit: usize::from(limit),
+            reserved: 0,
+        }
     }
 
     /// Keeps places for heartbeats: as many as are due in a window.
@@ -50,21 +61,64 @@ impl SendWindow {
         [&self.sent, &self.scheduled].into_iter().filter_map(|sends| sends.frees(now, 1)).min().unwrap_or(now)
     }
 
-    /// Whether a heartbeat that the server asked for may be sent without taking the place of a scheduled one, nor one of
-    /// the `kept` places besides.
-    pub(crate) fn has_room_for_requested_heartbeat(&self, kept: usize, now: Instant) -> bool {
-        self.sent.within(now) < self.limit.saturating_sub(self.places(now) + kept)
+    /// The server asks for a heartbeat. [`answer_request`](Self::answer_request) says when it goes out.
+    pub(crate) fn request_heartbeat(&mut self, now: Instant) {
+        // A window has no room for more answers than this, and none waits for longer.
+        if self.unanswered.len() < self.limit {
+            self.unanswered.push_back(now);
+            self.requested.record(now);
+        }
     }
 
-    /// When a command may be sent: now, or later. One place more is kept, for a heartbeat that the server asks for.
+    /// Whether a heartbeat that the server asked for goes out now; it counts as sent. `kept`: places that it must leave
+    /// besides those of the scheduled heartbeats.
+    ///
+    /// A request that has waited for a whole window is dropped. By then every place has been free once, and other
+    /// heartbeats have taken it.
+    pub(crate) fn answer_request(&mut self, kept: usize, now: Instant) -> bool {
+        while self.unanswered.front().is_some_and(|asked| *asked + WINDOW < now) {
+            self.unanswered.pop_front();
+        }
+        if self.unanswered.is_empty() || self.place_at(kept, now) > now {
+            return false;
+        }
+        self.unanswered.pop_front();
+        self.record(now);
+        true
+    }
+
+    /// When the next request may be answered. None: none waits.
+    pub(crate) fn next_answer(&self, kept: usize, now: Instant) -> Option<Instant> {
+        (!self.unanswered.is_empty()).then(|| self.place_at(kept, now))
+    }
+
+    /// When a command may be sent: now, or later. Requested heartbeats go first: those that wait, and as many as the
+    /// server is likely to ask for.
     pub(crate) fn next_command(&self, now: Instant) -> Instant {
-        let open = self.limit.saturating_sub(self.places(now) + 1);
+        self.place_at(self.unanswered.len() + self.expected_requests(now), now)
+    }
+
+    /// Places that commands leave for requests to come: as many as came in the last window, but at most half of what their
+    /// answers leave, and always one.
+    fn expected_requests(&self, now: Instant) -> usize {
+        let lately = self.requested.within(now);
+        let left = self.limit.saturating_sub(self.places(now) + lately);
+        lately.min(left / 2).max(1)
+    }
+
+    /// When there is a place for one more message, with `kept` places left besides those of the scheduled heartbeats.
+    fn place_at(&self, kept: usize, now: Instant) -> Instant {
+        let open = self.limit.saturating_sub(self.places(now) + kept);
         let within = self.sent.within(now);
         match within < open {
             true => now,
             // Once so many have left the window there is a place again. If there are none that could leave, heartbeats
             // have taken more places than were kept for them, and one of those has to.
-            false => self.sent.frees(now, within + 1 - open).or(self.scheduled.frees(now, 1)).unwrap_or(now),
+            false => self
+                .sent
+                .frees(now, within + 1 - open)
+                .or(self.scheduled.frees(now, 1))
+                .unwrap_or(now + WINDOW),
         }
     }
 
@@ -112,6 +166,12 @@ mod tests {
         window
     }
 
+    /// The server asks for a heartbeat. Whether it goes out at once.
+    fn asked(window: &mut SendWindow, now: Instant) -> bool {
+        window.request_heartbeat(now);
+        window.answer_request(0, now)
+    }
+
     #[test]
     fn commands_leave_room_for_heartbeats() {
         let start = Instant::now();
@@ -121,9 +181,10 @@ mod tests {
             window.record(start);
         }
         assert_eq!(window.next_command(start), start + WINDOW);
-        assert!(window.has_room_for_requested_heartbeat(0, start));
-        window.record(start);
-        assert!(!window.has_room_for_requested_heartbeat(0, start), "the rest is for the scheduled ones");
+        assert!(asked(&mut window, start));
+        assert!(!asked(&mut window, start), "the rest is for the scheduled ones");
+        assert_eq!(window.next_command(start + WINDOW - Duration::from_nanos(1)), start + WINDOW);
+        assert!(window.answer_request(0, start + WINDOW), "it goes before the commands");
         assert_eq!(window.next_command(start + WINDOW), start + WINDOW);
     }
 
@@ -136,10 +197,9 @@ mod tests {
         }
         let later = start + Duration::from_secs(20);
         assert_eq!(window.next_command(later), start + WINDOW);
-        // Two heartbeats were asked for: two more have to leave before a command may go.
-        window.record(later);
-        window.record(later);
-        assert_eq!(window.next_command(later), start + Duration::from_millis(200) + WINDOW);
+        // A heartbeat was asked for: one more has to leave before a command may go.
+        assert!(asked(&mut window, later));
+        assert_eq!(window.next_command(later), start + Duration::from_millis(100) + WINDOW);
         let free = start + Duration::from_secs(62);
         assert_eq!(window.next_command(free), free);
     }
@@ -179,8 +239,9 @@ mod tests {
         }
         assert_eq!(sent, 120);
         assert_eq!(window.next_scheduled(now), start + WINDOW);
-        assert!(!window.has_room_for_requested_heartbeat(0, now));
         assert_eq!(window.next_command(now), start + WINDOW);
+        assert!(!asked(&mut window, now));
+        assert_eq!(window.next_answer(0, now), Some(start + WINDOW));
     }
 
     #[test]
@@ -192,5 +253,49 @@ mod tests {
         }
         assert_eq!(window.next_command(start), start + WINDOW);
         assert_eq!(window.next_command(start + WINDOW), start + WINDOW);
+    }
+
+    #[test]
+    fn commands_leave_room_for_as_many_requests_as_came_lately() {
+        let start = Instant::now();
+        let mut window = window(start);
+        for _ in 0..20 {
+            assert!(asked(&mut window, start));
+        }
+        let mut commands = 0;
+        while window.next_command(start) == start {
+            window.record(start);
+            commands += 1;
+        }
+        assert_eq!(commands, 118 - 20 - 20);
+        for _ in 0..20 {
+            assert!(asked(&mut window, start));
+        }
+        assert!(!asked(&mut window, start));
+        // What is only expected never takes all: half of what the answers leave goes to commands.
+        let mut window = self::window(start);
+        for _ in 0..60 {
+            assert!(asked(&mut window, start));
+        }
+        let mut commands = 0;
+        while window.next_command(start) == start {
+            window.record(start);
+            commands += 1;
+        }
+        assert_eq!(commands, 29);
+    }
+
+    #[test]
+    fn a_flood_of_requests_takes_bounded_memory_and_is_forgotten_after_a_window() {
+        let start = Instant::now();
+        let mut window = window(start);
+        let answered = (0..10_000).filter(|_| asked(&mut window, start)).count();
+        assert_eq!((answered, window.unanswered.len()), (118, 120));
+        assert_eq!(window.requested.within(start), 118 + 120);
+        let later = start + WINDOW;
+        assert_eq!(std::iter::from_fn(|| window.answer_request(0, later).then_some(())).count(), 118);
+        assert!(!window.answer_request(0, later + WINDOW));
+        assert_eq!(window.next_answer(0, later + WINDOW), None, "the last two have waited for too long");
+        assert_eq!(window.next_command(later + WINDOW), later + WINDOW);
     }
 }

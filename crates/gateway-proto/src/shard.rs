@@ -10,6 +10,7 @@ use gateway_codec::Encoding;
 use crate::acknowledge::EarlierSessions;
 use crate::connection::{Connection, Stage};
 use crate::dispatch_key::SessionKey;
+use crate::gaps::Gaps;
 use crate::health::{Condition, Health, Phase};
 use crate::heartbeat::Heartbeat;
 use crate::outbox::{Kind, Outbox};
@@ -57,6 +58,8 @@ pub struct Shard {
     /// The one before it: what must not be printed stays so for as long as the server may name it.
     pub(crate) former_session: Option<Session>,
     pub(crate) earlier_sessions: EarlierSessions,
+    /// Sequence numbers that the server has skipped.
+    pub(crate) gaps: Gaps,
     /// The presence to identify with: the one last asked for.
     pub(crate) presence: Option<LatestPresence>,
     /// Dialing the resume URL has failed in this outage.
@@ -156,6 +159,7 @@ impl Shard {
             session: None,
             former_session: None,
             earlier_sessions: EarlierSessions::default(),
+            gaps: Gaps::default(),
             presence: config.presence.clone().map(LatestPresence::Typed),
             resume_url_failed: false,
             failed_resumes: None,
@@ -230,6 +234,7 @@ impl Shard {
         }
         self.wall_clock.pass(now);
         self.fire_timers(now);
+        self.answer_heartbeat_requests(now);
         self.flush_commands(now);
         self.record(|recorder, _| recorder.input_done(now));
     }
@@ -441,6 +446,15 @@ impl Shard {
         {
             self.transmit(command, now);
             self.stats.commands += 1;
+        }
+    }
+
+    /// Sends the heartbeats that the server asked for, as far as the rate limit allows. They go before commands.
+    fn answer_heartbeat_requests(&mut self, now: Instant) {
+        while let State::Open(connection) = &mut self.state
+            && connection.answer_heartbeat_request(now)
+        {
+            self.send_heartbeat();
         }
     }
 

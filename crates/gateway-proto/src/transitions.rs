@@ -20,11 +20,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gateway_codec::{Envelope, RawRef};
-use serde::Deserialize;
 
 use crate::connection::{Connection, Stage};
 use crate::event::Fields;
-use crate::heartbeat::{Heartbeat, LONGEST_INTERVAL, SHORTEST_INTERVAL};
+use crate::heartbeat::{self, Heartbeat, LONGEST_INTERVAL, SHORTEST_INTERVAL};
 use crate::outgoing::{self, Identify, opcode};
 use crate::receiver::{ReceiveError, Received, Receiver};
 use crate::shard::{Request, State};
@@ -226,15 +225,14 @@ impl Shard {
     /// "Once connected, the client should immediately receive an opcode 10 Hello" (Discord Docs, Gateway > Hello Event).
     fn hello(&mut self, data: RawRef<'_>, now: Instant) {
         let interval = self.heartbeat_interval(data);
-        let jitter = self.rng.f64();
         self.event(Event::Hello { heartbeat_interval: interval });
         let State::Open(connection) = &mut self.state else { return };
         connection.window.reserve_for(interval);
         match &mut connection.heartbeat {
-            // A second Hello on a connection restarts the heartbeat, and nothing else: a second Identify would be
+            // A second Hello on a connection changes the interval, and nothing else: a second Identify would be
             // answered with close code 4005.
-            Some(heartbeat) => heartbeat.restart(interval, jitter, now),
-            None => connection.heartbeat = Some(Heartbeat::new(interval, jitter, now)),
+            Some(heartbeat) => heartbeat.change_interval(interval, now),
+            None => connection.heartbeat = Some(Heartbeat::new(interval, self.rng.f64(), now)),
         }
         if let Stage::AwaitingHello { .. } = connection.stage {
             match self.session {
@@ -244,13 +242,9 @@ impl Shard {
         }
     }
 
-    /// "`heartbeat_interval` field that determines how often your app should send Heartbeats", in milliseconds.
+    /// What Hello asks for, within what is believed.
     fn heartbeat_interval(&mut self, data: RawRef<'_>) -> Duration {
-        #[derive(Deserialize)]
-        struct Hello {
-            heartbeat_interval: u64,
-        }
-        let asked_ms = data.decode::<Hello>().ok().map(|hello| hello.heartbeat_interval);
+        let asked_ms = heartbeat::interval_ms(data);
         let used = match asked_ms {
             Some(ms) => Duration::from_millis(ms).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL),
             // The usual value. Better a heartbeat than none.
@@ -319,6 +313,7 @@ impl Shard {
         };
         let payload = outgoing::resume(&self.config.token, &session.id, from, self.config.encoding);
         self.event(Event::Resuming { sequence: from });
+        self.gaps.resume_sent();
         self.transmit(payload.expect("text and numbers can be written in any encoding"), now);
         self.stats.resumes += 1;
     }
@@ -326,20 +321,12 @@ impl Shard {
     // ---- Heartbeats -------------------------------------------------------------------------------------------
 
     /// "The API may send opcode 1 Heartbeat […] your app should immediately send back another Heartbeat without waiting
-    /// the remainder of the current interval" (Discord Docs, Gateway > Heartbeat Requests). Its content is ignored.
+    /// the remainder of the current interval" (Discord Docs, Gateway > Heartbeat Requests). Its content is ignored. It goes
+    /// out once the timers have fired, before any command; a server that asks without end does not make us break its limit.
     fn heartbeat_requested(&mut self, now: Instant) {
-        let State::Open(connection) = &mut self.state else { return };
-        // A server that asks without end must not make us break its limit.
-        // Nor leave no place for what begins the session.
-        let begun = !matches!(connection.stage, Stage::AwaitingHello { .. } | Stage::AwaitingIdentify);
-        if !connection.window.has_room_for_requested_heartbeat(usize::from(!begun), now) {
-            return;
+        if let State::Open(connection) = &mut self.state {
+            connection.window.request_heartbeat(now);
         }
-        connection.window.record(now);
-        if let Some(heartbeat) = &mut connection.heartbeat {
-            heartbeat.sent_on_request(now);
-        }
-        self.send_heartbeat();
     }
 
     /// "the API will respond with an opcode 11 Heartbeat ACK" (Discord Docs, Gateway > Sending Heartbeats).
@@ -411,6 +398,7 @@ impl Shard {
     /// What belongs to a session goes with it: its URL, and what went wrong with it.
     fn forget_session(&mut self) {
         self.end_session();
+        self.gaps.session_ended();
         self.resume_url_failed = false;
         self.failed_resumes = None;
         self.undecodable_at = None;

@@ -4,10 +4,11 @@
 //! written here because tungstenite's own reads a stream, takes a head that comes in many small pieces for an attack,
 //! and drops the body of a refusal.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use data_encoding::BASE64;
-use httparse::{Header, Status};
+use httparse::{Header, ParserConfig, Status};
 use tungstenite::handshake::derive_accept_key;
 
 use crate::{ConnectError, GatewayUrl, Refused};
@@ -159,7 +160,11 @@ impl Upgrade {
     fn read_head(&mut self) -> Result<ControlFlow<()>, ConnectError> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let mut response = httparse::Response::new(&mut headers);
-        match response.parse(&self.received) {
+        // "A user agent that receives an obs-fold in a response message […] MUST replace each received obs-fold with one or
+        // more SP octets prior to interpreting the field value" (RFC 9112, section 5.2). The first half is the parser's.
+        let mut parser = ParserConfig::default();
+        parser.allow_obsolete_multiline_headers_in_responses(true);
+        match parser.parse_response(&mut response, &self.received) {
             Ok(Status::Complete(_)) => {}
             Ok(Status::Partial) => return Ok(ControlFlow::Continue(())),
             Err(error) => return Err(handshake(&error.to_string())),
@@ -173,9 +178,11 @@ impl Upgrade {
             // "A client MUST be able to parse one or more 1xx responses" before the one that counts (RFC 9110, 15.2).
             Some(100..=199) => {}
             code => {
-                let retry_after = find(response.headers, "retry-after").and_then(Refused::parse_retry_after);
+                let retry_after = find(response.headers, "retry-after");
+                let retry_after = retry_after.and_then(|value| Refused::parse_retry_after(&value));
                 let headers = response.headers.iter().map(|header| {
-                    (header.name.to_owned(), String::from_utf8_lossy(header.value).into_owned())
+                    let value = String::from_utf8_lossy(header.value);
+                    (header.name.to_owned(), unfolded(&value).into_owned())
                 });
                 let (status, headers) = (code.unwrap_or(0), headers.collect());
                 let refused = Refused { status, headers, retry_after, body: Vec::new() };
@@ -195,7 +202,7 @@ impl Upgrade {
             return Err(handshake("the answer lacks `Connection: Upgrade`"));
         }
         let mut accepts = named(headers, "sec-websocket-accept");
-        if accepts.next() != Some(self.accept.as_str()) || accepts.next().is_some() {
+        if accepts.next().as_deref() != Some(self.accept.as_str()) || accepts.next().is_some() {
             return Err(handshake("the answer's `Sec-WebSocket-Accept` does not fit"));
         }
         if named(headers, "sec-websocket-extensions").any(|value| !value.is_empty()) {
@@ -231,23 +238,30 @@ fn without_chunk_framing(mut framed: &[u8]) -> Vec<u8> {
 }
 
 /// The values of all headers of this name that are text.
-fn named<'h>(headers: &'h [Header<'h>], name: &'h str) -> impl Iterator<Item = &'h str> {
+fn named<'h>(headers: &'h [Header<'h>], name: &'h str) -> impl Iterator<Item = Cow<'h, str>> {
     headers
         .iter()
         .filter(move |header| header.name.eq_ignore_ascii_case(name))
         .filter_map(|header| std::str::from_utf8(header.value).ok())
-        .map(str::trim)
+        .map(|value| unfolded(value.trim()))
 }
 
-fn find<'h>(headers: &'h [Header<'h>], name: &'h str) -> Option<&'h str> {
+/// A header's value on one line: each fold, with the white space around it, becomes one space.
+fn unfolded(value: &str) -> Cow<'_, str> {
+    if !value.contains('\n') {
+        return Cow::Borrowed(value);
+    }
+    let lines: Vec<&str> = value.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect();
+    Cow::Owned(lines.join(" "))
+}
+
+fn find<'h>(headers: &'h [Header<'h>], name: &'h str) -> Option<Cow<'h, str>> {
     named(headers, name).next()
 }
 
 /// Whether any header of this name lists this token.
 fn has_token(headers: &[Header<'_>], name: &str, token: &str) -> bool {
-    named(headers, name)
-        .flat_map(|value| value.split(','))
-        .any(|part| part.trim().eq_ignore_ascii_case(token))
+    named(headers, name).any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
 }
 
 fn handshake(detail: &str) -> ConnectError {
@@ -404,10 +418,88 @@ mod tests {
     }
 
     #[test]
+    fn a_folded_header_is_one_line() {
+        for (from, to) in [
+            ("Upgrade: WebSocket", "Upgrade: WebSocket\r\nX-A: b\r\n c"),
+            ("Upgrade: WebSocket", "Upgrade:\r\n WebSocket"),
+            ("Upgrade: WebSocket", "Upgrade: \r\n\t \r\n WebSocket \r\n "),
+            ("keep-alive, Upgrade", "keep-alive,\r\n Upgrade"),
+            ("keep-alive, Upgrade", "keep-alive\r\n , \r\n\tUpgrade"),
+            ("keep-alive, Upgrade", "keep-alive,\n Upgrade"),
+            ("Sec-WebSocket-Accept: s3p", "Sec-WebSocket-Accept:\r\n\ts3p"),
+            ("kYGzzhZRbK+xOo=", "kYGzzhZRbK+xOo=\r\n "),
+            ("\r\n\r\n", "\r\nX-A:\r\n \r\n \r\n\r\n"),
+        ] {
+            let answer = ANSWER.replace(from, to);
+            assert_ne!(answer, ANSWER);
+            assert_eq!(answered(answer.as_bytes()), Some(Upgraded::Open { used: answer.len() }), "{to:?}");
+        }
+        // A fold is white space: it does not join what it parts, nor hide what it holds.
+        for (from, to) in [
+            ("WebSocket", "Web\r\n Socket"),
+            ("s3pPLM", "s3p\r\n PLM"),
+            ("keep-alive, Upgrade", "keep-alive\r\n Upgrade"),
+            ("\r\n\r\n", "\r\nSec-WebSocket-Protocol:\r\n chat\r\n\r\n"),
+            ("\r\n\r\n", "\r\nSec-WebSocket-Extensions:\r\n x\r\n\r\n"),
+            // It is part of no header (RFC 9112, section 2.2).
+            ("Protocols\r\n", "Protocols\r\n folded\r\n"),
+        ] {
+            let answer = ANSWER.replace(from, to);
+            assert_ne!(answer, ANSWER);
+            let result = answered(answer.as_bytes());
+            assert!(
+                matches!(result, Some(Upgraded::Failed(ConnectError::Handshake(_)))),
+                "{to:?}: {result:?}"
+            );
+        }
+        let answer = b"HTTP/1.1 429 No\r\nRetry-After:\r\n 60\r\nX-A: b \r\n \t c\r\n\td\r\nContent-Length:\r\n 2\r\n\r\nno";
+        let Some(Upgraded::Failed(ConnectError::Refused(refused))) = answered(answer) else {
+            panic!("not a refusal")
+        };
+        assert_eq!((refused.retry_after, &*refused.body), (Some(Duration::from_secs(60)), &b"no"[..]));
+        assert_eq!(refused.headers[1], ("X-A".to_owned(), "b c d".to_owned()));
+    }
+
+    #[test]
+    fn other_oddities_of_a_head_are_decided() {
+        // "A recipient MAY recognize a single LF as a line terminator and ignore any preceding CR" (RFC 9112, section 2.2).
+        // White space before the colon is not allowed, and CR alone is no end of a line (sections 5.1 and 2.2).
+        for (from, to, accepted) in [
+            ("WebSocket\r\n", "WebSocket\n", true),
+            ("Upgrade: WebSocket", "Upgrade:WebSocket", true),
+            ("Upgrade: WebSocket", "Upgrade:\t WebSocket\t ", true),
+            ("HTTP/1.1 101 Switching Protocols", "HTTP/1.1 101", true),
+            ("HTTP/1.1 101", "\r\n\r\nHTTP/1.1 101", true),
+            ("Upgrade: WebSocket", "Upgrade : WebSocket", false),
+            ("Upgrade: WebSocket", "Upgrade\t: WebSocket", false),
+            ("WebSocket\r\n", "WebSocket\r", false),
+            ("WebSocket\r\n", "WebSocket\r\r\n", false),
+            ("Upgrade: WebSocket", "Upgrade: WebSocket\r\n: x", false),
+            ("Upgrade: WebSocket", "Upgrade: WebSocket\r\nno colon", false),
+            ("Upgrade: WebSocket", "Upgrade: Web\0Socket", false),
+        ] {
+            let answer = ANSWER.replace(from, to);
+            assert_ne!(answer, ANSWER);
+            let result = answered(answer.as_bytes());
+            match accepted {
+                true => assert_eq!(result, Some(Upgraded::Open { used: answer.len() }), "{to:?}"),
+                false => assert!(matches!(result, Some(Upgraded::Failed(_))), "{to:?}: {result:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn nothing_grows_without_bound() {
         let line = b"X-Padding: ................................................\r\n";
         for padding in [&line[..], b"no end of line"] {
             let answer = [&b"HTTP/1.1 101 Switching Protocols\r\nA: "[..], &padding.repeat(2000)].concat();
+            let result = answered(&answer);
+            assert!(matches!(result, Some(Upgraded::Failed(ConnectError::Handshake(_)))), "{result:?}");
+        }
+        // Nor does a header that is folded without end, which grows by nothing that counts.
+        for fold in [&b" \r\n"[..], b" x\r\n"] {
+            let answer =
+                [&b"HTTP/1.1 101 Switching Protocols\r\nA: b\r\n"[..], &fold.repeat(10_000)].concat();
             let result = answered(&answer);
             assert!(matches!(result, Some(Upgraded::Failed(ConnectError::Handshake(_)))), "{result:?}");
         }

@@ -1,6 +1,7 @@
 //! Gateway URLs: where to connect, with which parameters.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use gateway_codec::{Compression, Encoding};
 use http::Uri;
@@ -40,18 +41,31 @@ impl GatewayUrl {
     /// Where it is not a `ws://` or `wss://` URL with a host, and with a port that can be connected to if it names one.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let uri: Uri = text.trim().parse().map_err(|_| UrlError::Malformed)?;
-        match uri.scheme_str() {
-            Some("ws" | "wss") => {}
-            _ => return Err(UrlError::Scheme),
+        let mut parts = uri.into_parts();
+        // "Although schemes are case-insensitive, the canonical form is lowercase" (RFC 3986, section 3.1).
+        let named =
+            |scheme: &&str| parts.scheme.as_ref().is_some_and(|s| s.as_str().eq_ignore_ascii_case(scheme));
+        let scheme = ["ws", "wss"].into_iter().find(named).ok_or(UrlError::Scheme)?;
+        parts.scheme = scheme.parse().ok();
+        let this = Self { uri: Uri::from_parts(parts).map_err(|_| UrlError::Malformed)? };
+        if !this.names_a_host() {
+            return Err(UrlError::Host);
         }
-        match uri.host() {
-            None | Some("" | "[]") => return Err(UrlError::Host),
-            Some(_) => {}
-        }
-        let this = Self { uri };
         match this.port_text().map(parse_port) {
             Some(None) => Err(UrlError::Port),
             Some(Some(_)) | None => Ok(this),
+        }
+    }
+
+    /// Brackets hold an IPv6 address, and nothing but a port follows them (RFC 3986, section 3.2.2): a name in brackets
+    /// would be resolved as a name.
+    fn names_a_host(&self) -> bool {
+        match self.authority().strip_prefix('[').map(|address| address.split_once(']')) {
+            None => !self.host().is_empty(),
+            Some(Some((address, rest))) => {
+                address.parse::<Ipv6Addr>().is_ok() && (rest.is_empty() || rest.starts_with(':'))
+            }
+            Some(None) => false,
         }
     }
 
@@ -216,6 +230,11 @@ mod tests {
             ("https://gateway.discord.gg", UrlError::Scheme),
             ("/path", UrlError::Scheme),
             ("wss://:443", UrlError::Host),
+            ("wss://[]", UrlError::Host),
+            ("wss://[gateway.discord.gg]", UrlError::Host),
+            ("wss://[::1].discord.gg", UrlError::Host),
+            ("wss://[v1.x]:443", UrlError::Host),
+            ("HTTPS://gateway.discord.gg", UrlError::Scheme),
             ("ws://h:", UrlError::Port),
             ("ws://h:/", UrlError::Port),
             ("ws://h:0", UrlError::Port),
@@ -247,6 +266,20 @@ mod tests {
         ] {
             assert_eq!(GatewayUrl::parse(text).map(|url| url.port()), Ok(port), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_scheme_counts_in_any_case() {
+        for (text, whole, is_tls) in [
+            ("WSS://h", "wss://h/", true),
+            ("Ws://h:1/Path", "ws://h:1/Path", false),
+            ("wSs://Host/?Q", "wss://Host/?Q", true),
+        ] {
+            let url = GatewayUrl::parse(text).unwrap();
+            assert_eq!((url.expose().as_str(), url.is_tls()), (whole, is_tls), "{text}");
+        }
+        assert_eq!(GatewayUrl::parse("WSS://h").unwrap().port(), 443);
+        assert_eq!(full("WSS://h", Encoding::Json, Compression::None), "wss://h/?v=10&encoding=json");
     }
 
     #[test]

@@ -206,14 +206,14 @@ fn run(
 ) -> (Transcript, Vec<(Instant, Said)>) {
     let mut sim = gateway_sim::Config::default();
     sim.url = "ws://gateway.example".to_owned();
-    sim.resume_url = Some("ws://resume.example".to_owned());
+    sim.resume_url = Some("ws://resume.gateway.example".to_owned());
     let mut network = Network::new(config.clone(), sim, chunking, start);
     (scenario.run)(&mut network);
     if chunking == Chunking::Whole {
         // What was written down can be played again, in whatever format it came.
         let session = network.connection.session().map(|session| serde_json::to_value(session).unwrap());
         let session = session.map(|session| session["session_id"].as_str().unwrap().to_owned());
-        let mut secrets = vec!["simulated-token", "gateway.example", "resume.example"];
+        let mut secrets = vec!["simulated-token", "gateway.example", "resume.gateway.example"];
         secrets.extend(session.as_deref());
         let steps = network.pages.check(start, &secrets);
         assert!(steps.len() > 10, "{}: {} steps", scenario.name, steps.len());

@@ -35,7 +35,7 @@ fn nothing_that_is_logged_holds_a_secret() {
     log::set_logger(&RECORDER).unwrap();
     log::set_max_level(LevelFilter::Trace);
     let config = config();
-    let secrets = ["simulated-token", r#""session_id":"abc""#, "resume.example"];
+    let secrets = ["simulated-token", r#""session_id":"abc""#, "resume.gateway.example"];
     assert!(secrets[1..].iter().all(|secret| READY.contains(secret)));
     for one_byte in [false, true] {
         let mut peer = Peer::at(Stage::Ready, config.clone());

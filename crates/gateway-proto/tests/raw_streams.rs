@@ -201,7 +201,7 @@ fn a_new_connection_starts_from_clean_state() {
         if peer.connects.len() == 1 {
             peer.wait();
         }
-        assert!(peer.connects[1].starts_with("ws://resume.example/?v=10"));
+        assert!(peer.connects[1].starts_with("ws://resume.gateway.example/?v=10"));
         peer.bytes(b"\xff\xff\xff");
         peer.events.clear();
         peer.bring_to(Stage::Open);

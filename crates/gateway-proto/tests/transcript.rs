@@ -87,7 +87,7 @@ fn config() -> ShardConfig {
 
 /// A life with everything in it that is nobody's business.
 fn whole_life(mut config: ShardConfig, secret: &str) -> Life {
-    let url = format!("wss://{secret}.example");
+    let url = format!("wss://{secret}.s3cret.example");
     config.token = format!("token{secret}").into();
     config.properties.device = secret.to_owned();
     config.presence =

@@ -56,6 +56,16 @@ pub enum Control {
         /// Its `d`.
         data: Value,
     },
+    /// As `Emit`, but the events do not arrive: they have their numbers, and come with a replay.
+    Lose {
+        /// How many.
+        count: u32,
+    },
+    /// Leaves out numbers that no event has: no replay brings them.
+    Skip {
+        /// How many.
+        count: u32,
+    },
     /// Sends a text as it is: no sequence, no replay, no check.
     Raw(String),
     /// Sends this object as it is, in the encoding and compression of each connection: no sequence, no replay, no check.

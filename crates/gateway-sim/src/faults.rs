@@ -33,14 +33,19 @@ impl Gateway {
         let connections = self.connections_of(target);
         let concerned = match &control {
             Control::State => return Ok(self.state()),
-            Control::Emit { .. } | Control::Pump { .. } | Control::Event { .. } | Control::Expire => {
-                sessions.len()
-            }
+            Control::Emit { .. }
+            | Control::Pump { .. }
+            | Control::Event { .. }
+            | Control::Lose { .. }
+            | Control::Skip { .. }
+            | Control::Expire => sessions.len(),
             _ => connections.len(),
         };
         match control {
             Control::State => {}
             Control::Emit { count, padding } => self.emit(target, count, padding),
+            Control::Lose { count } => self.lose(target, count),
+            Control::Skip { count } => sessions.into_iter().for_each(|session| self.skip(session, count)),
             Control::Pump { rate, duration, padding } => self.flood(target, rate, duration, padding),
             Control::Rate(rate) => self.set_background(rate),
             Control::Event { name, data } => {

@@ -52,20 +52,37 @@ impl Gateway {
         name: impl Into<Cow<'static, str>>,
         data: impl Into<Arc<str>>,
     ) {
-        let Some(found) = self.sessions.get_mut(&session) else {
+        let Some(event) = self.keep(session, name.into(), data.into()) else {
             return;
         };
-        let event = found.push(name.into(), data.into());
-        let connection = found.connection;
-        self.counters.dispatches += 1;
-        if self.config.ledger {
-            self.ledger.record(session, event.name.clone());
-        }
+        let connection = self.sessions.get(&session).and_then(|session| session.connection);
         // In a replay that is delayed its turn comes later.
         if let Some(id) = connection
             && !self.connections.get(&id).is_some_and(|connection| connection.replaying)
         {
             self.send_event(id, &event);
+        }
+    }
+
+    /// Numbers an event of a session, and keeps it for a replay.
+    pub(crate) fn keep(&mut self, session: u64, name: Cow<'static, str>, data: Arc<str>) -> Option<Event> {
+        let event = self.sessions.get_mut(&session)?.push(name, data);
+        self.counters.dispatches += 1;
+        if self.config.ledger {
+            self.ledger.record(session, event.name.clone());
+        }
+        Some(event)
+    }
+
+    /// Leaves numbers out that no event has.
+    pub(crate) fn skip(&mut self, session: u64, count: u32) {
+        let Some(found) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        found.sequence += u64::from(count);
+        if self.config.ledger {
+            // Like a RESUMED that is lost, nothing with this number is replayed.
+            (0..count).for_each(|_| self.ledger.record(session, Cow::Borrowed("RESUMED")));
         }
     }
 

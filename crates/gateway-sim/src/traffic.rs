@@ -104,13 +104,28 @@ impl Gateway {
         let sessions = self.sessions_of(target);
         for _ in 0..count {
             for session in &sessions {
-                let content = format!("event {}{}", self.counters.dispatches, "x".repeat(padding));
-                let shard = self.sessions.get(session).map_or((0, 1), |session| session.shard);
-                let guild = self.world.guilds_of(shard).next().unwrap_or(0);
-                let data = events::message(&mut self.world, guild, 0, &content);
-                self.dispatch(*session, "MESSAGE_CREATE", data.to_string());
+                let data = self.message_for(*session, padding);
+                self.dispatch(*session, "MESSAGE_CREATE", data);
             }
         }
+    }
+
+    /// As [`emit`](Self::emit), but nothing is sent: the events are there for a replay.
+    pub(crate) fn lose(&mut self, target: Target, count: u32) {
+        let sessions = self.sessions_of(target);
+        for _ in 0..count {
+            for session in &sessions {
+                let data = self.message_for(*session, 0);
+                self.keep(*session, "MESSAGE_CREATE".into(), data.into());
+            }
+        }
+    }
+
+    fn message_for(&mut self, session: u64, padding: usize) -> String {
+        let content = format!("event {}{}", self.counters.dispatches, "x".repeat(padding));
+        let shard = self.sessions.get(&session).map_or((0, 1), |session| session.shard);
+        let guild = self.world.guilds_of(shard).next().unwrap_or(0);
+        events::message(&mut self.world, guild, 0, &content).to_string()
     }
 
     fn start_pump(&mut self, number: u64, rate: f64, until: Option<Instant>, kind: Kind) {

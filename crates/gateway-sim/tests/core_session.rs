@@ -42,6 +42,23 @@ fn a_resume_replays_what_was_missed_and_then_says_so() {
 }
 
 #[test]
+fn what_is_lost_is_replayed_and_what_is_skipped_is_not() {
+    let mut world = World::plain();
+    let (id, session) = world.start();
+    world.control(Control::Lose { count: 2 });
+    world.control(Control::Skip { count: 1 });
+    assert_eq!(world.seen(id), []);
+    world.control(Control::Emit { count: 1, padding: 0 });
+    let message = |sequence| ("MESSAGE_CREATE".to_owned(), sequence);
+    assert_eq!(dispatches(&world.seen(id)), [message(7)]);
+    world.client(id, ClientMessage::Gone);
+    let id = world.connect();
+    world.send(id, &resume(&session, 3));
+    let replay = [message(4), message(5), message(7), ("RESUMED".to_owned(), 8)];
+    assert_eq!(dispatches(&world.seen(id)), replay);
+}
+
+#[test]
 fn closing_with_1000_or_1001_ends_the_session_and_other_codes_keep_it() {
     for (code, kept) in [(1000, false), (1001, false), (4000, true), (1012, true)] {
         let mut world = World::plain();

@@ -26,6 +26,9 @@ use runtime::{Faulty, Routes};
 use stage::{Clock, Stage};
 use trap::Trap;
 
+/// By this name the shard knows the server: looking it up is a part of what is proved.
+const HOST: &str = "localhost";
+
 /// How much faster than the wall's the clocks of shard and server run, so that nobody waits long for a minute to pass.
 pub(crate) const SPEED: u32 = 10;
 
@@ -72,8 +75,7 @@ impl<R: Runtime> Live<R> {
         let stage = Arc::new(Stage::new(clock));
         let server = serve(gateway, Wire::new(clock.started(), config.encoding), setup.tls, &stage)
             .map_err(|error| format!("no simulated gateway: {error}"))?;
-        let scheme = if setup.tls { "wss" } else { "ws" };
-        config.url = format!("{scheme}://localhost:{}{}", server.address().port(), config.url);
+        config.url = format!("{}{}", server.url(), config.url);
         let routes = Arc::new(Routes::new(setup.wall_clock));
         let runtime = Faulty::new(runtime, clock, routes.clone());
         let gate = Arc::new(LocalIdentifyGate::new(runtime.clone(), 1));
@@ -162,6 +164,8 @@ fn serve(gateway: Config, mut wire: Wire, tls: bool, stage: &Arc<Stage>) -> std:
     config.gateway.identify_interval /= 2;
     config.gateway.send_window = config.gateway.send_window * 4 / 5;
     config.resume_port = true;
+    // As the base URL has it: a session is resumed at no other host.
+    config.host = Some(HOST.to_owned());
     config.tls = tls.then(Tls::default);
     config.speed = SPEED;
     let stage = stage.clone();

@@ -65,7 +65,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ),
         Scenario::new("an-invalid-sequence-in-resume", "protocol 5.6: 4007 begins anew").steps([
             session(),
-            // More than the server has sent.
+            // More than the server has sent: it is believed the second time.
+            payload(json!({"op": 0, "s": 50, "t": "TYPING_START", "d": {}})),
+            sees!(Event::Notice(gateway_driver::proto::Notice::SequenceGap { .. })),
+            closes(4000),
+            loses!(DisconnectReason::SequenceGap { after: 1, got: 50 }),
+            resumes(1, 0),
             payload(json!({"op": 0, "s": 50, "t": "TYPING_START", "d": {}})),
             sees!(Event::Notice(gateway_driver::proto::Notice::SequenceGap { .. })),
             dispatches("TYPING_START", 50),

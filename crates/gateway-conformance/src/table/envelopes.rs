@@ -80,6 +80,15 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             beats(1).between(seconds(0), milliseconds(41_250)),
             beats(1).after(milliseconds(41_250)),
         ]),
+        Scenario::new("hello-with-a-float", "20000.0 is 20 s, without a notice").steps([
+            once(Point::Connect, Action::Ignore),
+            opens_base_url(),
+            payload(json!({"op": 10, "d": {"heartbeat_interval": 20000.0}})),
+            says(IDENTIFY, json!({})),
+            readies(),
+            beats(1).between(seconds(0), seconds(20)),
+            beats(1).after(seconds(20)),
+        ]),
         Scenario::new("hello-with-an-interval-of-nothing", "protocol 9: below 1 s is 1 s")
             .gateway(|config| {
                 config.heartbeat_interval = milliseconds(1);

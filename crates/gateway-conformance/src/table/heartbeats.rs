@@ -208,17 +208,40 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::Zombie),
                 resumes(1, 0),
             ]),
-        Scenario::new("a-second-hello", "protocol 9: restarts the heartbeat, and identifies no second time")
+        Scenario::new(
+            "hello-again-and-again-postpones-no-heartbeat",
+            "protocol 9: no later than the running interval",
+        )
+        .gateway(|config| config.heartbeat_interval = seconds(10))
+        .steps([
+            session(),
+            beats(1).between(seconds(0), seconds(10)),
+            all((0..24).map(|_| {
+                all([gateway(Control::Hello), sees!(Event::Hello { .. }), elapse(milliseconds(400))])
+            })),
+            beats(1).after(milliseconds(400)),
+        ]),
+        Scenario::new("hello-again-and-again-hides-no-zombie", "protocol 9: un-ACKed for two intervals")
+            .gateway(|config| config.heartbeat_interval = seconds(10))
             .steps([
                 session(),
-                gateway(Control::HeartbeatInterval(seconds(10))),
-                gateway(Control::Hello),
-                sees!(Event::Hello { .. }),
+                gateway(Control::Mute(true)),
                 beats(1).between(seconds(0), seconds(10)),
-                beats(1).after(seconds(10)),
-                emits(1),
-                messages(2, 1),
+                all((0..9).map(|_| all([gateway(Control::Hello), elapse(seconds(2))]))),
+                closes(4000).after(seconds(2)),
+                loses!(DisconnectReason::Zombie),
+                resumes(1, 0),
             ]),
+        Scenario::new("a-second-hello", "protocol 9: another interval, and no second Identify").steps([
+            session(),
+            gateway(Control::HeartbeatInterval(seconds(10))),
+            gateway(Control::Hello),
+            sees!(Event::Hello { .. }),
+            beats(1).between(seconds(0), seconds(10)),
+            beats(1).after(seconds(10)),
+            emits(1),
+            messages(2, 1),
+        ]),
         Scenario::new(
             "a-suspended-process-sends-one-heartbeat",
             "protocol 5.2.4, B16: one beat, not the missed ones",

@@ -30,6 +30,24 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 all((0..180).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
                 holds!(|probe| probe.stats.connects == 1),
             ]),
+        Scenario::new(
+            "requested-heartbeats-come-before-commands",
+            "Discord Docs, Gateway > Heartbeat Requests: no command takes the place of one",
+        )
+        .variants(JSON)
+        .gateway(|config| config.heartbeat_interval = seconds(600))
+        .steps([
+            session(),
+            Step::Client(Deed::SendMany(leave_voice(), 150)),
+            // 120, less Identify, a place for the regular heartbeat and one for a heartbeat that is asked for.
+            all((0..117).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+            gateway(Control::Beat),
+            beats(1).after(seconds(0)),
+            all((0..4).map(|_| gateway(Control::Beat))),
+            all((0..4).map(|_| beats(1))),
+            all((0..33).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+            holds!(|probe| probe.stats.connects == 1),
+        ]),
         Scenario::new("a-new-connection-begins-at-zero", "protocol 4.2: the counter is per connection")
             .variants(JSON)
             .steps([

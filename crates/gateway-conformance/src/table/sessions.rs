@@ -1,6 +1,8 @@
 //! Sessions: how they begin, what they deliver, and how they are kept.
 
-use gateway_driver::proto::{DisconnectReason, Intents, Notice, ShardId, Shutdown, StopReason};
+use gateway_driver::proto::{
+    DisconnectReason, Intents, Notice, SessionSnapshot, ShardId, Shutdown, StopReason,
+};
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 
@@ -81,12 +83,41 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
         ]),
-        Scenario::new("sequence-numbers-with-a-gap", "protocol 9: gaps are told, and nothing else").steps([
+        Scenario::new(
+            "ready-with-a-resume-url-elsewhere",
+            "the token goes to no host that does not belong to the base URL",
+        )
+        .steps([
+            once(Point::Identify, Action::Ignore),
+            opens_base_url(),
+            says(IDENTIFY, json!({})),
+            payload(ready_data(json!({"session_id": "abc", "resume_gateway_url": "wss://evil.example"}))),
+            sees!(Event::Notice(Notice::ResumeUrlUnusable)),
+            readies(),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_base_url(),
+            says(RESUME, json!({"session_id": "abc", "seq": 1})),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+        ]),
+        Scenario::new(
+            "a-saved-session-with-a-resume-url-elsewhere",
+            "the token goes to no host that does not belong to the base URL",
+        )
+        .steps([
             session(),
-            payload(json!({"op": 0, "s": 5, "t": "TYPING_START", "d": {}})),
-            sees!(Event::Notice(Notice::SequenceGap { after: 1, got: 5 })),
-            dispatches("TYPING_START", 5),
-            beats(5),
+            leaves_the_session(),
+            restart(|config| {
+                let url = Some("wss://gateway.discord.gg.evil.example".to_owned());
+                config.session = Some(SessionSnapshot::new("abc".to_owned(), url, 3, ShardId::ONE));
+            }),
+            sees!(Event::Notice(Notice::ResumeUrlUnusable)),
+            opens_base_url(),
+            says(RESUME, json!({"session_id": "abc", "seq": 3})),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+            session(),
         ]),
         Scenario::new(
             "a-session-outlives-its-process",

@@ -27,7 +27,7 @@ use pipe::ServerEnd;
 /// Secrets that must turn up nowhere.
 pub const TOKEN: &str = "TOKEN-secret-of-the-bot";
 pub const SESSION_ID: &str = "SESSION-secret-of-the-shard";
-pub const RESUME_HOST: &str = "resume-secret.example";
+pub const RESUME_HOST: &str = "resume-secret.gateway.example";
 
 pub const HEARTBEAT: Duration = Duration::from_secs(40);
 

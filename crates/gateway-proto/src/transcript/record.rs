@@ -6,13 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gateway_codec::{Envelope, RawRef};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Said;
 use super::line::{
     Config, Data, End, Failure, Head, InputLine, Line, MessageLine, Meta, Payload, Read, RequestLine,
     SavedSession, SendLimit, VERSION, event_name, nanoseconds,
 };
+use crate::heartbeat::interval_ms;
 use crate::member_requests::RateLimited;
 use crate::outbox::Kind;
 use crate::outgoing::opcode;
@@ -215,7 +216,9 @@ impl Recorder {
             s: envelope.s,
             t: Some(event_name(&shard.event_name(name)).into_owned()).filter(|name| !name.is_empty()),
             d: match (envelope.op, name) {
-                (opcode::HELLO, _) => hello(envelope.d),
+                (opcode::HELLO, _) => {
+                    interval_ms(envelope.d).map(|heartbeat_interval| Data::Hello { heartbeat_interval })
+                }
                 (opcode::INVALID_SESSION, _) => envelope.d.decode().ok().map(Data::Resumable),
                 (opcode::DISPATCH, "READY") => self.ready(envelope.d, shard),
                 (opcode::DISPATCH, "RATE_LIMITED") => self.rate_limited(envelope.d),
@@ -233,7 +236,8 @@ impl Recorder {
         let url = data.decode::<ResumeUrl>().ok();
         Some(Data::Ready {
             session_id: format!("session-{}", self.sessions.number(&id, current)),
-            resume_gateway_url: url.map(|ready| placeholder(&ready.resume_gateway_url)),
+            resume_gateway_url: url
+                .map(|ready| placeholder(shard.usable_resume_url(&ready.resume_gateway_url).as_ref())),
         })
     }
 
@@ -292,12 +296,14 @@ impl Sessions {
 
 impl Head {
     fn of(config: &ShardConfig) -> Self {
-        let tls = GatewayUrl::parse(&config.url).is_ok_and(|url| url.is_tls());
+        let base = GatewayUrl::parse(&config.url).ok();
+        let usable = |url: &str| config.resume_url(base.as_ref()?, url);
         let session = config.session.as_ref().map(|session| SavedSession {
             sequence: session.sequence,
             shard: session.shard,
-            resume_url: session.resume_url.as_deref().map(placeholder),
+            resume_url: session.resume_url.as_deref().map(|url| placeholder(usable(url).as_ref())),
         });
+        let tls = base.as_ref().is_some_and(GatewayUrl::is_tls);
         let config = Config {
             shard: config.shard,
             intents: config.intents,
@@ -315,22 +321,13 @@ impl Head {
     }
 }
 
-/// A URL that can be used where this one can, and says no more.
-fn placeholder(url: &str) -> String {
-    match GatewayUrl::parse(url) {
-        Ok(url) if url.is_tls() => "wss://resume.invalid".to_owned(),
-        Ok(_) => "ws://resume.invalid".to_owned(),
-        Err(_) => String::new(),
+/// A URL in place of this one, which says no more than whether the shard may use it. None: it may not.
+fn placeholder(usable: Option<&GatewayUrl>) -> String {
+    match usable {
+        Some(url) if url.is_tls() => "wss://resume.invalid".to_owned(),
+        Some(_) => "ws://resume.invalid".to_owned(),
+        None => String::new(),
     }
-}
-
-fn hello(data: RawRef<'_>) -> Option<Data> {
-    #[derive(Deserialize)]
-    struct Hello {
-        heartbeat_interval: u64,
-    }
-    let hello: Hello = data.decode().ok()?;
-    Some(Data::Hello { heartbeat_interval: hello.heartbeat_interval })
 }
 
 impl Failure {

@@ -10,8 +10,8 @@ use gateway_codec::{Compression, Encoding, Error};
 use super::line::{End, Failure, Head, InputLine, Line, RequestLine, SendLimit, VERSION};
 use super::said::{Said, seconds};
 use crate::{
-    Closed, ConfigError, ConnectError, IdentifyRefused, Input, Message, Refused, SessionSnapshot, Shard,
-    ShardConfig,
+    Closed, ConfigError, ConnectError, IdentifyRefused, Input, Message, Refused, ResumeHosts,
+    SessionSnapshot, Shard, ShardConfig,
 };
 
 /// The most bytes of a line. Those that are written have a few hundred.
@@ -180,6 +180,8 @@ fn config_of(head: Head) -> Result<ShardConfig, TranscriptError> {
         Err(_) => return Err(TranscriptError::Version),
     };
     config.delivery = recorded.delivery;
+    // The recorder has left out the URLs that the shard would not use.
+    config.resume_hosts = ResumeHosts::Any;
     config.seed = Some(recorded.seed);
     config.timeouts = recorded.timeouts;
     config.backoff = recorded.backoff;

@@ -6,7 +6,8 @@ use crate::connection::Stage;
 use crate::dispatch_key::SessionKey;
 use crate::member_requests::RateLimited;
 use crate::session::{ResumeUrl, Session, SessionId, is_usable_session_id};
-use crate::{Dispatch, Event, GatewayUrl, Notice, Shard};
+use crate::shard::State;
+use crate::{CloseFrame, DisconnectReason, Dispatch, Event, GatewayUrl, Notice, Shard};
 
 impl Shard {
     /// The sequence number counts on receipt, whether or not anybody understands the event: a poison event would
@@ -32,7 +33,10 @@ impl Shard {
             }
             Some(Stage::Resuming { replayed, .. }) if dispatch.name() == "RESUMED" => {
                 let replayed = *replayed;
-                self.advance(dispatch.sequence());
+                if !self.advance(dispatch.sequence(), now) {
+                    return;
+                }
+                self.gaps.resumed(now);
                 self.deliver(dispatch, now);
                 self.now_ready(now);
                 self.stats.resumed += 1;
@@ -40,8 +44,9 @@ impl Shard {
             }
             Some(Stage::Resuming { .. }) => self.replayed(dispatch, now),
             Some(Stage::AwaitingReady { .. } | Stage::Ready) => {
-                self.advance(dispatch.sequence());
-                self.deliver(dispatch, now);
+                if self.advance(dispatch.sequence(), now) {
+                    self.deliver(dispatch, now);
+                }
             }
             // Before Identify or Resume, numbers belong to nothing. The event is delivered all the same.
             Some(Stage::AwaitingHello { .. } | Stage::AwaitingIdentify) | None => {
@@ -71,8 +76,10 @@ impl Shard {
             return;
         }
         *replayed += 1;
-        self.advance(dispatch.sequence());
-        self.deliver(dispatch, now);
+        if self.advance(dispatch.sequence(), now) {
+            dispatch.sequence().into_iter().for_each(|sequence| self.gaps.replayed(sequence));
+            self.deliver(dispatch, now);
+        }
     }
 
     fn deliver(&mut self, mut dispatch: Dispatch, now: Instant) {
@@ -98,13 +105,40 @@ impl Shard {
         }
     }
 
-    /// READY sets the sequence number; after it the newest counts. A dispatch without a number changes nothing.
-    fn advance(&mut self, sequence: Option<u64>) {
-        let (Some(session), Some(sequence)) = (&mut self.session, sequence) else { return };
+    /// READY sets the sequence number; after it the newest counts. A dispatch without a number changes nothing. False: the
+    /// dispatch is neither counted nor delivered, because a Resume is to bring those before it, and then this one again.
+    fn advance(&mut self, sequence: Option<u64>, now: Instant) -> bool {
+        let replaying = matches!(self.stage(), Some(Stage::Resuming { .. }));
+        let (Some(session), Some(got)) = (&mut self.session, sequence) else { return true };
         let after = session.sequence;
-        session.sequence = after.max(sequence);
-        if sequence > after.saturating_add(1) {
-            self.event(Event::Notice(Notice::SequenceGap { after, got: sequence }));
+        if got > after.saturating_add(1) {
+            // 0 stands for no number at all: there is nothing to resume from.
+            let resumes = after > 0 && self.gaps.resumes_for(after, got, replaying, now);
+            if !resumes {
+                session.sequence = got;
+            }
+            self.event(Event::Notice(Notice::SequenceGap { after, got }));
+            if resumes {
+                self.resume_for_gap(after, got, now);
+            }
+            return !resumes;
+        }
+        session.sequence = after.max(got);
+        true
+    }
+
+    /// The replay brings what was skipped, in its place. Nothing that arrives before it may count.
+    fn resume_for_gap(&mut self, after: u64, got: u64, now: Instant) {
+        if let Some(Stage::Resuming { replayed, .. }) =
+            self.connection_mut().map(|connection| &mut connection.stage)
+        {
+            // What showed the gap has answered the Resume.
+            *replayed += 1;
+        }
+        let reason = DisconnectReason::SequenceGap { after, got };
+        self.close(CloseFrame::resumable("sequence numbers skipped"), reason, false, now);
+        if let State::Closing { ending, .. } = &mut self.state {
+            ending.deliver = false;
         }
     }
 
@@ -135,9 +169,8 @@ impl Shard {
         }
     }
 
-    /// A resume URL must not take the token out of TLS: `ws` is accepted only where the base URL is `ws` too.
     pub(crate) fn usable_resume_url(&self, url: &str) -> Option<GatewayUrl> {
-        GatewayUrl::parse(url).ok().filter(|url| url.is_tls() || !self.base_url.is_tls())
+        self.config.resume_url(&self.base_url, url)
     }
 
     fn now_ready(&mut self, now: Instant) {

@@ -43,7 +43,7 @@ pub struct Client {
 impl Drop for Client {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.pages.check(self.start, &["-of-the-test", "resume.example"]);
+            self.pages.check(self.start, &["-of-the-test", "resume.discord.gg"]);
         }
     }
 }
@@ -134,7 +134,7 @@ impl Client {
     }
 
     pub fn ready_of(&mut self, session: &str) {
-        let data = json!({"session_id": session, "resume_gateway_url": "wss://resume.example"});
+        let data = json!({"session_id": session, "resume_gateway_url": "wss://resume.discord.gg"});
         self.dispatch("READY", 1, data);
     }
 

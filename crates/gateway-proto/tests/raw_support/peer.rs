@@ -8,8 +8,7 @@ use gateway_proto::{DisconnectReason, Event, ShardConfig};
 use super::wire::{self, ClientFrame, ServerReader};
 
 pub(crate) const HELLO: &str = r#"{"op":10,"d":{"heartbeat_interval":41250}}"#;
-pub(crate) const READY: &str =
-    r#"{"op":0,"s":1,"t":"READY","d":{"session_id":"abc","resume_gateway_url":"ws://resume.example"}}"#;
+pub(crate) const READY: &str = r#"{"op":0,"s":1,"t":"READY","d":{"session_id":"abc","resume_gateway_url":"ws://resume.gateway.example"}}"#;
 
 /// How far the byte stream has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -228,7 +228,7 @@ fn heartbeats_in_etf() {
     let mut scenario = Scenario::with(Phase::AwaitingReady, |config| config.encoding = Encoding::Etf);
     scenario.server_binary(etf(&server::heartbeat_request()));
     assert_eq!(scenario.said(), [format!("{begins}73036e696c")]);
-    scenario.server_binary(etf(&server::ready()));
+    scenario.server_binary(etf(&server::ready().replace(r#""s":1"#, r#""s":250"#)));
     scenario.server_binary(etf(&server::message(251)));
     scenario.said();
     scenario.server_binary(etf(&server::heartbeat_request()));

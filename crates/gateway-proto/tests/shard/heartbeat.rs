@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gateway_proto::{Input, Phase};
 
-use crate::support::{HEARTBEAT_NULL, INTERVAL, OPEN, Scenario, ms, secs, server};
+use crate::support::{HEARTBEAT_NULL, INTERVAL, OPEN, Scenario, ms, raw_command, secs, server};
 
 /// The first heartbeat comes after `interval * jitter`, with `jitter` uniform between 0 and 1, on every connection anew:
 /// not at once, not after a whole interval (B35, peers: worth beating 10).
@@ -65,12 +65,16 @@ fn a_beat_carries_the_newest_sequence_number_or_null() {
     scenario.said();
     scenario.server(&server::heartbeat_request());
     assert_eq!(scenario.said(), [r#"send {"op":1,"d":1}"#]);
-    for sequence in [2, 3, 3_000_000_000_000] {
+    for sequence in [2, 3] {
         scenario.server(&server::message(sequence));
     }
     scenario.said();
     scenario.server(&server::heartbeat_request());
-    assert_eq!(scenario.said(), [r#"send {"op":1,"d":3000000000000}"#]);
+    assert_eq!(scenario.said(), [r#"send {"op":1,"d":3}"#]);
+    let mut scenario = Scenario::at(Phase::AwaitingReady);
+    scenario.server(r#"{"t":"READY","s":3000000000000,"op":0,"d":{"session_id":"x"}}"#);
+    scenario.server(&server::heartbeat_request());
+    assert_eq!(scenario.said().last().unwrap(), r#"send {"op":1,"d":3000000000000}"#);
 }
 
 /// A READY without `s` begins a session without a number: null still.
@@ -147,6 +151,56 @@ fn requested_beats_stay_within_the_send_limit() {
     scenario.advance_until(r#"send {"op":1,"d":1}"#);
 }
 
+/// A request that finds no room waits for it, and no command takes a place before it.
+#[test]
+fn a_requested_beat_that_waits_goes_before_commands() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    for _ in 0..500 {
+        scenario.shard.send(raw_command(50, "null")).unwrap();
+    }
+    scenario.settle();
+    scenario.server(&server::heartbeat_request());
+    assert_eq!(scenario.said().last().unwrap(), r#"send {"op":1,"d":1}"#, "one place is kept for it");
+    for _ in 0..10 {
+        scenario.server(&server::heartbeat_request());
+    }
+    assert_eq!(scenario.said(), [""; 0]);
+    scenario.live(secs(61) - ms(1));
+    scenario.said();
+    scenario.live(ms(1));
+    let said = scenario.said();
+    let beats = said.iter().take_while(|line| *line == r#"send {"op":1,"d":1}"#).count();
+    let commands = said.iter().filter(|line| line.contains(r#""op":50"#)).count();
+    assert_eq!(beats, 10, "{said:?}");
+    // 118 places besides those of the scheduled beats: ten are taken, and one is kept for the next request.
+    assert_eq!(commands, 118 - 10 - 1);
+}
+
+/// A server that asks every three seconds, while more commands wait than can ever be sent. Each request is answered; at
+/// once, but in the first window, which commands filled before the first request.
+#[test]
+fn requested_beats_do_not_starve_under_commands() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    let first = scenario.time_left();
+    let (mut asked, mut at_once) = (0, 0);
+    for second in 0..900 {
+        while scenario.shard.health().queued_commands < 500 {
+            scenario.shard.send(raw_command(50, "null")).unwrap();
+        }
+        scenario.live(secs(1));
+        if second % 3 == 0 {
+            let before = scenario.shard.stats().heartbeats;
+            scenario.server(&server::heartbeat_request());
+            asked += 1;
+            at_once += scenario.shard.stats().heartbeats - before;
+        }
+    }
+    let scheduled = (scenario.elapsed() - first).as_secs() / INTERVAL.as_secs() + 1;
+    assert_eq!(scenario.shard.stats().heartbeats, asked + scheduled);
+    assert_eq!((asked, at_once), (300, 281));
+    assert!(scenario.shard.stats().commands > 1000, "{}", scenario.shard.stats().commands);
+}
+
 /// Latency is the time from the newest beat to the acknowledgement; one that was not asked for counts for nothing (B20).
 #[test]
 fn latency_is_paired_with_a_beat() {
@@ -219,6 +273,11 @@ fn an_absurd_interval_is_clamped() {
         (r#"{"heartbeat_interval":18446744073709551615}"#, secs(600)),
         (r#"{"heartbeat_interval":-5}"#, ms(41_250)),
         (r#"{"heartbeat_interval":"45000"}"#, ms(41_250)),
+        (r#"{"heartbeat_interval":0.9}"#, secs(1)),
+        (r#"{"heartbeat_interval":1e300}"#, secs(600)),
+        (r#"{"heartbeat_interval":-5.0}"#, ms(41_250)),
+        (r#"{"heartbeat_interval":1e400}"#, ms(41_250)),
+        (r#"{"heartbeat_interval":[20000]}"#, ms(41_250)),
         ("{}", ms(41_250)),
         ("null", ms(41_250)),
     ] {
@@ -243,9 +302,23 @@ fn an_interval_at_the_limits_is_used_as_it_is() {
     }
 }
 
-/// A second Hello restarts the heartbeat and nothing else: a second Identify would be answered with 4005.
+/// An interval that is written as a float is the same interval; a fraction of a millisecond is dropped. No notice.
 #[test]
-fn a_second_hello_restarts_the_heartbeat_only() {
+fn an_interval_may_be_a_float() {
+    for interval in ["20000", "20000.0", "2e4", "20000.5", "200000e-1"] {
+        let mut scenario = Scenario::at(Phase::AwaitingHello);
+        scenario.server(&format!(r#"{{"op":10,"d":{{"heartbeat_interval":{interval}}}}}"#));
+        assert_eq!(scenario.said(), ["hello 20s", "acquire identify"], "{interval}");
+        let first = scenario.advance_until("send");
+        assert!(first <= secs(20));
+        scenario.server(&server::acknowledgement());
+        assert_eq!(scenario.advance_until("send"), first + secs(20), "{interval}");
+    }
+}
+
+/// A second Hello changes the interval and nothing else: a second Identify would be answered with 4005.
+#[test]
+fn a_second_hello_changes_the_interval_only() {
     for phase in [Phase::AwaitingIdentify, Phase::AwaitingReady, Phase::Resuming, Phase::Ready] {
         let mut scenario = Scenario::at(phase);
         scenario.server(&server::hello_with(10_000));
@@ -265,7 +338,7 @@ fn a_second_hello_restarts_the_heartbeat_only() {
 fn a_shortened_interval_does_not_break_the_send_limit() {
     let mut scenario = Scenario::at(Phase::Ready);
     for _ in 0..300 {
-        scenario.shard.send(crate::support::raw_command(50, "null")).unwrap();
+        scenario.shard.send(raw_command(50, "null")).unwrap();
     }
     scenario.settle();
     scenario.server(&server::hello_with(1_000));
@@ -277,15 +350,57 @@ fn a_shortened_interval_does_not_break_the_send_limit() {
     assert_eq!(scenario.shard.stats().commands, 300);
 }
 
-/// Hello after Hello after Hello: neither a flood of beats nor a false alarm.
+/// Hello every millisecond: the beats keep the pace that they have without it.
+#[test]
+fn hello_without_end_moves_no_beat() {
+    let beats = |hello: bool| {
+        let mut scenario = Scenario::at(Phase::Ready);
+        for _ in 0..100_000 {
+            scenario.live(ms(1));
+            if hello {
+                scenario.server(&server::hello());
+            }
+        }
+        assert_eq!(scenario.shard.phase(), Phase::Ready);
+        let said = scenario.said_at().into_iter();
+        said.filter(|(_, line)| line.starts_with(r#"send {"op":1"#)).map(|(at, _)| at).collect::<Vec<_>>()
+    };
+    let without = beats(false);
+    assert!(without.len() >= 2);
+    assert_eq!(beats(true), without);
+}
+
+/// Hello after Hello with a short interval: one beat in each, neither fewer nor a flood of them.
 #[test]
 fn hello_without_end_is_borne() {
     let mut scenario = Scenario::at(Phase::Ready);
     for _ in 0..2_000 {
         scenario.server(&server::hello_with(1_000));
-        scenario.advance(ms(50));
+        scenario.live(ms(50));
     }
     assert_eq!(scenario.shard.phase(), Phase::Ready);
+    let beats = scenario.shard.stats().heartbeats;
+    assert!((99..=101).contains(&beats), "{beats}");
+}
+
+/// Hello proves that something is alive, as any message does, but for two intervals at most: it neither excuses the
+/// acknowledgements that are owed nor stands in for them.
+#[test]
+fn hello_without_end_hides_no_zombie() {
+    for interval in [40_000, 600_000] {
+        let mut scenario = Scenario::at(Phase::Ready);
+        let first = scenario.time_left();
+        for _ in 0..20_000 {
+            scenario.advance(ms(100));
+            if scenario.shard.phase() == Phase::Ready {
+                scenario.server(&server::hello_with(interval));
+            }
+        }
+        assert!(scenario.shard.stats().zombies > 0);
+        let dropped = scenario.advance_until("disconnect");
+        let interval = ms(interval);
+        assert!(dropped <= first + interval * 2, "{dropped:?} with an interval of {interval:?}");
+    }
 }
 
 /// Beats and their answers are counted.

@@ -1,8 +1,8 @@
 //! From Hello to READY (Discord Docs, Gateway > Identifying, Ready).
 
 use gateway_proto::{
-    Activity, ActivityKind, Closed, Command, IdentifyRefused, Input, Phase, Presence, Reconnect,
-    SessionSnapshot, Shutdown, StopReason,
+    Activity, ActivityKind, Closed, Command, IdentifyRefused, Input, Phase, Presence, Reconnect, ResumeHosts,
+    SessionSnapshot, ShardConfig, Shutdown, StopReason,
 };
 
 use crate::support::{
@@ -87,12 +87,12 @@ fn ready_begins_a_session() {
     assert_eq!(scenario.said(), ["dispatch READY 1", "ready"]);
     let session = serde_json::to_value(scenario.shard.session().unwrap()).unwrap();
     assert_eq!(session["session_id"], SESSION);
-    assert_eq!(session["resume_gateway_url"], "wss://resume-s3cret.example/");
+    assert_eq!(session["resume_gateway_url"], "wss://resume-s3cret.gateway.example/");
     assert_eq!(
         (session["sequence"].clone(), session["shard"].clone()),
         (1.into(), serde_json::json!([0, 1]))
     );
-    assert_eq!(RESUME_URL, "wss://resume-s3cret.example");
+    assert_eq!(RESUME_URL, "wss://resume-s3cret.gateway.example");
 }
 
 /// After READY nothing is identified again, whatever the server says.
@@ -101,13 +101,14 @@ fn a_second_ready_replaces_the_session_and_identifies_nothing() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(&server::message(2));
     scenario.server(&server::hello());
-    scenario
-        .server(&server::ready_with(r#""session_id":"other","resume_gateway_url":"wss://other.example""#));
+    scenario.server(&server::ready_with(
+        r#""session_id":"other","resume_gateway_url":"wss://other.gateway.example""#,
+    ));
     let said = scenario.said();
     assert_eq!(said, ["dispatch MESSAGE_CREATE 2", "hello 40s", "dispatch READY 1", "ready"]);
     assert_eq!(scenario.shard.session().unwrap().sequence(), 1);
     scenario.eof();
-    assert_eq!(scenario.said().last().unwrap(), "connect wss://other.example/?v=10&encoding=json");
+    assert_eq!(scenario.said().last().unwrap(), "connect wss://other.gateway.example/?v=10&encoding=json");
 }
 
 /// A READY that names no usable session leaves the shard working; it just cannot resume.
@@ -148,11 +149,61 @@ fn an_unusable_resume_url_is_replaced_by_the_base_url() {
 /// The same of one that was saved with its session.
 #[test]
 fn an_unusable_saved_resume_url_is_replaced_by_the_base_url() {
-    let mut config = config();
-    let url = Some("wss://x:0".to_owned());
-    config.session = Some(SessionSnapshot::new(SESSION.to_owned(), url, 5, config.shard));
-    let said = Scenario::new(config).said();
-    assert_eq!(said, ["notice ResumeUrlUnusable", "connecting to resume, attempt 0", BASE]);
+    for url in ["wss://gateway.example:0", "ws://gateway.example", "wss://evil.example"] {
+        let mut config = config();
+        config.session =
+            Some(SessionSnapshot::new(SESSION.to_owned(), Some(url.to_owned()), 5, config.shard));
+        let said = Scenario::new(config).said();
+        assert_eq!(said, ["notice ResumeUrlUnusable", "connecting to resume, attempt 0", BASE], "{url}");
+    }
+}
+
+/// The token goes to no host that does not belong to the base URL. More hosts: `resume_hosts::tests`.
+#[test]
+fn a_resume_url_at_a_foreign_host_is_replaced_by_the_base_url() {
+    for url in [
+        "wss://evil.example",
+        "wss://gateway.example.evil.example",
+        "wss://evilgateway.example",
+        "wss://gateway.example@evil.example",
+        "wss://127.0.0.1",
+    ] {
+        let fields = format!(r#""session_id":"x","resume_gateway_url":"{url}""#);
+        let mut scenario = Scenario::at(Phase::AwaitingReady);
+        scenario.server(&server::ready_with(&fields));
+        assert_eq!(scenario.said(), ["notice ResumeUrlUnusable", "dispatch READY 1", "ready"], "{url}");
+        scenario.eof();
+        assert_eq!(scenario.said()[1..], ["connecting to resume, attempt 1", BASE], "{url}");
+        let saved = serde_json::to_value(scenario.shard.session().unwrap()).unwrap();
+        assert_eq!(saved["resume_gateway_url"], serde_json::Value::Null);
+    }
+}
+
+/// The application may allow any host.
+#[test]
+fn a_foreign_host_can_be_allowed() {
+    let any = |config: &mut ShardConfig| config.resume_hosts = ResumeHosts::Any;
+    let mut scenario = Scenario::with(Phase::AwaitingReady, any);
+    scenario.server(&server::ready_with(r#""session_id":"x","resume_gateway_url":"wss://r.elsewhere""#));
+    assert_eq!(scenario.said(), ["dispatch READY 1", "ready"]);
+    scenario.eof();
+    assert_eq!(scenario.said().last().unwrap(), "connect wss://r.elsewhere/?v=10&encoding=json");
+    let mut scenario = Scenario::with(Phase::AwaitingReady, any);
+    scenario.server(&server::ready_with(r#""session_id":"x","resume_gateway_url":"ws://gateway.example""#));
+    assert_eq!(scenario.said()[0], "notice ResumeUrlUnusable", "out of TLS it still does not go");
+}
+
+/// A scheme counts in any case (RFC 3986, section 3.1).
+#[test]
+fn the_scheme_of_a_resume_url_counts_in_any_case() {
+    let mut scenario = Scenario::at(Phase::AwaitingReady);
+    scenario
+        .server(&server::ready_with(r#""session_id":"x","resume_gateway_url":"WSS://R.Gateway.Example""#));
+    scenario.eof();
+    assert_eq!(scenario.said().last().unwrap(), "connect wss://R.Gateway.Example/?v=10&encoding=json");
+    let mut scenario = Scenario::at(Phase::AwaitingReady);
+    scenario.server(&server::ready_with(r#""session_id":"x","resume_gateway_url":"WS://gateway.example""#));
+    assert_eq!(scenario.said()[0], "notice ResumeUrlUnusable");
 }
 
 /// Where the configured gateway is `ws` itself, so may the resume URL be.

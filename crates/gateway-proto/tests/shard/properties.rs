@@ -1,6 +1,7 @@
 //! Arbitrary lives: any input, any request, any lapse of time, in any order. `Watch` looks at every output; see
 //! `support/watch.rs` for what must always hold.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use gateway_proto::{
@@ -8,7 +9,7 @@ use gateway_proto::{
 };
 use proptest::prelude::*;
 
-use crate::support::{Scenario, raw_command, saved_session, secs, server};
+use crate::support::{INTERVAL, Scenario, raw_command, saved_session, secs, server};
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -174,6 +175,29 @@ fn lives() -> impl Strategy<Value = Vec<Happening>> {
     proptest::collection::vec(happening(), 1..80)
 }
 
+/// Intervals in milliseconds, and the time before each Hello.
+fn hellos() -> impl Strategy<Value = Vec<(u64, Duration)>> {
+    let interval = prop_oneof![Just(1), 1_000_u64..60_000, 1_000_u64..700_000, any::<u64>()];
+    let wait = prop_oneof![0_u64..5, 0_u64..2_000, 0_u64..60_000];
+    proptest::collection::vec((interval, wait.prop_map(Duration::from_millis)), 1..40)
+}
+
+/// What competes for the places of the send window.
+#[derive(Debug, Clone)]
+enum Traffic {
+    Commands(usize),
+    Requests(usize),
+    Advance(Duration),
+}
+
+fn traffic() -> impl Strategy<Value = Traffic> {
+    prop_oneof![
+        2 => (1_usize..150).prop_map(Traffic::Commands),
+        2 => prop_oneof![1_usize..4, 1_usize..50, 100_usize..130].prop_map(Traffic::Requests),
+        3 => (0_u64..35_000).prop_map(|ms| Traffic::Advance(Duration::from_millis(ms))),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -213,5 +237,90 @@ proptest! {
         };
         prop_assert!(outputs <= 12 * inputs, "{outputs} outputs for {inputs} inputs");
         prop_assert_eq!(format!("{end:?}"), format!("{:?}", scenario.shard.poll_output()), "it repeats");
+    }
+}
+
+proptest! {
+    // Each case is long.
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever series of Hellos comes, no two heartbeats are further apart than the interval that held when the first of
+    /// them went out; and the first comes within an interval.
+    #[test]
+    fn no_series_of_hellos_postpones_a_heartbeat(hellos in hellos(), seed in any::<u64>()) {
+        let mut scenario = Scenario::with(Phase::AwaitingIdentify, |config| config.seed = Some(seed));
+        let mut series = vec![(scenario.elapsed(), INTERVAL)];
+        for (interval_ms, wait) in hellos {
+            scenario.live(wait);
+            scenario.server(&server::hello_with(interval_ms));
+            series.push((scenario.elapsed(), Duration::from_millis(interval_ms).clamp(secs(1), secs(600))));
+        }
+        scenario.live(series.iter().map(|(_, interval)| *interval).max().unwrap_or_default().min(secs(90)));
+        prop_assert_eq!(scenario.shard.phase(), Phase::AwaitingIdentify);
+        let beats = scenario.said_at().into_iter().filter(|(_, line)| line.starts_with(r#"send {"op":1"#));
+        let (start, end) = (series[0].0, scenario.elapsed());
+        let times: Vec<Duration> =
+            std::iter::once(start).chain(beats.map(|(at, _)| at)).chain(std::iter::once(end)).collect();
+        for pair in times.windows(2) {
+            let in_force = series.iter().rfind(|(since, _)| *since <= pair[0]).unwrap().1;
+            prop_assert!(pair[1] - pair[0] <= in_force, "{pair:?} under {in_force:?}");
+        }
+    }
+
+    /// However commands and requests for heartbeats interleave: a command goes out only where no request waits, a request
+    /// waits only where the window is full, and nothing goes out that was not asked for.
+    #[test]
+    fn no_command_takes_the_place_of_a_requested_heartbeat(
+        happenings in proptest::collection::vec(traffic(), 1..30),
+        seed in any::<u64>(),
+    ) {
+        // As long as messages are counted, and as long as a request waits at most.
+        let window = secs(61);
+        let mut scenario = Scenario::with(Phase::Ready, |config| config.seed = Some(seed));
+        let mut scheduled = scenario.time_left();
+        let mut waiting: VecDeque<Duration> = VecDeque::new();
+        // Identify is the first.
+        let mut sends: VecDeque<Duration> = VecDeque::from([Duration::ZERO]);
+        let steps = happenings.into_iter().flat_map(|happening| match happening {
+            Traffic::Requests(count) => vec![Traffic::Requests(1); count],
+            other => vec![other],
+        });
+        for step in steps {
+            match step {
+                Traffic::Commands(count) => {
+                    for _ in 0..count {
+                        let _ = scenario.shard.send(raw_command(50, "null"));
+                    }
+                    scenario.settle();
+                }
+                Traffic::Requests(_) => {
+                    scenario.server(&server::heartbeat_request());
+                    // No more could be answered before they are of no use.
+                    if waiting.len() < 120 {
+                        waiting.push_back(scenario.elapsed());
+                    }
+                }
+                Traffic::Advance(by) => scenario.live(by),
+            }
+            for (at, line) in scenario.said_at() {
+                let beat = line.starts_with(r#"send {"op":1,"#);
+                if beat && at == scheduled {
+                    scheduled += INTERVAL;
+                    continue;
+                }
+                waiting.retain(|asked| *asked + window >= at);
+                if beat {
+                    prop_assert!(waiting.pop_front().is_some(), "a heartbeat that nobody asked for");
+                    sends.push_back(at);
+                } else if line.contains(r#""op":50"#) {
+                    prop_assert!(waiting.is_empty(), "a command at {at:?} before {waiting:?}");
+                    sends.push_back(at);
+                }
+            }
+            let now = scenario.elapsed();
+            waiting.retain(|asked| *asked + window >= now);
+            sends.retain(|sent| *sent + window > now);
+            prop_assert!(waiting.is_empty() || sends.len() == 118, "{} sent, {waiting:?}", sends.len());
+        }
     }
 }

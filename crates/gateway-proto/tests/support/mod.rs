@@ -18,12 +18,12 @@ use watch::Watch;
 
 pub(crate) const TOKEN: &str = "t0ken-s3cret";
 pub(crate) const SESSION: &str = "s3ssion-s3cret";
-pub(crate) const RESUME_URL: &str = "wss://resume-s3cret.example";
+pub(crate) const RESUME_URL: &str = "wss://resume-s3cret.gateway.example";
 /// The heartbeat interval of the scripted server.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(40);
 
 pub(crate) const BASE: &str = "connect wss://gateway.example/?v=10&encoding=json";
-pub(crate) const RESUME: &str = "connect wss://resume-s3cret.example/?v=10&encoding=json";
+pub(crate) const RESUME: &str = "connect wss://resume-s3cret.gateway.example/?v=10&encoding=json";
 pub(crate) const HEARTBEAT_NULL: &str = r#"send {"op":1,"d":null}"#;
 
 /// Something that happens to a shard.

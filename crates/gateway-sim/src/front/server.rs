@@ -25,6 +25,8 @@ pub struct ServerConfig {
     pub gateway: Config,
     /// The address to listen on; port 0 for any free one. Default `127.0.0.1:0`.
     pub listen: SocketAddr,
+    /// The host that READY and `GET /gateway` name, if it is not to be the address, such as `localhost`. Each with its port.
+    pub host: Option<String>,
     /// What READY and `GET /gateway` say, if clients know the server by another name than its address: scheme, host and port.
     pub url: Option<String>,
     /// Listen on a second port too, which READY names as `resume_gateway_url`. Default no.
@@ -47,6 +49,7 @@ impl Default for ServerConfig {
         Self {
             gateway: Config::default(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            host: None,
             url: None,
             resume_port: false,
             control: true,
@@ -100,11 +103,15 @@ impl Server {
         let scheme = if identity.is_some() { "wss" } else { "ws" };
         #[cfg(not(feature = "tls"))]
         let scheme = "ws";
-        let url = format!("{scheme}://{}", addresses[0]);
-        config.gateway.url = config.url.unwrap_or_else(|| url.clone());
+        let url_of = |address: &SocketAddr| match &config.host {
+            Some(host) => format!("{scheme}://{host}:{}", address.port()),
+            None => format!("{scheme}://{address}"),
+        };
+        let url = url_of(&addresses[0]);
         if let Some(address) = addresses.get(1) {
-            config.gateway.resume_url = Some(format!("{scheme}://{address}"));
+            config.gateway.resume_url = Some(url_of(address));
         }
+        config.gateway.url = config.url.unwrap_or_else(|| url.clone());
         config.gateway.trace = config.trace.is_some() || config.observer.is_some();
         let clock = Clock::start(config.speed);
         let gateway = Gateway::new(config.gateway, clock.started());

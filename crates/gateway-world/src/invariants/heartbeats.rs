@@ -51,7 +51,10 @@ impl Invariant for Heartbeats {
         }
         match what {
             Observation::Output(Output::Event(Event::Hello { heartbeat_interval })) => {
-                *pulse = Some(Pulse { interval: *heartbeat_interval, due: at + *heartbeat_interval });
+                // Hello once more on the same connection makes nothing due later.
+                let due = at + *heartbeat_interval;
+                let due = pulse.map_or(due, |pulse| pulse.due.min(due));
+                *pulse = Some(Pulse { interval: *heartbeat_interval, due });
             }
             Observation::Output(Output::Connect(_)) => sent.clear(),
             Observation::Output(Output::Close(_) | Output::Disconnect | Output::Stopped(_))

@@ -153,7 +153,7 @@ impl<M: Machine> World<M> {
         let mut config = Config::default();
         config.token = TOKEN.to_owned();
         config.url = "wss://gateway.world".to_owned();
-        config.resume_url = Some("wss://resume.world".to_owned());
+        config.resume_url = Some("wss://resume.gateway.world".to_owned());
         config.seed = setting.seed;
         config.guilds = setting.shards;
         config.members = 2;
