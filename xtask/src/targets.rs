@@ -50,39 +50,30 @@ pub(crate) fn run(arguments: Parser) -> Result<(), String> {
 
 fn check(machine: &Machine, target: &str) -> Result<(), String> {
     let with_c = machine.has_c && has_c_compiler();
-    let (codec, proto) =
-        if with_c { ("zlib,zstd,simd-json", "zlib,zstd,raw") } else { ("zlib,simd-json", "zlib,raw") };
+    let zstd = if with_c { "zstd," } else { "" };
     let runner = (machine.runner)();
-    for (package, features) in [("gateway-codec", codec), ("gateway-proto", proto)] {
-        let of_package = [
-            "--quiet",
-            "--package",
-            package,
-            "--target",
-            target,
-            "--no-default-features",
-            "--features",
-            features,
-        ];
-        process::run(cargo().arg("build").args(of_package))?;
-        if let Some(runner) = &runner {
-            let mut test = cargo();
-            if !runner.is_empty() {
-                test.env(
-                    format!("CARGO_TARGET_{}_RUNNER", target.replace('-', "_").to_uppercase()),
-                    runner.join(" "),
-                );
+    for (package, features) in [("gateway-codec", "zlib,simd-json"), ("gateway-proto", "zlib,raw")] {
+        let features = format!("{zstd}{features}");
+        let chosen = ["--no-default-features", "--features", &features];
+        let package_of_target = ["--quiet", "--package", package, "--target", target];
+        process::run(cargo().arg("build").args(package_of_target).args(chosen))?;
+        // The tests of the protocol are built beside the simulated gateway, which has zstd wherever it has sockets.
+        let is_testable = with_c || !machine.has_c || package == "gateway-codec";
+        let tests = match &runner {
+            Some(runner) if is_testable => {
+                let mut test = cargo();
+                if !runner.is_empty() {
+                    let name = target.replace('-', "_").to_uppercase();
+                    test.env(format!("CARGO_TARGET_{name}_RUNNER"), runner.join(" "));
+                }
+                process::run(test.arg("test").args(package_of_target).args(chosen).arg("--lib"))?;
+                "its unit tests pass"
             }
-            process::run(test.arg("test").args(of_package).args(["--lib"]))?;
-        }
+            Some(_) => "its unit tests did not run, they need a C compiler for it",
+            None => "its unit tests did not run, nothing here runs them",
+        };
+        println!("targets: {}: {package} ({features}) compiles for {target}; {tests}", machine.name);
     }
-    let zstd = if with_c { "" } else { ", without zstd" };
-    let tests = if runner.is_some() {
-        "the unit tests pass"
-    } else {
-        "the unit tests did not run, nothing here runs them"
-    };
-    println!("targets: {}: {target} compiles{zstd}, {tests}", machine.name);
     Ok(())
 }
 

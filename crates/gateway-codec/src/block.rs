@@ -60,8 +60,14 @@ impl Blocks {
 mod tests {
     use super::*;
 
+    /// Where there are no threads, all tests share one.
+    fn as_on_a_thread_of_its_own() {
+        SHARED.set(Blocks::default());
+    }
+
     #[test]
     fn small_messages_share_a_block() {
+        as_on_a_thread_of_its_own();
         let first = copy_to_block(b"one");
         let second = copy_to_block(b"two");
         assert_eq!((&first[..], &second[..]), (&b"one"[..], &b"two"[..]));
@@ -70,6 +76,7 @@ mod tests {
 
     #[test]
     fn a_block_is_written_anew_once_nobody_keeps_a_message_of_it() {
+        as_on_a_thread_of_its_own();
         let message = vec![7; LARGE];
         let first = copy_to_block(&message).as_ptr();
         assert_eq!(copy_to_block(&message).as_ptr(), first, "at once");
@@ -83,6 +90,7 @@ mod tests {
 
     #[test]
     fn who_keeps_each_message_until_the_next_needs_two_blocks() {
+        as_on_a_thread_of_its_own();
         let message = vec![7; LARGE / 2];
         let mut kept = copy_to_block(&message);
         let mut starts = std::collections::BTreeSet::new();
@@ -99,6 +107,7 @@ mod tests {
 
     #[test]
     fn a_large_message_has_memory_of_its_own() {
+        as_on_a_thread_of_its_own();
         let before = copy_to_block(b"before");
         let large = copy_to_block(&vec![7; LARGE + 1]);
         assert_eq!(large, vec![7; LARGE + 1]);

@@ -3,13 +3,54 @@
 use gateway_codec::{Encoding, Envelope, Error, ErrorKind, Limits, Raw, RawRef, convert, decode, etf, json};
 use serde_json::{Value, json};
 
+const ORDER_T_S_OP: &[u8] = include_bytes!("cases/01-etf-order-t-s-op.etf");
+const JOINED: &[u8] = include_bytes!("cases/03-joined.json");
+const BEHIND_D: &[u8] = include_bytes!("cases/10-behind-d.json");
 const LENGTH_32BIT: &[u8] = include_bytes!("cases/02-length-32bit.etf");
 const BOM: &[u8] = include_bytes!("cases/06-bom.json");
 const DUPLICATE_KEYS: &[u8] = include_bytes!("cases/08-duplicate-keys.json");
+#[cfg(feature = "zlib")]
 const COMPRESSED_TRAILING: &[u8] = include_bytes!("cases/09-compressed-trailing.etf");
 
 fn convert(bytes: &[u8], from: Encoding, to: Encoding) -> Result<Vec<u8>, Error> {
     convert::convert(bytes, from, to, &convert::Options::default())
+}
+
+/// A text inside `d` imitates the end of a payload in the usual order, and its last atom claims the real end.
+#[test]
+fn text_that_imitates_the_end_of_a_payload_is_text() {
+    for envelope in
+        [Envelope::parse(ORDER_T_S_OP, Encoding::Etf), Envelope::skim(ORDER_T_S_OP, Encoding::Etf)]
+    {
+        let envelope = envelope.unwrap();
+        assert_eq!((envelope.op, envelope.s, envelope.t.as_deref()), (0, Some(7), Some("MESSAGE_CREATE")));
+        let content = envelope.d.get("content").and_then(RawRef::as_str).unwrap();
+        assert!(content.starts_with("hi w\u{2}op") && content.len() == 19, "{content:?}");
+    }
+    for length in 0..ORDER_T_S_OP.len() {
+        assert!(!Envelope::is_whole(&ORDER_T_S_OP[..length], Encoding::Etf), "{length}");
+    }
+}
+
+/// Two payloads in one message. `parse` refuses them; a skimmed `d` is an error when it is used.
+#[test]
+fn joined_payloads_are_an_error() {
+    assert_eq!(Envelope::parse(JOINED, Encoding::Json).unwrap_err().kind(), ErrorKind::Malformed);
+    assert!(Envelope::is_whole(JOINED, Encoding::Json), "more bytes do not mend it");
+    let skimmed = Envelope::skim(JOINED, Encoding::Json).unwrap();
+    assert_eq!((skimmed.s, skimmed.t.as_deref()), (Some(2), Some("A")));
+    assert!(skimmed.d.value().is_err() && skimmed.d.decode::<serde::de::IgnoredAny>().is_err());
+}
+
+/// Keys after `d` belong to the payload, not to `d`. The first of duplicates counts.
+#[test]
+fn keys_behind_d_are_no_part_of_it() {
+    let parsed = Envelope::parse(BEHIND_D, Encoding::Json).unwrap();
+    let skimmed = Envelope::skim(BEHIND_D, Encoding::Json).unwrap();
+    assert_eq!(skimmed, parsed);
+    assert_eq!((skimmed.s, skimmed.d.as_bytes()), (Some(1), &b"{\"a\":1}"[..]));
+    assert_eq!(skimmed.d.range_in(BEHIND_D), parsed.d.range_in(BEHIND_D));
+    assert_eq!(skimmed.d.value().unwrap(), json!({"a": 1}));
 }
 
 /// What every reader of a document in ETF says.
@@ -74,7 +115,7 @@ fn a_byte_order_mark_is_no_part_of_the_document() {
     assert_eq!(decode::<Value>(BOM, Encoding::Json).unwrap(), expected);
     for engine in [json::Engine::Serde, json::Engine::Simd] {
         match json::from_mut_slice::<Value>(&mut BOM.to_vec(), engine) {
-            Err(error) if error.kind() == ErrorKind::Unsupported => assert!(!cfg!(feature = "simd-json")),
+            Err(error) if !cfg!(feature = "simd-json") => assert_eq!(error.kind(), ErrorKind::Unsupported),
             value => assert_eq!(value.unwrap(), expected, "{engine:?}"),
         }
     }

@@ -187,7 +187,7 @@ fn output_comes_in_pieces_and_a_writer_that_fails_ends_it() {
                 // The count of a map comes first, and how many of its keys differ shows at its end.
                 (_, Encoding::Etf) => assert_eq!(pieces.taken.len(), 1),
                 (_, Encoding::Json) => {
-                    assert!(pieces.taken.iter().all(|piece| *piece < 17 << 10), "{:?}", pieces.taken)
+                    assert!(pieces.taken.iter().all(|piece| *piece < 17 << 10), "{:?}", pieces.taken);
                 }
             }
             let fail_after = pieces.taken.len() / 2;

@@ -1,38 +1,123 @@
 //! Small inputs that once went wrong, in `tests/cases`: each stands for a kind.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+use gateway_proto::{
+    Compression, Encoding, Event, Input, Intents, Message, Notice, Output, Shard, ShardConfig,
+};
+
+#[allow(clippy::disallowed_methods, reason = "a virtual clock has to begin somewhere")]
+fn now() -> Instant {
+    Instant::now()
+}
 
 fn case(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// A shard that is READY as `session`, with the newest number 1. Events of its past are taken away.
+fn ready_shard(encoding: Encoding, now: Instant) -> Shard {
+    let mut config = ShardConfig::new("token", Intents::GUILDS);
+    (config.seed, config.encoding, config.compression) = (Some(1), encoding, Compression::None);
+    let mut shard = Shard::new(config, now).unwrap();
+    shard.handle_input(Input::Opened, now);
+    for payload in [
+        r#"{"t":null,"s":null,"op":10,"d":{"heartbeat_interval":41250}}"#,
+        r#"{"t":"READY","s":1,"op":0,"d":{"session_id":"session","resume_gateway_url":"wss://gateway.discord.gg"}}"#,
+    ] {
+        let value: serde_json::Value = serde_json::from_str(payload).unwrap();
+        let message = match encoding {
+            Encoding::Json => Message::Text(payload.into()),
+            Encoding::Etf => Message::Binary(gateway_proto::codec::encode(&value, encoding).unwrap().into()),
+        };
+        shard.handle_input(Input::Message(message), now);
+        shard.handle_input(Input::IdentifyGranted, now);
+    }
+    outputs(&mut shard);
+    shard
+}
+
+fn outputs(shard: &mut Shard) -> Vec<Output> {
+    std::iter::from_fn(|| Some(shard.poll_output()).filter(|output| !matches!(output, Output::Timeout(_))))
+        .collect()
+}
+
+fn dispatches(outputs: &[Output]) -> Vec<(String, Option<u64>)> {
+    let dispatch = |output: &Output| match output {
+        Output::Event(Event::Dispatch(dispatch)) => Some((dispatch.name().to_owned(), dispatch.sequence())),
+        _ => None,
+    };
+    outputs.iter().filter_map(dispatch).collect()
+}
+
+/// A chat message that imitates the end of a payload is delivered as that message, and the session goes on.
+#[test]
+fn case_01_a_message_that_imitates_opcode_9() {
+    let now = now();
+    let mut shard = ready_shard(Encoding::Etf, now);
+    for sequence in 2..7 {
+        let filler = serde_json::json!({"op": 0, "s": sequence, "t": "A", "d": {}});
+        let filler = gateway_proto::codec::encode(&filler, Encoding::Etf).unwrap();
+        shard.handle_input(Input::Message(Message::Binary(filler.into())), now);
+    }
+    outputs(&mut shard);
+    shard.handle_input(Input::Message(Message::Binary(case("01-etf-order-t-s-op.etf").into())), now);
+    let said = outputs(&mut shard);
+    assert_eq!(dispatches(&said), [("MESSAGE_CREATE".to_owned(), Some(7))], "{said:?}");
+    assert_eq!(shard.session().map(|session| session.sequence()), Some(7));
+}
+
+/// Of two payloads in one message none is lost without a word: the next event shows the gap, and a Resume asks for both.
+#[test]
+fn case_03_two_payloads_in_one_message() {
+    let now = now();
+    let mut shard = ready_shard(Encoding::Json, now);
+    shard.handle_input(Input::Message(Message::Text(case("03-joined.json").into())), now);
+    outputs(&mut shard);
+    shard.handle_input(Input::Message(Message::Text(r#"{"t":"C","s":4,"op":0,"d":{}}"#.into())), now);
+    let said = outputs(&mut shard);
+    let gap = |output: &Output| {
+        matches!(output, Output::Event(Event::Notice(Notice::SequenceGap { after: 2, got: 4 })))
+    };
+    assert!(said.iter().any(gap), "{said:?}");
+    assert!(said.iter().any(|output| matches!(output, Output::Close(_))), "{said:?}");
+    assert_eq!(dispatches(&said), []);
+    assert_eq!(shard.session().map(|session| session.sequence()), Some(2), "the replay brings 3 and 4");
+}
+
 /// Hello with its interval as a float: 20 seconds.
 #[test]
 fn case_04_hello_with_a_float() {
-    use std::time::{Duration, Instant};
-
-    use gateway_proto::{Event, Input, Intents, Message, Output, Shard, ShardConfig};
-
-    #[allow(clippy::disallowed_methods, reason = "a virtual clock has to begin somewhere")]
-    let now = Instant::now();
+    let now = now();
     let mut config = ShardConfig::new("token", Intents::GUILDS);
-    config.seed = Some(1);
+    (config.seed, config.compression) = (Some(1), Compression::None);
     let mut shard = Shard::new(config, now).unwrap();
     shard.handle_input(Input::Opened, now);
     shard.handle_input(Input::Message(Message::Text(case("04-hello-float.json").into())), now);
-    let mut said = Vec::new();
-    let first = loop {
-        match shard.poll_output() {
-            Output::Timeout(deadline) => break deadline,
-            output => said.push(output),
-        }
-    };
+    let said = outputs(&mut shard);
     let twenty = Duration::from_secs(20);
     let hello = |output: &Output| matches!(output, Output::Event(Event::Hello { heartbeat_interval }) if *heartbeat_interval == twenty);
     assert!(said.iter().any(hello), "{said:?}");
     assert!(!said.iter().any(|output| matches!(output, Output::Event(Event::Notice(_)))), "{said:?}");
+    let Output::Timeout(first) = shard.poll_output() else { panic!("a shard that waits says until when") };
     assert!(first <= now + twenty, "the first heartbeat");
+}
+
+/// Keys behind `d` are no part of it.
+#[test]
+fn case_10_keys_behind_d() {
+    let now = now();
+    let mut shard = ready_shard(Encoding::Json, now);
+    let payload = String::from_utf8(case("10-behind-d.json")).unwrap().replace(r#""s":1,"#, r#""s":2,"#);
+    shard.handle_input(Input::Message(Message::Text(payload.into())), now);
+    let said = outputs(&mut shard);
+    let [Output::Event(Event::Dispatch(dispatch))] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((dispatch.name(), dispatch.sequence()), ("X", Some(2)));
+    assert_eq!(dispatch.data().as_bytes(), br#"{"a":1}"#);
+    assert_eq!(dispatch.raw().as_bytes(), br#"{"a":1}"#);
+    assert_eq!(dispatch.decode::<serde_json::Value>().unwrap(), serde_json::json!({"a": 1}));
 }
 
 /// The answer to the upgrade has a folded header: it is accepted, and the header's value is `b c` (RFC 9112, section 5.2).

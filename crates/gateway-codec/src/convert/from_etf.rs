@@ -1,7 +1,7 @@
 //! Reads a term and tells a sink.
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
-#![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 use super::sink::Sink;
 use crate::Error;

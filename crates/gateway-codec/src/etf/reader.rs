@@ -1,10 +1,10 @@
 //! A pull reader: one term's head after the other, for those who want neither a type nor a tree.
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
-#![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 use super::{Integer, tag};
-use crate::length::{end_of, of_u32};
+use crate::length::{of_u32, whole};
 use crate::limits::Budget;
 use crate::{Error, Limits};
 use std::borrow::Cow;
@@ -245,14 +245,15 @@ impl<'a> Reader<'a> {
     /// Where the text of an atom or binary is that comes next, if the input holds all of it.
     #[inline]
     fn text_place(&self) -> Option<Range<usize>> {
-        let (head, length) = match *self.rest() {
+        let rest = self.rest();
+        let (head, length) = match *rest {
             [tag::ATOM | tag::ATOM_UTF8, high, low, ..] => (3, u16::from_be_bytes([high, low]).into()),
             [tag::SMALL_ATOM | tag::SMALL_ATOM_UTF8, length, ..] => (2, length.into()),
             [tag::BINARY, a, b, c, d, ..] => (5, of_u32(u32::from_be_bytes([a, b, c, d]))),
             _ => return None,
         };
-        let end = end_of(self.at, head, length, self.bytes.len())?;
-        Some(end.checked_sub(length)?..end)
+        let end = self.after(whole(head, length, rest.len())?);
+        Some(self.after(head)..end)
     }
 
     /// Reads a small atom that is the name of an event that is known. Otherwise nothing is read.
@@ -327,11 +328,19 @@ impl<'a> Reader<'a> {
         self.at = self.bytes.len().saturating_sub(after.len());
     }
 
+    /// The offset after so many of the bytes that are left.
+    #[inline]
+    #[expect(clippy::arithmetic_side_effects, reason = "the bytes are there, so a pointer counts them")]
+    fn after(&self, taken: usize) -> usize {
+        debug_assert!(taken <= self.rest().len());
+        self.at + taken
+    }
+
     #[inline]
     fn byte(&mut self) -> Result<u8, Error> {
         match self.bytes.get(self.at) {
             Some(byte) => {
-                self.at = self.at.saturating_add(1);
+                self.at = self.after(1);
                 Ok(*byte)
             }
             None => Err(Error::incomplete(self.bytes.len())),
@@ -342,7 +351,7 @@ impl<'a> Reader<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
         match self.rest().get(..length) {
             Some(taken) => {
-                self.at = self.at.saturating_add(length);
+                self.at = self.after(length);
                 Ok(taken)
             }
             None => Err(Error::incomplete(self.bytes.len())),
@@ -353,7 +362,7 @@ impl<'a> Reader<'a> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         match self.rest().first_chunk() {
             Some(taken) => {
-                self.at = self.at.saturating_add(N);
+                self.at = self.after(N);
                 Ok(*taken)
             }
             None => Err(Error::incomplete(self.bytes.len())),

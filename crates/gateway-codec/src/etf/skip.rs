@@ -1,7 +1,7 @@
 //! Steps over whole terms without a look into them.
 //!
-//! Lengths from the input are only ever compared with what is left of it, never added to an offset: they cannot wrap,
-//! whatever the width of a pointer.
+//! Lengths from the input are compared with what is left of it, never added to an offset; a sum with one of 32 bits
+//! saturates. So none wraps, whatever the width of a pointer.
 
 use super::tag;
 use crate::Error;
