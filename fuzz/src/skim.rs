@@ -12,7 +12,10 @@ pub fn skim_is_parse(data: &[u8]) {
     match choice % 4 {
         0 => decoys::check_bytes(rest, Encoding::Json),
         1 => decoys::check_bytes(rest, Encoding::Etf),
-        2 => decoys::check(&decoys::case(&mut decoys::Script(rest))),
+        2 => {
+            let Some((cut, script)) = rest.split_first_chunk::<2>() else { return };
+            decoys::check(&decoys::case(&mut decoys::Script(script)), [u16::from_be_bytes(*cut).into()]);
+        }
         _ => {
             let Some((damage, script)) = rest.split_first_chunk::<3>() else { return };
             let case = decoys::case(&mut decoys::Script(script));

@@ -5,7 +5,7 @@ use gateway_proto::{Closed, ConnectError, DisconnectReason, Event, Input, Output
 use crate::support::{RESUME_URL, SESSION, Scenario, TOKEN, config, server};
 
 /// The host, and a path: the URL of READY below has both.
-const HOST: &str = "resume-s3cret.example";
+const HOST: &str = "resume-s3cret.gateway.example";
 const PATH: &str = "/path-s3cret";
 
 /// All secrets in forms that a server may echo, and what a terminal would obey.
@@ -249,12 +249,12 @@ fn a_resume_url_that_cannot_be_used_is_not_quoted() {
 fn each_event_is_one_plain_line() {
     let mut scenario = Scenario::new(config());
     let mut lines = look(&mut scenario);
-    let life: [crate::support::Step; 13] = [
+    let life: [crate::support::Step; 17] = [
         Scenario::open,
         |scenario| scenario.input(Input::IdentifyGranted),
         |scenario| scenario.server(&server::ready()),
         |scenario| scenario.server(&server::message(2)),
-        |scenario| scenario.server(&server::dispatch("NOT_YET_DOCUMENTED", 9)),
+        |scenario| scenario.server(&server::dispatch("NOT_YET_DOCUMENTED", 3)),
         |scenario| scenario.server(r#"{"op":77,"d":[1]}"#),
         |scenario| {
             scenario.advance_until("send");
@@ -264,8 +264,14 @@ fn each_event_is_one_plain_line() {
             scenario.input(Input::Closed(Closed::Frame { code: Some(4000), reason: "bye\n".to_owned() }));
         },
         Scenario::open,
-        |scenario| scenario.server(&server::message(9)),
-        |scenario| scenario.server(&server::resumed(10)),
+        |scenario| scenario.server(&server::message(3)),
+        |scenario| scenario.server(&server::message(6)),
+        |scenario| {
+            scenario.eof();
+        },
+        Scenario::open,
+        |scenario| scenario.server(&server::message(4)),
+        |scenario| scenario.server(&server::resumed(5)),
         |scenario| scenario.server("{"),
     ];
     for step in life {
@@ -292,34 +298,40 @@ fn each_event_is_one_plain_line() {
             "connected",
             "hello: a heartbeat every 40000 ms",
             "identifying",
-            "READY, sequence 1, 89 bytes",
+            "READY, sequence 1, 97 bytes",
             "ready",
             "MESSAGE_CREATE, sequence 2, 10 bytes",
-            "the server skipped sequence numbers: 9 follows 2",
-            "NOT_YET_DOCUMENTED, sequence 9, 10 bytes",
+            "NOT_YET_DOCUMENTED, sequence 3, 10 bytes",
             "a message with the unknown opcode 77, 3 bytes",
             "latency 0.0 ms",
             "disconnected: closed with code 4000: bye\\n; resuming in …",
             "connecting to resume (attempt 1)",
             "connected",
             "hello: a heartbeat every 40000 ms",
-            "resuming after event 9",
-            "event 9 was replayed although it had arrived; it is dropped",
-            "RESUMED, sequence 10, 4 bytes",
-            "resumed: 0 events replayed",
+            "resuming after event 3",
+            "event 3 was replayed although it had arrived; it is dropped",
+            "the server skipped sequence numbers: 6 follows 3",
+            "disconnected: the server skipped sequence numbers: 6 came after 3; resuming in …",
+            "connecting to resume (attempt 2)",
+            "connected",
+            "hello: a heartbeat every 40000 ms",
+            "resuming after event 3",
+            "MESSAGE_CREATE, sequence 4, 10 bytes",
+            "RESUMED, sequence 5, 4 bytes",
+            "resumed: 1 events replayed",
             "disconnected: a message could not be decoded: the input ended too early, at byte 1; resuming in …",
         ]
     );
     let (health, stats) = (scenario.shard.health(), scenario.shard.stats());
     assert_eq!(
         health.to_string(),
-        "reconnecting (attempt 2): a message could not be decoded: the input ended too early, at byte 1 (waiting to connect), \
+        "reconnecting (attempt 3): a message could not be decoded: the input ended too early, at byte 1 (waiting to connect), \
          0 commands waiting"
     );
     assert_eq!(
         stats.to_string(),
-        "2 of 2 connection attempts opened, 2 ended; 1 Identifies, 1 of 1 Resumes answered; 4 dispatches in 10 payloads of \
-         516 bytes; 1 of 1 heartbeats acknowledged; 0 commands sent"
+        "3 of 3 connection attempts opened, 3 ended; 1 Identifies, 1 of 2 Resumes answered; 5 dispatches in 13 payloads of \
+         698 bytes; 1 of 1 heartbeats acknowledged; 0 commands sent"
     );
     assert_eq!(
         health.ages(scenario.now()).to_string(),
