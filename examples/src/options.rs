@@ -32,7 +32,7 @@ A small bot: prints one JSON line per event on standard output.
   --token T          the bot's token (default: the environment's DISCORD_TOKEN)
   --intents N        the intents as an integer (default: all that need no permission)
   --encoding E       json or etf (default json)
-  --compress C       none, payload, zlib-stream or zstd-stream (default none)
+  --compress C       none, payload, zlib-stream or zstd-stream (default the best that is compiled in)
   --shard I,N        shard I of N (default 0,1)
   --shards N         all N shards in one process (poll_bot only)
   --ca FILE          a PEM file of root certificates to trust as well

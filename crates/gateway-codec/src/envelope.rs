@@ -59,8 +59,8 @@ impl<'a> Envelope<'a> {
     ///
     /// In JSON it does if `t`, `s` and `op` come before `d`, without blanks, as the gateway writes them. They are read
     /// from the first byte on, each where the one before it ends, so nothing inside `d` can take their place. The end
-    /// of `d` is found when [`RawRef::as_bytes`] asks for it; a `d` that is broken, or that other bytes than further
-    /// keys follow, fails when it is used.
+    /// of `d` is found when [`RawRef::as_bytes`] asks for it, and a `d` that is broken fails when it is used. Nothing
+    /// looks behind the payload: of two that were joined, `skim` reads the first, where `parse` refuses both.
     ///
     /// In ETF `d` comes first, and its text may hold any bytes: those of a whole end of a payload too. Only a step over
     /// each of its terms proves where it ends, so `skim` is [`Envelope::parse`] there, and in JSON of any other order.

@@ -183,7 +183,7 @@ impl Timeouts {
 ///
 /// The first attempt after a lost connection is immediate, once. Each further wait is a uniform share of the outage so far,
 /// 0.4 to 0.6 of it. It is at least [`minimum`](Self::minimum) and at most [`cap`](Self::cap), both jittered too. An outage is
-/// the time since a connection last held for [`stable_after`](Self::stable_after), or since the shard began.
+/// the time since a connection last held for [`stable_after`](Self::stable_after), or since the first connection ended.
 ///
 /// With the defaults an outage makes the shard wait on for 0.6 of its length at most, or 0.7 s, or 60 s. Where every attempt
 /// fails at once, there are 14 attempts at most in the first 30 s, and 28 in the first ten minutes.
@@ -256,7 +256,7 @@ pub struct Limits {
     /// Commands that may wait to be sent. Default 1000.
     pub queued_commands: usize,
     /// Resumes that must have failed in a row before the session is given up. Default 5. A Resume fails where its connection
-    /// ends before RESUMED and before any event of the replay. Waits and failed dials between two Resumes do not end the row.
+    /// ends before RESUMED and before any event with a number above the one in Resume. Waits and failed dials between two Resumes do not end the row.
     ///
     /// [`resume_timeout`](Self::resume_timeout) must have passed too. Until then the shard goes on to resume, however often.
     pub resume_attempts: u32,

@@ -40,7 +40,7 @@ type Range = (f64, f64);
 pub(crate) struct Retry {
     config: BackoffConfig,
     shard: ShardId,
-    /// When the outage began: at the end of the last stable connection. Before there was one: with the shard.
+    /// When the outage began: at the end of the last stable connection. Before there was one: of the first connection.
     outage_since: Instant,
     /// Connections in a row that failed; 0 after a stable one.
     failures: u32,
@@ -97,6 +97,9 @@ impl Retry {
         let stable_after = self.config.stable_after;
         if outcome.ready_since.is_some_and(|since| now.saturating_duration_since(since) >= stable_after) {
             (self.failures, self.invalid_sessions) = (0, 0);
+        }
+        if self.failures == 0 {
+            // Not before: a first connection may have waited long for its permit, and nothing was wrong.
             self.outage_since = now;
         }
         self.forget_identifies(outcome, now);
@@ -216,10 +219,11 @@ mod tests {
     }
 
     impl Attempts<'_> {
-        /// How long the outage was when each attempt ended, and the wait that followed.
+        /// How long the outage was when each attempt ended, the first of which began it, and the wait that followed.
         fn waits(&self, count: usize, seed: u64) -> Vec<(Duration, Duration)> {
             let start = Instant::now();
             let (mut retry, mut rng, mut now) = (retry(start), Rng::with_seed(seed), start);
+            let start = start + self.lasting;
             let wait = |_| {
                 now += self.lasting;
                 let outcome = Outcome { ready_since: self.ready.then_some(now), will_identify: false };
@@ -262,8 +266,10 @@ mod tests {
         for (outage, least, most) in [(0.0, 0.3, 0.7), (10.0, 4.0, 6.0), (3600.0, 48.0, 60.0)] {
             assert_eq!((drawn(outage, 0.0), drawn(outage, 1.0)), (secs(least), secs(most)));
             let waits = (0..200).map(|seed| {
-                let start = Instant::now();
-                retry(start).after(&eof(), NEVER_READY, start + secs(outage), &mut Rng::with_seed(seed))
+                let (start, mut rng) = (Instant::now(), Rng::with_seed(seed));
+                let mut retry = retry(start);
+                retry.after(&eof(), NEVER_READY, start, &mut rng);
+                retry.after(&eof(), NEVER_READY, start + secs(outage), &mut rng)
             });
             let waits: Vec<Duration> = waits.collect();
             let part = |part: f64| secs(least + (most - least) * part);
@@ -360,12 +366,25 @@ mod tests {
         assert_eq!(retry.failures(), 1);
     }
 
+    /// A shard of many waits for its permit: that is no outage.
+    #[test]
+    fn an_outage_does_not_begin_before_the_first_connection_ends() {
+        let start = Instant::now();
+        for seed in 0..100 {
+            let mut retry = Retry::new(BackoffConfig::default(), ShardId::ONE, start);
+            let wait =
+                retry.after(&eof(), NEVER_READY, start + Duration::from_secs(600), &mut Rng::with_seed(seed));
+            assert!(wait <= Duration::from_millis(700), "{wait:?}");
+        }
+    }
+
     #[test]
     fn an_outage_begins_where_a_stable_connection_ends() {
         let start = Instant::now();
         let mut rng = Rng::with_seed(1);
         let mut wait_after = |up: f64| {
             let mut retry = retry(start);
+            retry.after(&eof(), NEVER_READY, start, &mut rng);
             let lost = start + secs(1000.0);
             let outcome = Outcome { ready_since: Some(lost - secs(up)), will_identify: false };
             retry.after(&eof(), outcome, lost, &mut rng);

@@ -69,13 +69,18 @@ fn case_01_a_message_that_imitates_opcode_9() {
     assert_eq!(shard.session().map(|session| session.sequence()), Some(7));
 }
 
-/// Of two payloads in one message none is lost without a word: the next event shows the gap, and a Resume asks for both.
+/// Of two payloads in one message none is lost: the first is delivered, the next event shows that the second is missing, and a
+/// Resume asks for it.
 #[test]
 fn case_03_two_payloads_in_one_message() {
     let now = now();
     let mut shard = ready_shard(Encoding::Json, now);
     shard.handle_input(Input::Message(Message::Text(case("03-joined.json").into())), now);
-    outputs(&mut shard);
+    let said = outputs(&mut shard);
+    let [Output::Event(Event::Dispatch(first))] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((first.name(), first.sequence()), ("A", Some(2)));
+    assert_eq!(first.decode::<serde_json::Value>().unwrap(), serde_json::json!({"a": 1}));
+    assert_eq!(first.raw().as_bytes(), br#"{"a":1}"#);
     shard.handle_input(Input::Message(Message::Text(r#"{"t":"C","s":4,"op":0,"d":{}}"#.into())), now);
     let said = outputs(&mut shard);
     let gap = |output: &Output| {

@@ -122,15 +122,18 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The end of the value that `bytes` begin with, if the entries of an object follow it.
+/// The end of the value that `bytes` begin with, if the rest of an object follows it: further entries, or its end.
 ///
-/// So it is with the `d` of a payload that was cut where a payload usually ends, and that has further keys.
+/// So it is with the `d` of a payload that was cut where a payload usually ends, if the payload has further keys, or another
+/// one was joined to it.
 pub(crate) fn end_before_entries(bytes: &[u8]) -> Option<usize> {
     let end = value_end(bytes, 0, Limits::MAX_DEPTH - 1).ok()?;
     let mut rest = Walk { at: end, state: State::Between, ..walk(bytes) };
     loop {
-        if skip_blank(bytes, rest.at) == bytes.len() {
-            return (rest.at > end).then_some(end);
+        match bytes.get(skip_blank(bytes, rest.at)) {
+            None => return (rest.at > end).then_some(end),
+            Some(b'}') => return Some(end),
+            Some(_) => {}
         }
         rest.step().ok()??;
     }
@@ -227,7 +230,9 @@ mod tests {
         let value = |text: &str| end_before_entries(text.as_bytes());
         assert_eq!(value(r#"{"a":1},"op":3,"x":{"d":[]}"#), Some(7));
         assert_eq!(value(r#"[] , "x" : 1 "#), Some(2));
-        for text in ["{}", "{} ", "{}x", "{},", r#"{},"x""#, r#"{},"x":1,"#, r#"{},"x":1}"#, "{},1:2", ""] {
+        assert_eq!(value(r#"{} }{"op":1"#), Some(2));
+        assert_eq!(value(r#"{},"x":1}"#), Some(2));
+        for text in ["{}", "{} ", "{}x", "{},", r#"{},"x""#, r#"{},"x":1,"#, "{},1:2", ""] {
             assert_eq!(value(text), None, "{text}");
         }
     }

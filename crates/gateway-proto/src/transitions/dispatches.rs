@@ -57,7 +57,6 @@ impl Shard {
 
     /// "The server will replay missed events in order, finishing with a Resumed event" (Discord Docs, Gateway > Resuming).
     fn replayed(&mut self, dispatch: Dispatch, now: Instant) {
-        self.failed_resumes = None;
         let timeouts = &self.config.timeouts;
         let (soonest, longest) = (now + timeouts.resumed, now + timeouts.message);
         let Some(connection) = self.connection_mut() else { return };
@@ -66,16 +65,23 @@ impl Shard {
             return;
         };
         (*deadline, *latest) = (soonest, longest);
-        *reached = dispatch.sequence().max(Some(reached.unwrap_or(*from)));
-        if let Some(sequence) = dispatch.sequence().filter(|sequence| *sequence <= *delivered) {
-            let asked_for = sequence > *from;
+        let asked_for = dispatch.sequence() > Some(*from);
+        if asked_for {
+            *reached = dispatch.sequence().max(*reached);
+        }
+        let duplicate = dispatch.sequence().filter(|sequence| *sequence <= *delivered);
+        *replayed += u64::from(duplicate.is_none());
+        if asked_for {
+            // Only what was asked for shows that the server holds the session.
+            self.failed_resumes = None;
+        }
+        if let Some(sequence) = duplicate {
             self.stats.duplicates += 1;
             if !asked_for {
                 self.event(Event::Notice(Notice::DuplicateDropped { sequence }));
             }
             return;
         }
-        *replayed += 1;
         if self.advance(dispatch.sequence(), now) {
             dispatch.sequence().into_iter().for_each(|sequence| self.gaps.replayed(sequence));
             self.deliver(dispatch, now);
@@ -129,11 +135,12 @@ impl Shard {
 
     /// The replay brings what was skipped, in its place. Nothing that arrives before it may count.
     fn resume_for_gap(&mut self, after: u64, got: u64, now: Instant) {
-        if let Some(Stage::Resuming { replayed, .. }) =
+        if let Some(Stage::Resuming { reached, .. }) =
             self.connection_mut().map(|connection| &mut connection.stage)
         {
             // What showed the gap has answered the Resume.
-            *replayed += 1;
+            reached.get_or_insert(after);
+            self.failed_resumes = None;
         }
         let reason = DisconnectReason::SequenceGap { after, got };
         self.close(CloseFrame::resumable("sequence numbers skipped"), reason, false, now);

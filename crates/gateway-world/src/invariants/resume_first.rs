@@ -38,6 +38,8 @@ struct Knowledge {
 struct Connection {
     /// Resume was sent and not answered yet.
     unanswered: bool,
+    /// The number that Resume was sent with. What has no greater one was not asked for.
+    from: Option<u64>,
     /// The newest number of the session that was read. None: no session goes on yet.
     place: Option<u64>,
     /// The number of the message that is being read.
@@ -89,15 +91,20 @@ impl Invariant for ResumeFirst {
 impl Knowledge {
     fn said(&mut self, event: &Event, at: Time) -> Result<(), String> {
         match event {
-            Event::Resuming { sequence } => self.connection.place = Some(*sequence),
+            Event::Resuming { sequence } => {
+                (self.connection.from, self.connection.place) = (Some(*sequence), Some(*sequence));
+            }
             Event::Dispatch(dispatch) => {
-                self.answered();
+                self.answered_by(dispatch.sequence());
                 if dispatch.name() == "READY" {
                     self.connection.place = dispatch.sequence();
                 }
             }
             Event::Ready => *self = Self { connection: self.connection, ..Self::default() },
-            Event::Resumed { .. } => self.unreadable = None,
+            Event::Resumed { .. } => {
+                self.answered();
+                self.unreadable = None;
+            }
             Event::Notice(Notice::ReplayGivenUp { .. }) => {
                 (self.lost, self.connection.replay_given_up) = (true, true);
             }
@@ -154,8 +161,15 @@ impl Knowledge {
         if let Some(sequence) = self.connection.reading.take()
             && !self.connection.closing
         {
-            self.answered();
+            self.answered_by(Some(sequence));
             self.connection.place = self.connection.place.map(|place| place.max(sequence));
+        }
+    }
+
+    /// An event with this number is an answer if it was asked for.
+    fn answered_by(&mut self, sequence: Option<u64>) {
+        if sequence > self.connection.from {
+            self.answered();
         }
     }
 
