@@ -106,6 +106,81 @@ fn a_false_marker_keeps_the_output() {
     assert_eq!(inflater.push(&deflater.push(B), is_whole).unwrap().unwrap(), B);
 }
 
+/// A flush of nothing.
+const EMPTY_FLUSH: [u8; 5] = [0, 0, 0, 0xff, 0xff];
+
+#[test]
+fn an_output_that_has_not_grown_is_not_looked_at_again() {
+    let mut deflater = Deflater::new(Compression::ZlibStream).unwrap();
+    let (head, tail) = A.split_at(20);
+    let mut inflater = inflater(Compression::ZlibStream);
+    for _ in 0..2 {
+        assert_eq!(inflater.push(&deflater.push(head), is_whole).unwrap(), None);
+        for _ in 0..10_000 {
+            let unasked = |_: &[u8]| -> bool { panic!("it has not grown") };
+            assert_eq!(inflater.push(&EMPTY_FLUSH, unasked).unwrap(), None);
+        }
+        // The next message is looked at afresh, although its beginning is as long.
+        assert_eq!(inflater.push(&deflater.push(tail), is_whole).unwrap().unwrap(), A);
+    }
+    // A marker of which the last byte alone is missing comes behind all of the output.
+    let frame = deflater.push(A);
+    let (most, last) = frame.split_at(frame.len() - 1);
+    assert_eq!(inflater.push(most, is_whole).unwrap(), None);
+    assert_eq!(inflater.push(last, is_whole).unwrap().unwrap(), A);
+}
+
+/// What is walked to find an end is bounded by the size of the message.
+#[test]
+fn a_message_that_is_flushed_over_and_over_without_an_end_is_corrupt() {
+    const MIB: usize = 1 << 20;
+    for size in [1, 1000, MIB] {
+        let mut deflater = Deflater::new(Compression::ZlibStream).unwrap();
+        let mut inflater = inflater(Compression::ZlibStream);
+        let (mut walked, mut longest) = (0, 0);
+        let mut frame = deflater.push(&vec![b' '; size]);
+        let error = loop {
+            let incomplete = |output: &[u8]| {
+                walked += output.len();
+                longest = output.len();
+                false
+            };
+            match inflater.push(&frame, incomplete) {
+                Ok(message) => assert_eq!(message, None),
+                Err(error) => break error,
+            }
+            assert!(walked <= 1024 * longest + 64 * MIB, "{walked} bytes for {longest}");
+            frame = deflater.push(b" ");
+        };
+        assert!(matches!(error, InflateError::Corrupt { .. }), "{error:?}");
+        assert!(error.to_string().contains("flushed too often"), "{error}");
+        assert!(walked > 64 * MIB, "{walked}");
+        let unasked = |_: &[u8]| -> bool { panic!("the context is poisoned") };
+        assert_eq!(inflater.push(&frame, unasked), Err(InflateError::Poisoned));
+        inflater.reset();
+        assert_eq!(inflater.push(&hex(ZLIB[0]), is_whole).unwrap().unwrap(), A);
+    }
+}
+
+#[test]
+fn a_message_that_is_flushed_piece_by_piece_is_whole_with_the_last_of_them() {
+    for (size, piece) in [(5_000_000, 16 << 10), (5_000_000, 4 << 10), (10_000, 1)] {
+        let mut deflater = Deflater::new(Compression::ZlibStream).unwrap();
+        let mut inflater = inflater(Compression::ZlibStream);
+        let message = vec![b'x'; size];
+        // What is spent on one message does not count against the next.
+        for _ in 0..3 {
+            let messages: Vec<_> = message
+                .chunks(piece)
+                .map(|piece| inflater.push(&deflater.push(piece), |output| output.len() == size).unwrap())
+                .collect();
+            let (last, before) = messages.split_last().unwrap();
+            assert!(before.iter().all(Option::is_none), "{size} {piece}");
+            assert!(last.as_deref() == Some(&message[..]), "{size} {piece}");
+        }
+    }
+}
+
 #[test]
 fn a_frame_without_marker_or_bytes_completes_nothing() {
     let mut inflater = inflater(Compression::ZlibStream);

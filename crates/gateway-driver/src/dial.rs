@@ -14,6 +14,7 @@ use gateway_proto::{ConnectError, GatewayUrl, Limits};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use crate::budget::Budget;
 use crate::net::is_resolve_error;
 use crate::shard::entropy;
 use crate::stream::{BoxedStream, Connector};
@@ -88,23 +89,31 @@ impl<R: Runtime> Dialer<R> {
     /// Speaks the upgrade. Returns what was read behind the answer.
     async fn upgrade(&self, stream: &mut BoxedStream, url: &GatewayUrl) -> Result<Vec<u8>, ConnectError> {
         let mut upgrade = Upgrade::new(url, random_key());
+        let mut budget = Budget::default();
         let failed = |error: io::Error| ConnectError::Handshake(url.redact(&error.to_string()));
         write_all(stream, upgrade.request()).await.map_err(failed)?;
         while !upgrade.is_refused() {
-            let read = poll_fn(|context| poll_read(stream, context, |bytes| answer(&mut upgrade, bytes)));
+            let read = poll_fn(|context| {
+                poll_read(stream, context, &mut budget, |bytes| answer(&mut upgrade, bytes))
+            });
             if let Some(end) = read.await.map_err(failed)? {
                 return end;
             }
         }
-        Err(self.read_refusal(stream, upgrade).await)
+        Err(self.read_refusal(stream, upgrade, budget).await)
     }
 
     /// Reads the body of a refusal, as long as it comes soon.
-    async fn read_refusal(&self, stream: &mut BoxedStream, mut upgrade: Upgrade) -> ConnectError {
+    async fn read_refusal(
+        &self,
+        stream: &mut BoxedStream,
+        mut upgrade: Upgrade,
+        mut budget: Budget,
+    ) -> ConnectError {
         let mut patience = pin!(self.runtime.sleep_until(self.runtime.now() + BODY_WAIT));
         poll_fn(|context| {
             loop {
-                match poll_read(stream, context, |bytes| answer(&mut upgrade, bytes)) {
+                match poll_read(stream, context, &mut budget, |bytes| answer(&mut upgrade, bytes)) {
                     Poll::Ready(Ok(Some(Err(error)))) => return Poll::Ready(error),
                     Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(_)) => return Poll::Ready(upgrade.finish()),
@@ -139,15 +148,23 @@ fn answer(upgrade: &mut Upgrade, bytes: &[u8]) -> Option<Result<Vec<u8>, Connect
     })
 }
 
-/// Reads, and hands on what was read.
+/// Reads, and hands on what was read. Takes a step of the budget: `Pending` goes to the executor.
 fn poll_read<T>(
     stream: &mut BoxedStream,
     context: &mut Context<'_>,
+    budget: &mut Budget,
     hand_on: impl FnOnce(&[u8]) -> T,
 ) -> Poll<io::Result<T>> {
     // On the stack: a future that held it would be larger by as much for every connection that is being opened.
     let mut buffer = [0; 4096];
-    let count = ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
+    let polled = match budget.poll_step(context) {
+        Poll::Ready(()) => Pin::new(stream).poll_read(context, &mut buffer),
+        Poll::Pending => Poll::Pending,
+    };
+    if polled.is_pending() {
+        budget.renew();
+    }
+    let count = ready!(polled)?;
     Poll::Ready(Ok(hand_on(&buffer[..count])))
 }
 

@@ -112,6 +112,27 @@ fn a_message_in_countless_reads_is_interrupted() {
 }
 
 #[test]
+fn an_answer_to_the_upgrade_in_countless_reads_is_interrupted() {
+    for head in ["HTTP/1.1 101 Switching Protocols\r\nX-Padding: ", "HTTP/1.1 503 Down\r\n\r\n"] {
+        let mut client = Client::new(config());
+        let mut end = client.wait_for_connection().unwrap();
+        client.settle();
+        end.set_slice(1);
+        end.write_all(head.as_bytes()).unwrap();
+        end.write_all(&[b'x'; 4000]).unwrap();
+        let mut unread = end.unread_by_client();
+        while client.take_wakeup() {
+            client.step();
+            let read = unread - end.unread_by_client();
+            assert!(read <= BUDGET, "{read} reads in one poll");
+            unread -= read;
+        }
+        assert_eq!(unread, 0, "it goes on by itself");
+        assert!(client.disconnects().is_empty());
+    }
+}
+
+#[test]
 fn a_shard_that_has_stopped_says_so_each_time() {
     let mut client = Client::new(config());
     client.shard.shutdown(gateway_driver::proto::Shutdown::LogOff);

@@ -279,6 +279,25 @@ fn an_answer_that_is_no_handshake_is_typed() {
     }
 }
 
+/// The clock stands still: it is not the connect timeout that ends it.
+#[test]
+fn a_flood_of_interim_answers_is_no_handshake() {
+    let flood = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(10_000);
+    for slice in [None, Some(1), Some(4096)] {
+        let mut client = Client::new(config());
+        let end = client.wait_for_connection().unwrap();
+        slice.into_iter().for_each(|bytes| end.set_slice(bytes));
+        answer_upgrade(&mut client, end.clone(), &flood);
+        let reasons = client.disconnects();
+        assert!(
+            matches!(&reasons[..], [DisconnectReason::ConnectFailed(ConnectError::Handshake(_))]),
+            "{slice:?}: {reasons:?}"
+        );
+        assert!(end.client_is_gone() && end.unread_by_client() > flood.len() / 2);
+        client.connect_and_identify();
+    }
+}
+
 /// A server that goes silent at each step of a connection.
 #[test]
 fn silence_at_every_step_is_noticed_in_time() {

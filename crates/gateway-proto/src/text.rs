@@ -14,6 +14,10 @@ use crate::{Closed, ConnectError, GatewayUrl, Input, Refused, Shard};
 const REDACTED: &str = "…";
 /// The most bytes of a text that are looked at and kept.
 const TEXT_BYTES: usize = 4096;
+/// The most bytes of a server's secret that are looked for, and the most pieces of one that are secrets by themselves. Each word
+/// is looked for at each byte of a text, and a server chooses them.
+const WORD_BYTES: usize = 1024;
+const PIECES: usize = 16;
 /// A secret shorter than this is one only where it stands alone: otherwise it would be found within words.
 const SHORT: usize = 8;
 
@@ -27,12 +31,13 @@ impl Shard {
     pub(crate) fn secrets(&self) -> Secrets<'_> {
         let mut words = vec![self.config.token.expose()];
         for session in [&self.session, &self.former_session].into_iter().flatten() {
-            words.push(&session.id);
-            words.extend(session.unusable_url.as_deref().into_iter().flat_map(pieces));
             let url = session.resume_url.as_ref();
             // Where to connect at first is no secret.
             let parts = url.into_iter().flat_map(GatewayUrl::parts);
-            words.extend(parts.filter(|part| !part.eq_ignore_ascii_case(self.base_url.host())));
+            let parts = parts.filter(|part| !part.eq_ignore_ascii_case(self.base_url.host()));
+            let unusable = session.unusable_url.as_deref().into_iter().flat_map(pieces);
+            let of_session = parts.chain(unusable).chain([&*session.id]);
+            words.extend(of_session.map(|word| beginning(word, WORD_BYTES)));
         }
         words.retain(|word| !word.is_empty());
         // One may be a part of another.
@@ -71,7 +76,7 @@ impl Shard {
 /// A text that should have been a URL, and what in it may be a name.
 fn pieces(url: &str) -> impl Iterator<Item = &str> {
     let pieces = url.split(['/', ':', '?', '&', '@']).filter(|piece| piece.len() >= SHORT);
-    pieces.chain([url])
+    pieces.take(PIECES).chain([url])
 }
 
 impl<'a> Secrets<'a> {
@@ -87,7 +92,7 @@ impl<'a> Secrets<'a> {
 
     /// A text without secrets, cut to a bounded length.
     pub(crate) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let text = beginning(text);
+        let text = beginning(text, TEXT_BYTES);
         match self.redact_bytes(text.as_bytes()) {
             None => Cow::Borrowed(text),
             Some(redacted) => Cow::Owned(String::from_utf8_lossy(&redacted).into_owned()),
@@ -99,7 +104,7 @@ impl<'a> Secrets<'a> {
             if let Cow::Owned(redacted) = self.redact(text) {
                 *text = redacted;
             }
-            text.truncate(beginning(text).len());
+            text.truncate(beginning(text, TEXT_BYTES).len());
         }
         refused.body.truncate(TEXT_BYTES);
         if let Some(redacted) = self.redact_bytes(&refused.body) {
@@ -112,8 +117,10 @@ impl<'a> Secrets<'a> {
         let mut redacted = None;
         let (mut at, mut kept) = (0, 0);
         while at < text.len() {
-            match self.words.iter().find_map(|word| mention(text, at, word.as_bytes())) {
-                Some(length) => {
+            let found = self.words.iter().find_map(|word| Some((word, mention(text, at, word.as_bytes())?)));
+            match found {
+                Some((word, length)) => {
+                    let length = length + rest_of_mention(&text[at + length..], word);
                     let redacted = redacted.get_or_insert_with(Vec::new);
                     redacted.extend_from_slice(&text[kept..at]);
                     redacted.extend_from_slice(REDACTED.as_bytes());
@@ -135,9 +142,9 @@ impl fmt::Debug for Secrets<'_> {
     }
 }
 
-/// What of a text is looked at and kept.
-fn beginning(text: &str) -> &str {
-    let end = (0..=TEXT_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+/// No more of a text than so many bytes, cut between characters.
+fn beginning(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]
 }
 
@@ -158,6 +165,15 @@ fn mention(text: &[u8], at: usize, secret: &[u8]) -> Option<usize> {
         !neighbours.into_iter().flatten().filter_map(|at| text.get(at)).any(is_of_word)
     };
     (secret.len() >= SHORT || alone()).then_some(end - at)
+}
+
+/// How many bytes behind the mention of a word are still of the secret. Of one that was cut, the end is not known: all that is
+/// written in one piece with it may be.
+fn rest_of_mention(behind: &[u8], word: &str) -> usize {
+    // A cut between characters leaves up to three bytes less.
+    let was_cut = word.len() + 3 >= WORD_BYTES;
+    let goes_on = |byte: &&u8| byte.is_ascii_graphic() && !b"\"'<>".contains(byte) || !byte.is_ascii();
+    if was_cut { behind.iter().take_while(goes_on).count() } else { 0 }
 }
 
 /// How many bytes at the beginning of a text stand for this byte: one, or an escape of URLs, JSON, Rust, C or HTML.
@@ -198,7 +214,8 @@ impl Session {
     /// Its resume URL cannot be used: remembered only because a server may name it again.
     pub(crate) fn with_unusable_url(mut self, url: Option<&str>) -> Self {
         if self.resume_url.is_none() {
-            self.unusable_url = url.map(str::trim).filter(|url| !url.is_empty()).map(Into::into);
+            let url = url.map(|url| beginning(url.trim(), WORD_BYTES)).filter(|url| !url.is_empty());
+            self.unusable_url = url.map(Into::into);
         }
         self
     }
@@ -208,7 +225,23 @@ impl Session {
 mod tests {
     use super::*;
 
+    use std::time::Instant;
+
+    use crate::{Intents, ResumeHosts, SessionSnapshot, ShardConfig};
+
     const TOKEN: &str = "MTk4.Cl2FMQ.ZnCjm1XVW7";
+
+    /// A shard with this session, and one before it like it.
+    fn shard(id: &str, url: &str) -> Shard {
+        let mut config = ShardConfig::new(TOKEN, Intents::GUILDS);
+        config.seed = Some(1);
+        config.resume_hosts = ResumeHosts::Any;
+        let (id, url) = (id.to_owned(), Some(url.to_owned()));
+        config.session = Some(SessionSnapshot::new(id, url, 1, config.shard));
+        let mut shard = Shard::new(config, Instant::now()).unwrap();
+        shard.former_session = shard.session.clone();
+        shard
+    }
 
     fn redact(text: &str, words: &[&str]) -> String {
         Secrets { words: words.to_vec() }.redact(text).into_owned()
@@ -263,5 +296,55 @@ mod tests {
         let id = format!("{}b", "a".repeat(511));
         let text = "a".repeat(64 << 20);
         assert_eq!(redact(&text, &[&id]).len(), TEXT_BYTES - 511 + REDACTED.len());
+    }
+
+    #[test]
+    fn the_words_of_a_session_are_bounded_in_number_and_length() {
+        let pieces = |name: fn(usize) -> String| (0..20_000).map(name).collect::<String>();
+        let names = pieces(|at| format!("{at:08x}/"));
+        for (id, url) in [
+            ("abcdefghijk", format!("http://{names}")),
+            ("abcdefghijk", pieces(|at| format!("é{at:08}&"))),
+            ("abcdefghijk", "x".repeat(1 << 20)),
+            (&*"i".repeat(512), "wss://x".to_owned()),
+            (
+                "abcdefghijk",
+                format!("wss://{}@{}.example/{}", &names[..8], "h".repeat(20_000), &names[..20_000]),
+            ),
+        ] {
+            let shard = shard(id, &url);
+            let words = shard.secrets().words;
+            assert!(words.len() <= 40, "{} words", words.len());
+            assert!(words.iter().all(|word| word.len() <= 1024));
+            let bytes: usize = words.iter().map(|word| word.len()).sum();
+            assert!(bytes <= 8 << 10, "{bytes} bytes");
+            let kept = shard.session.unwrap().unusable_url.map_or(0, |url| url.len());
+            assert!(kept <= 1024, "{kept} bytes are kept");
+        }
+    }
+
+    #[test]
+    fn a_url_that_is_longer_than_what_is_kept_is_redacted_to_its_end() {
+        let name = "secret-name/".repeat(200);
+        for scheme in ["http", "wss"] {
+            let url = format!("{scheme}://gateway.example/{name}");
+            let shard = shard("abcdefghijk", &url);
+            let redacted = shard.secrets().redact(&format!("cannot go to <{url}>, sorry")).into_owned();
+            let expected = if scheme == "http" { "<…>" } else { "<wss://……>" };
+            assert_eq!(redacted, format!("cannot go to {expected}, sorry"));
+        }
+    }
+
+    #[test]
+    fn every_piece_of_an_unusable_url_of_a_sensible_length_is_redacted() {
+        let url =
+            "http://user-name:password@gateway.example:8443/a-long-path/tickets?ticket=1234567&shard=0of1";
+        let shard = shard("abcdefghijk", url);
+        for piece in
+            ["user-name", "password", "gateway.example", "a-long-path", "ticket=1234567", "abcdefghijk"]
+        {
+            assert_eq!(shard.secrets().redact(&format!("no {piece}, sorry")), "no …, sorry", "{piece}");
+        }
+        assert_eq!(shard.secrets().redact(&format!("no <{url}> here")), "no <…> here");
     }
 }

@@ -17,7 +17,7 @@ use crate::{ConnectError, GatewayUrl, Refused};
 const USER_AGENT: &str =
     concat!("DiscordBot (https://docs.rs/gateway-proto, ", env!("CARGO_PKG_VERSION"), ")");
 
-/// The most that the head of an answer may take.
+/// The most that the head of an answer may take, together with the heads of the interim answers before it.
 const HEAD_BYTES: usize = 16 << 10;
 /// The most headers that an answer may have.
 const HEADERS: usize = 100;
@@ -30,6 +30,8 @@ pub struct Upgrade {
     accept: String,
     /// The head, then the body of a refusal.
     received: Vec<u8>,
+    /// Bytes of the interim answers so far.
+    interim: usize,
     refusal: Option<Refusal>,
 }
 
@@ -77,7 +79,8 @@ impl Upgrade {
             target = url.path_and_query(),
             host = url.authority(),
         );
-        Self { request, accept: derive_accept_key(key.as_bytes()), received: Vec::new(), refusal: None }
+        let accept = derive_accept_key(key.as_bytes());
+        Self { request, accept, received: Vec::new(), interim: 0, refusal: None }
     }
 
     /// What to send, in one piece.
@@ -91,7 +94,7 @@ impl Upgrade {
         while self.refusal.is_none() {
             // Line by line: the cost of a head that comes in small pieces stays small, and its end is met exactly.
             let Some(line) = bytes[used..].iter().position(|byte| *byte == b'\n') else { break };
-            if self.received.len() + line + 1 > HEAD_BYTES {
+            if !self.has_room_for(line + 1) {
                 return Some(Upgraded::Failed(handshake("the head is too long")));
             }
             self.received.extend_from_slice(&bytes[used..=used + line]);
@@ -111,7 +114,7 @@ impl Upgrade {
             self.received.extend_from_slice(&rest[..rest.len().min(room)]);
             return self.body_is_complete().then(|| Upgraded::Failed(self.finish()));
         }
-        if self.received.len() + rest.len() > HEAD_BYTES {
+        if !self.has_room_for(rest.len()) {
             return Some(Upgraded::Failed(handshake("the head is too long")));
         }
         self.received.extend_from_slice(rest);
@@ -120,6 +123,11 @@ impl Upgrade {
             // It may never send the end of a line, which is waited for above.
             false => Some(Upgraded::Failed(handshake("the answer is not HTTP"))),
         }
+    }
+
+    /// Whether a head may go on for so many bytes.
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.interim + self.received.len() + bytes <= HEAD_BYTES
     }
 
     fn may_be_http(&self) -> bool {
@@ -176,7 +184,8 @@ impl Upgrade {
             }
             Some(101) => return Err(handshake("the answer is not HTTP/1.1")),
             // "A client MUST be able to parse one or more 1xx responses" before the one that counts (RFC 9110, 15.2).
-            Some(100..=199) => {}
+            // The client need not parse any number: their heads share one bound.
+            Some(100..=199) => self.interim += self.received.len(),
             code => {
                 let retry_after = find(response.headers, "retry-after");
                 let retry_after = retry_after.and_then(|value| Refused::parse_retry_after(&value));
@@ -510,5 +519,31 @@ mod tests {
         }
         let answer = [&b"HTTP/1.1 503 Down\r\n\r\n"[..], &[b'x'; 100_000]].concat();
         assert_eq!(answered(&answer), Some(refused(503, &[b'x'; BODY_BYTES])));
+    }
+
+    #[test]
+    fn interim_answers_share_the_bound_on_the_head() {
+        let too_long = Some(Upgraded::Failed(handshake("the head is too long")));
+        for interim in [
+            "HTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 103 Early Hints\nLink: </>\n\n",
+            "\r\nHTTP/1.1 100 \r\n\r\n",
+        ] {
+            let most = HEAD_BYTES / interim.len();
+            assert_eq!(answered(interim.repeat(most).as_bytes()), None);
+            assert_eq!(answered(interim.repeat(most + 1).as_bytes()), too_long);
+            assert_eq!(answered(interim.repeat(100 * most).as_bytes()), too_long);
+            // The answer that counts is behind as many as leave room for it, and no more.
+            let room = (HEAD_BYTES - ANSWER.len()) / interim.len();
+            let answer = [&interim.repeat(room), ANSWER].concat();
+            assert_eq!(answered(answer.as_bytes()), Some(Upgraded::Open { used: answer.len() }));
+            let answer = [&interim.repeat(room + 1), ANSWER].concat();
+            assert_eq!(answered(answer.as_bytes()), too_long);
+            // The body of a refusal has a bound of its own.
+            let refusal = "HTTP/1.1 503 Down\r\n\r\n";
+            let before = interim.repeat((HEAD_BYTES - refusal.len()) / interim.len());
+            let answer = [before, refusal.to_owned(), "x".repeat(BODY_BYTES)].concat();
+            assert_eq!(answered(answer.as_bytes()), Some(refused(503, &[b'x'; BODY_BYTES])));
+        }
     }
 }

@@ -21,6 +21,11 @@ pub(crate) use whole::{Format, inflate_leading, inflate_whole};
 #[cfg(feature = "zlib")]
 pub(crate) use zlib::after;
 
+/// What may be walked in vain for one message: so many times its size so far, and so many bytes besides. A server that flushes
+/// every 16 KiB of a message of 32 MiB stays within it, and one that flushes every byte of a small message.
+const VAIN_WALKS: u64 = 1024;
+const VAIN_BYTES: u64 = 64 << 20;
+
 /// Inflates what a server sends over one connection with `zlib-stream` or `zstd-stream`.
 ///
 /// Fresh for every connection: see [`Inflater::reset`]. After an error the context is poisoned and every further
@@ -45,7 +50,41 @@ pub struct Inflater {
     output: Option<Output>,
     /// Compressed bytes of the message that is being received.
     input: usize,
+    vain: Vain,
     poisoned: bool,
+}
+
+/// Flushes of one message that did not end it.
+#[derive(Default)]
+struct Vain {
+    /// As long as this the output was found not to be whole.
+    incomplete: usize,
+    /// Bytes of output that were looked at to find that out.
+    walked: u64,
+}
+
+impl Vain {
+    /// Whether the output, which ends with a flush, is whole. It is asked for each output once, and only as long as what is
+    /// spent on it stays within bounds.
+    fn is_whole(
+        &mut self,
+        output: &[u8],
+        complete: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<bool, InflateError> {
+        if output.len() == self.incomplete {
+            return Ok(false);
+        }
+        if complete(output) {
+            return Ok(true);
+        }
+        self.incomplete = output.len();
+        let length = u64::try_from(output.len()).unwrap_or(u64::MAX);
+        self.walked = self.walked.saturating_add(length);
+        if self.walked > length.saturating_mul(VAIN_WALKS).saturating_add(VAIN_BYTES) {
+            return Err(InflateError::Corrupt { reason: "the message was flushed too often without an end" });
+        }
+        Ok(false)
+    }
 }
 
 enum Context {
@@ -83,7 +122,7 @@ impl Inflater {
     /// refused with [`InflateError::Unsupported`].
     pub fn new(compression: Compression, limits: InflateLimits) -> Option<Self> {
         let context = Context::new(compression, &limits)?;
-        Some(Self { context, limits, output: None, input: 0, poisoned: false })
+        Some(Self { context, limits, output: None, input: 0, vain: Vain::default(), poisoned: false })
     }
 
     /// Takes one WebSocket message and gives out a whole gateway message once it is complete.
@@ -91,6 +130,10 @@ impl Inflater {
     /// With `zlib-stream` a message ends where the input so far ends in `00 00 ff ff` and `complete` says that the
     /// output is a whole document; otherwise that was a false marker, and the output is kept. With `zstd-stream`
     /// every message ends with its WebSocket message, so `complete` is not asked.
+    ///
+    /// `complete` has to answer by the output alone: it is not asked again before the output has grown. A message ends with
+    /// the very frame that completes it. One that is flushed over and over without an end is [`InflateError::Corrupt`]: once
+    /// `complete` has looked in vain at 1024 times the size of the message so far and at 64 MiB besides, counted together.
     ///
     /// # Errors
     ///
@@ -116,6 +159,7 @@ impl Inflater {
         self.context.reset(&self.limits);
         self.output = None;
         self.input = 0;
+        self.vain = Vain::default();
         self.poisoned = false;
     }
 
@@ -132,7 +176,7 @@ impl Inflater {
         let ended = self.context.inflate(frame, &mut output, self.limits.max_output)?;
         let whole = match ended {
             MessageEnd::Here => true,
-            MessageEnd::Perhaps => complete(output.filled()),
+            MessageEnd::Perhaps => self.vain.is_whole(output.filled(), complete)?,
             MessageEnd::Later => false,
         };
         if output.filled().is_empty() {
@@ -145,6 +189,7 @@ impl Inflater {
             return Ok(None);
         }
         self.input = 0;
+        self.vain = Vain::default();
         self.context.message_ended();
         let message = output.take();
         output.share();
