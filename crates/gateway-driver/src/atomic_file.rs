@@ -90,7 +90,7 @@ static HELD: Mutex<BTreeMap<PathBuf, Held>> = Mutex::new(BTreeMap::new());
 
 struct Held {
     /// Locked for as long as it is open.
-    _lock: File,
+    file: File,
     claims: usize,
 }
 
@@ -134,7 +134,7 @@ impl Claim {
             }
         }
         remove_leftovers(&folder, name);
-        held.insert(lock.clone(), Held { _lock: file, claims: 1 });
+        held.insert(lock.clone(), Held { file, claims: 1 });
         Ok(Self { lock })
     }
 }
@@ -145,8 +145,12 @@ impl Drop for Claim {
         if let Some(lock) = held.get_mut(&self.lock) {
             lock.claims -= 1;
             if lock.claims == 0 {
-                // Closed before anybody else looks. The file stays: removing it would let two processes lock two of them.
-                held.remove(&self.lock);
+                // Released before anybody else looks. Closing alone would not do: a child process that another thread starts
+                // just now has the file open too, until it runs its program. The file stays: removing it would let two
+                // processes lock two of them.
+                if let Some(held) = held.remove(&self.lock) {
+                    let _ = held.file.unlock();
+                }
             }
         }
     }
