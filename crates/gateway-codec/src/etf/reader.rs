@@ -256,11 +256,13 @@ impl<'a> Reader<'a> {
         Some(self.after(head)..end)
     }
 
-    /// Reads a small atom that is the name of an event that is known. Otherwise nothing is read.
+    /// Reads an atom that is the name of an event that is known. Otherwise nothing is read.
     #[inline]
     pub(crate) fn known_event_name(&mut self) -> Option<&'static str> {
-        let [tag::SMALL_ATOM_UTF8 | tag::SMALL_ATOM, length, ref text @ ..] = *self.rest() else {
-            return None;
+        let (length, text) = match *self.rest() {
+            [tag::SMALL_ATOM_UTF8 | tag::SMALL_ATOM, length, ref text @ ..]
+            | [tag::ATOM_UTF8 | tag::ATOM, 0, length, ref text @ ..] => (length, text),
+            _ => return None,
         };
         let (name, after) = text.split_at_checked(usize::from(length))?;
         let known = crate::known_event_name(name)?;

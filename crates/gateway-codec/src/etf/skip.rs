@@ -24,7 +24,10 @@ pub(super) fn after_term<'a>(document: &'a [u8], at: usize, budget: &mut Budget)
 fn after_leaf(bytes: &[u8]) -> Option<&[u8]> {
     // One comparison for all that is read of a head. A term within four bytes of the end is a rare one.
     let [tag, a, b, c, d] = *bytes.first_chunk()?;
-    // The two that most are come first.
+    // Those that most are come first.
+    if tag == tag::ATOM {
+        return bytes.get(3 + usize::from(u16::from_be_bytes([a, b]))..);
+    }
     if tag == tag::SMALL_ATOM_UTF8 {
         return bytes.get(2 + usize::from(a)..);
     }
@@ -37,7 +40,7 @@ fn after_leaf(bytes: &[u8]) -> Option<&[u8]> {
         tag::SMALL_INTEGER => 2,
         tag::NIL => 1,
         tag::INTEGER => 5,
-        tag::ATOM | tag::ATOM_UTF8 => 3 + usize::from(u16::from_be_bytes([a, b])),
+        tag::ATOM_UTF8 => 3 + usize::from(u16::from_be_bytes([a, b])),
         tag::NEW_FLOAT => 9,
         _ => return None,
     };
@@ -60,14 +63,15 @@ impl Skip<'_> {
                 let (entries, mut rest) = self.count(rest)?;
                 self.enter(start, rest, entries, 2)?;
                 for _ in 0..entries {
-                    // Nearly all keys are atoms of this kind.
-                    rest = match *rest {
-                        [tag::SMALL_ATOM_UTF8, length, ref text @ ..]
-                            if text.len() >= usize::from(length) =>
-                        {
-                            &text[usize::from(length)..]
-                        }
-                        _ => self.after_part(rest)?,
+                    // Nearly all keys are atoms of one of these kinds.
+                    let text = match *rest {
+                        [tag::ATOM, 0, length, ref text @ ..]
+                        | [tag::SMALL_ATOM_UTF8, length, ref text @ ..] => text.get(usize::from(length)..),
+                        _ => None,
+                    };
+                    rest = match text {
+                        Some(after) => after,
+                        None => self.after_part(rest)?,
                     };
                     rest = self.after_part(rest)?;
                 }
