@@ -138,7 +138,7 @@ impl Incoming {
                 Filled::Bytes
             }
             Err(error) if is_wait(&error) => Filled::Nothing,
-            // TLS that ends without a goodbye.
+            // TLS that ends without close_notify.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Filled::End(Input::EndOfStream),
             Err(error) => Filled::End(Input::Failed(error.to_string())),
         }

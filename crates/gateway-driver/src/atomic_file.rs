@@ -235,7 +235,7 @@ fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A name that nobody can have taken beforehand.
+/// A name that cannot have been taken beforehand.
 fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
     let mut name = leftover_prefix(name_of(path)?);
     name.push(format!("{:016x}{TEMPORARY}", entropy()));
@@ -249,7 +249,7 @@ fn leftover_prefix(name: &OsStr) -> OsString {
     prefix
 }
 
-/// Removes what crashes have left: while the lock is held, nobody writes such files.
+/// Removes what crashes have left: while the lock is held, no other process writes such files.
 fn remove_leftovers(folder: &Path, name: &OsStr) {
     let prefix = leftover_prefix(name);
     let is_leftover = |name: &OsStr| {

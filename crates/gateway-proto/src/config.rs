@@ -188,13 +188,13 @@ impl Timeouts {
 /// With the defaults an outage makes the shard wait on for 0.6 of its length at most, or 0.7 s, or 60 s. Where every attempt
 /// fails at once, there are 14 attempts at most in the first 30 s, and 28 in the first ten minutes.
 ///
-/// A `Retry-After` of the server may make a wait longer; so do close code 4008, opcode 9, and Identifies that come to nothing:
+/// A `Retry-After` of the server may make a wait longer; so do close code 4008, opcode 9, and Identifies that fail:
 /// see [`base`](Self::base).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct BackoffConfig {
-    /// The ceiling of the wait before an Identify, where the last one came to nothing; the wait is uniform below it. It doubles
+    /// The ceiling of the wait before an Identify, where the last one failed; the wait is uniform below it. It doubles
     /// with each Identify sent of late, up to 10 min; one is forgotten in five minutes. Default 1 s, at most 10 min. Below a
     /// third of a millisecond, 20 doublings would not spread Identifies over the day; that is refused.
     pub base: Duration,

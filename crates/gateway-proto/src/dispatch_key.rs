@@ -12,7 +12,7 @@ const DOMAIN: &[u8] = b"gateway-proto session key 1\0";
 
 /// What a session is known by where its id must not go: the first 64 bits of SHA-1 over it.
 ///
-/// Session ids have 128 random bits, so none can be guessed from its hash. Nobody gains by two ids with the same hash.
+/// Session ids have 128 random bits, so none can be guessed from its hash. Two ids with the same hash are of use to no attacker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SessionKey(NonZeroU64);
 

@@ -246,7 +246,7 @@ pub enum Notice {
         /// How many there were.
         count: usize,
     },
-    /// The session was given up after this many Resumes in a row that came to nothing, neither RESUMED nor a replay, for
+    /// The session was given up after this many Resumes in a row that failed, with neither RESUMED nor a replay, for
     /// [`Limits::resume_timeout`](crate::Limits::resume_timeout) at least.
     ResumeGivenUp {
         /// How many there were.

@@ -64,7 +64,7 @@ pub struct Shard {
     pub(crate) presence: Option<LatestPresence>,
     /// Dialing the resume URL has failed in this outage.
     pub(crate) resume_url_failed: bool,
-    /// The row of Resumes that came to nothing. None: the last one was answered, with RESUMED or a replay.
+    /// The row of Resumes that failed. None: the last one was answered, with RESUMED or a replay.
     pub(crate) failed_resumes: Option<FailedResumes>,
     /// The sequence number behind which a message last could not be decoded, until a replay is whole.
     pub(crate) undecodable_at: Option<u64>,

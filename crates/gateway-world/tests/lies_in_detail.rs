@@ -70,7 +70,7 @@ impl<const LEAST: u64, const MOST: u64> Lie for Waiting<LEAST, MOST> {
     }
 }
 
-/// Nobody listens for hours, from the first on.
+/// No server listens for hours, from the first on.
 fn outage() -> Vec<(f64, Fault)> {
     let outage = Fault::Unreachable { how: Unreachable::Tcp, lasting: Duration::from_secs(2 * 3600) };
     vec![(1.0, outage), (1.0, Fault::Reset)]

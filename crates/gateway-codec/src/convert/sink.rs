@@ -22,7 +22,7 @@ pub(super) trait Sink {
     /// Whether a list of so many small integers is better told whole.
     fn packs_small_integers(&self, count: usize) -> bool;
 
-    /// The number of elements of a list is told at the beginning if it is known there, and always at the end; that of a
+    /// The number of elements of a list is given at the beginning if it is known there, and always at the end; that of a
     /// map at the end.
     fn begin_list(&mut self, count: Option<usize>) -> Result<Self::Open, Error>;
     fn element(&mut self, open: &Self::Open, index: usize) -> Result<(), Error>;

@@ -156,7 +156,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-bricked-session-is-given-up-in-time",
-            "B25, protocol 9: Resumes that come to nothing for 180 s, or as configured",
+            "B25, protocol 9: Resumes that fail for 180 s, or as configured",
         )
         .shard(|config| {
             (config.backoff.minimum, config.backoff.cap) = (seconds(20), seconds(20));
@@ -182,7 +182,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-bricked-session-is-given-up",
-            "B25, protocol 9: five Resumes in a row that come to nothing, if they took long enough",
+            "B25, protocol 9: five Resumes in a row that fail, if they took long enough",
         )
         .shard(|config| {
             config.backoff.cap = seconds(2);

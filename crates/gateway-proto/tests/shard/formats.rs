@@ -261,7 +261,7 @@ fn a_replay_that_breaks_twice_at_the_same_place_ends_the_session() {
     assert_eq!(scenario.next_connect(), BASE);
 }
 
-/// That the session is given up for it is told, with the place.
+/// An event reports that the session is given up for it, with the place.
 #[test]
 fn a_replay_that_is_given_up_is_told() {
     let mut scenario = Scenario::at(Phase::Ready);

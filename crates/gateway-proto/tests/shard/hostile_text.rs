@@ -125,7 +125,7 @@ fn a_server_that_echoes_secrets_and_escape_sequences_is_not_quoted() {
         assert_harmless("an input", &format!("{end:?}"));
         let mut scenario = ready();
         look(&mut scenario);
-        // The name of an event, keys and values of its data, and a message that nobody knows.
+        // The name of an event, keys and values of its data, and an unknown message.
         scenario.server(&format!(r#"{{"t":{json},"s":2,"op":0,"d":{{{json}:{{{json}:{json}}}}}}}"#));
         scenario.server(&format!(r#"{{"t":{json},"s":null,"op":77,"d":{json},{json}:1}}"#));
         let lines = look(&mut scenario);

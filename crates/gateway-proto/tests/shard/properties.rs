@@ -310,7 +310,7 @@ proptest! {
                 }
                 waiting.retain(|asked| *asked + window >= at);
                 if beat {
-                    prop_assert!(waiting.pop_front().is_some(), "a heartbeat that nobody asked for");
+                    prop_assert!(waiting.pop_front().is_some(), "a heartbeat that was not asked for");
                     sends.push_back(at);
                 } else if line.contains(r#""op":50"#) {
                     prop_assert!(waiting.is_empty(), "a command at {at:?} before {waiting:?}");

@@ -196,7 +196,7 @@ fn an_event_that_another_one_hides_comes_with_the_replay() {
     assert_eq!(scenario.said()[..2], ["dispatch MESSAGE_CREATE 3", "dispatch MESSAGE_CREATE 4"]);
 }
 
-/// What the replay skips too, the server does not have: the gap is told, and the shard goes on.
+/// What the replay skips too, the server does not have: the gap is reported, and the shard goes on.
 #[test]
 fn a_gap_that_a_resume_does_not_fill_is_taken_as_it_is() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -536,7 +536,7 @@ fn resume_again(scenario: &mut Scenario) {
     scenario.said();
 }
 
-/// Resumes that come to nothing for 180 s: the session is bricked, and a new one is begun at the base URL (B25). Until then
+/// Resumes that fail for 180 s: the session is bricked, and a new one is begun at the base URL (B25). Until then
 /// it may be stuck at the server and go on, however many Resumes fail (api-docs #1619).
 #[test]
 fn resumes_that_fail_for_three_minutes_end_the_session() {

@@ -94,7 +94,7 @@ impl Invariant for Connects {
 impl History {
     fn end(&mut self, end: &Disconnected, at: Time) -> Result<(), String> {
         if !std::mem::take(&mut self.trying) {
-            // It is told twice, which is for another rule.
+            // It is reported twice, which is for another rule.
             return Ok(());
         }
         let was_ready = self.ready_since.take();
