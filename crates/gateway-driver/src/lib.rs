@@ -9,6 +9,7 @@ mod dial;
 mod identify;
 mod identify_requests;
 mod identify_store;
+mod link;
 pub mod net;
 mod read_ahead;
 mod runtime;
@@ -20,8 +21,6 @@ mod stream;
 mod timer;
 mod tls;
 mod transcript;
-mod websocket;
-mod wire;
 
 pub use gateway_proto as proto;
 pub use rustls;

@@ -36,12 +36,6 @@ pub(crate) struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Begins with bytes that were read already.
-    pub(crate) fn of(bytes: Vec<u8>) -> Self {
-        let end = bytes.len();
-        Self { buffer: (end > 0).then(|| bytes.into()), start: 0, end }
-    }
-
     /// What is there.
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.buffer {
@@ -83,10 +77,10 @@ impl Spare {
         self.buffer.take().unwrap_or_else(|| vec![0; size].into())
     }
 
-    /// Keeps the larger buffer, if it is one to read into.
+    /// Keeps the larger buffer.
     fn keep(&mut self, buffer: Box<[u8]>) {
         let kept = self.buffer.as_ref().map_or(0, |kept| kept.len());
-        if buffer.len() >= SMALL && buffer.len() > kept {
+        if buffer.len() > kept {
             self.buffer = Some(buffer);
         }
     }
@@ -154,9 +148,7 @@ mod tests {
     fn whoever_reads_while_the_buffer_is_in_use_has_one_of_its_own() {
         on_a_thread(|| {
             let mut context = Context::from_waker(Waker::noop());
-            let mut both = [ReadAhead::default(), ReadAhead::of(vec![1, 2, 3])];
-            both[1].consume(3);
-            assert_eq!(kept(), None, "what was read elsewhere is not read into");
+            let mut both = [ReadAhead::default(), ReadAhead::default()];
             for (ahead, count) in both.iter_mut().zip([10, 20]) {
                 assert!(ahead.poll_fill(&mut Ready(count), &mut context).is_ready());
             }

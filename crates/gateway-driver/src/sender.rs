@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use gateway_proto::raw::Connection;
 use gateway_proto::{
     AckError, Command, DispatchKey, Health, Reconnect, SendError, SessionSnapshot, Shutdown, Stats,
 };
@@ -28,7 +29,7 @@ impl Sender {
         if state.dropped {
             return Err(SendError::Stopped);
         }
-        state.machine.send(command)?;
+        state.connection.send(command)?;
         state.wake();
         Ok(())
     }
@@ -40,7 +41,7 @@ impl Sender {
     /// Where no dispatch with this number was given out, or the shard awaits no acknowledgements. Nothing has changed
     /// then.
     pub fn ack(&self, sequence: u64) -> Result<(), AckError> {
-        self.shared.lock().machine.ack(sequence)
+        self.shared.lock().connection.ack(sequence)
     }
 
     /// Acknowledges all dispatches of a session up to this one, whatever order such calls come in: see
@@ -50,14 +51,14 @@ impl Sender {
     ///
     /// As [`ack`](Self::ack).
     pub fn ack_up_to(&self, key: DispatchKey) -> Result<(), AckError> {
-        self.shared.lock().machine.ack_up_to(key)
+        self.shared.lock().connection.ack_up_to(key)
     }
 
     /// Ends the shard. [`Shutdown::Resumable`] leaves the session alive for [`Sender::session`];
     /// [`Shutdown::LogOff`] ends it too.
     pub fn shutdown(&self, how: Shutdown) {
         let mut state = self.shared.lock();
-        state.machine.shutdown(how);
+        state.connection.shutdown(how);
         state.shutting_down = true;
         state.wake();
     }
@@ -65,23 +66,23 @@ impl Sender {
     /// Replaces the connection, or ends the wait before the next one.
     pub fn reconnect(&self, how: Reconnect) {
         let mut state = self.shared.lock();
-        state.machine.reconnect(how);
+        state.connection.reconnect(how);
         state.wake();
     }
 
     /// The session as it stands, to be resumed by a later process. Keep it where secrets are kept.
     pub fn session(&self) -> Option<SessionSnapshot> {
-        self.shared.lock().machine.session()
+        self.shared.lock().connection.session()
     }
 
     /// Counters since the shard was made.
     pub fn stats(&self) -> Stats {
-        self.shared.lock().machine.stats().clone()
+        self.shared.lock().connection.stats().clone()
     }
 
     /// How the shard is doing.
     pub fn health(&self) -> Health {
-        self.shared.lock().machine.health()
+        self.shared.lock().connection.health()
     }
 }
 
@@ -97,7 +98,7 @@ pub(crate) struct Shared {
 }
 
 pub(crate) struct State {
-    pub(crate) machine: gateway_proto::Shard,
+    pub(crate) connection: Connection,
     /// Wakes whoever drives the shard.
     waker: Option<Waker>,
     pub(crate) shutting_down: bool,
@@ -105,9 +106,9 @@ pub(crate) struct State {
 }
 
 impl Shared {
-    pub(crate) fn new(machine: gateway_proto::Shard) -> Arc<Self> {
+    pub(crate) fn new(connection: Connection) -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State { machine, waker: None, shutting_down: false, dropped: false }),
+            state: Mutex::new(State { connection, waker: None, shutting_down: false, dropped: false }),
         })
     }
 

@@ -1,4 +1,4 @@
-//! A shard on a runtime: one poll function that moves the state machine, the socket and the clock.
+//! A shard on a runtime: one poll function that moves the state machine, the byte stream and the clock.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -6,24 +6,24 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures_core::Stream;
 use futures_core::stream::FusedStream;
+use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::{
-    AckError, Command, ConfigError, DispatchKey, Event, GatewayUrl, Health, Input, Output, Reconnect,
-    SendError, SessionSnapshot, ShardConfig, ShardId, Shutdown, Stats, StopReason,
+    AckError, Command, ConfigError, DispatchKey, Event, GatewayUrl, Health, Phase, Reconnect, SendError,
+    SessionSnapshot, ShardConfig, ShardId, Shutdown, Stats, StopReason,
 };
 
 use crate::budget::Budget;
 use crate::dial::{Dialer, Dialing};
 use crate::identify::AcquiringIdentify;
+use crate::link::Link;
 use crate::sender::Shared;
 use crate::session_keeper::Checkpointer;
 use crate::timer::Timer;
 use crate::tls::default_client_config;
-use crate::websocket::{Received, Socket};
 use crate::{BuildError, DriverConfig, IdentifyGate, LocalIdentifyGate, Runtime, Sender};
 
 /// The wall clock is told no more often than this.
@@ -31,7 +31,7 @@ const CLOCK_EVERY: Duration = Duration::from_secs(1);
 
 /// A shard of a bot: connects, identifies, keeps itself alive, resumes.
 ///
-/// It does all that while it is polled, as a [`Stream`] or by [`Shard::next_event`], and nothing in between. Where a
+/// It does all that while it is polled, as a [`Stream`](futures_core::Stream) or by [`Shard::next_event`], and nothing in between. Where a
 /// handler may take longer than some seconds, let it run in the background: [`Shard::background`].
 ///
 /// All state lives in the shard. Any future that it gives out may be dropped at any point, and nothing is lost.
@@ -42,51 +42,46 @@ pub struct Shard<R> {
     gate: Arc<dyn IdentifyGate>,
     id: ShardId,
     shared: Arc<Shared>,
-    link: Link,
+    stream: Stream,
     permit: Option<AcquiringIdentify>,
-    identify: Identify,
+    /// An Identify was sent, and neither READY nor the end of the connection has followed.
+    identified: bool,
     checkpointer: Option<Checkpointer>,
     timer: Timer<R>,
     budget: Budget,
     clock: Clock,
+    /// When the state machine is to be called next, as it last said.
+    deadline: Instant,
     reading: Reading,
     stopped: Option<StopReason>,
-}
-
-/// Whether an Identify is on its way.
-enum Identify {
-    None,
-    /// It comes next. The event waits for it: it might keep the application busy, and others are spaced by when it is sent.
-    Next,
-    /// It is sent; READY has not come.
-    Sent,
 }
 
 /// Brings the time along with every input.
 #[derive(Default)]
 struct Clock {
-    /// When the machine was last told the wall clock.
-    told: Option<Instant>,
+    /// When the machine was last given the wall clock.
+    given: Option<Instant>,
 }
 
 impl Clock {
-    fn tell(&mut self, runtime: &impl Runtime, machine: &mut gateway_proto::Shard, input: Input) {
+    /// The time, for the input that follows. Hands in the wall clock first if it is due: the input may be of a connection that
+    /// has gone stale while the machine slept.
+    fn tick(&mut self, runtime: &impl Runtime, connection: &mut Connection) -> Instant {
         let now = runtime.now();
-        let is_told = self.told.is_some_and(|told| now < told + CLOCK_EVERY);
-        if !is_told && let Some(since_1970) = runtime.wall_clock() {
-            self.told = Some(now);
-            // Before the input, which may be of a connection that has gone stale.
-            machine.handle_input(Input::WallClock(since_1970), now);
+        let is_due = self.given.is_none_or(|given| now >= given + CLOCK_EVERY);
+        if is_due && let Some(since_1970) = runtime.wall_clock() {
+            self.given = Some(now);
+            connection.handle_input(Input::WallClock(since_1970), now);
         }
-        machine.handle_input(input, now);
+        now
     }
 }
 
-/// Where the connection stands.
-enum Link {
+/// Where the byte stream stands.
+enum Stream {
     None,
     Dialing(Dialing),
-    Open(Box<Socket>),
+    Open(Box<Link>),
 }
 
 /// Whether the socket is read at present.
@@ -117,15 +112,15 @@ impl<R: Runtime> Shard<R> {
     /// As [`Shard::new`].
     pub fn with(runtime: R, mut config: ShardConfig, mut driver: DriverConfig) -> Result<Self, BuildError> {
         config.seed.get_or_insert_with(entropy);
-        let (id, limits, url) = (config.shard, config.limits.clone(), GatewayUrl::parse(&config.url));
+        let (id, url) = (config.shard, GatewayUrl::parse(&config.url));
         let now = runtime.now();
-        let machine = match driver.transcript.take() {
-            None => gateway_proto::Shard::new(config, now)?,
+        let connection = match driver.transcript.take() {
+            None => Connection::new(config, now)?,
             Some(transcript) => {
                 let taken =
                     || ConfigError::new("transcript", "another shard writes to it: give each its own");
                 let writer = transcript.take().ok_or_else(taken)?;
-                gateway_proto::Shard::with_transcript(config, now, writer)?
+                Connection::with_transcript(config, now, writer)?
             }
         };
         if driver.tls.is_none() && url.is_ok_and(|url| url.is_tls()) {
@@ -138,17 +133,18 @@ impl<R: Runtime> Shard<R> {
         let checkpointer =
             driver.session_keeper.take().map(|keeper| Checkpointer::new(keeper, runtime.now()));
         Ok(Self {
-            dialer: Dialer::new(runtime.clone(), driver, limits),
+            dialer: Dialer::new(runtime.clone(), driver),
             gate,
             id,
-            shared: Shared::new(machine),
-            link: Link::None,
+            shared: Shared::new(connection),
+            stream: Stream::None,
             permit: None,
-            identify: Identify::None,
+            identified: false,
             checkpointer,
             timer: Timer::new(runtime.clone()),
             budget: Budget::default(),
             clock: Clock::default(),
+            deadline: now,
             reading: Reading::On,
             stopped: None,
             runtime,
@@ -243,11 +239,19 @@ impl<R: Runtime> Shard<R> {
 
     fn poll_steps(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
-            ready!(self.budget.poll_step(context));
-            match self.next_output(context.waker()) {
+            if self.budget.poll_step(context).is_pending() {
+                // A server that sends pings, or a message that never ends, must not hold up the clock.
+                if self.runtime.now() >= self.deadline {
+                    self.handle_input(Input::Timeout);
+                }
+                return Poll::Pending;
+            }
+            match self.next_output(context) {
                 Output::Timeout(deadline) => {
-                    let input = ready!(self.poll_input(deadline, context));
-                    self.handle_input(input);
+                    self.deadline = deadline;
+                    if let Some(input) = ready!(self.poll_input(context)) {
+                        self.handle_input(input);
+                    }
                 }
                 output => {
                     if let ControlFlow::Break(event) = self.act_on(output, context) {
@@ -258,54 +262,48 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
-    /// What the state machine says next. A message that was read already is handed to it on the way: while a burst is dealt
-    /// with, the machine is locked once for each event.
-    fn next_output(&mut self, waker: &Waker) -> Output {
-        let mut state = self.shared.lock_to_drive(waker);
-        let output = state.machine.poll_output();
+    /// What the state machine asks for next. Bytes that were read already are handed to it on the way, and what it wants to
+    /// send is written: during a burst the machine is locked once for each event.
+    fn next_output(&mut self, context: &mut Context<'_>) -> Output {
+        let mut state = self.shared.lock_to_drive(context.waker());
+        let connection = &mut state.connection;
+        let Stream::Open(link) = &mut self.stream else { return connection.poll_output() };
+        let mut output = connection.poll_output();
         if let Output::Timeout(_) = output
-            && self.permit.is_none()
             && self.reading == Reading::On
-            && let Link::Open(socket) = &mut self.link
-            && let Some(message) = socket.take_ahead()
+            && let mut bytes = link.unread()
+            && !bytes.is_empty()
         {
-            self.clock.tell(&self.runtime, &mut state.machine, Input::Message(message));
-            return state.machine.poll_output();
+            let now = self.clock.tick(&self.runtime, connection);
+            let count = bytes.len();
+            connection.handle_bytes(&mut bytes, now);
+            let taken = count - bytes.len();
+            link.consume(taken);
+            output = connection.poll_output();
         }
+        link.write(connection, context);
         output
     }
 
-    /// Does what the state machine says. Breaks off where the application is to hear of something.
+    /// Does what the state machine asks for. Breaks off where the application is to receive something.
     fn act_on(&mut self, output: Output, context: &mut Context<'_>) -> ControlFlow<Option<Event>> {
         match output {
-            Output::Event(Event::Identifying) => self.identify = Identify::Next,
             Output::Event(event) => {
-                self.tell_gate(&event);
+                self.notify_gate(&event);
                 self.keep_session_after(&event);
                 return ControlFlow::Break(Some(event));
             }
-            Output::Connect(url) => self.link = Link::Dialing(self.dialer.dial(url)),
+            Output::Connect(url) => self.stream = Stream::Dialing(self.dialer.dial(url)),
             Output::AcquireIdentify => self.permit = Some(self.gate.acquire(self.id)),
             Output::CancelIdentify => self.permit = None,
-            Output::Send(message) => {
-                if let Link::Open(socket) = &mut self.link {
-                    socket.send(message);
-                }
-                if matches!(self.identify, Identify::Next) {
-                    self.identify_sent(context);
-                    return ControlFlow::Break(Some(Event::Identifying));
+            Output::ShutDown => {
+                if let Stream::Open(link) = std::mem::replace(&mut self.stream, Stream::None) {
+                    link.close(context);
                 }
             }
-            Output::Close(frame) => {
-                if let Link::Open(socket) = &mut self.link {
-                    socket.close(frame);
-                }
-            }
-            Output::Disconnect => self.disconnect(context),
-            // Waited for by the caller.
+            // The caller waits for it.
             Output::Timeout(_) => {}
             Output::Stopped(reason) => {
-                self.disconnect(context);
                 (self.permit, self.stopped) = (None, Some(reason));
                 self.keep_session();
                 return ControlFlow::Break(None);
@@ -314,23 +312,16 @@ impl<R: Runtime> Shard<R> {
         ControlFlow::Continue(())
     }
 
-    /// The gate hears that its permit is used, once the Identify is written.
-    fn identify_sent(&mut self, context: &mut Context<'_>) {
-        if let Link::Open(socket) = &mut self.link {
-            socket.poll_write(context);
-        }
-        self.identify = Identify::Sent;
-        self.gate.used(self.id);
-    }
-
-    /// The gate hears what becomes of the Identify.
-    fn tell_gate(&mut self, event: &Event) {
-        match (event, &self.identify) {
-            (Event::Ready, _) => self.identify = Identify::None,
-            (Event::Disconnected(_), Identify::Sent) => {
-                self.identify = Identify::None;
-                self.gate.failed(self.id);
+    /// Tells the gate what becomes of its permit.
+    fn notify_gate(&mut self, event: &Event) {
+        match event {
+            // The Identify was written before the event is delivered: the spacing counts from when it is sent.
+            Event::Identifying => {
+                self.identified = true;
+                self.gate.used(self.id);
             }
+            Event::Ready => self.identified = false,
+            Event::Disconnected(_) if std::mem::take(&mut self.identified) => self.gate.failed(self.id),
             _ => {}
         }
     }
@@ -352,12 +343,12 @@ impl<R: Runtime> Shard<R> {
     /// Hands the session over to be kept; does not wait for it.
     fn keep_session(&mut self) {
         if let Some(checkpointer) = &mut self.checkpointer {
-            let session = self.shared.lock().machine.session();
+            let session = self.shared.lock().connection.session();
             checkpointer.keep(self.id, session, self.runtime.now());
         }
     }
 
-    /// Stops or resumes reading the socket. Everything else goes on.
+    /// Stops or resumes reading the stream. Everything else goes on.
     pub(crate) fn set_reading(&mut self, reading: Reading) {
         if self.reading != reading {
             self.reading = reading;
@@ -370,7 +361,7 @@ impl<R: Runtime> Shard<R> {
 
     /// Whether a WebSocket is open.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.link, Link::Open(_))
+        matches!(self.stream, Stream::Open(_)) && self.shared.lock().connection.phase() != Phase::Connecting
     }
 
     /// Whether the application has asked for the end.
@@ -378,78 +369,55 @@ impl<R: Runtime> Shard<R> {
         self.shared.lock().shutting_down
     }
 
-    /// Waits for the next thing to tell the state machine.
-    fn poll_input(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<Input> {
+    /// Waits for the next input of the state machine. None: there are bytes for it.
+    fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<Option<Input>> {
         if let Some(permit) = &mut self.permit
             && let Poll::Ready(answer) = permit.as_mut().poll(context)
         {
             self.permit = None;
-            return Poll::Ready(match answer {
+            return Poll::Ready(Some(match answer {
                 Ok(()) => Input::IdentifyGranted,
                 Err(refused) => Input::IdentifyRefused(refused),
-            });
+            }));
         }
-        // The socket comes before the clock: what lies in it has come in time, and must not be taken for silence only
-        // because nobody looked. It cannot hold up the clock, since every input brings the time along.
-        if let Poll::Ready(input) = self.poll_link(context) {
+        // The stream comes before the clock: bytes that wait in it arrived in time, and must not be taken for silence because
+        // the shard was not polled. They cannot hold up the clock, see `poll_steps`.
+        if let Poll::Ready(input) = self.poll_stream(context) {
             return Poll::Ready(input);
         }
-        self.timer.poll_until(deadline, context).map(|()| Input::Timeout)
+        self.timer.poll_until(self.deadline, context).map(|()| Some(Input::Timeout))
     }
 
-    fn poll_link(&mut self, context: &mut Context<'_>) -> Poll<Input> {
-        match &mut self.link {
-            Link::None => Poll::Pending,
-            Link::Dialing(dialing) => match ready!(dialing.as_mut().poll(context)) {
-                Ok(socket) => {
-                    self.link = Link::Open(Box::new(socket));
-                    Poll::Ready(Input::Opened)
+    fn poll_stream(&mut self, context: &mut Context<'_>) -> Poll<Option<Input>> {
+        match &mut self.stream {
+            Stream::None => Poll::Pending,
+            Stream::Dialing(dialing) => match ready!(dialing.as_mut().poll(context)) {
+                Ok(stream) => {
+                    self.stream = Stream::Open(Box::new(Link::new(stream)));
+                    Poll::Ready(Some(Input::Opened))
                 }
                 Err(error) => {
-                    self.link = Link::None;
-                    Poll::Ready(Input::ConnectFailed(error))
+                    self.stream = Stream::None;
+                    Poll::Ready(Some(Input::ConnectFailed(error)))
                 }
             },
-            Link::Open(socket) => {
-                socket.poll_write(context);
-                if self.reading == Reading::Paused {
-                    return Poll::Pending;
-                }
-                match socket.poll_read(context, &mut self.budget) {
-                    Poll::Ready(Received::Message(message)) => Poll::Ready(Input::Message(message)),
-                    Poll::Ready(Received::Closed(closed)) => {
-                        self.disconnect(context);
-                        Poll::Ready(Input::Closed(closed))
-                    }
-                    Poll::Pending => {
-                        // It asks for nothing to be done, so the clock can be looked at right after it.
-                        if let Some(message) = socket.take_progress() {
-                            let now = self.runtime.now();
-                            self.shared.lock().machine.handle_input(Input::Progress { message }, now);
-                        }
-                        Poll::Pending
-                    }
-                }
-            }
+            Stream::Open(_) if self.reading == Reading::Paused => Poll::Pending,
+            Stream::Open(link) if !link.unread().is_empty() => Poll::Ready(None),
+            Stream::Open(link) => link.poll_read(context),
         }
     }
 
     /// Hands an input to the state machine.
     fn handle_input(&mut self, input: Input) {
-        self.clock.tell(&self.runtime, &mut self.shared.lock().machine, input);
-    }
-
-    /// Drops the connection, or gives up opening it. What can be written without waiting is written.
-    fn disconnect(&mut self, context: &mut Context<'_>) {
-        if let Link::Open(mut socket) = std::mem::replace(&mut self.link, Link::None) {
-            socket.leave(context);
-        }
+        let mut state = self.shared.lock();
+        let now = self.clock.tick(&self.runtime, &mut state.connection);
+        state.connection.handle_input(input, now);
     }
 }
 
 impl<R> Unpin for Shard<R> {}
 
-impl<R: Runtime> Stream for Shard<R> {
+impl<R: Runtime> futures_core::Stream for Shard<R> {
     type Item = Event;
 
     /// Yields as [`Shard::next_event`] does: after 128 events and inputs in a row `Pending` is returned once, with the task

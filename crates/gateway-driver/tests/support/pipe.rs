@@ -35,7 +35,8 @@ struct Pipe {
     reset: bool,
     /// The client's reads and writes move no more than this many bytes, and every second one has to be tried again.
     trickle: Option<usize>,
-    again: bool,
+    read_again: bool,
+    write_again: bool,
     /// The client's reads give no more than this many bytes, without a pause.
     slice: Option<usize>,
     reader: Option<Waker>,
@@ -89,17 +90,20 @@ impl ServerEnd {
     }
 }
 
-impl Pipe {
-    /// How many of these bytes may move now.
-    fn poll_some(&mut self, context: &mut Context<'_>, bytes: usize) -> Poll<usize> {
-        let Some(trickle) = self.trickle else { return Poll::Ready(bytes) };
-        self.again = !self.again;
-        if self.again {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(bytes.min(trickle))
+/// How many of these bytes may move now; with a trickle every second attempt has to be repeated.
+fn poll_some(
+    trickle: Option<usize>,
+    again: &mut bool,
+    context: &mut Context<'_>,
+    bytes: usize,
+) -> Poll<usize> {
+    let Some(trickle) = trickle else { return Poll::Ready(bytes) };
+    *again = !*again;
+    if *again {
+        context.waker().wake_by_ref();
+        return Poll::Pending;
     }
+    Poll::Ready(bytes.min(trickle))
 }
 
 impl Read for ServerEnd {
@@ -135,10 +139,11 @@ impl AsyncRead for ClientEnd {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let mut pipe = self.pipe.lock().unwrap();
+        let mut guard = self.pipe.lock().unwrap();
+        let pipe = &mut *guard;
         if !pipe.to_client.is_empty() {
             let slice = buffer.len().min(pipe.slice.unwrap_or(usize::MAX));
-            let count = ready!(pipe.poll_some(context, slice));
+            let count = ready!(poll_some(pipe.trickle, &mut pipe.read_again, context, slice));
             return Poll::Ready(pipe.to_client.read(&mut buffer[..count]));
         }
         if pipe.reset {
@@ -154,7 +159,8 @@ impl AsyncRead for ClientEnd {
 
 impl AsyncWrite for ClientEnd {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut pipe = self.pipe.lock().unwrap();
+        let mut guard = self.pipe.lock().unwrap();
+        let pipe = &mut *guard;
         if pipe.server_closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -163,7 +169,7 @@ impl AsyncWrite for ClientEnd {
             pipe.writer = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let count = ready!(pipe.poll_some(context, bytes.len().min(room)));
+        let count = ready!(poll_some(pipe.trickle, &mut pipe.write_again, context, bytes.len().min(room)));
         pipe.to_server.extend(&bytes[..count]);
         Poll::Ready(Ok(count))
     }

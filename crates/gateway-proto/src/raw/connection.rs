@@ -12,8 +12,8 @@ use super::transmit::Transmit;
 use super::{Input, Output};
 use crate::upgrade::{Upgrade, Upgraded};
 use crate::{
-    AckError, Closed, Command, ConfigError, ConnectError, DispatchKey, GatewayUrl, Health, Reconnect,
-    SendError, SessionSnapshot, Shard, ShardConfig, Shutdown, Stats,
+    AckError, Closed, Command, ConfigError, ConnectError, DispatchKey, GatewayUrl, Health, Phase,
+    Reconnect, SendError, SessionSnapshot, Shard, ShardConfig, Shutdown, Stats,
 };
 
 /// How long to wait for the body of a refused upgrade. It is only for whoever has to find out why.
@@ -111,9 +111,9 @@ impl Connection {
     /// [`handle_bytes`](Self::handle_bytes) takes nothing.
     pub const OUTPUT_LIMIT: usize = 64;
 
-    /// Takes bytes that the stream gave, in order and cut anywhere: those up to the end of a message are removed from the front
-    /// of `bytes`, the caller keeps the rest. Empties `bytes` where they complete no message, and where they are of a stream that
-    /// is over.
+    /// Takes bytes that the stream gave, in order and cut anywhere: those up to the end of a message, a ping or a pong are
+    /// removed from the front of `bytes`, the caller keeps the rest. Empties `bytes` where they complete nothing, and where they
+    /// are of a stream that is over.
     ///
     /// Call [`poll_output`](Self::poll_output) until it has nothing more, and then hand in the rest, until there is none; read
     /// only then. While [`OUTPUT_LIMIT`](Self::OUTPUT_LIMIT) outputs wait no bytes are taken. So memory stays bounded for a
@@ -242,6 +242,11 @@ impl Connection {
             session.sequence = session.sequence.min(first.saturating_sub(1));
         }
         Some(session)
+    }
+
+    /// Where in its life the shard is, see [`Shard::phase`].
+    pub fn phase(&self) -> Phase {
+        self.shard.phase()
     }
 
     /// What the shard has done so far.
@@ -380,7 +385,7 @@ impl Connection {
             match open.framing.receive(bytes, &mut self.transmit) {
                 Some(Received::Message(message)) => self.drive(crate::Input::Message(message)),
                 Some(Received::Closed(closed)) => self.end(closed),
-                None => {
+                Some(Received::Control) | None => {
                     let message = open.framing.is_message_under_way();
                     self.drive(crate::Input::Progress { message });
                 }

@@ -26,6 +26,8 @@ pub(crate) struct Framing {
 /// What bytes amount to.
 pub(crate) enum Received {
     Message(Message),
+    /// A ping or a pong. What there is to answer has been answered.
+    Control,
     /// The last word of the connection. The answer to it has been written.
     Closed(Closed),
 }
@@ -42,19 +44,13 @@ impl Framing {
     }
 
     /// Takes bytes off the front of `incoming`, until they make something. None: all are taken, and more must come.
-    ///
-    /// Pings are answered on the way.
     pub(crate) fn receive(&mut self, incoming: &mut &[u8], transmit: &mut Transmit) -> Option<Received> {
-        loop {
-            let closed = match self.frames.take(incoming)? {
-                Part::Message(message) => return Some(Received::Message(message)),
-                Part::Control(frame) => self.answer(&frame, transmit),
-                Part::Failed(failure) => Some(self.fail(failure, transmit)),
-            };
-            if let Some(closed) = closed {
-                return Some(Received::Closed(closed));
-            }
-        }
+        let closed = match self.frames.take(incoming)? {
+            Part::Message(message) => return Some(Received::Message(message)),
+            Part::Control(frame) => self.answer(&frame, transmit),
+            Part::Failed(failure) => Some(self.fail(failure, transmit)),
+        };
+        Some(closed.map_or(Received::Control, Received::Closed))
     }
 
     /// Answers a control frame, if it is one to answer. After a close frame the connection is over.

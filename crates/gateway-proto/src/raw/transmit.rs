@@ -3,7 +3,7 @@
 /// With so many bytes waiting no more are taken: the server has not read for long.
 const ROOM: usize = 1 << 20;
 /// More than this is given back once it is empty.
-const KEPT: usize = 16 << 10;
+const KEPT: usize = 4 << 10;
 
 /// A bounded buffer that is filled at one end and emptied at the other.
 #[derive(Default)]

@@ -1,0 +1,102 @@
+//! An open byte stream: reads ahead, writes what the state machine wants to send, and reports how the stream ends.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_io::AsyncWrite as _;
+use gateway_proto::raw::{Connection, Input};
+
+use crate::read_ahead::ReadAhead;
+use crate::stream::BoxedStream;
+
+/// The byte stream under one connection.
+pub(crate) struct Link {
+    stream: BoxedStream,
+    /// Bytes that were read and that the state machine has not taken.
+    ahead: ReadAhead,
+    /// Bytes were written that the stream may still hold back, as TLS does.
+    unflushed: bool,
+    /// Writing has failed. Reading goes on: a close code that the server sent before counts.
+    write_error: Option<io::Error>,
+}
+
+impl Link {
+    pub(crate) fn new(stream: BoxedStream) -> Self {
+        Self { stream, ahead: ReadAhead::default(), unflushed: false, write_error: None }
+    }
+
+    /// Bytes that were read and not consumed.
+    pub(crate) fn unread(&self) -> &[u8] {
+        self.ahead.bytes()
+    }
+
+    /// Removes so many bytes from the front of [`Link::unread`].
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.ahead.consume(count);
+    }
+
+    /// Reads once, after everything is consumed. None: bytes came. Some: the stream has ended.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Option<Input>> {
+        match self.ahead.poll_fill(&mut self.stream, context) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Some(Input::EndOfStream)),
+            Poll::Ready(Ok(_)) => Poll::Ready(None),
+            Poll::Ready(Err(error)) => Poll::Ready(Some(end_of(&error))),
+            Poll::Pending => match self.write_error.take() {
+                Some(error) => Poll::Ready(Some(end_of(&error))),
+                None => Poll::Pending,
+            },
+        }
+    }
+
+    /// Writes what the connection wants to send, as far as that goes without blocking. The task is woken when more can be
+    /// written.
+    pub(crate) fn write(&mut self, connection: &mut Connection, context: &mut Context<'_>) {
+        if connection.transmit().is_empty() && !self.unflushed {
+            return;
+        }
+        if self.write_error.is_none()
+            && let Poll::Ready(Err(error)) = self.poll_write(connection, context)
+        {
+            self.write_error = Some(error);
+        }
+        if self.write_error.is_some() {
+            connection.transmitted(usize::MAX);
+            self.unflushed = false;
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        connection: &mut Connection,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !connection.transmit().is_empty() {
+            match ready!(Pin::new(&mut self.stream).poll_write(context, connection.transmit()))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => connection.transmitted(count),
+            }
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Starts to close the stream, which sends close_notify where TLS is spoken. What cannot be done without blocking is not
+    /// done.
+    pub(crate) fn close(mut self, context: &mut Context<'_>) {
+        let _ = Pin::new(&mut self.stream).poll_close(context);
+    }
+}
+
+/// What an I/O error means for the connection.
+fn end_of(error: &io::Error) -> Input {
+    match error.kind() {
+        // TLS that ends without close_notify.
+        io::ErrorKind::UnexpectedEof => Input::EndOfStream,
+        _ => Input::Failed(error.to_string()),
+    }
+}
