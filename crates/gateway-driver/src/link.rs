@@ -66,11 +66,7 @@ impl Link {
         }
     }
 
-    fn poll_write(
-        &mut self,
-        connection: &mut Connection,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, connection: &mut Connection, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !connection.transmit().is_empty() {
             match ready!(Pin::new(&mut self.stream).poll_write(context, connection.transmit()))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

@@ -268,19 +268,15 @@ impl<R: Runtime> Shard<R> {
         let mut state = self.shared.lock_to_drive(context.waker());
         let connection = &mut state.connection;
         let Stream::Open(link) = &mut self.stream else { return connection.poll_output() };
-        let mut output = connection.poll_output();
-        if let Output::Timeout(_) = output
-            && self.reading == Reading::On
-            && let mut bytes = link.unread()
-            && !bytes.is_empty()
-        {
+        if !link.unread().is_empty() && self.reading == Reading::On && !connection.has_output() {
             let now = self.clock.tick(&self.runtime, connection);
+            let mut bytes = link.unread();
             let count = bytes.len();
             connection.handle_bytes(&mut bytes, now);
             let taken = count - bytes.len();
             link.consume(taken);
-            output = connection.poll_output();
         }
+        let output = connection.poll_output();
         link.write(connection, context);
         output
     }

@@ -44,12 +44,10 @@ mod text;
 mod token;
 pub mod transcript;
 mod transitions;
-#[cfg(feature = "upgrade")]
+#[cfg(feature = "raw")]
 pub mod upgrade;
 mod url;
 mod wall_clock;
-#[cfg(feature = "upgrade")]
-pub mod websocket;
 
 pub use gateway_codec as codec;
 

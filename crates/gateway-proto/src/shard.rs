@@ -246,6 +246,12 @@ impl Shard {
         output
     }
 
+    /// What [`poll_output`](Self::poll_output) gives out before the next deadline.
+    #[cfg(feature = "raw")]
+    pub(crate) fn queued_outputs(&self) -> &VecDeque<Output> {
+        &self.outputs
+    }
+
     fn next_output(&mut self) -> Output {
         if let Some(output) = self.outputs.pop_front() {
             return output;
@@ -463,7 +469,10 @@ impl Shard {
     fn forgive_lateness(&mut self, now: Instant) {
         /// A busy machine is this late without meaning anything by it.
         const GRACE: Duration = Duration::from_secs(2);
-        let Some(due) = self.due.take().filter(|due| *due < now) else { return };
+        let due = self.due.take().unwrap_or_else(|| self.next_deadline());
+        if due >= now {
+            return;
+        }
         let late = now.duration_since(due);
         if late > GRACE
             && let State::Open(connection) = &mut self.state

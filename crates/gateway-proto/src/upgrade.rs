@@ -1,15 +1,14 @@
 //! The client's half of the WebSocket opening handshake (RFC 6455, section 4.1) over bytes.
 //!
-//! For those who move bytes by themselves: [`raw::Connection`](crate::raw) and the async driver are built on it. It is
-//! written here because tungstenite's own reads a stream, takes a head that comes in many small pieces for an attack,
-//! and drops the body of a refusal.
+//! [`raw::Connection`](crate::raw) is built on it. tungstenite's own handshake reads a stream, takes a head that comes in many
+//! small pieces for an attack, and drops the body of a refusal, so it is written here.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use data_encoding::BASE64;
 use httparse::{Header, ParserConfig, Status};
-use tungstenite::handshake::derive_accept_key;
+use sha1::{Digest, Sha1};
 
 use crate::{ConnectError, GatewayUrl, Refused};
 
@@ -23,6 +22,12 @@ const HEAD_BYTES: usize = 16 << 10;
 const HEADERS: usize = 100;
 /// How much of a refusal's body is kept, and with its framing waited for.
 const BODY_BYTES: usize = 4 << 10;
+
+/// What a server that understands WebSocket answers to a key (RFC 6455, section 4.2.2, item 5.4).
+fn accept_of(key: &str) -> String {
+    const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    BASE64.encode(&Sha1::new().chain_update(key).chain_update(GUID).finalize())
+}
 
 /// A handshake under way: send [`Upgrade::request`], then hand what comes to [`Upgrade::push`].
 pub struct Upgrade {
@@ -79,7 +84,7 @@ impl Upgrade {
             target = url.path_and_query(),
             host = url.authority(),
         );
-        let accept = derive_accept_key(key.as_bytes());
+        let accept = accept_of(&key);
         Self { request, accept, received: Vec::new(), interim: 0, refusal: None }
     }
 
@@ -280,6 +285,12 @@ fn handshake(detail: &str) -> ConnectError {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    /// The example of RFC 6455, section 1.3.
+    #[test]
+    fn the_answer_to_the_example_key_is_that_of_the_example() {
+        assert_eq!(accept_of("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
 
     use super::*;
 

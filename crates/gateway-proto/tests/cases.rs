@@ -126,7 +126,7 @@ fn case_10_keys_behind_d() {
 }
 
 /// The answer to the upgrade has a folded header: it is accepted, and the header's value is `b c` (RFC 9112, section 5.2).
-#[cfg(feature = "upgrade")]
+#[cfg(feature = "raw")]
 #[test]
 fn case_07_a_folded_header_in_the_answer_to_the_upgrade() {
     use gateway_proto::upgrade::{Upgrade, Upgraded};

@@ -128,6 +128,8 @@ fn a_message_is_taken_and_what_is_behind_it_is_left() {
     peer.connection.handle_bytes(&mut rest, now);
     assert_eq!(rest, &bytes[dispatch(2).len()..]);
     peer.connection.handle_bytes(&mut rest, now);
+    assert_eq!(rest, [dispatch(3), dispatch(4)[..5].to_vec()].concat(), "a ping is a step too");
+    peer.connection.handle_bytes(&mut rest, now);
     assert_eq!(rest, &dispatch(4)[..5]);
     peer.connection.handle_bytes(&mut rest, now);
     assert_eq!(rest, b"", "half a message is taken whole");

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use super::framing::{Framing, Received};
+use super::framing::{Framing, Incoming};
 use super::transmit::Transmit;
 use super::{Input, Output};
 use crate::upgrade::{Upgrade, Upgraded};
 use crate::{
-    AckError, Closed, Command, ConfigError, ConnectError, DispatchKey, GatewayUrl, Health, Phase,
-    Reconnect, SendError, SessionSnapshot, Shard, ShardConfig, Shutdown, Stats,
+    AckError, Closed, Command, ConfigError, ConnectError, DispatchKey, GatewayUrl, Health, Phase, Reconnect,
+    SendError, SessionSnapshot, Shard, ShardConfig, Shutdown, Stats,
 };
 
 /// How long to wait for the body of a refused upgrade. It is only for whoever has to find out why.
@@ -126,10 +126,23 @@ impl Connection {
     pub fn handle_bytes(&mut self, bytes: &mut &[u8], now: Instant) {
         self.now = self.now.max(now);
         self.stop_waiting_for_body();
-        if self.outputs.len() < Self::OUTPUT_LIMIT {
-            self.receive(bytes);
+        if let Stage::Upgrading(_) = self.stage {
+            self.receive_answer(bytes);
         }
-        if !matches!(self.stage, Stage::Upgrading(_) | Stage::Open(_)) {
+        if let Stage::Open(open) = &mut self.stage
+            && !bytes.is_empty()
+            && self.outputs.len() + self.shard.queued_outputs().len() < Self::OUTPUT_LIMIT
+        {
+            match open.framing.receive(bytes, &mut self.transmit) {
+                Some(Incoming::Message(message)) => self.drive(crate::Input::Message(message)),
+                Some(Incoming::Closed(closed)) => self.end(closed),
+                Some(Incoming::Control) | None => {
+                    let message = open.framing.is_message_under_way();
+                    self.drive(crate::Input::Progress { message });
+                }
+            }
+        }
+        if let Stage::Idle | Stage::Dialing { .. } = self.stage {
             // Otherwise a caller that opens the next stream at once would hand them in as that one's.
             *bytes = &[];
         }
@@ -164,13 +177,24 @@ impl Connection {
             if let Some(output) = self.outputs.pop_front() {
                 break output;
             }
-            let output = self.shard.poll_output();
-            if let Some(output) = self.take_over(output) {
-                break output;
+            match self.shard.poll_output() {
+                crate::Output::Event(event) => break Output::Event(event),
+                crate::Output::Timeout(deadline) => break Output::Timeout(self.earlier(deadline)),
+                other => {
+                    if let Some(output) = self.take_over(other) {
+                        break output;
+                    }
+                }
             }
         };
         self.forsaken = matches!(output, Output::ShutDown);
         output
+    }
+
+    /// Whether [`poll_output`](Self::poll_output) has something to give out before the next deadline. A caller that has bytes
+    /// and hears no can hand them in at once.
+    pub fn has_output(&self) -> bool {
+        !self.outputs.is_empty() || !self.shard.queued_outputs().is_empty()
     }
 
     /// The bytes that wait to be written to the socket, in order. Say with [`transmitted`](Self::transmitted) how many
@@ -232,11 +256,15 @@ impl Connection {
     /// The session as it could be resumed by a later process, see [`Shard::session`]. Dispatches that came and were not
     /// given out yet do not count: the Resume asks for them again.
     pub fn session(&self) -> Option<SessionSnapshot> {
-        let waiting = self.outputs.iter().filter_map(|output| match output {
-            Output::Event(crate::Event::Dispatch(dispatch)) => dispatch.sequence(),
+        let here = self.outputs.iter().filter_map(|output| match output {
+            Output::Event(event) => sequence_of(event),
             _ => None,
         });
-        let first = waiting.min();
+        let within = self.shard.queued_outputs().iter().filter_map(|output| match output {
+            crate::Output::Event(event) => sequence_of(event),
+            _ => None,
+        });
+        let first = here.chain(within).min();
         let mut session = self.shard.session()?;
         if let Some(first) = first {
             session.sequence = session.sequence.min(first.saturating_sub(1));
@@ -267,8 +295,12 @@ impl Connection {
     // ---- The shard ----------------------------------------------------------------------------------------------------
 
     /// Hands an input to the shard, and does at once what it says: the bytes out must not depend on when the caller asks.
+    /// Events stay with the shard, until something is to be given out between them.
     fn drive(&mut self, input: crate::Input) {
         self.shard.handle_input(input, self.now);
+        if self.shard.queued_outputs().iter().all(|output| matches!(output, crate::Output::Event(_))) {
+            return;
+        }
         self.take_over_outputs();
         if let Stage::Open(open) = &self.stage
             && open.framing.is_overfull()
@@ -278,11 +310,8 @@ impl Connection {
     }
 
     fn take_over_outputs(&mut self) {
-        loop {
+        while !self.shard.queued_outputs().is_empty() {
             let output = self.shard.poll_output();
-            if let crate::Output::Timeout(_) | crate::Output::Stopped(_) = output {
-                return;
-            }
             if let Some(output) = self.take_over(output) {
                 self.outputs.push_back(output);
             }
@@ -299,13 +328,13 @@ impl Connection {
             }
             crate::Output::Send(message) => {
                 if let Stage::Open(open) = &mut self.stage {
-                    open.framing.send(message, &mut self.transmit);
+                    open.framing.send(&message, &mut self.transmit);
                 }
                 None
             }
             crate::Output::Close(frame) => {
                 if let Stage::Open(open) = &mut self.stage {
-                    open.framing.close(frame, &mut self.transmit);
+                    open.framing.close(&frame, &mut self.transmit);
                 }
                 None
             }
@@ -340,8 +369,7 @@ impl Connection {
         self.rng.fill(&mut key);
         let upgrade = Upgrade::new(&url, key);
         self.transmit.clear();
-        // It has just been emptied.
-        let _ = self.transmit.push(upgrade.request());
+        self.transmit.buffer().extend_from_slice(upgrade.request());
         self.stage = Stage::Upgrading(Box::new(Upgrading { url, upgrade, deadline, refusal_deadline: None }));
     }
 
@@ -358,36 +386,22 @@ impl Connection {
         self.drive(crate::Input::ConnectFailed(error));
     }
 
-    /// Takes bytes up to the end of the next message.
-    fn receive(&mut self, bytes: &mut &[u8]) {
-        if let Stage::Upgrading(upgrading) = &mut self.stage {
-            match upgrading.upgrade.push(bytes) {
-                Some(Upgraded::Open { used }) => {
-                    *bytes = &bytes[used..];
-                    let framing = Framing::new(&self.shard.config().limits, self.rng.fork());
-                    self.stage = Stage::Open(Box::new(Open { url: upgrading.url.clone(), framing }));
-                    self.drive(crate::Input::Opened);
-                }
-                Some(Upgraded::Failed(error)) => return self.upgrade_failed(error),
-                None => {
-                    *bytes = &[];
-                    if upgrading.upgrade.is_refused() {
-                        let body_deadline = (self.now + BODY_WAIT).min(upgrading.deadline);
-                        upgrading.refusal_deadline.get_or_insert(body_deadline);
-                    }
-                    return;
-                }
+    /// Takes bytes of the answer to the upgrade request.
+    fn receive_answer(&mut self, bytes: &mut &[u8]) {
+        let Stage::Upgrading(upgrading) = &mut self.stage else { return };
+        match upgrading.upgrade.push(bytes) {
+            Some(Upgraded::Open { used }) => {
+                *bytes = &bytes[used..];
+                let framing = Framing::new(&self.shard.config().limits, self.rng.fork());
+                self.stage = Stage::Open(Box::new(Open { url: upgrading.url.clone(), framing }));
+                self.drive(crate::Input::Opened);
             }
-        }
-        if let Stage::Open(open) = &mut self.stage
-            && !bytes.is_empty()
-        {
-            match open.framing.receive(bytes, &mut self.transmit) {
-                Some(Received::Message(message)) => self.drive(crate::Input::Message(message)),
-                Some(Received::Closed(closed)) => self.end(closed),
-                Some(Received::Control) | None => {
-                    let message = open.framing.is_message_under_way();
-                    self.drive(crate::Input::Progress { message });
+            Some(Upgraded::Failed(error)) => self.upgrade_failed(error),
+            None => {
+                *bytes = &[];
+                if upgrading.upgrade.is_refused() {
+                    let body_deadline = (self.now + BODY_WAIT).min(upgrading.deadline);
+                    upgrading.refusal_deadline.get_or_insert(body_deadline);
                 }
             }
         }
@@ -436,8 +450,16 @@ impl Connection {
     }
 
     fn shut_down_socket(&mut self) {
+        self.take_over_outputs();
         self.stage = Stage::Idle;
         self.outputs.push_back(Output::ShutDown);
+    }
+}
+
+fn sequence_of(event: &crate::Event) -> Option<u64> {
+    match event {
+        crate::Event::Dispatch(dispatch) => dispatch.sequence(),
+        _ => None,
     }
 }
 

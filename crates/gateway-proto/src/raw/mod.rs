@@ -9,8 +9,11 @@
 //! How the calls of the Python package `discord-gateway` map to these: [the crate's documentation](crate) has the table.
 
 mod connection;
+mod failure;
+mod frames;
 mod framing;
 mod input;
+mod outgoing;
 mod output;
 mod transmit;
 

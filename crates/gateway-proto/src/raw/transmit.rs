@@ -1,11 +1,9 @@
-//! Bytes on their way to the socket, in order, with room for a peer that reads slowly and an end to its patience.
+//! Bytes on their way to the socket, in order. What goes in is bounded by the framing.
 
-/// With so many bytes waiting no more are taken: the server has not read for long.
-const ROOM: usize = 1 << 20;
 /// More than this is given back once it is empty.
 const KEPT: usize = 4 << 10;
 
-/// A bounded buffer that is filled at one end and emptied at the other.
+/// A buffer that is filled at one end and emptied at the other.
 #[derive(Default)]
 pub(crate) struct Transmit {
     bytes: Vec<u8>,
@@ -18,18 +16,14 @@ impl Transmit {
         &self.bytes[self.sent..]
     }
 
-    /// Takes all of these bytes, or none. False: there is no room for them.
-    #[must_use]
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> bool {
-        if self.unsent().len() >= ROOM {
-            return false;
-        }
-        if self.sent > 0 && self.bytes.len() + bytes.len() > self.bytes.capacity() {
+    /// The buffer to append to. What has been sent is removed first once it is the larger part, so that each byte is moved
+    /// once at most.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.sent > self.bytes.len() / 2 {
             self.bytes.drain(..self.sent);
             self.sent = 0;
         }
-        self.bytes.extend_from_slice(bytes);
-        true
+        &mut self.bytes
     }
 
     /// Forgets bytes that have been sent. More than there are means all.
@@ -56,7 +50,8 @@ mod tests {
         let mut transmit = Transmit::default();
         let mut out = Vec::new();
         for round in 0..1000_u16 {
-            assert!(transmit.push(&round.to_be_bytes()));
+            transmit.buffer().extend_from_slice(&round.to_be_bytes());
+            assert!(transmit.bytes.len() <= 2 * transmit.unsent().len(), "what was sent does not pile up");
             let count = usize::from(round % 4).min(transmit.unsent().len());
             out.extend_from_slice(&transmit.unsent()[..count]);
             transmit.consume(count);
@@ -67,17 +62,13 @@ mod tests {
     }
 
     #[test]
-    fn it_takes_no_more_once_it_is_full() {
+    fn it_gives_back_what_it_has_grown_to() {
         let mut transmit = Transmit::default();
-        assert!(transmit.push(&vec![1; ROOM - 1]));
-        assert!(transmit.push(b"xy"), "all or nothing");
-        assert!(!transmit.push(b"z"));
-        assert_eq!(transmit.unsent().len(), ROOM + 1);
+        transmit.buffer().extend_from_slice(&vec![1; 1 << 20]);
         transmit.consume(10);
-        assert!(transmit.push(b"z"));
-        assert_eq!(transmit.unsent().len(), ROOM - 8);
+        assert_eq!(transmit.unsent().len(), (1 << 20) - 10);
         transmit.consume(usize::MAX);
         assert_eq!(transmit.unsent(), b"");
-        assert!(transmit.bytes.capacity() <= KEPT, "it gives back what it has grown to");
+        assert!(transmit.bytes.capacity() <= KEPT);
     }
 }

@@ -1,43 +1,38 @@
-//! A server's byte stream taken apart: messages, and control frames for tungstenite.
-//!
-//! What carries payloads does not pass through tungstenite, which prints every frame in full at the level trace: READY holds
-//! secrets. It also saves a copy, and reads a text in the time that the processor's vector instructions allow.
+//! A server's byte stream taken apart: messages and control frames (RFC 6455, section 5).
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
-use bytes::Bytes;
 use gateway_codec::copy_to_block;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::failure::Failure;
-use crate::{Closed, Message};
+use crate::{CloseFrame, Closed, Message};
 
 /// The longest header: two bytes, a length of eight. A mask is a violation before it comes.
 const LONGEST_HEADER: usize = 10;
 /// "All control frames MUST have a payload length of 125 bytes or less" (RFC 6455, section 5.5).
 const LONGEST_CONTROL: u64 = 125;
 /// The bit of a frame's first byte that says that it is the last of its message.
-const FINAL: u8 = 0x80;
+pub(super) const FINAL: u8 = 0x80;
 /// "MUST be 0 unless an extension is negotiated" (section 5.2). None ever is.
 const RESERVED: u8 = 0x70;
 /// The bit of a frame's second byte that says that it is masked.
-const MASKED: u8 = 0x80;
+pub(super) const MASKED: u8 = 0x80;
 /// Room that is made for a message before it has come: enough for almost all of them, so that memory is asked for once, and
 /// given back in the piece in which it was taken. The rest has to be earned.
 const FIRST_ROOM: usize = 1 << 20;
 
 /// Opcodes (section 5.2).
 const CONTINUATION: u8 = 0x0;
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
-const CLOSE: u8 = 0x8;
+pub(super) const TEXT: u8 = 0x1;
+pub(super) const BINARY: u8 = 0x2;
+pub(super) const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
+pub(super) const PONG: u8 = 0xa;
 
 /// Takes apart what a server sends.
 #[derive(Debug)]
-pub struct Frames {
+pub(super) struct Frames {
     /// The most bytes that a message may have.
     message_bytes: usize,
     header: [u8; LONGEST_HEADER],
@@ -48,19 +43,25 @@ pub struct Frames {
     message: Option<Fragments>,
     /// The payload of the control frame.
     control: Vec<u8>,
-    /// The payload of the close frame, once it has come.
-    close: Option<Vec<u8>>,
     /// Nothing is read any more: the stream has broken the rules, or has been closed.
     over: bool,
 }
 
 /// What a stream consists of.
 #[derive(Debug)]
-pub enum Part {
+pub(super) enum Part {
     /// A whole message. A text is UTF-8.
     Message(Message),
-    /// A whole control frame, header and payload, to be handed to tungstenite.
-    Control(Bytes),
+    /// A ping, with the payload that its pong has to carry.
+    Ping(Vec<u8>),
+    Pong,
+    /// A close frame. Nothing after it counts.
+    Close {
+        /// What to answer, unless a close frame has been sent already. None: a close frame without a code.
+        answer: Option<CloseFrame>,
+        /// What to report to the shard.
+        closed: Closed,
+    },
     /// The last part: the stream has broken the rules, and nothing after it counts.
     Failed(Failure),
 }
@@ -74,7 +75,7 @@ struct Fragments {
 
 impl Frames {
     /// For a fresh connection, whose messages may have so many bytes.
-    pub fn new(message_bytes: usize) -> Self {
+    pub(super) fn new(message_bytes: usize) -> Self {
         Self {
             message_bytes,
             header: [0; LONGEST_HEADER],
@@ -82,7 +83,6 @@ impl Frames {
             missing: None,
             message: None,
             control: Vec::new(),
-            close: None,
             over: false,
         }
     }
@@ -90,7 +90,7 @@ impl Frames {
     /// Takes bytes off the front of `bytes`, until they make a part. None: all are taken, and more must come.
     ///
     /// Nothing comes after a close frame.
-    pub fn take(&mut self, bytes: &mut &[u8]) -> Option<Part> {
+    pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Option<Part> {
         while !self.over {
             let missing = match self.missing {
                 Some(missing) => missing,
@@ -122,24 +122,8 @@ impl Frames {
     }
 
     /// Whether the beginning of a message has come and its end has not.
-    pub fn is_message_under_way(&self) -> bool {
+    pub(super) fn is_message_under_way(&self) -> bool {
         self.message.is_some() || (self.header_length > 0 && !is_control(self.header[0]))
-    }
-
-    /// What the close frame says, if one has come.
-    pub fn closed(&self) -> Option<Closed> {
-        let close = self.close.as_ref()?;
-        Some(match close.split_first_chunk() {
-            None => Closed::Frame { code: None, reason: String::new() },
-            Some((code, reason)) => match u16::from_be_bytes(*code) {
-                code if !CloseCode::from(code).is_allowed() => {
-                    Closed::Protocol(format!("a close frame had the code {code}, which may not be sent"))
-                }
-                code => {
-                    Closed::Frame { code: Some(code), reason: String::from_utf8_lossy(reason).into_owned() }
-                }
-            },
-        })
     }
 
     /// Takes the header, and returns the length of the payload. None: the rest of it must come.
@@ -207,7 +191,7 @@ impl Frames {
     fn end_frame(&mut self, piece: &[u8]) -> Option<Part> {
         let first = self.header[0];
         if is_control(first) {
-            return Some(Part::Control(self.end_control(piece)));
+            return Some(self.end_control(piece));
         }
         let text = first & 0x0f == TEXT;
         let (text, bytes) = match self.message.take() {
@@ -234,17 +218,49 @@ impl Frames {
         })
     }
 
-    /// A control frame as it came, in one piece.
-    fn end_control(&mut self, piece: &[u8]) -> Bytes {
+    /// A control frame with the last piece of its payload.
+    fn end_control(&mut self, piece: &[u8]) -> Part {
         self.control.extend_from_slice(piece);
         let payload = std::mem::take(&mut self.control);
-        // The length is at most 125, in the shortest way: it stands in the second byte.
-        let frame = [&self.header[..2], &payload].concat().into();
-        if self.header[0] & 0x0f == CLOSE {
-            (self.close, self.over) = (Some(payload), true);
+        match self.header[0] & 0x0f {
+            PING => Part::Ping(payload),
+            PONG => Part::Pong,
+            // The header was checked: no other opcode is a control frame's.
+            _ => {
+                self.over = true;
+                close(&payload)
+            }
         }
-        frame
     }
+}
+
+/// Reads the payload of a close frame: "a 2-byte unsigned integer […] representing a status code", then "UTF-8-encoded data"
+/// (section 5.5.1). "When sending a Close frame in response, the endpoint typically echos the status code it received".
+fn close(payload: &[u8]) -> Part {
+    let (code, reason) = match payload {
+        [] => {
+            let closed = Closed::Frame { code: None, reason: String::new() };
+            return Part::Close { answer: None, closed };
+        }
+        [_] => return Part::Failed(Failure::protocol("a close frame had half a code")),
+        [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
+    };
+    if !may_be_sent(code) {
+        let violation = format!("a close frame had the code {code}, which may not be sent");
+        return Part::Failed(Failure::protocol(violation));
+    }
+    // A code after which the client must not reconnect counts, whatever its reason looks like.
+    let closed = Closed::Frame { code: Some(code), reason: String::from_utf8_lossy(reason).into_owned() };
+    match std::str::from_utf8(reason) {
+        Ok(_) => Part::Close { answer: Some(CloseFrame { code, reason: "".into() }), closed },
+        Err(_) => Part::Failed(Failure { closed, ..Failure::not_utf8() }),
+    }
+}
+
+/// Whether a close code may stand in a frame (section 7.4, and the registry of close codes that IANA keeps): 1004 has no
+/// meaning, 1005, 1006 and 1015 "MUST NOT be set as a status code in a Close control frame by an endpoint".
+fn may_be_sent(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 impl Fragments {
@@ -318,12 +334,10 @@ mod tests {
                 let kind = if matches!(message, Message::Text(_)) { "text" } else { "binary" };
                 format!("{kind} of {} bytes", message.as_bytes().len())
             }
-            Part::Control(frame) => {
-                let text = |byte: &u8| match byte {
-                    b'a'..=b'z' => char::from(*byte).to_string(),
-                    byte => format!("{byte:02x}"),
-                };
-                format!("control {}", frame.iter().map(text).collect::<String>())
+            Part::Ping(payload) => format!("ping {}", payload.escape_ascii()),
+            Part::Pong => "pong".to_owned(),
+            Part::Close { answer, closed } => {
+                format!("{closed}, answered with {:?}", answer.as_ref().map(|frame| frame.code))
             }
             Part::Failed(failure) => format!("failed with {}: {}", failure.close.code, failure.closed),
         }
@@ -365,30 +379,39 @@ mod tests {
             frame(0x8a, b""),
             frame(0x82, b"\xff"),
         ];
-        assert_eq!(
-            lines(&stream.concat()),
-            ["control 8904ping", "text of 2 bytes", "control 8a00", "binary of 1 bytes"]
-        );
+        assert_eq!(lines(&stream.concat()), ["ping ping", "text of 2 bytes", "pong", "binary of 1 bytes"]);
     }
 
     #[test]
     fn nothing_comes_after_a_close_frame() {
         let stream = [frame(0x82, b"abc"), frame(0x88, b"\x0f\xa0ok"), frame(0x82, b"abc")].concat();
-        assert_eq!(lines(&stream), ["binary of 3 bytes", "control 88040fa0ok"]);
-        let mut frames = Frames::new(LIMIT);
-        parts(&mut frames, &stream[..10], usize::MAX);
-        assert_eq!(frames.closed(), None, "it has not come in full");
-        parts(&mut frames, &stream[10..], usize::MAX);
-        assert_eq!(frames.closed(), Some(Closed::Frame { code: Some(4000), reason: "ok".to_owned() }));
+        assert_eq!(
+            lines(&stream),
+            ["binary of 3 bytes", "closed with code 4000: ok, answered with Some(4000)"]
+        );
+    }
+
+    #[test]
+    fn a_close_code_may_be_sent_or_not() {
+        let sent: Vec<u16> = (0..=u16::MAX).filter(|code| may_be_sent(*code)).collect();
+        for code in (0..=u16::MAX).step_by(7).chain([1004, 1005, 1006, 1014, 1015, 4014]) {
+            let lines = lines(&frame(0x88, &code.to_be_bytes()));
+            let expected = match sent.binary_search(&code) {
+                Ok(_) => format!("closed with code {code}, answered with Some({code})"),
+                Err(_) => format!(
+                    "failed with 1002: the server broke the WebSocket protocol: a close frame had the code {code}, which may \
+                     not be sent"
+                ),
+            };
+            assert_eq!(lines, [expected]);
+        }
+        assert_eq!(sent.len(), 4 + 8 + 2000);
     }
 
     #[test]
     fn a_close_frame_without_a_code_has_none() {
-        for payload in [&b""[..], b"\x03"] {
-            let mut frames = Frames::new(LIMIT);
-            assert_eq!(parts(&mut frames, &frame(0x88, payload), 1).len(), 1);
-            assert_eq!(frames.closed(), Some(Closed::Frame { code: None, reason: String::new() }));
-        }
+        assert_eq!(lines(&frame(0x88, b"")), ["closed without a code, answered with None"]);
+        assert!(lines(&frame(0x88, b"\x03"))[0].contains("half a code"));
     }
 
     #[test]
