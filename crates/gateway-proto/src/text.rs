@@ -143,7 +143,7 @@ impl fmt::Debug for Secrets<'_> {
 }
 
 /// No more of a text than so many bytes, cut between characters.
-fn beginning(text: &str, most: usize) -> &str {
+pub(crate) fn beginning(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]
 }

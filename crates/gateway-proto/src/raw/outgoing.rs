@@ -1,6 +1,7 @@
 //! A frame on its way out (RFC 6455, section 5.2).
 
 use super::frames::{BINARY, CLOSE, FINAL, MASKED, TEXT};
+use crate::text::beginning;
 use crate::{CloseFrame, Message};
 
 /// "[…] the reason is at most 123 bytes": a control frame has 125 (RFC 6455, section 5.5), two of them the code's.
@@ -20,11 +21,7 @@ pub(crate) fn write_close(frame: Option<&CloseFrame>, mask: [u8; 4], out: &mut V
     let mut payload = Vec::new();
     if let Some(CloseFrame { code, reason }) = frame {
         payload.extend_from_slice(&code.to_be_bytes());
-        let mut end = reason.len().min(LONGEST_REASON);
-        while !reason.is_char_boundary(end) {
-            end -= 1;
-        }
-        payload.extend_from_slice(&reason.as_bytes()[..end]);
+        payload.extend_from_slice(beginning(reason, LONGEST_REASON).as_bytes());
     }
     write_frame(CLOSE, &payload, mask, out);
 }
