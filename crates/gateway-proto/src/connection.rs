@@ -3,14 +3,12 @@
 use std::time::Instant;
 
 use crate::heartbeat::Heartbeat;
-use crate::receiver::Receiver;
 use crate::send_window::SendWindow;
 use crate::{DisconnectReason, ShardConfig, Timeouts};
 
-/// An open connection.
-pub(crate) struct Connection {
+/// A connection from its opening to its end.
+pub(crate) struct OpenConnection {
     pub(crate) stage: Stage,
-    pub(crate) receiver: Receiver,
     pub(crate) window: SendWindow,
     /// From Hello on.
     pub(crate) heartbeat: Option<Heartbeat>,
@@ -52,12 +50,11 @@ pub(crate) enum Stage {
     Ready,
 }
 
-impl Connection {
-    /// Everything fresh: contexts, window, heartbeat.
+impl OpenConnection {
+    /// Everything fresh: window, heartbeat.
     pub(crate) fn new(config: &ShardConfig, at_resume_url: bool, now: Instant) -> Self {
         Self {
             stage: Stage::AwaitingHello { deadline: now + config.timeouts.hello },
-            receiver: Receiver::new(config.encoding, config.compression, &config.limits),
             window: SendWindow::new(config.limits.sends_per_minute),
             heartbeat: None,
             last_received: now,

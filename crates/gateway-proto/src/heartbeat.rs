@@ -2,25 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use gateway_codec::RawRef;
-use serde::Deserialize;
-
-use crate::number::Number;
-
 /// The shortest interval that is believed.
 pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest interval that is believed.
 pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
-
-/// The "`heartbeat_interval` field that determines how often your app should send Heartbeats", in milliseconds, of the data
-/// of Hello (Discord Docs, Gateway > Hello Event). None: it is not a number of zero or more.
-pub(crate) fn interval_ms(hello: RawRef<'_>) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Hello {
-        heartbeat_interval: Number,
-    }
-    hello.decode::<Hello>().ok().map(|hello| hello.heartbeat_interval.0)
-}
 
 /// The heartbeat of one connection, from Hello on.
 pub(crate) struct Heartbeat {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use gateway_codec::RawRef;
 use serde::Deserialize;
 
 use crate::number::Number;
@@ -214,11 +213,6 @@ pub(crate) struct RateLimited {
 impl RateLimited {
     /// None: it is about something else, or makes no sense.
     pub(crate) fn of_member_request(dispatch: &Dispatch) -> Option<Self> {
-        Self::read(dispatch.data())
-    }
-
-    /// As [`RateLimited::of_member_request`], from the data alone.
-    pub(crate) fn read(data: RawRef<'_>) -> Option<Self> {
         #[derive(Deserialize)]
         struct Data {
             opcode: Number,
@@ -230,7 +224,7 @@ impl RateLimited {
             guild_id: Snowflake,
             nonce: Option<String>,
         }
-        let data = data.decode::<Data>().ok().filter(|data| data.opcode == Number(8))?;
+        let data = dispatch.decode::<Data>().ok().filter(|data| data.opcode == Number(8))?;
         let retry_after = Duration::try_from_secs_f64(data.retry_after).ok()?;
         Some(Self { guild: data.meta.guild_id, retry_after, nonce: data.meta.nonce })
     }

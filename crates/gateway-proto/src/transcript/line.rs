@@ -3,12 +3,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use gateway_codec::Encoding;
 use serde::{Deserialize, Serialize};
 
-use super::Said;
-use crate::outbox::Kind;
-use crate::receiver::{ReceiveError, Received};
+use super::said::Said;
+use crate::outbox::CommandKind;
 use crate::{BackoffConfig, Delivery, Intents, Limits, Reconnect, ShardId, Shutdown, Timeouts};
 
 /// The version of the format.
@@ -47,7 +45,7 @@ pub(super) struct SavedSession {
     pub(super) resume_url: Option<String>,
 }
 
-/// Any other line: exactly one of the three.
+/// Any other line: exactly one of the three parts.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Line {
     /// Nanoseconds since the beginning.
@@ -154,7 +152,7 @@ pub(super) struct MessageLine {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) trailing_bytes: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) payload: Option<Payload>,
+    pub(super) payload: Option<PayloadLine>,
 }
 
 fn is_zero(number: &usize) -> bool {
@@ -177,13 +175,13 @@ pub(super) enum Read {
     Part,
     Undecodable,
     TooLarge,
-    /// Nobody reads it in that state.
+    /// It came in a state in which none is read.
     Ignored,
 }
 
 /// A payload in the shape of the gateway's own, with placeholders in it.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub(super) struct Payload {
+pub(super) struct PayloadLine {
     pub(super) op: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) s: Option<u64>,
@@ -235,11 +233,11 @@ impl Line {
 }
 
 impl SendLimit {
-    pub(super) fn kind(limit: Option<Self>) -> Kind {
+    pub(super) fn kind(limit: Option<Self>) -> CommandKind {
         match limit {
-            None => Kind::Other,
-            Some(Self::Presence) => Kind::Presence,
-            Some(Self::AllMembers(guild)) => Kind::AllMembers(guild.into()),
+            None => CommandKind::Other,
+            Some(Self::Presence) => CommandKind::Presence,
+            Some(Self::AllMembers(guild)) => CommandKind::AllMembers(guild.into()),
         }
     }
 }
@@ -276,25 +274,6 @@ impl From<Anew> for Reconnect {
         match how {
             Anew::Resume => Self::Resume,
             Anew::Fresh => Self::Fresh,
-        }
-    }
-}
-
-/// The message of a line, once more: what a receiver made of it then.
-pub(crate) fn recorded_payload(message: &[u8]) -> Result<Option<Received>, ReceiveError> {
-    let damaged = |_| ReceiveError::Undecodable("the line of the transcript".to_owned());
-    let line: MessageLine = gateway_codec::json::from_slice(message).map_err(damaged)?;
-    match line.read {
-        Read::Part => Ok(None),
-        Read::TooLarge => Err(ReceiveError::TooLarge),
-        Read::Undecodable | Read::Ignored => {
-            Err(ReceiveError::Undecodable("as in the transcript".to_owned()))
-        }
-        Read::Payload | Read::UnexpectedPayload => {
-            let payload = gateway_codec::json::to_vec(&line.payload.unwrap_or_default()).map_err(damaged)?;
-            let unexpected = line.read == Read::UnexpectedPayload;
-            let (payload, encoding, trailing) = (payload.into(), Encoding::Json, line.trailing_bytes);
-            Ok(Some(Received { payload, encoding, unexpected, trailing }))
         }
     }
 }

@@ -1,0 +1,617 @@
+//! The state machine of a shard, over payloads: what happens goes in as [`MachineInput`] and [`Request`], what to do comes out as
+//! [`Output`]. A transcript records these, and a replay hands them in again.
+//!
+//! This file has the table, the way from one connection to the next, and what the application asks for. What happens on an open
+//! connection is in `open` and `dispatches`, how one ends that is being closed in `close`. Each transition has the rule that it
+//! obeys beside it.
+//!
+//! ```text
+//!            ┌──────────────────────────────────────────────────────────────┐
+//!            v                                                              │
+//!      BackingOff ──> Dialing ──> Open: AwaitingHello                       │
+//!                        │          ├─ session? ──> Resuming ──┐            │
+//!                        │          └─ AwaitingIdentify        ├──> Ready   │
+//!                        │               └─> AwaitingReady ────┘      │     │
+//!                        │                        any of them ──> Closing ──┤
+//!                        └────────────────────────────────────────────────> ┤
+//!                                                                           └──> Stopped
+//! ```
+
+mod close;
+pub(crate) mod context;
+mod dispatches;
+pub(crate) mod input;
+mod open;
+pub(crate) mod request;
+mod sessions;
+mod state;
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow::Break;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use self::close::{Close, Closing, reaction};
+use self::context::Context;
+use self::input::MachineInput;
+use self::request::{EndRequest, Request};
+use self::sessions::Sessions;
+use self::state::State;
+use crate::connection::{OpenConnection, Stage};
+use crate::heartbeat::Heartbeat;
+use crate::outbox::Outbox;
+use crate::outgoing::Identify;
+use crate::payload::Check;
+use crate::presence::LatestPresence;
+use crate::retry::{Outcome, Retry};
+use crate::session::{Session, is_usable_session_id};
+use crate::wall_clock::WallClock;
+use crate::{
+    CloseFrame, Closed, Condition, ConfigError, ConnectError, DisconnectReason, Disconnected, Event, Health,
+    Notice, Output, Phase, Reaction, Reconnect, SessionSnapshot, ShardConfig, Shutdown, Stats, StopReason,
+};
+
+/// How many refusals in a row make it worth telling that waiting may not help.
+const REFUSALS_UNTIL_NOTICE: u32 = 5;
+/// A busy machine may call this late without a cause that matters.
+const LATENESS_GRACE: Duration = Duration::from_secs(2);
+
+/// The life of one shard.
+pub(crate) struct Machine {
+    state: State,
+    cx: Context,
+    /// Refused upgrades in a row with a status that waiting may not cure.
+    refusals: u32,
+    wall_clock: WallClock,
+    /// What the application asked for since the last input.
+    requested: Option<EndRequest>,
+    /// The time of the last input.
+    now: Instant,
+    /// The deadline given out last, if it has not been met.
+    due: Option<Instant>,
+    last_reason: Option<DisconnectReason>,
+}
+
+impl Machine {
+    pub(crate) fn new(mut config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
+        let base_url = config.validate()?;
+        if config.session.as_ref().is_some_and(|session| !is_usable_session_id(&session.session_id)) {
+            return Err(ConfigError::new("session", "its session id is empty or too long"));
+        }
+        Identify::new(&config, config.presence.as_ref())
+            .encode(config.encoding)
+            .map_err(|error| ConfigError::new("encoding", error.to_string()))
+            .and_then(|identify| match identify.len() {
+                size if size > config.limits.payload_bytes => {
+                    Err(ConfigError::new("presence", format!("with it, Identify has {size} bytes")))
+                }
+                _ => Ok(()),
+            })?;
+        // Shards that were given the same seed must not move in step.
+        let shard = u64::from(config.shard.id()) << 32 | u64::from(config.shard.count());
+        let rng = Rng::with_seed(config.seed.unwrap_or_default() ^ shard.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let saved = config.session.take();
+        let cx = Context {
+            base_url,
+            sessions: Sessions::new(config.delivery),
+            retry: Retry::new(config.backoff.clone(), config.shard, now),
+            rng,
+            commands: Outbox::default(),
+            presence: config.presence.clone().map(LatestPresence::Typed),
+            reading_paused: false,
+            outputs: VecDeque::new(),
+            stats: Stats::default(),
+            last_dispatch: None,
+            config,
+        };
+        let mut this = Self {
+            state: State::BackingOff { until: now },
+            cx,
+            refusals: 0,
+            wall_clock: WallClock::default(),
+            requested: None,
+            now,
+            due: None,
+            last_reason: None,
+        };
+        if let Some(saved) = saved {
+            this.take_up(saved);
+        }
+        this.dial(now);
+        Ok(this)
+    }
+
+    /// "Resume only if the count is unchanged": a session of another shard id or count has other guilds.
+    fn take_up(&mut self, saved: SessionSnapshot) {
+        let cx = &mut self.cx;
+        if saved.shard != cx.config.shard {
+            return cx.notice(Notice::SavedSessionForOtherShard);
+        }
+        let resume_url = saved.resume_url.as_ref().and_then(|url| cx.usable_resume_url(url));
+        if saved.resume_url.is_some() && resume_url.is_none() {
+            cx.notice(Notice::ResumeUrlUnusable);
+        }
+        let session = Session::new(saved.session_id, resume_url, saved.sequence, saved.sequence);
+        cx.sessions.begin(session.with_unusable_url(saved.resume_url.as_deref()));
+    }
+
+    // ---- What is known ----------------------------------------------------------------------------------------
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.cx
+    }
+
+    /// Something for the application that is not the machine's own.
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        self.cx.notice(notice);
+    }
+
+    /// The time of the last input.
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.state.phase()
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let connection = self.state.connection();
+        let heartbeat = connection.and_then(|connection| connection.heartbeat.as_ref());
+        Health {
+            condition: self.condition(),
+            phase: self.phase(),
+            latency: heartbeat.and_then(Heartbeat::latency),
+            last_received: connection.map(|connection| connection.last_received),
+            last_acknowledged: heartbeat.and_then(Heartbeat::last_acknowledged),
+            last_dispatch: self.cx.last_dispatch,
+            queued_commands: self.cx.commands.len(),
+        }
+    }
+
+    fn condition(&self) -> Condition {
+        let next_at = match &self.state {
+            State::Stopped(reason) => return Condition::Stopped(reason.clone()),
+            State::Open(connection) if matches!(connection.stage, Stage::Ready) => {
+                let missed = connection.heartbeat.as_ref().map_or(0, Heartbeat::missed);
+                return match missed {
+                    0 => Condition::Healthy,
+                    missed_heartbeats => Condition::Degraded { missed_heartbeats },
+                };
+            }
+            State::BackingOff { until } => Some(*until),
+            _ => None,
+        };
+        match self.state.closing_reason().or(self.last_reason.as_ref()) {
+            Some(reason) => {
+                let attempt = self.cx.retry.failures();
+                Condition::Reconnecting { attempt, next_at, reason: reason.clone() }
+            }
+            None => Condition::Starting,
+        }
+    }
+
+    /// Whether the shard has stopped, or is about to.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.state, State::Stopped(_) | State::Closing(Closing { stop: Some(_), .. }))
+            || matches!(self.requested, Some(EndRequest::Shutdown(_)))
+    }
+
+    /// Whether messages are read, and how far they are checked. None: there is no connection, or nothing that arrives on it
+    /// counts.
+    pub(crate) fn reads(&self) -> Option<Check> {
+        match (&self.state, &self.requested) {
+            (State::Open(_), None) => Some(Check::Envelope),
+            // What is broken within is left to the replay that follows.
+            (State::Open(_), Some(_)) | (State::Closing(Closing { deliver: true, .. }), _) => {
+                Some(Check::Whole)
+            }
+            _ => None,
+        }
+    }
+
+    // ---- Inputs, requests, outputs ----------------------------------------------------------------------------
+
+    /// Takes an input. `now` is not before that of the last one.
+    pub(crate) fn handle_input(&mut self, input: MachineInput, now: Instant) {
+        self.now = now;
+        if let MachineInput::Progress { message } = input {
+            // It makes no difference how a stream is cut into reads, so nothing becomes due.
+            if let State::Open(connection) = &mut self.state {
+                connection.progress(message, now);
+            }
+            return;
+        }
+        self.look_at_lateness(now);
+        match input {
+            // What became of a connection is so, whatever the application wants since.
+            MachineInput::Opened | MachineInput::ConnectFailed(_) | MachineInput::Closed(_) => {
+                self.transition(input, now);
+                self.obey_request(now);
+            }
+            // What arrives after the application has said stop is neither delivered nor counted.
+            _ => {
+                self.obey_request(now);
+                self.transition(input, now);
+            }
+        }
+        self.wall_clock.pass(now);
+        self.fire_timers(now);
+        if let State::Open(connection) = &mut self.state {
+            connection.answer_heartbeat_requests(&mut self.cx, now);
+            connection.flush_commands(&mut self.cx, now);
+        }
+    }
+
+    /// Takes a request that was checked. It takes effect at the next input.
+    pub(crate) fn handle_request(&mut self, request: Request) {
+        match request {
+            Request::Send(mut command) => {
+                self.cx.presence = command.presence.take().or(self.cx.presence.take());
+                self.cx.commands.push(command);
+            }
+            Request::Ack(sequence) => self.cx.sessions.acknowledge(sequence),
+            Request::AckCurrent(sequence) => self.cx.sessions.acknowledge_current(sequence),
+            Request::End(_) if self.is_ending() => {}
+            Request::End(request) => self.requested = Some(request),
+        }
+    }
+
+    /// The next thing to do. Ends in a deadline, or in the end.
+    pub(crate) fn poll_output(&mut self) -> Output {
+        if let Some(output) = self.cx.outputs.pop_front() {
+            return output;
+        }
+        if let State::Stopped(reason) = &self.state {
+            return Output::Stopped(reason.clone());
+        }
+        let deadline = self.next_deadline();
+        self.due = Some(deadline);
+        // A request is obeyed at the next input: that may be now.
+        Output::Timeout(if self.requested.is_some() { self.now } else { deadline })
+    }
+
+    /// The earliest deadline of the state. Every state but the last has one.
+    fn next_deadline(&self) -> Instant {
+        match &self.state {
+            State::BackingOff { until } => *until,
+            State::Dialing { deadline, .. } => *deadline,
+            State::Closing(closing) => closing.deadline,
+            State::Open(connection) => {
+                let deadline = connection.next_deadline(self.now, self.cx.commands.next(self.now));
+                self.wall_clock.next().map_or(deadline, |next| next.min(deadline))
+            }
+            State::Stopped(_) => self.now,
+        }
+    }
+
+    /// One input in one state.
+    ///
+    /// An input that does not apply to the state changes nothing, and this is the one place that says so. It may be on its way
+    /// when the state changes: any number of inputs may come before the outputs are asked for, so that a driver may not know of
+    /// a `Disconnect` when it hands in a message, nor of a `CancelIdentify` when it hands in a permit.
+    fn transition(&mut self, input: MachineInput, now: Instant) {
+        use MachineInput as Input;
+        let cx = &mut self.cx;
+        let flow = match (&mut self.state, input) {
+            (State::Open(connection), Input::Message(message)) => connection.message(message, cx, now),
+            (State::Open(connection), Input::IdentifyRefused(refused)) => {
+                connection.identify_refused(refused)
+            }
+            (State::Open(connection), Input::IdentifyGranted) => return connection.identify_granted(cx, now),
+            (State::Open(_), Input::Closed(closed)) => return self.closed(closed, now),
+            (State::Dialing { resume_url, .. }, Input::Opened) => {
+                let at_resume_url = *resume_url;
+                return self.opened(at_resume_url, now);
+            }
+            (State::Dialing { resume_url, .. }, Input::ConnectFailed(error)) => {
+                let at_resume_url = *resume_url;
+                return self.dial_failed(error, at_resume_url, now);
+            }
+            (State::Closing(closing), Input::Message(message)) => return closing.message(message, cx, now),
+            (State::Closing(closing), Input::Closed(mut closed)) => {
+                cx.secrets().clean_closed(&mut closed);
+                closing.closed(closed, cx);
+                return self.finish_closing(now);
+            }
+            // Whether the owner reads is the owner's, not the connection's: it may be said before there is one.
+            (_, Input::ReadingPaused) => return cx.reading_paused = true,
+            (_, Input::ReadingResumed) => return self.resume_reading(now),
+            (_, Input::WallClock(since_1970)) => return self.wall_clock_told(since_1970, now),
+            (_, Input::UnreadMessage { .. } | Input::Timeout | Input::Progress { .. }) => return,
+            (
+                State::BackingOff { .. }
+                | State::Dialing { .. }
+                | State::Open(_)
+                | State::Closing(_)
+                | State::Stopped(_),
+                Input::Opened
+                | Input::ConnectFailed(_)
+                | Input::Message(_)
+                | Input::Closed(_)
+                | Input::IdentifyGranted
+                | Input::IdentifyRefused(_),
+            ) => return,
+        };
+        if let Break(close) = flow {
+            self.close(close, now);
+        }
+    }
+
+    /// What is due by now. Looks at every input, so that a flood of messages cannot hold up the clock.
+    fn fire_timers(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Open(connection) => {
+                if let Break(close) = connection.fire_timers(&mut self.cx, now) {
+                    self.close(close, now);
+                }
+            }
+            State::Dialing { deadline, resume_url } if *deadline <= now => {
+                let at_resume_url = *resume_url;
+                self.cx.outputs.push_back(Output::Disconnect);
+                self.dial_ended(DisconnectReason::ConnectTimeout, at_resume_url, now);
+            }
+            // The server does not answer our close frame: no reason to wait for it any longer.
+            State::Closing(closing) if closing.deadline <= now => {
+                self.cx.outputs.push_back(Output::Disconnect);
+                self.finish_closing(now);
+            }
+            State::BackingOff { .. } | State::Dialing { .. } | State::Closing(_) | State::Stopped(_) => {}
+        }
+        if let State::BackingOff { until } = self.state
+            && until <= now
+        {
+            self.dial(now);
+        }
+    }
+
+    /// A shard that is called long after its deadline was not driven.
+    fn look_at_lateness(&mut self, now: Instant) {
+        let Some(due) = self.due.take().filter(|due| *due < now) else { return };
+        let late = now.duration_since(due);
+        if late > LATENESS_GRACE
+            && let State::Open(connection) = &mut self.state
+        {
+            connection.called_late(late, &mut self.cx, now);
+        }
+    }
+
+    /// The owner of the socket reads it again: what was not read is not held against the server.
+    fn resume_reading(&mut self, now: Instant) {
+        self.cx.reading_paused = false;
+        if let State::Open(connection) = &mut self.state {
+            connection.forgive(&self.cx.config.timeouts, now);
+        }
+    }
+
+    /// A machine that slept has a connection whose server answers no more. It is not waited for.
+    fn wall_clock_told(&mut self, since_1970: Duration, now: Instant) {
+        if let Some(slept) = self.wall_clock.tell(since_1970, now)
+            && let State::Open(_) = self.state
+        {
+            let reason = DisconnectReason::Suspended { slept };
+            self.close(Close { at_once: true, ..Close::resumable("machine was suspended", reason) }, now);
+        }
+    }
+
+    // ---- Connecting -------------------------------------------------------------------------------------------
+
+    /// "When resuming, use the `resume_gateway_url` […] instead of the gateway URL" (Discord Docs, Gateway >
+    /// Preparing to Resume). If it cannot be dialled, the base URL serves: "your app should reconnect" there.
+    fn dial(&mut self, now: Instant) {
+        let cx = &mut self.cx;
+        let resuming = cx.sessions.current.is_some();
+        let resume_url = cx.sessions.resume_url();
+        let deadline = now + cx.config.timeouts.connect;
+        self.state = State::Dialing { deadline, resume_url: resume_url.is_some() };
+        let url = resume_url.unwrap_or(&cx.base_url);
+        let url = url.with_parameters(cx.config.encoding, cx.config.compression);
+        cx.stats.connect_attempts += 1;
+        cx.event(Event::Connecting { resuming, attempt: cx.retry.failures() });
+        cx.outputs.push_back(Output::Connect(url));
+    }
+
+    fn opened(&mut self, at_resume_url: bool, now: Instant) {
+        self.refusals = 0;
+        self.cx.stats.connects += 1;
+        self.cx.event(Event::Connected);
+        self.state = State::Open(Box::new(OpenConnection::new(&self.cx.config, at_resume_url, now)));
+    }
+
+    fn dial_failed(&mut self, mut error: ConnectError, at_resume_url: bool, now: Instant) {
+        self.cx.secrets().clean_connect_error(&mut error);
+        self.refusals = match &error {
+            // The edge dislikes the client. It is no verdict on the token, which has not been sent.
+            ConnectError::Refused(refused) if matches!(refused.status, 401 | 403 | 404) => self.refusals + 1,
+            _ => 0,
+        };
+        if let ConnectError::Refused(refused) = &error
+            && self.refusals > 0
+            && self.refusals.is_multiple_of(REFUSALS_UNTIL_NOTICE)
+        {
+            let (status, times) = (refused.status, self.refusals);
+            self.cx.notice(Notice::RefusedRepeatedly { status, times });
+        }
+        self.dial_ended(DisconnectReason::ConnectFailed(error), at_resume_url, now);
+    }
+
+    /// A network fault costs no session: it is kept, and only the URL changes.
+    fn dial_ended(&mut self, reason: DisconnectReason, at_resume_url: bool, now: Instant) {
+        if at_resume_url {
+            self.cx.sessions.resume_url_failed();
+        }
+        self.disconnected(reason, None, None, now);
+    }
+
+    // ---- The end of a connection ------------------------------------------------------------------------------
+
+    /// The server closed the open connection, or it broke.
+    fn closed(&mut self, mut closed: Closed, now: Instant) {
+        let Some(connection) = self.take_open(now) else { return };
+        let cx = &mut self.cx;
+        cx.secrets().clean_closed(&mut closed);
+        let reason = match closed {
+            Closed::MessageTooLarge => DisconnectReason::MessageTooLarge,
+            closed => DisconnectReason::Closed(closed),
+        };
+        if reason == DisconnectReason::MessageTooLarge {
+            connection.skip_message_too_large(cx);
+        }
+        let stop = match reaction(&reason) {
+            Reaction::Resume | Reaction::ResumeLater => {
+                connection.judge(&reason, cx, now);
+                None
+            }
+            Reaction::Identify => {
+                cx.sessions.end();
+                None
+            }
+            Reaction::Stop(rejection) => {
+                cx.sessions.end();
+                Some(StopReason::Rejected(rejection))
+            }
+        };
+        self.disconnected(reason, stop, connection.ready_since, now);
+    }
+
+    /// Sends a close frame on the open connection, and waits for the server's.
+    fn close(&mut self, close: Close, now: Instant) {
+        let Some(connection) = self.take_open(now) else { return };
+        let Close { frame, reason, stop, deliver, at_once } = close;
+        self.cx.outputs.push_back(Output::Close(frame));
+        let deadline = now + self.cx.config.timeouts.close;
+        self.state = State::Closing(Closing { connection, deadline, reason, stop, deliver });
+        if at_once {
+            self.cx.outputs.push_back(Output::Disconnect);
+            self.finish_closing(now);
+        }
+    }
+
+    /// Takes the connection out of the open state. A permit that it waits for is no longer wanted.
+    fn take_open(&mut self, now: Instant) -> Option<Box<OpenConnection>> {
+        match std::mem::replace(&mut self.state, State::BackingOff { until: now }) {
+            State::Open(connection) => {
+                if let Stage::AwaitingIdentify = connection.stage {
+                    self.cx.outputs.push_back(Output::CancelIdentify);
+                }
+                Some(connection)
+            }
+            other => {
+                debug_assert!(false, "only an open connection is closed");
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// The connection that is being closed is over.
+    fn finish_closing(&mut self, now: Instant) {
+        match std::mem::replace(&mut self.state, State::BackingOff { until: now }) {
+            State::Closing(Closing { connection, reason, stop, .. }) => {
+                if stop.is_none() {
+                    connection.judge(&reason, &mut self.cx, now);
+                }
+                self.disconnected(reason, stop, connection.ready_since, now);
+            }
+            other => {
+                debug_assert!(false, "only a connection that is being closed ends so");
+                self.state = other;
+            }
+        }
+    }
+
+    /// A connection, or an attempt at one, is over. The one place where that is said and the next one is planned.
+    fn disconnected(
+        &mut self,
+        reason: DisconnectReason,
+        stop: Option<StopReason>,
+        ready_since: Option<Instant>,
+        now: Instant,
+    ) {
+        let cx = &mut self.cx;
+        cx.stats.count_disconnect(&reason);
+        let resumable = cx.sessions.current.is_some();
+        let outcome = Outcome { ready_since, will_identify: !resumable };
+        let wait = cx.retry.after(&reason, outcome, now, &mut cx.rng);
+        let retry_in = stop.is_none().then_some(wait);
+        self.last_reason = Some(reason.clone());
+        cx.event(Event::Disconnected(Disconnected { reason, resumable, retry_in }));
+        match stop {
+            Some(stop) => self.stop(stop),
+            None => self.state = State::BackingOff { until: now + wait },
+        }
+    }
+
+    fn stop(&mut self, reason: StopReason) {
+        self.cx.commands.clear();
+        self.state = State::Stopped(reason);
+    }
+
+    // ---- What the application asks for ------------------------------------------------------------------------
+
+    fn obey_request(&mut self, now: Instant) {
+        match self.requested.take() {
+            None => {}
+            Some(EndRequest::Shutdown(how)) => self.shut_down(how, now),
+            Some(EndRequest::Reconnect(how)) => self.connect_anew(how, now),
+        }
+    }
+
+    /// "When you close the connection […] with close code 1000 or 1001, your session will be invalidated and your bot will
+    /// appear offline" (Discord Docs, Gateway > Initiating a Disconnect): the one place where that is wanted.
+    fn shut_down(&mut self, how: Shutdown, now: Instant) {
+        let (reason, stop) = (DisconnectReason::Shutdown(how), StopReason::Shutdown(how));
+        let frame = match how {
+            Shutdown::Resumable => CloseFrame::resumable("shutting down"),
+            Shutdown::LogOff => CloseFrame::LOG_OFF,
+        };
+        if let State::Open(connection) = &mut self.state {
+            // What was asked for before goes out before, as far as the rate limit allows.
+            connection.flush_commands(&mut self.cx, now);
+        }
+        if how == Shutdown::LogOff {
+            self.cx.sessions.end();
+        }
+        match &mut self.state {
+            State::Open(_) => self.close(Close { stop: Some(stop), ..Close::new(frame, reason) }, now),
+            State::Closing(closing) => {
+                closing.stop = Some(stop);
+                closing.deliver = false;
+            }
+            State::Dialing { .. } => {
+                self.cx.outputs.push_back(Output::Disconnect);
+                self.disconnected(reason, Some(stop), None, now);
+            }
+            State::BackingOff { .. } => self.stop(stop),
+            State::Stopped(_) => {}
+        }
+    }
+
+    fn connect_anew(&mut self, how: Reconnect, now: Instant) {
+        let (frame, deliver) = match how {
+            Reconnect::Resume => (CloseFrame::resumable("reconnecting"), true),
+            Reconnect::Fresh => (CloseFrame { code: 1000, reason: "starting a new session".into() }, false),
+        };
+        if how == Reconnect::Fresh {
+            self.cx.sessions.end();
+        }
+        match &mut self.state {
+            State::Open(_) => {
+                self.close(Close { deliver, ..Close::new(frame, DisconnectReason::Requested) }, now);
+            }
+            // Nothing is waited for any longer: neither the server's close frame, nor what would come after it.
+            State::Closing(closing) if closing.stop.is_none() => {
+                closing.reason = DisconnectReason::Requested;
+                self.cx.outputs.push_back(Output::Disconnect);
+                self.finish_closing(now);
+            }
+            State::BackingOff { until } => *until = now,
+            State::Dialing { resume_url: true, .. } if how == Reconnect::Fresh => {
+                self.cx.outputs.push_back(Output::Disconnect);
+                self.disconnected(DisconnectReason::Requested, None, None, now);
+            }
+            State::Dialing { .. } | State::Closing(_) | State::Stopped(_) => {}
+        }
+    }
+}
