@@ -6,9 +6,11 @@
 
 mod ack_tracker;
 mod acknowledge;
+mod backoff_config;
 mod close_code;
 mod command;
 mod config;
+mod config_error;
 mod connection;
 mod disconnect;
 mod disconnect_kind;
@@ -57,11 +59,13 @@ pub use gateway_codec as codec;
 
 pub use ack_tracker::{AckTracker, AckTrackerFull};
 pub use acknowledge::{AckError, Delivery};
+pub use backoff_config::BackoffConfig;
 pub use close_code::Reaction;
 pub use command::{
     ChannelInfoField, Command, MemberSelection, RequestGuildMembers, SendError, VoiceStateUpdate,
 };
-pub use config::{BackoffConfig, ConfigError, DEFAULT_URL, Limits, ShardConfig, Timeouts};
+pub use config::{DEFAULT_URL, IdentifyProperties, Limits, ShardConfig, Timeouts};
+pub use config_error::ConfigError;
 pub use disconnect::{DisconnectReason, Disconnected, Rejection, StopReason};
 pub use disconnect_kind::DisconnectKind;
 pub use dispatch_bytes::DispatchBytesError;
@@ -77,7 +81,6 @@ pub use identify_queue::{IdentifyQueue, Ticket};
 pub use input::{Closed, ConnectError, Input, Message, Refused};
 pub use intents::Intents;
 pub use member_requests::{MemberAnswer, MemberRequestError, MemberRequestId, MemberRequests};
-pub use outgoing::IdentifyProperties;
 pub use output::{CloseFrame, Output};
 pub use presence::{Activity, ActivityKind, Presence, Status};
 pub use resume_hosts::ResumeHosts;

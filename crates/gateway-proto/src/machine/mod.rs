@@ -26,30 +26,21 @@ pub(crate) mod request;
 mod sessions;
 mod state;
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow::Break;
 use std::time::{Duration, Instant};
-
-use fastrand::Rng;
 
 use self::close::{Close, Closing, reaction};
 use self::context::Context;
 use self::input::MachineInput;
 use self::request::{EndRequest, Request};
-use self::sessions::Sessions;
 use self::state::State;
 use crate::connection::{OpenConnection, Stage};
-use crate::heartbeat::Heartbeat;
-use crate::outbox::Outbox;
-use crate::outgoing::Identify;
 use crate::payload::Check;
-use crate::presence::LatestPresence;
-use crate::retry::{Outcome, Retry};
-use crate::session::{Session, is_usable_session_id};
+use crate::retry::Outcome;
 use crate::wall_clock::WallClock;
 use crate::{
-    CloseFrame, Closed, Condition, ConfigError, ConnectError, DisconnectReason, Disconnected, Event, Health,
-    Notice, Output, Phase, Reaction, Reconnect, SessionSnapshot, ShardConfig, Shutdown, Stats, StopReason,
+    CloseFrame, Closed, ConfigError, ConnectError, DisconnectReason, Disconnected, Event, Health, Notice,
+    Output, Phase, Reaction, Reconnect, ShardConfig, Shutdown, StopReason,
 };
 
 /// How many refusals in a row make it worth telling that waiting may not help.
@@ -70,70 +61,21 @@ pub(crate) struct Machine {
     now: Instant,
     /// The deadline given out last, if it has not been met.
     due: Option<Instant>,
-    last_reason: Option<DisconnectReason>,
 }
 
 impl Machine {
-    pub(crate) fn new(mut config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
-        let base_url = config.validate()?;
-        if config.session.as_ref().is_some_and(|session| !is_usable_session_id(&session.session_id)) {
-            return Err(ConfigError::new("session", "its session id is empty or too long"));
-        }
-        Identify::new(&config, config.presence.as_ref())
-            .encode(config.encoding)
-            .map_err(|error| ConfigError::new("encoding", error.to_string()))
-            .and_then(|identify| match identify.len() {
-                size if size > config.limits.payload_bytes => {
-                    Err(ConfigError::new("presence", format!("with it, Identify has {size} bytes")))
-                }
-                _ => Ok(()),
-            })?;
-        // Shards that were given the same seed must not move in step.
-        let shard = u64::from(config.shard.id()) << 32 | u64::from(config.shard.count());
-        let rng = Rng::with_seed(config.seed.unwrap_or_default() ^ shard.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let saved = config.session.take();
-        let cx = Context {
-            base_url,
-            sessions: Sessions::new(config.delivery),
-            retry: Retry::new(config.backoff.clone(), config.shard, now),
-            rng,
-            commands: Outbox::default(),
-            presence: config.presence.clone().map(LatestPresence::Typed),
-            reading_paused: false,
-            outputs: VecDeque::new(),
-            stats: Stats::default(),
-            last_dispatch: None,
-            config,
-        };
+    pub(crate) fn new(config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
         let mut this = Self {
             state: State::BackingOff { until: now },
-            cx,
+            cx: Context::new(config, now)?,
             refusals: 0,
             wall_clock: WallClock::default(),
             requested: None,
             now,
             due: None,
-            last_reason: None,
         };
-        if let Some(saved) = saved {
-            this.take_up(saved);
-        }
         this.dial(now);
         Ok(this)
-    }
-
-    /// "Resume only if the count is unchanged": a session of another shard id or count has other guilds.
-    fn take_up(&mut self, saved: SessionSnapshot) {
-        let cx = &mut self.cx;
-        if saved.shard != cx.config.shard {
-            return cx.notice(Notice::SavedSessionForOtherShard);
-        }
-        let resume_url = saved.resume_url.as_ref().and_then(|url| cx.usable_resume_url(url));
-        if saved.resume_url.is_some() && resume_url.is_none() {
-            cx.notice(Notice::ResumeUrlUnusable);
-        }
-        let session = Session::new(saved.session_id, resume_url, saved.sequence, saved.sequence);
-        cx.sessions.begin(session.with_unusable_url(saved.resume_url.as_deref()));
     }
 
     // ---- What is known ----------------------------------------------------------------------------------------
@@ -157,39 +99,7 @@ impl Machine {
     }
 
     pub(crate) fn health(&self) -> Health {
-        let connection = self.state.connection();
-        let heartbeat = connection.and_then(|connection| connection.heartbeat.as_ref());
-        Health {
-            condition: self.condition(),
-            phase: self.phase(),
-            latency: heartbeat.and_then(Heartbeat::latency),
-            last_received: connection.map(|connection| connection.last_received),
-            last_acknowledged: heartbeat.and_then(Heartbeat::last_acknowledged),
-            last_dispatch: self.cx.last_dispatch,
-            queued_commands: self.cx.commands.len(),
-        }
-    }
-
-    fn condition(&self) -> Condition {
-        let next_at = match &self.state {
-            State::Stopped(reason) => return Condition::Stopped(reason.clone()),
-            State::Open(connection) if matches!(connection.stage, Stage::Ready) => {
-                let missed = connection.heartbeat.as_ref().map_or(0, Heartbeat::missed);
-                return match missed {
-                    0 => Condition::Healthy,
-                    missed_heartbeats => Condition::Degraded { missed_heartbeats },
-                };
-            }
-            State::BackingOff { until } => Some(*until),
-            _ => None,
-        };
-        match self.state.closing_reason().or(self.last_reason.as_ref()) {
-            Some(reason) => {
-                let attempt = self.cx.retry.failures();
-                Condition::Reconnecting { attempt, next_at, reason: reason.clone() }
-            }
-            None => Condition::Starting,
-        }
+        self.state.health(&self.cx)
     }
 
     /// Whether the shard has stopped, or is about to.
@@ -535,7 +445,7 @@ impl Machine {
         let outcome = Outcome { ready_since, will_identify: !resumable };
         let wait = cx.retry.after(&reason, outcome, now, &mut cx.rng);
         let retry_in = stop.is_none().then_some(wait);
-        self.last_reason = Some(reason.clone());
+        cx.last_reason = Some(reason.clone());
         cx.event(Event::Disconnected(Disconnected { reason, resumable, retry_in }));
         match stop {
             Some(stop) => self.stop(stop),

@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use super::close::Closing;
+use super::context::Context;
 use crate::connection::{OpenConnection, Stage};
-use crate::{DisconnectReason, Phase, StopReason};
+use crate::heartbeat::Heartbeat;
+use crate::{Condition, Health, Phase, StopReason};
 
 /// What belongs to one connection lives in here and dies with it.
 pub(super) enum State {
@@ -21,18 +23,44 @@ pub(super) enum State {
 }
 
 impl State {
-    pub(super) fn connection(&self) -> Option<&OpenConnection> {
-        match self {
+    pub(super) fn health(&self, cx: &Context) -> Health {
+        let connection = match self {
             Self::Open(connection) | Self::Closing(Closing { connection, .. }) => Some(connection),
             Self::BackingOff { .. } | Self::Dialing { .. } | Self::Stopped(_) => None,
+        };
+        let heartbeat = connection.and_then(|connection| connection.heartbeat.as_ref());
+        Health {
+            condition: self.condition(cx),
+            phase: self.phase(),
+            latency: heartbeat.and_then(Heartbeat::latency),
+            last_received: connection.map(|connection| connection.last_received),
+            last_acknowledged: heartbeat.and_then(Heartbeat::last_acknowledged),
+            last_dispatch: cx.last_dispatch,
+            queued_commands: cx.commands.len(),
         }
     }
 
-    /// Why the connection ends that is being closed.
-    pub(super) fn closing_reason(&self) -> Option<&DisconnectReason> {
-        match self {
-            Self::Closing(closing) => Some(&closing.reason),
-            _ => None,
+    fn condition(&self, cx: &Context) -> Condition {
+        let last_reason = cx.last_reason.as_ref();
+        let (next_at, reason) = match self {
+            Self::Stopped(reason) => return Condition::Stopped(reason.clone()),
+            Self::Open(connection) if matches!(connection.stage, Stage::Ready) => {
+                let missed = connection.heartbeat.as_ref().map_or(0, Heartbeat::missed);
+                return match missed {
+                    0 => Condition::Healthy,
+                    missed_heartbeats => Condition::Degraded { missed_heartbeats },
+                };
+            }
+            Self::BackingOff { until } => (Some(*until), last_reason),
+            Self::Closing(closing) => (None, Some(&closing.reason)),
+            Self::Dialing { .. } | Self::Open(_) => (None, last_reason),
+        };
+        match reason {
+            Some(reason) => {
+                let attempt = cx.retry.failures();
+                Condition::Reconnecting { attempt, next_at, reason: reason.clone() }
+            }
+            None => Condition::Starting,
         }
     }
 

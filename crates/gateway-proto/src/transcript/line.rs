@@ -1,8 +1,5 @@
 //! The lines of a transcript.
 
-use std::borrow::Cow;
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::said::Said;
@@ -276,19 +273,4 @@ impl From<Anew> for Reconnect {
             Anew::Fresh => Self::Fresh,
         }
     }
-}
-
-/// The name of an event, if it looks like one. It comes from the server, and could be anything.
-pub(super) fn event_name(name: &str) -> Cow<'_, str> {
-    let usual = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
-    match name {
-        "" => Cow::Borrowed(""),
-        name if name.len() <= 64 && name.bytes().all(usual) => Cow::Borrowed(name),
-        _ => Cow::Borrowed("(UNUSUAL)"),
-    }
-}
-
-/// For a transcript 584 years are for ever.
-pub(super) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::line::{
     Config, Data, End, Failure, Head, InputLine, Line, MessageLine, Meta, PayloadLine, Read, RequestLine,
-    SavedSession, SendLimit, VERSION, event_name, nanoseconds,
+    SavedSession, SendLimit, VERSION,
 };
-use super::said::Said;
+use super::said::{Said, event_name, nanoseconds};
 use crate::machine::context::Context;
 use crate::machine::input::MachineInput;
 use crate::machine::request::{EndRequest, Request};
