@@ -157,8 +157,8 @@ impl Heartbeat {
         self.latency
     }
 
-    /// The silence so far was our own doing: judge anew from here.
-    pub(crate) fn forgive(&mut self) {
+    /// The silence so far says nothing of the server: heartbeats that are unanswered so far do not count as missed.
+    pub(crate) fn reset_missed(&mut self) {
         if let Some(unacknowledged) = &mut self.unacknowledged {
             unacknowledged.scheduled = 0;
             unacknowledged.late_at = None;
@@ -257,11 +257,11 @@ mod tests {
     }
 
     #[test]
-    fn forgiving_starts_the_judgement_anew() {
+    fn resetting_the_missed_beats_starts_the_judgement_anew() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(INTERVAL, 0.0, start);
         heartbeat.sent_scheduled(start);
-        heartbeat.forgive();
+        heartbeat.reset_missed();
         assert!(!heartbeat.is_zombie(start, NONE, start));
         heartbeat.sent_scheduled(start + INTERVAL);
         assert!(

@@ -151,7 +151,7 @@ impl MemberRequests {
         self.answered.pop_front()
     }
 
-    /// When [`poll`](Self::poll) should be called again, if no dispatch comes before. None: nobody waits.
+    /// When [`poll`](Self::poll) should be called again, if no dispatch comes before. None: no request waits.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.waiting.values().map(|waiting| waiting.deadline).min()
     }

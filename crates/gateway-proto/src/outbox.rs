@@ -18,7 +18,7 @@ const PRESENCE_WINDOW: Duration = Duration::from_millis(20_500);
 /// "limited to 1 request per guild per bot every 30 seconds" where all members are asked for (Discord Docs, Gateway
 /// Events > Request Guild Members), and a margin.
 const MEMBERS_EVERY: Duration = Duration::from_millis(30_500);
-/// The longest `retry_after` that is obeyed: a longer one is a mistake of somebody's.
+/// The longest `retry_after` that is followed: a longer one is taken for a mistake.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// The application's commands, on their way out. Survives connections, as these limits do.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::machine::Machine;
 use crate::machine::input::MachineInput;
-use crate::machine::request::{EndRequest, Request};
+use crate::machine::request::{EndRequest, MachineRequest};
 use crate::outbox::AcceptedCommand;
 use crate::receiver::Receiver;
 use crate::transcript::record::Recorder;
@@ -126,7 +126,7 @@ impl Shard {
         let limits = &cx.config.limits;
         let command = AcceptedCommand::new(command, cx.config.encoding, limits.payload_bytes)?;
         cx.commands.check_room(command.kind, limits.queued_commands)?;
-        self.request(Request::Send(command));
+        self.request(MachineRequest::Send(command));
         Ok(())
     }
 
@@ -143,7 +143,7 @@ impl Shard {
 
     fn request_end(&mut self, request: EndRequest) {
         if !self.machine.is_ending() {
-            self.request(Request::End(request));
+            self.request(MachineRequest::End(request));
         }
     }
 
@@ -167,7 +167,7 @@ impl Shard {
     /// [`Delivery::Received`](crate::Delivery::Received). Nothing has changed then.
     pub fn ack(&mut self, sequence: u64) -> Result<(), AckError> {
         self.machine.context().sessions.check_ack(sequence)?;
-        self.request(Request::Ack(sequence));
+        self.request(MachineRequest::Ack(sequence));
         Ok(())
     }
 
@@ -182,13 +182,13 @@ impl Shard {
     /// As [`ack`](Self::ack).
     pub fn ack_up_to(&mut self, key: DispatchKey) -> Result<(), AckError> {
         if self.machine.context().sessions.check_ack_of(key)? {
-            self.request(Request::AckCurrent(key.sequence()));
+            self.request(MachineRequest::AckCurrent(key.sequence()));
         }
         Ok(())
     }
 
     /// Hands over a request that was checked.
-    fn request(&mut self, request: Request) {
+    fn request(&mut self, request: MachineRequest) {
         if let Some(recorder) = &mut self.recorder {
             let written = recorder.request(&request, self.machine.now());
             self.written(written);

@@ -4,7 +4,7 @@ use std::ops::ControlFlow::Break;
 use std::time::Instant;
 
 use super::context::Context;
-use crate::connection::{OpenConnection, Stage};
+use crate::connection::{OpenConnection, OpenStage};
 use crate::payload::{Inbound, InboundPayload, ReadMessage, Reading};
 use crate::{CloseFrame, Closed, DisconnectReason, Notice, Reaction, StopReason};
 
@@ -109,7 +109,7 @@ impl Closing {
 
 impl OpenConnection {
     /// What a connection that has ended tells of the session and of its URL.
-    pub(super) fn judge(&self, reason: &DisconnectReason, cx: &mut Context, now: Instant) {
+    pub(super) fn record_failure(&self, reason: &DisconnectReason, cx: &mut Context, now: Instant) {
         use DisconnectReason::{InvalidSession, ReconnectRequested, Requested};
         if cx.sessions.current.is_none() {
             return;
@@ -118,11 +118,11 @@ impl OpenConnection {
             // What the application asks for is no failure.
             (_, Requested) => {}
             // The server has spoken, though it said no Hello.
-            (Stage::AwaitingHello { .. }, ReconnectRequested | InvalidSession { .. }) => {}
-            (Stage::AwaitingHello { .. }, _) if self.at_resume_url => cx.sessions.resume_url_failed(),
+            (OpenStage::AwaitingHello { .. }, ReconnectRequested | InvalidSession { .. }) => {}
+            (OpenStage::AwaitingHello { .. }, _) if self.at_resume_url => cx.sessions.resume_url_failed(),
             // The replay had begun: it goes on where it was cut off.
-            (Stage::Resuming { reached: Some(_), .. }, _) => {}
-            (Stage::Resuming { .. }, _) => {
+            (OpenStage::Resuming { reached: Some(_), .. }, _) => {}
+            (OpenStage::Resuming { .. }, _) => {
                 if let Some(attempts) = cx.sessions.resume_failed(&cx.config.limits, now) {
                     cx.notice(Notice::ResumeGivenUp { attempts });
                 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::close::Close;
 use super::context::Context;
 use super::open::Flow;
-use crate::connection::{OpenConnection, Stage};
+use crate::connection::{OpenConnection, OpenStage};
 use crate::dispatch_key::SessionKey;
 use crate::member_requests::RateLimited;
 use crate::session::{ResumeUrl, Session, SessionId, is_usable_session_id};
@@ -18,7 +18,7 @@ impl OpenConnection {
     pub(super) fn dispatch(&mut self, dispatch: Dispatch, cx: &mut Context, now: Instant) -> Flow {
         match &self.stage {
             // The Resume is not acknowledged yet, and the session is the same.
-            Stage::Resuming { from, .. }
+            OpenStage::Resuming { from, .. }
                 if dispatch.name() == "READY"
                     && dispatch.sequence() > Some(*from)
                     && is_of_current_session(&dispatch, cx) =>
@@ -26,7 +26,7 @@ impl OpenConnection {
                 return self.replayed(dispatch, cx, now);
             }
             // The server answers with a new session.
-            Stage::AwaitingReady { .. } | Stage::Resuming { .. } | Stage::Ready
+            OpenStage::AwaitingReady { .. } | OpenStage::Resuming { .. } | OpenStage::Ready
                 if dispatch.name() == "READY" =>
             {
                 begin_session(&dispatch, cx);
@@ -34,7 +34,7 @@ impl OpenConnection {
                 self.now_ready(cx, now);
                 cx.event(Event::Ready);
             }
-            Stage::Resuming { replayed, .. } if dispatch.name() == "RESUMED" => {
+            OpenStage::Resuming { replayed, .. } if dispatch.name() == "RESUMED" => {
                 let replayed = *replayed;
                 self.advance(dispatch.sequence(), cx, now)?;
                 cx.sessions.gaps.resumed(now);
@@ -43,20 +43,21 @@ impl OpenConnection {
                 cx.stats.resumed += 1;
                 cx.event(Event::Resumed { replayed });
             }
-            Stage::Resuming { .. } => return self.replayed(dispatch, cx, now),
-            Stage::AwaitingReady { .. } | Stage::Ready => {
+            OpenStage::Resuming { .. } => return self.replayed(dispatch, cx, now),
+            OpenStage::AwaitingReady { .. } | OpenStage::Ready => {
                 self.advance(dispatch.sequence(), cx, now)?;
                 self.deliver(dispatch, cx, now);
             }
             // Before Identify or Resume, numbers belong to no session. The event is delivered all the same.
-            Stage::AwaitingHello { .. } | Stage::AwaitingIdentify => self.deliver(dispatch, cx, now),
+            OpenStage::AwaitingHello { .. } | OpenStage::AwaitingIdentify => self.deliver(dispatch, cx, now),
         }
         Continue(())
     }
 
     /// "The server will replay missed events in order, finishing with a Resumed event" (Discord Docs, Gateway > Resuming).
     fn replayed(&mut self, dispatch: Dispatch, cx: &mut Context, now: Instant) -> Flow {
-        let Stage::Resuming { deadline, latest, from, delivered, replayed, reached } = &mut self.stage else {
+        let OpenStage::Resuming { deadline, latest, from, delivered, replayed, reached } = &mut self.stage
+        else {
             debug_assert!(false, "only a connection that resumes gets a replay");
             return Continue(());
         };
@@ -103,7 +104,7 @@ impl OpenConnection {
     /// The session that the numbers of dispatches belong to at this stage.
     fn session_of_dispatches(&self, cx: &Context) -> Option<SessionKey> {
         match self.stage {
-            Stage::AwaitingHello { .. } | Stage::AwaitingIdentify => None,
+            OpenStage::AwaitingHello { .. } | OpenStage::AwaitingIdentify => None,
             _ => cx.sessions.current.as_ref().map(|session| session.key),
         }
     }
@@ -118,7 +119,7 @@ impl OpenConnection {
             session.sequence = after.max(got);
             return Continue(());
         }
-        let replaying = matches!(self.stage, Stage::Resuming { .. });
+        let replaying = matches!(self.stage, OpenStage::Resuming { .. });
         // 0 stands for no number at all: there is nothing to resume from.
         let resumes = after > 0 && cx.sessions.gaps.resumes_for(after, got, replaying, now);
         if !resumes {
@@ -133,7 +134,7 @@ impl OpenConnection {
 
     /// The replay brings what was skipped, in its place. Nothing that arrives before it may count.
     fn resume_for_gap(&mut self, after: u64, got: u64, cx: &mut Context) -> Close {
-        if let Stage::Resuming { reached, .. } = &mut self.stage {
+        if let OpenStage::Resuming { reached, .. } = &mut self.stage {
             // What showed the gap has answered the Resume.
             reached.get_or_insert(after);
             cx.sessions.resume_answered();
@@ -142,7 +143,7 @@ impl OpenConnection {
     }
 
     fn now_ready(&mut self, cx: &mut Context, now: Instant) {
-        self.stage = Stage::Ready;
+        self.stage = OpenStage::Ready;
         self.ready_since.get_or_insert(now);
         cx.sessions.ready();
     }

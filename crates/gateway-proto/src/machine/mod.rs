@@ -1,9 +1,9 @@
-//! The state machine of a shard, over payloads: what happens goes in as [`MachineInput`] and [`Request`], what to do comes out as
-//! [`Output`]. A transcript records these, and a replay hands them in again.
+//! The state machine of a shard, over payloads: inputs are [`MachineInput`] and [`MachineRequest`], outputs are [`Output`]. A
+//! transcript records these three, and a replay hands the inputs in again.
 //!
 //! This file has the table, the way from one connection to the next, and what the application asks for. What happens on an open
-//! connection is in `open` and `dispatches`, how one ends that is being closed in `close`. Each transition has the rule that it
-//! obeys beside it.
+//! connection is in `open` and `dispatches`, what happens on one that is being closed in `close`. Each transition stands beside
+//! the rule that it follows.
 //!
 //! ```text
 //!            ┌──────────────────────────────────────────────────────────────┐
@@ -32,9 +32,9 @@ use std::time::{Duration, Instant};
 use self::close::{Close, Closing, reaction};
 use self::context::Context;
 use self::input::MachineInput;
-use self::request::{EndRequest, Request};
+use self::request::{EndRequest, MachineRequest};
 use self::state::State;
-use crate::connection::{OpenConnection, Stage};
+use crate::connection::{OpenConnection, OpenStage};
 use crate::payload::Check;
 use crate::retry::Outcome;
 use crate::wall_clock::WallClock;
@@ -133,16 +133,16 @@ impl Machine {
             }
             return;
         }
-        self.look_at_lateness(now);
+        self.check_lateness(now);
         match input {
-            // What became of a connection is so, whatever the application wants since.
+            // What became of a connection precedes what the application has asked for since.
             MachineInput::Opened | MachineInput::ConnectFailed(_) | MachineInput::Closed(_) => {
                 self.transition(input, now);
-                self.obey_request(now);
+                self.apply_request(now);
             }
-            // What arrives after the application has said stop is neither delivered nor counted.
+            // What arrives after the application has asked for the end is neither delivered nor counted.
             _ => {
-                self.obey_request(now);
+                self.apply_request(now);
                 self.transition(input, now);
             }
         }
@@ -155,16 +155,16 @@ impl Machine {
     }
 
     /// Takes a request that was checked. It takes effect at the next input.
-    pub(crate) fn handle_request(&mut self, request: Request) {
+    pub(crate) fn handle_request(&mut self, request: MachineRequest) {
         match request {
-            Request::Send(mut command) => {
+            MachineRequest::Send(mut command) => {
                 self.cx.presence = command.presence.take().or(self.cx.presence.take());
                 self.cx.commands.push(command);
             }
-            Request::Ack(sequence) => self.cx.sessions.acknowledge(sequence),
-            Request::AckCurrent(sequence) => self.cx.sessions.acknowledge_current(sequence),
-            Request::End(_) if self.is_ending() => {}
-            Request::End(request) => self.requested = Some(request),
+            MachineRequest::Ack(sequence) => self.cx.sessions.acknowledge(sequence),
+            MachineRequest::AckCurrent(sequence) => self.cx.sessions.acknowledge_current(sequence),
+            MachineRequest::End(_) if self.is_ending() => {}
+            MachineRequest::End(request) => self.requested = Some(request),
         }
     }
 
@@ -178,7 +178,7 @@ impl Machine {
         }
         let deadline = self.next_deadline();
         self.due = Some(deadline);
-        // A request is obeyed at the next input: that may be now.
+        // A request takes effect at the next input, which may come now.
         Output::Timeout(if self.requested.is_some() { self.now } else { deadline })
     }
 
@@ -198,9 +198,10 @@ impl Machine {
 
     /// One input in one state.
     ///
-    /// An input that does not apply to the state changes nothing, and this is the one place that says so. It may be on its way
-    /// when the state changes: any number of inputs may come before the outputs are asked for, so that a driver may not know of
-    /// a `Disconnect` when it hands in a message, nor of a `CancelIdentify` when it hands in a permit.
+    /// An input that does not apply to the state changes nothing, and its last arm is the one place that says so. That is no
+    /// mistake of the driver: any number of inputs may come before the outputs are asked for, so a message may follow a
+    /// `Disconnect` that the driver has not seen, and a permit a `CancelIdentify`. What the machine itself must never do, such
+    /// as closing a connection that is not open, is a `debug_assert`.
     fn transition(&mut self, input: MachineInput, now: Instant) {
         use MachineInput as Input;
         let cx = &mut self.cx;
@@ -211,13 +212,9 @@ impl Machine {
             }
             (State::Open(connection), Input::IdentifyGranted) => return connection.identify_granted(cx, now),
             (State::Open(_), Input::Closed(closed)) => return self.closed(closed, now),
-            (State::Dialing { resume_url, .. }, Input::Opened) => {
-                let at_resume_url = *resume_url;
-                return self.opened(at_resume_url, now);
-            }
-            (State::Dialing { resume_url, .. }, Input::ConnectFailed(error)) => {
-                let at_resume_url = *resume_url;
-                return self.dial_failed(error, at_resume_url, now);
+            (&mut State::Dialing { resume_url, .. }, Input::Opened) => return self.opened(resume_url, now),
+            (&mut State::Dialing { resume_url, .. }, Input::ConnectFailed(error)) => {
+                return self.dial_failed(error, resume_url, now);
             }
             (State::Closing(closing), Input::Message(message)) => return closing.message(message, cx, now),
             (State::Closing(closing), Input::Closed(mut closed)) => {
@@ -225,17 +222,13 @@ impl Machine {
                 closing.closed(closed, cx);
                 return self.finish_closing(now);
             }
-            // Whether the owner reads is the owner's, not the connection's: it may be said before there is one.
+            // Whether the owner reads is a state of the owner, not of the connection: it may come before there is one.
             (_, Input::ReadingPaused) => return cx.reading_paused = true,
             (_, Input::ReadingResumed) => return self.resume_reading(now),
             (_, Input::WallClock(since_1970)) => return self.wall_clock_told(since_1970, now),
             (_, Input::UnreadMessage { .. } | Input::Timeout | Input::Progress { .. }) => return,
             (
-                State::BackingOff { .. }
-                | State::Dialing { .. }
-                | State::Open(_)
-                | State::Closing(_)
-                | State::Stopped(_),
+                _,
                 Input::Opened
                 | Input::ConnectFailed(_)
                 | Input::Message(_)
@@ -257,10 +250,9 @@ impl Machine {
                     self.close(close, now);
                 }
             }
-            State::Dialing { deadline, resume_url } if *deadline <= now => {
-                let at_resume_url = *resume_url;
+            &mut State::Dialing { deadline, resume_url } if deadline <= now => {
                 self.cx.outputs.push_back(Output::Disconnect);
-                self.dial_ended(DisconnectReason::ConnectTimeout, at_resume_url, now);
+                self.dial_ended(DisconnectReason::ConnectTimeout, resume_url, now);
             }
             // The server does not answer our close frame: no reason to wait for it any longer.
             State::Closing(closing) if closing.deadline <= now => {
@@ -276,14 +268,14 @@ impl Machine {
         }
     }
 
-    /// A shard that is called long after its deadline was not driven.
-    fn look_at_lateness(&mut self, now: Instant) {
+    /// A shard that is called long after its deadline was not driven in between.
+    fn check_lateness(&mut self, now: Instant) {
         let Some(due) = self.due.take().filter(|due| *due < now) else { return };
         let late = now.duration_since(due);
         if late > LATENESS_GRACE
             && let State::Open(connection) = &mut self.state
         {
-            connection.called_late(late, &mut self.cx, now);
+            connection.excuse_lateness(late, &mut self.cx, now);
         }
     }
 
@@ -291,11 +283,11 @@ impl Machine {
     fn resume_reading(&mut self, now: Instant) {
         self.cx.reading_paused = false;
         if let State::Open(connection) = &mut self.state {
-            connection.forgive(&self.cx.config.timeouts, now);
+            connection.restart_waits(&self.cx.config.timeouts, now);
         }
     }
 
-    /// A machine that slept has a connection whose server answers no more. It is not waited for.
+    /// After a suspension the server has given the connection up, so its close frame is not waited for.
     fn wall_clock_told(&mut self, since_1970: Duration, now: Instant) {
         if let Some(slept) = self.wall_clock.tell(since_1970, now)
             && let State::Open(_) = self.state
@@ -332,7 +324,7 @@ impl Machine {
     fn dial_failed(&mut self, mut error: ConnectError, at_resume_url: bool, now: Instant) {
         self.cx.secrets().clean_connect_error(&mut error);
         self.refusals = match &error {
-            // The edge dislikes the client. It is no verdict on the token, which has not been sent.
+            // The edge refuses the client. This says nothing of the token, which has not been sent.
             ConnectError::Refused(refused) if matches!(refused.status, 401 | 403 | 404) => self.refusals + 1,
             _ => 0,
         };
@@ -366,11 +358,11 @@ impl Machine {
             closed => DisconnectReason::Closed(closed),
         };
         if reason == DisconnectReason::MessageTooLarge {
-            connection.skip_message_too_large(cx);
+            connection.give_up_replay_of_large_message(cx);
         }
         let stop = match reaction(&reason) {
             Reaction::Resume | Reaction::ResumeLater => {
-                connection.judge(&reason, cx, now);
+                connection.record_failure(&reason, cx, now);
                 None
             }
             Reaction::Identify => {
@@ -402,7 +394,7 @@ impl Machine {
     fn take_open(&mut self, now: Instant) -> Option<Box<OpenConnection>> {
         match std::mem::replace(&mut self.state, State::BackingOff { until: now }) {
             State::Open(connection) => {
-                if let Stage::AwaitingIdentify = connection.stage {
+                if let OpenStage::AwaitingIdentify = connection.stage {
                     self.cx.outputs.push_back(Output::CancelIdentify);
                 }
                 Some(connection)
@@ -420,7 +412,7 @@ impl Machine {
         match std::mem::replace(&mut self.state, State::BackingOff { until: now }) {
             State::Closing(Closing { connection, reason, stop, .. }) => {
                 if stop.is_none() {
-                    connection.judge(&reason, &mut self.cx, now);
+                    connection.record_failure(&reason, &mut self.cx, now);
                 }
                 self.disconnected(reason, stop, connection.ready_since, now);
             }
@@ -431,7 +423,7 @@ impl Machine {
         }
     }
 
-    /// A connection, or an attempt at one, is over. The one place where that is said and the next one is planned.
+    /// A connection, or an attempt at one, is over. The one place that reports it and plans the next one.
     fn disconnected(
         &mut self,
         reason: DisconnectReason,
@@ -460,7 +452,7 @@ impl Machine {
 
     // ---- What the application asks for ------------------------------------------------------------------------
 
-    fn obey_request(&mut self, now: Instant) {
+    fn apply_request(&mut self, now: Instant) {
         match self.requested.take() {
             None => {}
             Some(EndRequest::Shutdown(how)) => self.shut_down(how, now),

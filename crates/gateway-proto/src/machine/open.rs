@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::close::Close;
 use super::context::Context;
-use crate::connection::{OpenConnection, Stage};
+use crate::connection::{OpenConnection, OpenStage};
 use crate::heartbeat::{Heartbeat, LONGEST_INTERVAL, SHORTEST_INTERVAL};
 use crate::outgoing::{self, Identify};
 use crate::payload::{Inbound, InboundPayload, ReadMessage, Reading};
@@ -23,7 +23,7 @@ impl OpenConnection {
         cx.stats.messages += 1;
         cx.stats.message_bytes += message.bytes as u64;
         self.last_received = now;
-        self.forgiven = false;
+        self.called_late = false;
         self.message_under_way = matches!(message.reading, Reading::Part);
         match message.reading {
             Reading::Part => Continue(()),
@@ -61,8 +61,8 @@ impl OpenConnection {
         Continue(())
     }
 
-    /// The stream is broken, or the server speaks nonsense: "reconnect" (close code 4000) and resume. Where the replay
-    /// breaks at the same place again, only a new session gets past it.
+    /// The stream is broken, or its payload is malformed: "reconnect" (close code 4000) and resume. Where the replay breaks at
+    /// the same place again, only a new session gets past it.
     fn undecodable(&self, detail: &str, cx: &mut Context) -> Close {
         let detail = cx.secrets().clean(detail);
         cx.stats.undecodable += 1;
@@ -75,12 +75,12 @@ impl OpenConnection {
     }
 
     fn too_large(&self, cx: &mut Context) -> Close {
-        self.skip_message_too_large(cx);
+        self.give_up_replay_of_large_message(cx);
         Close::resumable("message too large", DisconnectReason::MessageTooLarge)
     }
 
     /// A replay would bring the message again.
-    pub(super) fn skip_message_too_large(&self, cx: &mut Context) {
+    pub(super) fn give_up_replay_of_large_message(&self, cx: &mut Context) {
         if let Some(place) = self.place_in_session(cx) {
             cx.give_up_replay(place);
         }
@@ -90,8 +90,8 @@ impl OpenConnection {
     /// session goes on yet: what comes before the Resume is no replay.
     fn place_in_session(&self, cx: &Context) -> Option<u64> {
         match (&cx.sessions.current, &self.stage) {
-            (Some(_), Stage::Resuming { from, reached, .. }) => Some(reached.unwrap_or(*from)),
-            (Some(session), Stage::Ready) => Some(session.sequence),
+            (Some(_), OpenStage::Resuming { from, reached, .. }) => Some(reached.unwrap_or(*from)),
+            (Some(session), OpenStage::Ready) => Some(session.sequence),
             _ => None,
         }
     }
@@ -109,12 +109,12 @@ impl OpenConnection {
             Some(heartbeat) => heartbeat.change_interval(interval, now),
             None => self.heartbeat = Some(Heartbeat::new(interval, cx.rng.f64(), now)),
         }
-        if let Stage::AwaitingHello { .. } = self.stage
+        if let OpenStage::AwaitingHello { .. } = self.stage
             && !self.resume(cx, now)
         {
             // Identifies are scarce: "1000 session starts in a 24-hour period" (Discord Docs, Gateway > Rate Limiting). The
             // identify gate says when. Heartbeats run meanwhile.
-            self.stage = Stage::AwaitingIdentify;
+            self.stage = OpenStage::AwaitingIdentify;
             cx.outputs.push_back(Output::AcquireIdentify);
         }
     }
@@ -123,7 +123,7 @@ impl OpenConnection {
     /// (Discord Docs, Gateway > Identifying). A permit that comes when none is awaited is not used: it may have been on its
     /// way when it was cancelled.
     pub(super) fn identify_granted(&mut self, cx: &mut Context, now: Instant) {
-        if let Stage::AwaitingIdentify = self.stage {
+        if let OpenStage::AwaitingIdentify = self.stage {
             self.identify(cx, now);
         }
     }
@@ -131,7 +131,7 @@ impl OpenConnection {
     fn identify(&mut self, cx: &mut Context, now: Instant) {
         let timeouts = &cx.config.timeouts;
         let latest = now + timeouts.ready_at_most;
-        self.stage = Stage::AwaitingReady { deadline: (now + timeouts.ready).min(latest), latest };
+        self.stage = OpenStage::AwaitingReady { deadline: (now + timeouts.ready).min(latest), latest };
         let encoding = cx.config.encoding;
         let mut payload = Identify::new(&cx.config, cx.presence.as_ref()).encode(encoding);
         if payload.as_ref().is_ok_and(|payload| payload.len() > cx.config.limits.payload_bytes) {
@@ -147,7 +147,7 @@ impl OpenConnection {
 
     /// A bot that spends more session starts than it has loses its token: better to stop, and say so.
     pub(super) fn identify_refused(&mut self, refused: IdentifyRefused) -> Flow {
-        let Stage::AwaitingIdentify = self.stage else { return Continue(()) };
+        let OpenStage::AwaitingIdentify = self.stage else { return Continue(()) };
         let reason = DisconnectReason::IdentifyRefused(refused);
         let close = Close::resumable("no session start is left", reason);
         Break(Close { stop: Some(StopReason::IdentifyRefused(refused)), ..close })
@@ -159,7 +159,7 @@ impl OpenConnection {
         let Some(session) = &cx.sessions.current else { return false };
         let from = cx.sessions.resume_from(session);
         let timeouts = &cx.config.timeouts;
-        self.stage = Stage::Resuming {
+        self.stage = OpenStage::Resuming {
             deadline: now + timeouts.resumed,
             latest: now + timeouts.message,
             from,
@@ -191,7 +191,7 @@ impl OpenConnection {
         let Some(latency) = heartbeat.acknowledged(now) else { return };
         // In an outage the server may acknowledge for long before it sends READY: as long as it does, it is waited for,
         // but not for ever: it may have lost the Identify.
-        if let Stage::AwaitingReady { deadline, latest } = &mut self.stage {
+        if let OpenStage::AwaitingReady { deadline, latest } = &mut self.stage {
             let timeout = cx.config.timeouts.ready.max(heartbeat.interval() * 2);
             *deadline = (*deadline).max((now + timeout).min(*latest));
         }
@@ -204,7 +204,7 @@ impl OpenConnection {
         let timeouts = &cx.config.timeouts;
         match self.overdue(timeouts, now) {
             // What is not read cannot have come.
-            Some(_) if cx.reading_paused => self.wait_anew(timeouts, now),
+            Some(_) if cx.reading_paused => self.extend_deadline(timeouts, now),
             Some(reason) => return Break(Close { deliver: true, ..Close::resumable("timed out", reason) }),
             None => {}
         }
@@ -214,7 +214,7 @@ impl OpenConnection {
             return Continue(());
         }
         if cx.reading_paused {
-            heartbeat.forgive();
+            heartbeat.reset_missed();
         }
         let patience = if self.message_under_way { timeouts.message } else { Duration::ZERO };
         if heartbeat.is_zombie(self.last_received, patience, now) {
@@ -242,7 +242,7 @@ impl OpenConnection {
 
     /// Sends what the application asked for, as far as the rate limit allows.
     pub(super) fn flush_commands(&mut self, cx: &mut Context, now: Instant) {
-        while matches!(self.stage, Stage::Ready)
+        while matches!(self.stage, OpenStage::Ready)
             && cx.commands.len() > 0
             && self.window.next_command(now) <= now
             && let Some(command) = cx.commands.pop(now)
@@ -260,12 +260,12 @@ impl OpenConnection {
 
     // ---- Lateness ---------------------------------------------------------------------------------------------
 
-    /// The shard is called long after its deadline, so nobody drove it: silence in that time proves nothing. But if there was
-    /// nothing to read then, a second time does prove something.
-    pub(super) fn called_late(&mut self, late: Duration, cx: &mut Context, now: Instant) {
-        if !self.forgiven {
-            self.forgiven = true;
-            self.forgive(&cx.config.timeouts, now);
+    /// The shard is called long after its deadline, so it was not driven: silence in that time proves nothing. If nothing was
+    /// received since, a second late call means that the connection is dead.
+    pub(super) fn excuse_lateness(&mut self, late: Duration, cx: &mut Context, now: Instant) {
+        if !self.called_late {
+            self.called_late = true;
+            self.restart_waits(&cx.config.timeouts, now);
             cx.notice(Notice::NotDriven { late });
         }
     }

@@ -4,7 +4,7 @@ use crate::outbox::AcceptedCommand;
 use crate::{Reconnect, Shutdown};
 
 /// A request that was accepted.
-pub(crate) enum Request {
+pub(crate) enum MachineRequest {
     /// Queue a command.
     Send(AcceptedCommand),
     /// Acknowledge all dispatches up to this number.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::close::Closing;
 use super::context::Context;
-use crate::connection::{OpenConnection, Stage};
+use crate::connection::{OpenConnection, OpenStage};
 use crate::heartbeat::Heartbeat;
 use crate::{Condition, Health, Phase, StopReason};
 
@@ -44,7 +44,7 @@ impl State {
         let last_reason = cx.last_reason.as_ref();
         let (next_at, reason) = match self {
             Self::Stopped(reason) => return Condition::Stopped(reason.clone()),
-            Self::Open(connection) if matches!(connection.stage, Stage::Ready) => {
+            Self::Open(connection) if matches!(connection.stage, OpenStage::Ready) => {
                 let missed = connection.heartbeat.as_ref().map_or(0, Heartbeat::missed);
                 return match missed {
                     0 => Condition::Healthy,
@@ -69,11 +69,11 @@ impl State {
             Self::BackingOff { .. } => Phase::BackingOff,
             Self::Dialing { .. } => Phase::Connecting,
             Self::Open(connection) => match connection.stage {
-                Stage::AwaitingHello { .. } => Phase::AwaitingHello,
-                Stage::AwaitingIdentify => Phase::AwaitingIdentify,
-                Stage::AwaitingReady { .. } => Phase::AwaitingReady,
-                Stage::Resuming { .. } => Phase::Resuming,
-                Stage::Ready => Phase::Ready,
+                OpenStage::AwaitingHello { .. } => Phase::AwaitingHello,
+                OpenStage::AwaitingIdentify => Phase::AwaitingIdentify,
+                OpenStage::AwaitingReady { .. } => Phase::AwaitingReady,
+                OpenStage::Resuming { .. } => Phase::Resuming,
+                OpenStage::Ready => Phase::Ready,
             },
             Self::Closing(_) => Phase::Closing,
             Self::Stopped(_) => Phase::Stopped,

@@ -15,12 +15,12 @@ pub(super) struct Head {
     pub(super) transcript: u32,
     /// Of this crate.
     pub(super) version: String,
-    pub(super) config: Config,
+    pub(super) config: ConfigLine,
 }
 
 /// A configuration without its secrets, and without what has no part in what a shard does.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Config {
+pub(super) struct ConfigLine {
     pub(super) shard: ShardId,
     pub(super) intents: Intents,
     /// Whether the base URL is `wss`.
@@ -59,12 +59,12 @@ pub(super) struct Line {
 #[serde(rename_all = "snake_case")]
 pub(super) enum InputLine {
     Opened,
-    ConnectFailed(Failure),
+    ConnectFailed(FailureLine),
     Message(MessageLine),
     Progress {
         message: bool,
     },
-    Closed(End),
+    Closed(EndLine),
     IdentifyGranted,
     IdentifyRefused {
         remaining: u32,
@@ -80,7 +80,7 @@ pub(super) enum InputLine {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Failure {
+pub(super) enum FailureLine {
     Dns,
     Tcp,
     Tls,
@@ -90,7 +90,7 @@ pub(super) enum Failure {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum End {
+pub(super) enum EndLine {
     Frame { code: Option<u16> },
     Eof,
     Failed,
@@ -185,13 +185,13 @@ pub(super) struct PayloadLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) t: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) d: Option<Data>,
+    pub(super) d: Option<DataLine>,
 }
 
 /// Of a payload's data, what a shard reads. Externally the shape is the gateway's.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Data {
+pub(super) enum DataLine {
     /// Opcode 9.
     Resumable(bool),
     /// Opcode 10.
@@ -201,7 +201,7 @@ pub(super) enum Data {
     RateLimited {
         opcode: u64,
         retry_after: f64,
-        meta: Meta,
+        meta: MetaLine,
     },
     Ready {
         session_id: String,
@@ -211,7 +211,7 @@ pub(super) enum Data {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Meta {
+pub(super) struct MetaLine {
     pub(super) guild_id: u64,
 }
 

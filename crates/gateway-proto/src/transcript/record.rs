@@ -9,13 +9,13 @@ use gateway_codec::RawRef;
 use serde::Serialize;
 
 use super::line::{
-    Config, Data, End, Failure, Head, InputLine, Line, MessageLine, Meta, PayloadLine, Read, RequestLine,
-    SavedSession, SendLimit, VERSION,
+    ConfigLine, DataLine, EndLine, FailureLine, Head, InputLine, Line, MessageLine, MetaLine, PayloadLine,
+    Read, RequestLine, SavedSession, SendLimit, VERSION,
 };
 use super::said::{Said, event_name, nanoseconds};
 use crate::machine::context::Context;
 use crate::machine::input::MachineInput;
-use crate::machine::request::{EndRequest, Request};
+use crate::machine::request::{EndRequest, MachineRequest};
 use crate::member_requests::RateLimited;
 use crate::outbox::CommandKind;
 use crate::outgoing::opcode;
@@ -71,13 +71,13 @@ impl Recorder {
     pub(crate) fn input(&mut self, input: &MachineInput, cx: &Context, now: Instant) -> io::Result<()> {
         let line = match input {
             MachineInput::Opened => InputLine::Opened,
-            MachineInput::ConnectFailed(error) => InputLine::ConnectFailed(Failure::of(error)),
+            MachineInput::ConnectFailed(error) => InputLine::ConnectFailed(FailureLine::of(error)),
             MachineInput::Message(message) => InputLine::Message(self.message(message, cx)),
             MachineInput::UnreadMessage { bytes } => {
                 InputLine::Message(MessageLine::new(*bytes, Read::Ignored))
             }
             MachineInput::Progress { message } => InputLine::Progress { message: *message },
-            MachineInput::Closed(closed) => InputLine::Closed(End::of(closed)),
+            MachineInput::Closed(closed) => InputLine::Closed(EndLine::of(closed)),
             MachineInput::IdentifyGranted => InputLine::IdentifyGranted,
             MachineInput::IdentifyRefused(refused) => InputLine::IdentifyRefused {
                 remaining: refused.remaining,
@@ -93,15 +93,15 @@ impl Recorder {
     }
 
     /// The machine is about to take a request of the application.
-    pub(crate) fn request(&mut self, request: &Request, now: Instant) -> io::Result<()> {
+    pub(crate) fn request(&mut self, request: &MachineRequest, now: Instant) -> io::Result<()> {
         let line = match request {
-            Request::Send(command) => {
+            MachineRequest::Send(command) => {
                 RequestLine::Send { op: command.op, limit: self.send_limit(command.kind) }
             }
-            Request::Ack(sequence) => RequestLine::Ack(*sequence),
-            Request::AckCurrent(sequence) => RequestLine::AckCurrent(*sequence),
-            Request::End(EndRequest::Shutdown(how)) => RequestLine::Shutdown((*how).into()),
-            Request::End(EndRequest::Reconnect(how)) => RequestLine::Reconnect((*how).into()),
+            MachineRequest::Ack(sequence) => RequestLine::Ack(*sequence),
+            MachineRequest::AckCurrent(sequence) => RequestLine::AckCurrent(*sequence),
+            MachineRequest::End(EndRequest::Shutdown(how)) => RequestLine::Shutdown((*how).into()),
+            MachineRequest::End(EndRequest::Reconnect(how)) => RequestLine::Reconnect((*how).into()),
         };
         self.line(&Line::request(self.at(now), line))
     }
@@ -156,11 +156,12 @@ impl Recorder {
             Inbound::HeartbeatRequest => line(opcode::HEARTBEAT, None),
             Inbound::Reconnect => line(opcode::RECONNECT, None),
             Inbound::InvalidSession { resumable } => {
-                line(opcode::INVALID_SESSION, Some(Data::Resumable(*resumable)))
+                line(opcode::INVALID_SESSION, Some(DataLine::Resumable(*resumable)))
             }
-            Inbound::Hello { interval_ms } => {
-                line(opcode::HELLO, interval_ms.map(|heartbeat_interval| Data::Hello { heartbeat_interval }))
-            }
+            Inbound::Hello { interval_ms } => line(
+                opcode::HELLO,
+                interval_ms.map(|heartbeat_interval| DataLine::Hello { heartbeat_interval }),
+            ),
             Inbound::HeartbeatAck => line(opcode::HEARTBEAT_ACK, None),
             Inbound::Unknown(unknown) => line(unknown.op, None),
         }
@@ -177,28 +178,28 @@ impl Recorder {
         }
     }
 
-    fn ready(&mut self, data: RawRef<'_>, cx: &Context) -> Option<Data> {
+    fn ready(&mut self, data: RawRef<'_>, cx: &Context) -> Option<DataLine> {
         let id = data.decode::<SessionId>().ok()?.session_id;
         if !is_usable_session_id(&id) {
             return None;
         }
         let url = data.decode::<ResumeUrl>().ok();
-        Some(Data::Ready {
+        Some(DataLine::Ready {
             session_id: format!("session-{}", self.sessions.number(&id, cx.sessions.id())),
             resume_gateway_url: url
                 .map(|ready| placeholder(cx.usable_resume_url(&ready.resume_gateway_url).as_ref())),
         })
     }
 
-    fn rate_limited(&self, dispatch: &Dispatch) -> Option<Data> {
+    fn rate_limited(&self, dispatch: &Dispatch) -> Option<DataLine> {
         let limited = RateLimited::of_member_request(dispatch)?;
         // The machine does not believe a guild that it was not asked about, whichever it is.
         let guild_id = self.guilds.get(&limited.guild).copied().unwrap_or(0);
         let retry_after = limited.retry_after.as_secs_f64();
-        Some(Data::RateLimited {
+        Some(DataLine::RateLimited {
             opcode: opcode::REQUEST_GUILD_MEMBERS,
             retry_after,
-            meta: Meta { guild_id },
+            meta: MetaLine { guild_id },
         })
     }
 
@@ -253,7 +254,7 @@ impl Head {
             resume_url: session.resume_url.as_deref().map(|url| placeholder(usable(url).as_ref())),
         });
         let tls = base.as_ref().is_some_and(GatewayUrl::is_tls);
-        let config = Config {
+        let config = ConfigLine {
             shard: config.shard,
             intents: config.intents,
             tls,
@@ -279,7 +280,7 @@ fn placeholder(usable: Option<&GatewayUrl>) -> String {
     }
 }
 
-impl Failure {
+impl FailureLine {
     fn of(error: &ConnectError) -> Self {
         match error {
             ConnectError::Dns(_) => Self::Dns,
@@ -293,7 +294,7 @@ impl Failure {
     }
 }
 
-impl End {
+impl EndLine {
     fn of(closed: &Closed) -> Self {
         match closed {
             Closed::Frame { code, .. } => Self::Frame { code: *code },

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use gateway_codec::text::escape_at_most;
 use gateway_codec::{Compression, Encoding, Error};
 
-use super::line::{End, Failure, Head, InputLine, Line, MessageLine, Read, RequestLine, SendLimit, VERSION};
+use super::line::{
+    EndLine, FailureLine, Head, InputLine, Line, MessageLine, Read, RequestLine, SendLimit, VERSION,
+};
 use super::said::{Said, seconds};
 use crate::machine::input::MachineInput;
-use crate::machine::request::{EndRequest, Request};
+use crate::machine::request::{EndRequest, MachineRequest};
 use crate::outbox::AcceptedCommand;
 use crate::payload::{Check, InboundPayload, ReadMessage, Reading};
 use crate::{
@@ -185,15 +187,15 @@ fn config_of(head: Head) -> Result<ShardConfig, TranscriptError> {
     Ok(config)
 }
 
-fn request_of(line: RequestLine, encoding: Encoding) -> Request {
+fn request_of(line: RequestLine, encoding: Encoding) -> MachineRequest {
     match line {
         RequestLine::Send { op, limit } => {
-            Request::Send(AcceptedCommand::without_data(op, SendLimit::kind(limit), encoding))
+            MachineRequest::Send(AcceptedCommand::without_data(op, SendLimit::kind(limit), encoding))
         }
-        RequestLine::Ack(sequence) => Request::Ack(sequence),
-        RequestLine::AckCurrent(sequence) => Request::AckCurrent(sequence),
-        RequestLine::Shutdown(how) => Request::End(EndRequest::Shutdown(how.into())),
-        RequestLine::Reconnect(how) => Request::End(EndRequest::Reconnect(how.into())),
+        RequestLine::Ack(sequence) => MachineRequest::Ack(sequence),
+        RequestLine::AckCurrent(sequence) => MachineRequest::AckCurrent(sequence),
+        RequestLine::Shutdown(how) => MachineRequest::End(EndRequest::Shutdown(how.into())),
+        RequestLine::Reconnect(how) => MachineRequest::End(EndRequest::Reconnect(how.into())),
     }
 }
 
@@ -201,11 +203,11 @@ fn input_of(line: InputLine) -> Result<MachineInput, Error> {
     Ok(match line {
         InputLine::Opened => MachineInput::Opened,
         InputLine::ConnectFailed(failure) => MachineInput::ConnectFailed(match failure {
-            Failure::Dns => ConnectError::Dns(String::new()),
-            Failure::Tcp => ConnectError::Tcp(String::new()),
-            Failure::Tls => ConnectError::Tls(String::new()),
-            Failure::Handshake => ConnectError::Handshake(String::new()),
-            Failure::Refused { status, retry_after } => {
+            FailureLine::Dns => ConnectError::Dns(String::new()),
+            FailureLine::Tcp => ConnectError::Tcp(String::new()),
+            FailureLine::Tls => ConnectError::Tls(String::new()),
+            FailureLine::Handshake => ConnectError::Handshake(String::new()),
+            FailureLine::Refused { status, retry_after } => {
                 let retry_after = retry_after.map(Duration::from_nanos);
                 ConnectError::Refused(Refused { status, retry_after, ..Refused::default() })
             }
@@ -213,11 +215,11 @@ fn input_of(line: InputLine) -> Result<MachineInput, Error> {
         InputLine::Message(line) => message_of(line)?,
         InputLine::Progress { message } => MachineInput::Progress { message },
         InputLine::Closed(end) => MachineInput::Closed(match end {
-            End::Frame { code } => Closed::Frame { code, reason: String::new() },
-            End::Eof => Closed::Eof,
-            End::Failed => Closed::Failed(String::new()),
-            End::Protocol => Closed::Protocol(String::new()),
-            End::MessageTooLarge => Closed::MessageTooLarge,
+            EndLine::Frame { code } => Closed::Frame { code, reason: String::new() },
+            EndLine::Eof => Closed::Eof,
+            EndLine::Failed => Closed::Failed(String::new()),
+            EndLine::Protocol => Closed::Protocol(String::new()),
+            EndLine::MessageTooLarge => Closed::MessageTooLarge,
         }),
         InputLine::IdentifyGranted => MachineInput::IdentifyGranted,
         InputLine::IdentifyRefused { remaining, reserve, available_in } => MachineInput::IdentifyRefused(
