@@ -17,6 +17,8 @@ pub(crate) struct ReadMessage {
 }
 
 /// What a WebSocket message was read as.
+// These enums have tags of their own: to work a tag out from the fields within costs more than the message's way.
+#[repr(u8)]
 pub(crate) enum Reading {
     /// The payload continues in the next message.
     Part,
@@ -42,6 +44,7 @@ pub(crate) struct InboundPayload {
 }
 
 /// A payload by its opcode (Discord Docs, Opcodes and Status Codes > Gateway Opcodes), with the data that the machine needs.
+#[repr(u8)]
 pub(crate) enum Inbound {
     Dispatch(Dispatch),
     /// Its content is ignored: "the API may send opcode 1 Heartbeat" to ask for one (Discord Docs, Gateway > Heartbeat
@@ -68,10 +71,17 @@ pub(crate) enum Check {
     Whole,
 }
 
-impl Reading {
-    /// Reads an inflated payload.
-    pub(crate) fn of(payload: Bytes, encoding: Encoding, unexpected: bool, check: Check) -> Self {
-        let bytes = payload.len();
+impl ReadMessage {
+    /// Reads the inflated payload of a message that had so many bytes.
+    // Each arm makes the whole value, which is large, in the place that it is returned in.
+    pub(crate) fn of(
+        bytes: usize,
+        payload: Bytes,
+        encoding: Encoding,
+        unexpected: bool,
+        check: Check,
+    ) -> Self {
+        let inflated_bytes = payload.len();
         let envelope = match check {
             Check::Envelope => Envelope::skim(&payload, encoding),
             Check::Whole => Envelope::parse(&payload, encoding),
@@ -79,28 +89,32 @@ impl Reading {
         let envelope = match envelope {
             Ok(envelope) => envelope,
             Err(error) => {
-                return Self::Undecodable { detail: error.to_string(), inflated_bytes: Some(bytes) };
+                let (detail, inflated_bytes) = (error.to_string(), Some(inflated_bytes));
+                return Self { bytes, reading: Reading::Undecodable { detail, inflated_bytes } };
             }
         };
         let trailing = envelope.trailing;
-        let content = match envelope.op {
+        let read = |content| {
+            let payload = InboundPayload { content, bytes: inflated_bytes, unexpected, trailing };
+            Self { bytes, reading: Reading::Payload(payload) }
+        };
+        match envelope.op {
             opcode::DISPATCH => {
                 let fields = Fields::of(&payload, &envelope);
-                Inbound::Dispatch(Dispatch::new(payload, encoding, fields))
+                read(Inbound::Dispatch(Dispatch::new(payload, encoding, fields)))
             }
-            opcode::HEARTBEAT => Inbound::HeartbeatRequest,
-            opcode::RECONNECT => Inbound::Reconnect,
+            opcode::HEARTBEAT => read(Inbound::HeartbeatRequest),
+            opcode::RECONNECT => read(Inbound::Reconnect),
             opcode::INVALID_SESSION => {
-                Inbound::InvalidSession { resumable: envelope.d.decode().unwrap_or(false) }
+                read(Inbound::InvalidSession { resumable: envelope.d.decode().unwrap_or(false) })
             }
-            opcode::HELLO => Inbound::Hello { interval_ms: interval_ms(envelope.d) },
-            opcode::HEARTBEAT_ACK => Inbound::HeartbeatAck,
+            opcode::HELLO => read(Inbound::Hello { interval_ms: interval_ms(envelope.d) }),
+            opcode::HEARTBEAT_ACK => read(Inbound::HeartbeatAck),
             op => {
                 let whole = Raw::new(payload.clone(), envelope.d.encoding());
-                Inbound::Unknown(UnknownMessage { op, data: whole.slice(envelope.d) })
+                read(Inbound::Unknown(UnknownMessage { op, data: whole.slice(envelope.d) }))
             }
-        };
-        Self::Payload(InboundPayload { content, bytes, unexpected, trailing })
+        }
     }
 }
 

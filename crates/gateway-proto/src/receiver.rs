@@ -43,15 +43,16 @@ impl Receiver {
     /// Reads a WebSocket message.
     pub(crate) fn read(&mut self, message: Message, check: Check) -> ReadMessage {
         let bytes = message.as_bytes().len();
-        let reading = match self.inflate(message) {
-            Ok(None) => Reading::Part,
+        match self.inflate(message) {
             Ok(Some(Inflated { payload, encoding, unexpected })) => {
-                Reading::of(payload, encoding, unexpected, check)
+                ReadMessage::of(bytes, payload, encoding, unexpected, check)
             }
-            Err(ReceiveError::TooLarge) => Reading::TooLarge,
-            Err(ReceiveError::Undecodable(detail)) => Reading::Undecodable { detail, inflated_bytes: None },
-        };
-        ReadMessage { bytes, reading }
+            Ok(None) => ReadMessage { bytes, reading: Reading::Part },
+            Err(ReceiveError::TooLarge) => ReadMessage { bytes, reading: Reading::TooLarge },
+            Err(ReceiveError::Undecodable(detail)) => {
+                ReadMessage { bytes, reading: Reading::Undecodable { detail, inflated_bytes: None } }
+            }
+        }
     }
 
     /// None: the payload continues in the next message.

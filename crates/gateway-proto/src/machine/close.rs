@@ -89,10 +89,11 @@ impl Closing {
 
     /// The server's close frame, or the end of the stream, after ours. A code with a meaning of its own is no echo: the two
     /// closes have crossed, and the server's word holds.
-    pub(super) fn closed(&mut self, closed: Closed, cx: &mut Context) {
+    pub(super) fn closed(&mut self, mut closed: Closed, cx: &mut Context) {
         if self.stop.is_some() {
             return;
         }
+        cx.secrets().clean_closed(&mut closed);
         let reason = DisconnectReason::Closed(closed);
         match reaction(&reason) {
             Reaction::Resume => return,

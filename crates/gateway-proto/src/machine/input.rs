@@ -6,6 +6,7 @@ use crate::payload::ReadMessage;
 use crate::{Closed, ConnectError, IdentifyRefused};
 
 /// One thing that happened outside the machine: an [`Input`](crate::Input), with its message read.
+#[repr(u8)]
 pub(crate) enum MachineInput {
     Opened,
     ConnectFailed(ConnectError),

@@ -90,6 +90,7 @@ impl Machine {
     }
 
     /// The time of the last input.
+    #[inline]
     pub(crate) fn now(&self) -> Instant {
         self.now
     }
@@ -110,6 +111,7 @@ impl Machine {
 
     /// Whether messages are read, and how far they are checked. None: there is no connection, or nothing that arrives on it
     /// counts.
+    #[inline]
     pub(crate) fn reads(&self) -> Option<Check> {
         match (&self.state, &self.requested) {
             (State::Open(_), None) => Some(Check::Envelope),
@@ -198,47 +200,57 @@ impl Machine {
 
     /// One input in one state.
     ///
-    /// An input that does not apply to the state changes nothing, and its last arm is the one place that says so. That is no
-    /// mistake of the driver: any number of inputs may come before the outputs are asked for, so a message may follow a
-    /// `Disconnect` that the driver has not seen, and a permit a `CancelIdentify`. What the machine itself must never do, such
-    /// as closing a connection that is not open, is a `debug_assert`.
+    /// An input that does not apply to the state changes nothing, and this is the one place that says so. That is no mistake of
+    /// the driver: any number of inputs may come before the outputs are asked for, so a message may follow a `Disconnect` that
+    /// the driver has not seen, and a permit a `CancelIdentify`. What the machine itself must never do, such as closing a
+    /// connection that is not open, is a `debug_assert`.
     fn transition(&mut self, input: MachineInput, now: Instant) {
-        use MachineInput as Input;
         let cx = &mut self.cx;
-        let flow = match (&mut self.state, input) {
-            (State::Open(connection), Input::Message(message)) => connection.message(message, cx, now),
-            (State::Open(connection), Input::IdentifyRefused(refused)) => {
-                connection.identify_refused(refused)
+        match input {
+            MachineInput::Message(message) => match &mut self.state {
+                State::Open(connection) => {
+                    if let Break(close) = connection.message(message, cx, now) {
+                        self.close(close, now);
+                    }
+                }
+                State::Closing(closing) => closing.message(message, cx, now),
+                State::BackingOff { .. } | State::Dialing { .. } | State::Stopped(_) => {}
+            },
+            MachineInput::Opened => {
+                if let State::Dialing { resume_url, .. } = self.state {
+                    self.opened(resume_url, now);
+                }
             }
-            (State::Open(connection), Input::IdentifyGranted) => return connection.identify_granted(cx, now),
-            (State::Open(_), Input::Closed(closed)) => return self.closed(closed, now),
-            (&mut State::Dialing { resume_url, .. }, Input::Opened) => return self.opened(resume_url, now),
-            (&mut State::Dialing { resume_url, .. }, Input::ConnectFailed(error)) => {
-                return self.dial_failed(error, resume_url, now);
+            MachineInput::ConnectFailed(error) => {
+                if let State::Dialing { resume_url, .. } = self.state {
+                    self.dial_failed(error, resume_url, now);
+                }
             }
-            (State::Closing(closing), Input::Message(message)) => return closing.message(message, cx, now),
-            (State::Closing(closing), Input::Closed(mut closed)) => {
-                cx.secrets().clean_closed(&mut closed);
-                closing.closed(closed, cx);
-                return self.finish_closing(now);
+            MachineInput::Closed(closed) => match &mut self.state {
+                State::Open(_) => self.closed(closed, now),
+                State::Closing(closing) => {
+                    closing.closed(closed, cx);
+                    self.finish_closing(now);
+                }
+                State::BackingOff { .. } | State::Dialing { .. } | State::Stopped(_) => {}
+            },
+            MachineInput::IdentifyGranted => {
+                if let State::Open(connection) = &mut self.state {
+                    connection.identify_granted(cx, now);
+                }
+            }
+            MachineInput::IdentifyRefused(refused) => {
+                if let State::Open(connection) = &mut self.state
+                    && let Break(close) = connection.identify_refused(refused)
+                {
+                    self.close(close, now);
+                }
             }
             // Whether the owner reads is a state of the owner, not of the connection: it may come before there is one.
-            (_, Input::ReadingPaused) => return cx.reading_paused = true,
-            (_, Input::ReadingResumed) => return self.resume_reading(now),
-            (_, Input::WallClock(since_1970)) => return self.wall_clock_told(since_1970, now),
-            (_, Input::UnreadMessage { .. } | Input::Timeout | Input::Progress { .. }) => return,
-            (
-                _,
-                Input::Opened
-                | Input::ConnectFailed(_)
-                | Input::Message(_)
-                | Input::Closed(_)
-                | Input::IdentifyGranted
-                | Input::IdentifyRefused(_),
-            ) => return,
-        };
-        if let Break(close) = flow {
-            self.close(close, now);
+            MachineInput::ReadingPaused => cx.reading_paused = true,
+            MachineInput::ReadingResumed => self.resume_reading(now),
+            MachineInput::WallClock(since_1970) => self.wall_clock_told(since_1970, now),
+            MachineInput::UnreadMessage { .. } | MachineInput::Progress { .. } | MachineInput::Timeout => {}
         }
     }
 
@@ -452,11 +464,18 @@ impl Machine {
 
     // ---- What the application asks for ------------------------------------------------------------------------
 
+    #[inline]
     fn apply_request(&mut self, now: Instant) {
-        match self.requested.take() {
-            None => {}
-            Some(EndRequest::Shutdown(how)) => self.shut_down(how, now),
-            Some(EndRequest::Reconnect(how)) => self.connect_anew(how, now),
+        if let Some(request) = self.requested.take() {
+            self.end(request, now);
+        }
+    }
+
+    #[cold]
+    fn end(&mut self, request: EndRequest, now: Instant) {
+        match request {
+            EndRequest::Shutdown(how) => self.shut_down(how, now),
+            EndRequest::Reconnect(how) => self.connect_anew(how, now),
         }
     }
 

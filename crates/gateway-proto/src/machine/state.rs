@@ -9,6 +9,8 @@ use crate::heartbeat::Heartbeat;
 use crate::{Condition, Health, Phase, StopReason};
 
 /// What belongs to one connection lives in here and dies with it.
+// Each input looks at the state several times, so it has a tag of its own.
+#[repr(u8)]
 pub(super) enum State {
     /// Waits to connect.
     BackingOff { until: Instant },

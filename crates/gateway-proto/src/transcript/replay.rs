@@ -251,7 +251,9 @@ fn message_of(line: MessageLine) -> Result<MachineInput, Error> {
         Read::Payload | Read::UnexpectedPayload => {
             let placeholder = gateway_codec::json::to_vec(&payload.unwrap_or_default())?;
             let unexpected = read == Read::UnexpectedPayload;
-            match Reading::of(placeholder.into(), Encoding::Json, unexpected, Check::Envelope) {
+            let read =
+                ReadMessage::of(bytes, placeholder.into(), Encoding::Json, unexpected, Check::Envelope);
+            match read.reading {
                 Reading::Payload(payload) => Reading::Payload(InboundPayload {
                     bytes: inflated_bytes.unwrap_or(payload.bytes),
                     trailing: trailing_bytes,
