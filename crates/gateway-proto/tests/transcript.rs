@@ -205,6 +205,32 @@ fn the_replayed_shard_is_where_the_other_one_was() {
     assert_eq!(replay.shard().health().last_received, life.shard.health().last_received);
 }
 
+/// Written before the machine took payloads: with messages that were ignored, that could not be decoded after they were inflated,
+/// that came in parts or in another format; and each kind of input and request.
+const EARLIER: [(&str, &str, usize); 6] = [
+    ("a-life", include_str!("transcripts/a-life.jsonl"), 1),
+    ("acknowledged", include_str!("transcripts/acknowledged.jsonl"), 1),
+    ("other-formats", include_str!("transcripts/other-formats.jsonl"), 1),
+    ("parts", include_str!("transcripts/parts.jsonl"), 1),
+    ("undecodable", include_str!("transcripts/undecodable.jsonl"), 1),
+    // Its head of insta's is no part of it.
+    ("whole life", include_str!("snapshots/transcript__transcript.snap"), 5),
+];
+
+#[test]
+fn a_transcript_of_an_earlier_version_is_played() {
+    for (name, file, first_line) in EARLIER {
+        let text: String = file.lines().skip(first_line - 1).map(|line| format!("{line}\n")).collect();
+        let mut steps = 1;
+        for step in Replay::new(text.as_bytes(), Instant::now()).unwrap() {
+            let step = step.unwrap();
+            assert!(!step.differs(), "{name}: {step}");
+            steps += 1;
+        }
+        assert_eq!(steps, text.lines().count(), "{name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
