@@ -171,6 +171,7 @@ impl Machine {
     }
 
     /// The next thing to do. Ends in a deadline, or in the end.
+    #[inline]
     pub(crate) fn poll_output(&mut self) -> Output {
         if let Some(output) = self.cx.outputs.pop_front() {
             return output;
