@@ -1,6 +1,5 @@
 //! How a shard is set up.
 
-use std::fmt;
 use std::time::Duration;
 
 use gateway_codec::{Compression, Encoding};
@@ -8,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::retry::{IDENTIFY_CAP, identifies_in_a_day};
 use crate::{
-    Delivery, GatewayUrl, IdentifyProperties, Intents, Presence, ResumeHosts, SessionSnapshot, ShardId, Token,
+    BackoffConfig, ConfigError, Delivery, GatewayUrl, Intents, Presence, ResumeHosts, SessionSnapshot,
+    ShardId, Token,
 };
 
 /// The address of the gateway when nobody has asked `GET /gateway` for it.
@@ -120,6 +120,24 @@ impl ShardConfig {
     }
 }
 
+/// What a bot says of itself (Discord Docs, Gateway Events > Identify > Identify Connection Properties).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IdentifyProperties {
+    /// The operating system.
+    pub os: String,
+    /// The library.
+    pub browser: String,
+    /// The library.
+    pub device: String,
+}
+
+impl Default for IdentifyProperties {
+    fn default() -> Self {
+        let library = "gateway-proto".to_owned();
+        Self { os: std::env::consts::OS.to_owned(), browser: library.clone(), device: library }
+    }
+}
+
 /// How long to wait for the server before a connection is given up. None may be zero.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -176,44 +194,6 @@ impl Timeouts {
             ("timeouts.close", self.close),
         ];
         all.into_iter().try_for_each(|(field, value)| reasonable(field, value))
-    }
-}
-
-/// The wait between connections.
-///
-/// The first attempt after a lost connection is immediate, once. Each further wait is a uniform share of the outage so far,
-/// 0.4 to 0.6 of it. It is at least [`minimum`](Self::minimum) and at most [`cap`](Self::cap), both jittered too. An outage is
-/// the time since a connection last held for [`stable_after`](Self::stable_after), or since the first connection ended.
-///
-/// With the defaults an outage makes the shard wait on for 0.6 of its length at most, or 0.7 s, or 60 s. Where every attempt
-/// fails at once, there are 14 attempts at most in the first 30 s, and 28 in the first ten minutes.
-///
-/// A `Retry-After` of the server may make a wait longer; so do close code 4008, opcode 9, and Identifies that fail:
-/// see [`base`](Self::base).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct BackoffConfig {
-    /// The ceiling of the wait before an Identify, where the last one failed; the wait is uniform below it. It doubles
-    /// with each Identify sent of late, up to 10 min; one is forgotten in five minutes. Default 1 s, at most 10 min. Below a
-    /// third of a millisecond, 20 doublings would not spread Identifies over the day; that is refused.
-    pub base: Duration,
-    /// The longest wait, jittered: a wait that it cuts is uniform between 0.8 of it and all of it. Default 60 s.
-    pub cap: Duration,
-    /// The least wait, jittered: the first waits of an outage are uniform between it and 7/3 of it. Default 300 ms.
-    pub minimum: Duration,
-    /// How long a connection must have been up after READY or RESUMED to end an outage. Default 60 s.
-    pub stable_after: Duration,
-}
-
-impl Default for BackoffConfig {
-    fn default() -> Self {
-        Self {
-            base: Duration::from_secs(1),
-            cap: Duration::from_secs(60),
-            minimum: Duration::from_millis(300),
-            stable_after: Duration::from_secs(60),
-        }
     }
 }
 
@@ -323,30 +303,3 @@ fn reasonable(field: &'static str, value: Duration) -> Result<(), ConfigError> {
     }
     Ok(())
 }
-
-/// A field of the configuration that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    field: &'static str,
-    problem: String,
-}
-
-impl ConfigError {
-    /// An error about one field. Also for drivers that check fields of their own.
-    pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
-        Self { field, problem: problem.into() }
-    }
-
-    /// The name of the field.
-    pub fn field(&self) -> &'static str {
-        self.field
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration's `{}` cannot be used: {}", self.field, self.problem)
-    }
-}
-
-impl std::error::Error for ConfigError {}

@@ -3,14 +3,12 @@
 use std::time::Instant;
 
 use crate::heartbeat::Heartbeat;
-use crate::receiver::Receiver;
 use crate::send_window::SendWindow;
 use crate::{DisconnectReason, ShardConfig, Timeouts};
 
-/// An open connection.
-pub(crate) struct Connection {
-    pub(crate) stage: Stage,
-    pub(crate) receiver: Receiver,
+/// A connection from its opening to its end.
+pub(crate) struct OpenConnection {
+    pub(crate) stage: OpenStage,
     pub(crate) window: SendWindow,
     /// From Hello on.
     pub(crate) heartbeat: Option<Heartbeat>,
@@ -22,12 +20,12 @@ pub(crate) struct Connection {
     pub(crate) ready_since: Option<Instant>,
     /// Dialled at the session's own URL.
     pub(crate) at_resume_url: bool,
-    /// The shard was called late, and nothing has been received since. It is not forgiven twice.
-    pub(crate) forgiven: bool,
+    /// The shard was called late, and nothing has been received since. A second time is not excused.
+    pub(crate) called_late: bool,
 }
 
 /// How far the connection has come.
-pub(crate) enum Stage {
+pub(crate) enum OpenStage {
     AwaitingHello {
         deadline: Instant,
     },
@@ -52,30 +50,29 @@ pub(crate) enum Stage {
     Ready,
 }
 
-impl Connection {
-    /// Everything fresh: contexts, window, heartbeat.
+impl OpenConnection {
+    /// Nothing of an earlier connection is in it.
     pub(crate) fn new(config: &ShardConfig, at_resume_url: bool, now: Instant) -> Self {
         Self {
-            stage: Stage::AwaitingHello { deadline: now + config.timeouts.hello },
-            receiver: Receiver::new(config.encoding, config.compression, &config.limits),
+            stage: OpenStage::AwaitingHello { deadline: now + config.timeouts.hello },
             window: SendWindow::new(config.limits.sends_per_minute),
             heartbeat: None,
             last_received: now,
             message_under_way: false,
             ready_since: None,
             at_resume_url,
-            forgiven: false,
+            called_late: false,
         }
     }
 
     /// `command`: when a command waits to be sent, whatever this connection's window says.
     pub(crate) fn next_deadline(&self, now: Instant, command: Option<Instant>) -> Instant {
         let stage = match self.stage {
-            Stage::AwaitingHello { deadline }
-            | Stage::AwaitingReady { deadline, .. }
-            | Stage::Resuming { deadline, .. } => Some(deadline),
-            Stage::Ready => command.map(|at| at.max(self.window.next_command(now))),
-            Stage::AwaitingIdentify => None,
+            OpenStage::AwaitingHello { deadline }
+            | OpenStage::AwaitingReady { deadline, .. }
+            | OpenStage::Resuming { deadline, .. } => Some(deadline),
+            OpenStage::Ready => command.map(|at| at.max(self.window.next_command(now))),
+            OpenStage::AwaitingIdentify => None,
         };
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
         let answer = self.window.next_answer(self.kept_places(), now);
@@ -85,7 +82,7 @@ impl Connection {
 
     /// A heartbeat that the server asks for leaves a place for what begins the session.
     fn kept_places(&self) -> usize {
-        usize::from(matches!(self.stage, Stage::AwaitingHello { .. } | Stage::AwaitingIdentify))
+        usize::from(matches!(self.stage, OpenStage::AwaitingHello { .. } | OpenStage::AwaitingIdentify))
     }
 
     /// Whether a heartbeat that the server asked for goes out now. It counts as sent.
@@ -105,24 +102,24 @@ impl Connection {
         self.message_under_way |= message;
     }
 
-    /// The silence so far was our own doing: what is waited for is waited for anew.
-    pub(crate) fn forgive(&mut self, timeouts: &Timeouts, now: Instant) {
-        self.wait_anew(timeouts, now);
+    /// The silence so far says nothing of the server: all waits begin anew.
+    pub(crate) fn restart_waits(&mut self, timeouts: &Timeouts, now: Instant) {
+        self.extend_deadline(timeouts, now);
         if let Some(heartbeat) = &mut self.heartbeat {
-            heartbeat.forgive();
+            heartbeat.reset_missed();
         }
     }
 
     /// The wait of the stage begins anew.
-    pub(crate) fn wait_anew(&mut self, timeouts: &Timeouts, now: Instant) {
+    pub(crate) fn extend_deadline(&mut self, timeouts: &Timeouts, now: Instant) {
         let (deadline, timeout) = match &mut self.stage {
-            Stage::AwaitingHello { deadline } => (deadline, timeouts.hello),
-            Stage::AwaitingReady { deadline, .. } => (deadline, timeouts.ready),
-            Stage::Resuming { deadline, latest, .. } => {
+            OpenStage::AwaitingHello { deadline } => (deadline, timeouts.hello),
+            OpenStage::AwaitingReady { deadline, .. } => (deadline, timeouts.ready),
+            OpenStage::Resuming { deadline, latest, .. } => {
                 *latest = (*latest).max(now + timeouts.message);
                 (deadline, timeouts.resumed)
             }
-            Stage::AwaitingIdentify | Stage::Ready => return,
+            OpenStage::AwaitingIdentify | OpenStage::Ready => return,
         };
         *deadline = (*deadline).max(now + timeout);
     }
@@ -131,16 +128,16 @@ impl Connection {
     /// whose bytes still come. Hello is too small for that.
     pub(crate) fn overdue(&mut self, timeouts: &Timeouts, now: Instant) -> Option<DisconnectReason> {
         let (deadline, latest, timeout, reason) = match &mut self.stage {
-            Stage::AwaitingHello { deadline } => {
+            OpenStage::AwaitingHello { deadline } => {
                 return (*deadline <= now).then_some(DisconnectReason::HelloTimeout);
             }
-            Stage::AwaitingReady { deadline, latest } => {
+            OpenStage::AwaitingReady { deadline, latest } => {
                 (deadline, *latest, timeouts.ready, DisconnectReason::ReadyTimeout)
             }
-            Stage::Resuming { deadline, latest, .. } => {
+            OpenStage::Resuming { deadline, latest, .. } => {
                 (deadline, *latest, timeouts.resumed, DisconnectReason::ResumedTimeout)
             }
-            Stage::AwaitingIdentify | Stage::Ready => return None,
+            OpenStage::AwaitingIdentify | OpenStage::Ready => return None,
         };
         if *deadline <= now && self.message_under_way {
             *deadline = (*deadline).max((self.last_received + timeout).min(latest));

@@ -9,8 +9,9 @@ use std::time::Duration;
 use gateway_codec::text::escape;
 
 use crate::{
-    Ages, CloseFrame, Condition, Delivery, DisconnectKind, Disconnected, Dispatch, Event, Health, Notice,
-    Phase, Reconnect, RefusalCause, Refused, Shutdown, Stats, UnknownMessage, WhenSpent,
+    Ages, CloseFrame, Condition, Delivery, DisconnectKind, DisconnectReason, Disconnected, Dispatch, Event,
+    Health, Input, Notice, Phase, Reconnect, RefusalCause, Refused, Shutdown, Stats, UnknownMessage,
+    WhenSpent,
 };
 
 /// A duration as people read it: milliseconds below a second, seconds above.
@@ -63,6 +64,34 @@ impl fmt::Display for Dispatch {
             write!(f, ", sequence {sequence}")?;
         }
         write!(f, ", {} bytes", self.data().as_bytes().len())
+    }
+}
+
+/// Kinds and sizes. The texts are the server's, and the shard has not taken secrets out of them.
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Opened => "Opened",
+            Self::ConnectFailed(error) => {
+                return write!(f, "ConnectFailed({})", DisconnectReason::ConnectFailed(error.clone()).kind());
+            }
+            Self::Message(message) => return f.debug_tuple("Message").field(message).finish(),
+            Self::Progress { message } => {
+                return f.debug_struct("Progress").field("message", message).finish();
+            }
+            Self::Closed(closed) => {
+                return write!(f, "Closed({})", DisconnectReason::Closed(closed.clone()).kind());
+            }
+            Self::IdentifyGranted => "IdentifyGranted",
+            Self::IdentifyRefused(refused) => {
+                return f.debug_tuple("IdentifyRefused").field(refused).finish();
+            }
+            Self::ReadingPaused => "ReadingPaused",
+            Self::ReadingResumed => "ReadingResumed",
+            Self::WallClock(since_1970) => return f.debug_tuple("WallClock").field(since_1970).finish(),
+            Self::Timeout => "Timeout",
+        };
+        f.write_str(name)
     }
 }
 

@@ -2,25 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use gateway_codec::RawRef;
-use serde::Deserialize;
-
-use crate::number::Number;
-
 /// The shortest interval that is believed.
 pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest interval that is believed.
 pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
-
-/// The "`heartbeat_interval` field that determines how often your app should send Heartbeats", in milliseconds, of the data
-/// of Hello (Discord Docs, Gateway > Hello Event). None: it is not a number of zero or more.
-pub(crate) fn interval_ms(hello: RawRef<'_>) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Hello {
-        heartbeat_interval: Number,
-    }
-    hello.decode::<Hello>().ok().map(|hello| hello.heartbeat_interval.0)
-}
 
 /// The heartbeat of one connection, from Hello on.
 pub(crate) struct Heartbeat {
@@ -172,8 +157,8 @@ impl Heartbeat {
         self.latency
     }
 
-    /// The silence so far was our own doing: judge anew from here.
-    pub(crate) fn forgive(&mut self) {
+    /// The silence so far says nothing of the server: heartbeats that are unanswered so far do not count as missed.
+    pub(crate) fn reset_missed(&mut self) {
         if let Some(unacknowledged) = &mut self.unacknowledged {
             unacknowledged.scheduled = 0;
             unacknowledged.late_at = None;
@@ -272,11 +257,11 @@ mod tests {
     }
 
     #[test]
-    fn forgiving_starts_the_judgement_anew() {
+    fn resetting_the_missed_beats_starts_the_judgement_anew() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(INTERVAL, 0.0, start);
         heartbeat.sent_scheduled(start);
-        heartbeat.forgive();
+        heartbeat.reset_missed();
         assert!(!heartbeat.is_zombie(start, NONE, start));
         heartbeat.sent_scheduled(start + INTERVAL);
         assert!(

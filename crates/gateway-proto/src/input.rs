@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway_codec::text::escape;
 
-use crate::{DisconnectReason, IdentifyRefused};
+use crate::IdentifyRefused;
 
 /// One thing that happened outside the state machine.
 ///
@@ -164,33 +164,6 @@ impl fmt::Debug for Refused {
             .field("retry_after", &self.retry_after)
             .field("body_bytes", &self.body.len())
             .finish()
-    }
-}
-
-impl fmt::Debug for Input {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self {
-            Self::Opened => "Opened",
-            Self::ConnectFailed(error) => {
-                return write!(f, "ConnectFailed({})", DisconnectReason::ConnectFailed(error.clone()).kind());
-            }
-            Self::Message(message) => return f.debug_tuple("Message").field(message).finish(),
-            Self::Progress { message } => {
-                return f.debug_struct("Progress").field("message", message).finish();
-            }
-            Self::Closed(closed) => {
-                return write!(f, "Closed({})", DisconnectReason::Closed(closed.clone()).kind());
-            }
-            Self::IdentifyGranted => "IdentifyGranted",
-            Self::IdentifyRefused(refused) => {
-                return f.debug_tuple("IdentifyRefused").field(refused).finish();
-            }
-            Self::ReadingPaused => "ReadingPaused",
-            Self::ReadingResumed => "ReadingResumed",
-            Self::WallClock(since_1970) => return f.debug_tuple("WallClock").field(since_1970).finish(),
-            Self::Timeout => "Timeout",
-        };
-        f.write_str(name)
     }
 }
 

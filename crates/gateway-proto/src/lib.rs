@@ -6,9 +6,11 @@
 
 mod ack_tracker;
 mod acknowledge;
+mod backoff_config;
 mod close_code;
 mod command;
 mod config;
+mod config_error;
 mod connection;
 mod disconnect;
 mod disconnect_kind;
@@ -23,11 +25,13 @@ mod identify_budget;
 mod identify_queue;
 mod input;
 mod intents;
+mod machine;
 mod member_requests;
 mod number;
 mod outbox;
 mod outgoing;
 mod output;
+mod payload;
 mod presence;
 #[cfg(feature = "raw")]
 pub mod raw;
@@ -38,12 +42,12 @@ mod send_window;
 mod session;
 mod shard;
 mod shard_id;
+mod shutdown;
 mod snowflake;
 mod stats;
 mod text;
 mod token;
 pub mod transcript;
-mod transitions;
 #[cfg(feature = "raw")]
 pub mod upgrade;
 mod url;
@@ -53,11 +57,13 @@ pub use gateway_codec as codec;
 
 pub use ack_tracker::{AckTracker, AckTrackerFull};
 pub use acknowledge::{AckError, Delivery};
+pub use backoff_config::BackoffConfig;
 pub use close_code::Reaction;
 pub use command::{
     ChannelInfoField, Command, MemberSelection, RequestGuildMembers, SendError, VoiceStateUpdate,
 };
-pub use config::{BackoffConfig, ConfigError, DEFAULT_URL, Limits, ShardConfig, Timeouts};
+pub use config::{DEFAULT_URL, IdentifyProperties, Limits, ShardConfig, Timeouts};
+pub use config_error::ConfigError;
 pub use disconnect::{DisconnectReason, Disconnected, Rejection, StopReason};
 pub use disconnect_kind::DisconnectKind;
 pub use dispatch_bytes::DispatchBytesError;
@@ -73,13 +79,13 @@ pub use identify_queue::{IdentifyQueue, Ticket};
 pub use input::{Closed, ConnectError, Input, Message, Refused};
 pub use intents::Intents;
 pub use member_requests::{MemberAnswer, MemberRequestError, MemberRequestId, MemberRequests};
-pub use outgoing::IdentifyProperties;
 pub use output::{CloseFrame, Output};
 pub use presence::{Activity, ActivityKind, Presence, Status};
 pub use resume_hosts::ResumeHosts;
 pub use session::SessionSnapshot;
-pub use shard::{Reconnect, Shard, Shutdown};
+pub use shard::Shard;
 pub use shard_id::{ShardId, ShardIdError};
+pub use shutdown::{Reconnect, Shutdown};
 pub use snowflake::Snowflake;
 pub use stats::Stats;
 pub use token::Token;

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use gateway_codec::RawRef;
 use serde::Deserialize;
 
 use crate::number::Number;
@@ -152,7 +151,7 @@ impl MemberRequests {
         self.answered.pop_front()
     }
 
-    /// When [`poll`](Self::poll) should be called again, if no dispatch comes before. None: nobody waits.
+    /// When [`poll`](Self::poll) should be called again, if no dispatch comes before. None: no request waits.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.waiting.values().map(|waiting| waiting.deadline).min()
     }
@@ -214,11 +213,6 @@ pub(crate) struct RateLimited {
 impl RateLimited {
     /// None: it is about something else, or makes no sense.
     pub(crate) fn of_member_request(dispatch: &Dispatch) -> Option<Self> {
-        Self::read(dispatch.data())
-    }
-
-    /// As [`RateLimited::of_member_request`], from the data alone.
-    pub(crate) fn read(data: RawRef<'_>) -> Option<Self> {
         #[derive(Deserialize)]
         struct Data {
             opcode: Number,
@@ -230,7 +224,7 @@ impl RateLimited {
             guild_id: Snowflake,
             nonce: Option<String>,
         }
-        let data = data.decode::<Data>().ok().filter(|data| data.opcode == Number(8))?;
+        let data = dispatch.decode::<Data>().ok().filter(|data| data.opcode == Number(8))?;
         let retry_after = Duration::try_from_secs_f64(data.retry_after).ok()?;
         Some(Self { guild: data.meta.guild_id, retry_after, nonce: data.meta.nonce })
     }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use gateway_codec::Encoding;
 
 use crate::command::RawMembersRequest;
-use crate::outgoing::opcode;
-use crate::{Command, MemberSelection, Snowflake};
+use crate::outgoing::{Payload, opcode};
+use crate::presence::LatestPresence;
+use crate::{Command, MemberSelection, SendError, Snowflake};
 
 /// "5 presence updates per 20 seconds" (Discord Docs, Gateway Events > Update Presence), and a margin: they are counted
 /// where they arrive.
@@ -16,7 +18,7 @@ const PRESENCE_WINDOW: Duration = Duration::from_millis(20_500);
 /// "limited to 1 request per guild per bot every 30 seconds" where all members are asked for (Discord Docs, Gateway
 /// Events > Request Guild Members), and a margin.
 const MEMBERS_EVERY: Duration = Duration::from_millis(30_500);
-/// The longest `retry_after` that is obeyed: a longer one is a mistake of somebody's.
+/// The longest `retry_after` that is followed: a longer one is taken for a mistake.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// The application's commands, on their way out. Survives connections, as these limits do.
@@ -24,9 +26,9 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 /// The order is kept, but a command whose own limit holds it back lets others pass.
 #[derive(Default)]
 pub(crate) struct Outbox {
-    queue: VecDeque<Waiting>,
+    queue: VecDeque<WaitingCommand>,
     /// Held back by a limit of their kind: when to look again, and the order in which they came.
-    held: BTreeMap<(Instant, u64), Waiting>,
+    held: BTreeMap<(Instant, u64), WaitingCommand>,
     numbered: u64,
     /// When the newest presence updates were sent.
     presences: VecDeque<Instant>,
@@ -34,21 +36,51 @@ pub(crate) struct Outbox {
     members: BTreeMap<Snowflake, Instant>,
 }
 
-struct Waiting {
+/// A command of the application that has passed all checks but that for room.
+pub(crate) struct AcceptedCommand {
+    pub(crate) op: u64,
+    pub(crate) kind: CommandKind,
     payload: Bytes,
-    kind: Kind,
+    /// What it changes of the presence to identify with.
+    pub(crate) presence: Option<LatestPresence>,
+}
+
+impl AcceptedCommand {
+    /// `limit`: the most bytes that the gateway accepts.
+    pub(crate) fn new(command: Command, encoding: Encoding, limit: usize) -> Result<Self, SendError> {
+        let payload = command.encode(encoding, limit)?.into();
+        let (op, kind) = (command.op(), CommandKind::of(&command));
+        let presence = match command {
+            Command::UpdatePresence(presence) => Some(LatestPresence::Typed(presence)),
+            Command::Raw { op: opcode::PRESENCE_UPDATE, data } => LatestPresence::of_raw(&data),
+            _ => None,
+        };
+        Ok(Self { op, kind, payload, presence })
+    }
+
+    /// A command of a transcript, which does not hold its data.
+    pub(crate) fn without_data(op: u64, kind: CommandKind, encoding: Encoding) -> Self {
+        let payload = Payload { op, d: &() }.encode(encoding);
+        let payload = payload.expect("a number and null can be written in any encoding").into();
+        Self { op, kind, payload, presence: None }
+    }
+}
+
+struct WaitingCommand {
+    payload: Bytes,
+    kind: CommandKind,
     number: u64,
 }
 
 /// What limits a command, beside the connection's window.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CommandKind {
     Other,
     Presence,
     AllMembers(Snowflake),
 }
 
-impl Kind {
+impl CommandKind {
     pub(crate) fn of(command: &Command) -> Self {
         match command {
             Command::UpdatePresence(_) => Self::Presence,
@@ -74,22 +106,31 @@ impl Outbox {
         self.held.clear();
     }
 
-    /// Whether this command takes the place of one that waits already. Of presences only the newest counts: the others
-    /// would be seen for a moment, and cost what the newest needs.
-    pub(crate) fn replaces(&self, kind: Kind) -> bool {
-        kind == Kind::Presence && self.waiting().any(|waiting| waiting.kind == Kind::Presence)
+    /// Whether there is room for a command of this kind, where `limit` of them may wait.
+    pub(crate) fn check_room(&self, kind: CommandKind, limit: usize) -> Result<(), SendError> {
+        match self.len() {
+            waiting if waiting >= limit && !self.replaces(kind) => Err(SendError::QueueFull { waiting }),
+            _ => Ok(()),
+        }
     }
 
-    pub(crate) fn push(&mut self, kind: Kind, payload: Bytes) {
+    /// Whether this command takes the place of one that waits already. Of presences only the newest counts: the others
+    /// would be seen for a moment, and cost what the newest needs.
+    fn replaces(&self, kind: CommandKind) -> bool {
+        kind == CommandKind::Presence && self.waiting().any(|waiting| waiting.kind == CommandKind::Presence)
+    }
+
+    pub(crate) fn push(&mut self, command: AcceptedCommand) {
+        let AcceptedCommand { kind, payload, .. } = command;
         let mut all = self.held.values_mut().chain(&mut self.queue);
-        if kind == Kind::Presence
-            && let Some(waiting) = all.find(|waiting| waiting.kind == Kind::Presence)
+        if kind == CommandKind::Presence
+            && let Some(waiting) = all.find(|waiting| waiting.kind == CommandKind::Presence)
         {
             waiting.payload = payload;
             return;
         }
         self.numbered += 1;
-        self.queue.push_back(Waiting { payload, kind, number: self.numbered });
+        self.queue.push_back(WaitingCommand { payload, kind, number: self.numbered });
     }
 
     /// The next command that no limit of its kind holds back. It counts as sent.
@@ -121,37 +162,37 @@ impl Outbox {
         }
     }
 
-    fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+    fn waiting(&self) -> impl Iterator<Item = &WaitingCommand> {
         self.held.values().chain(&self.queue)
     }
 
     /// What was held back comes first once its time has come: it has waited longer.
-    fn next_due(&mut self, now: Instant) -> Option<Waiting> {
+    fn next_due(&mut self, now: Instant) -> Option<WaitingCommand> {
         match self.held.first_entry() {
             Some(held) if held.key().0 <= now => Some(held.remove()),
             _ => self.queue.pop_front(),
         }
     }
 
-    fn allowed_at(&self, kind: Kind) -> Option<Instant> {
+    fn allowed_at(&self, kind: CommandKind) -> Option<Instant> {
         match kind {
-            Kind::Other => None,
-            Kind::Presence if self.presences.len() < PRESENCES => None,
-            Kind::Presence => self.presences.front().map(|oldest| *oldest + PRESENCE_WINDOW),
-            Kind::AllMembers(guild) => self.members.get(&guild).copied(),
+            CommandKind::Other => None,
+            CommandKind::Presence if self.presences.len() < PRESENCES => None,
+            CommandKind::Presence => self.presences.front().map(|oldest| *oldest + PRESENCE_WINDOW),
+            CommandKind::AllMembers(guild) => self.members.get(&guild).copied(),
         }
     }
 
-    fn sent(&mut self, kind: Kind, now: Instant) {
+    fn sent(&mut self, kind: CommandKind, now: Instant) {
         match kind {
-            Kind::Other => {}
-            Kind::Presence => {
+            CommandKind::Other => {}
+            CommandKind::Presence => {
                 self.presences.push_back(now);
                 if self.presences.len() > PRESENCES {
                     self.presences.pop_front();
                 }
             }
-            Kind::AllMembers(guild) => {
+            CommandKind::AllMembers(guild) => {
                 self.members.retain(|_, allowed_at| *allowed_at > now);
                 self.members.insert(guild, now + MEMBERS_EVERY);
             }

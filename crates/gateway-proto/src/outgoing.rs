@@ -3,7 +3,7 @@
 use gateway_codec::{Encoding, Error};
 use serde::Serialize;
 
-use crate::{Intents, ShardId, Token};
+use crate::{IdentifyProperties, Intents, ShardConfig, ShardId, Token};
 
 /// Opcodes (Discord Docs, Opcodes and Status Codes > Gateway Opcodes).
 pub(crate) mod opcode {
@@ -57,7 +57,7 @@ pub(crate) struct Identify<'a, P> {
 }
 
 impl<'a, P: Serialize> Identify<'a, P> {
-    pub(crate) fn new(config: &'a crate::ShardConfig, presence: Option<&'a P>) -> Self {
+    pub(crate) fn new(config: &'a ShardConfig, presence: Option<&'a P>) -> Self {
         Self {
             token: config.token.expose(),
             properties: &config.properties,
@@ -71,24 +71,6 @@ impl<'a, P: Serialize> Identify<'a, P> {
 
     pub(crate) fn encode(&self, encoding: Encoding) -> Result<Vec<u8>, Error> {
         Payload { op: opcode::IDENTIFY, d: self }.encode(encoding)
-    }
-}
-
-/// What a bot says of itself (Discord Docs, Gateway Events > Identify > Identify Connection Properties).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct IdentifyProperties {
-    /// The operating system.
-    pub os: String,
-    /// The library.
-    pub browser: String,
-    /// The library.
-    pub device: String,
-}
-
-impl Default for IdentifyProperties {
-    fn default() -> Self {
-        let library = "gateway-proto".to_owned();
-        Self { os: std::env::consts::OS.to_owned(), browser: library.clone(), device: library }
     }
 }
 

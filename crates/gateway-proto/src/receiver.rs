@@ -1,60 +1,63 @@
-//! From WebSocket messages to gateway payloads: one per connection, because compression contexts are.
+//! From WebSocket messages to gateway payloads. There is one receiver for each connection, as each has its compression context.
 
 use bytes::Bytes;
-use gateway_codec::{
-    Compression, Encoding, Envelope, InflateError, InflateLimits, Inflater, inflate_zlib, is_zlib,
-};
+use gateway_codec::{Encoding, Envelope, InflateError, InflateLimits, Inflater, inflate_zlib, is_zlib};
 
-use crate::Message;
-use crate::config::Limits;
-use crate::transcript::recorded_payload;
+use crate::payload::{Check, ReadMessage, Reading};
+use crate::{Message, ShardConfig};
 
 /// Undoes the compression of one connection.
 pub(crate) struct Receiver {
     encoding: Encoding,
     inflater: Option<Inflater>,
-    limits: Limits,
-    /// Messages are lines of a transcript.
-    replays: bool,
+    message_bytes: usize,
+    inflated_bytes: usize,
 }
 
-/// One gateway payload.
-pub(crate) struct Received {
-    pub(crate) payload: Bytes,
-    pub(crate) encoding: Encoding,
+/// One gateway payload without its compression.
+struct Inflated {
+    payload: Bytes,
+    encoding: Encoding,
     /// It did not come in the way that was asked for, but could be read.
-    pub(crate) unexpected: bool,
-    /// Bytes behind the payload that are not in it: those of a payload that was written down in a transcript.
-    pub(crate) trailing: usize,
+    unexpected: bool,
 }
 
 /// Why a message gives no payload.
-pub(crate) enum ReceiveError {
-    /// It is larger than the limits allow. A resume would replay it.
+enum ReceiveError {
+    /// It is larger than the limits allow.
     TooLarge,
-    /// It is not what was agreed on. The texts tell nothing of its content.
+    /// It is not in the agreed format. The text quotes nothing of its content.
     Undecodable(String),
 }
 
 impl Receiver {
     /// Fresh contexts: nothing of another connection is left in them.
-    pub(crate) fn new(encoding: Encoding, compression: Compression, limits: &Limits) -> Self {
-        let inflater = Inflater::new(compression, inflate_limits(limits));
-        Self { encoding, inflater, limits: limits.clone(), replays: false }
+    pub(crate) fn new(config: &ShardConfig) -> Self {
+        let (message_bytes, inflated_bytes) = (config.limits.message_bytes, config.limits.inflated_bytes);
+        let mut inflate_limits = InflateLimits::default();
+        (inflate_limits.max_input, inflate_limits.max_output) = (message_bytes, inflated_bytes);
+        let inflater = Inflater::new(config.compression, inflate_limits);
+        Self { encoding: config.encoding, inflater, message_bytes, inflated_bytes }
     }
 
-    /// One that reads messages of a transcript.
-    pub(crate) fn of_transcript(limits: &Limits) -> Self {
-        let (encoding, limits) = (Encoding::Json, limits.clone());
-        Self { encoding, inflater: None, limits, replays: true }
-    }
-
-    /// Takes a WebSocket message. None: the payload goes on in the next one.
-    pub(crate) fn receive(&mut self, message: Message) -> Result<Option<Received>, ReceiveError> {
-        if self.replays {
-            return recorded_payload(message.as_bytes());
+    /// Reads a WebSocket message.
+    pub(crate) fn read(&mut self, message: Message, check: Check) -> ReadMessage {
+        let bytes = message.as_bytes().len();
+        match self.inflate(message) {
+            Ok(Some(Inflated { payload, encoding, unexpected })) => {
+                ReadMessage::of(bytes, payload, encoding, unexpected, check)
+            }
+            Ok(None) => ReadMessage { bytes, reading: Reading::Part },
+            Err(ReceiveError::TooLarge) => ReadMessage { bytes, reading: Reading::TooLarge },
+            Err(ReceiveError::Undecodable(detail)) => {
+                ReadMessage { bytes, reading: Reading::Undecodable { detail, inflated_bytes: None } }
+            }
         }
-        if message.as_bytes().len() > self.limits.message_bytes {
+    }
+
+    /// None: the payload continues in the next message.
+    fn inflate(&mut self, message: Message) -> Result<Option<Inflated>, ReceiveError> {
+        if message.as_bytes().len() > self.message_bytes {
             return Err(ReceiveError::TooLarge);
         }
         match message {
@@ -63,32 +66,32 @@ impl Receiver {
                     let encoding = self.encoding;
                     let whole = |payload: &[u8]| Envelope::is_whole(payload, encoding);
                     let payload = inflater.push(&frame, whole).map_err(ReceiveError::from)?;
-                    Ok(payload.map(|payload| Received { payload, encoding, unexpected: false, trailing: 0 }))
+                    Ok(payload.map(|payload| Inflated { payload, encoding, unexpected: false }))
                 }
                 None => self.uncompressed(frame).map(Some),
             },
             // With a stream every message is binary; with ETF too. A text is taken for what it looks like.
             Message::Text(text) => {
                 let unexpected = self.inflater.is_some() || self.encoding != Encoding::Json;
-                Ok(Some(Received { payload: text, encoding: Encoding::Json, unexpected, trailing: 0 }))
+                Ok(Some(Inflated { payload: text, encoding: Encoding::Json, unexpected }))
             }
         }
     }
 
     /// A binary message of a connection without stream compression: how it begins tells what it is. No term begins as a
     /// zlib stream or an object of JSON does, and no object as a zlib stream.
-    fn uncompressed(&self, frame: Bytes) -> Result<Received, ReceiveError> {
+    fn uncompressed(&self, frame: Bytes) -> Result<Inflated, ReceiveError> {
         match (self.encoding, frame.first()) {
             (Encoding::Etf, Some(131)) => {
-                Ok(Received { payload: frame, encoding: Encoding::Etf, unexpected: false, trailing: 0 })
+                Ok(Inflated { payload: frame, encoding: Encoding::Etf, unexpected: false })
             }
             // Payload compression: "some payloads only", each a whole zlib stream of its own.
             (Encoding::Json, _) if is_zlib(&frame) => {
-                let payload = inflate_zlib(&frame, self.limits.inflated_bytes).map_err(ReceiveError::from)?;
-                Ok(Received { payload, encoding: Encoding::Json, unexpected: false, trailing: 0 })
+                let payload = inflate_zlib(&frame, self.inflated_bytes).map_err(ReceiveError::from)?;
+                Ok(Inflated { payload, encoding: Encoding::Json, unexpected: false })
             }
             _ if begins_as_an_object(&frame) => {
-                Ok(Received { payload: frame, encoding: Encoding::Json, unexpected: true, trailing: 0 })
+                Ok(Inflated { payload: frame, encoding: Encoding::Json, unexpected: true })
             }
             (_, Some(byte)) => {
                 Err(ReceiveError::Undecodable(format!("a binary message that begins with byte {byte:#04x}")))
@@ -104,13 +107,6 @@ fn begins_as_an_object(text: &[u8]) -> bool {
     text.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) == Some(&b'{')
 }
 
-fn inflate_limits(limits: &Limits) -> InflateLimits {
-    let mut inflate_limits = InflateLimits::default();
-    inflate_limits.max_input = limits.message_bytes;
-    inflate_limits.max_output = limits.inflated_bytes;
-    inflate_limits
-}
-
 impl From<InflateError> for ReceiveError {
     fn from(error: InflateError) -> Self {
         match error {
@@ -124,9 +120,12 @@ impl From<InflateError> for ReceiveError {
 mod tests {
     use super::*;
 
+    use crate::{Compression, Intents};
+
     fn receive(encoding: Encoding, message: &[u8]) -> Result<(Bytes, bool), String> {
-        let mut receiver = Receiver::new(encoding, Compression::None, &Limits::default());
-        match receiver.receive(Message::Binary(Bytes::copy_from_slice(message))) {
+        let mut config = ShardConfig::new("token", Intents::GUILDS);
+        (config.encoding, config.compression) = (encoding, Compression::None);
+        match Receiver::new(&config).inflate(Message::Binary(Bytes::copy_from_slice(message))) {
             Ok(Some(received)) => Ok((received.payload, received.unexpected)),
             Ok(None) => Err("nothing yet".to_owned()),
             Err(ReceiveError::TooLarge) => Err("too large".to_owned()),

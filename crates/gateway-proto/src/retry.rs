@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::config::BackoffConfig;
-use crate::{Closed, ConnectError, DisconnectReason, Reaction, ShardId};
+use crate::{BackoffConfig, Closed, ConnectError, DisconnectReason, Reaction, ShardId};
 
 /// The wait after "You're sending payloads to us too quickly" (close code 4008).
 const AFTER_RATE_LIMIT: Duration = Duration::from_secs(5);

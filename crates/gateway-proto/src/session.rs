@@ -24,6 +24,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    pub(crate) fn new(id: String, resume_url: Option<GatewayUrl>, sequence: u64, acknowledged: u64) -> Self {
+        let key = SessionKey::of(&id);
+        Self { id: id.into(), resume_url, sequence, acknowledged, key, unusable_url: None }
+    }
+
     /// The sequence number to resume from.
     pub(crate) fn resume_from(&self, delivery: Delivery) -> u64 {
         match delivery {

@@ -4,11 +4,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use gateway_codec::known_event_name;
 use gateway_codec::text::escape;
 
 use crate::session::Session;
-use crate::{Closed, ConnectError, GatewayUrl, Input, Refused, Shard};
+use crate::{Closed, ConnectError, GatewayUrl, Refused, Token};
 
 /// What stands in place of a secret.
 const REDACTED: &str = "…";
@@ -26,53 +25,6 @@ pub(crate) struct Secrets<'a> {
     words: Vec<&'a str>,
 }
 
-impl Shard {
-    /// The token, and what belongs to the session and to the one before it: a server may still name one that is over.
-    pub(crate) fn secrets(&self) -> Secrets<'_> {
-        let mut words = vec![self.config.token.expose()];
-        for session in [&self.session, &self.former_session].into_iter().flatten() {
-            let url = session.resume_url.as_ref();
-            // Where to connect at first is no secret.
-            let parts = url.into_iter().flat_map(GatewayUrl::parts);
-            let parts = parts.filter(|part| !part.eq_ignore_ascii_case(self.base_url.host()));
-            let unusable = session.unusable_url.as_deref().into_iter().flat_map(pieces);
-            let of_session = parts.chain(unusable).chain([&*session.id]);
-            words.extend(of_session.map(|word| beginning(word, WORD_BYTES)));
-        }
-        words.retain(|word| !word.is_empty());
-        // One may be a part of another.
-        words.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
-        Secrets { words }
-    }
-
-    /// The name of an event, redacted and cut unless it is one that is known.
-    pub(crate) fn event_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
-        match known_event_name(name.as_bytes()) {
-            Some(_) => Cow::Borrowed(name),
-            None => self.secrets().redact(name),
-        }
-    }
-
-    /// Redacts, escapes and bounds the texts of an input: what follows from it may be printed.
-    pub(crate) fn clean(&self, input: &mut Input) {
-        match input {
-            Input::ConnectFailed(ConnectError::Refused(refused)) => self.secrets().clean_refused(refused),
-            Input::ConnectFailed(
-                ConnectError::Dns(text)
-                | ConnectError::Tcp(text)
-                | ConnectError::Tls(text)
-                | ConnectError::Handshake(text),
-            )
-            | Input::Closed(
-                Closed::Frame { reason: text, .. } | Closed::Failed(text) | Closed::Protocol(text),
-            ) if !text.is_empty() => {
-                *text = self.secrets().clean(text);
-            }
-            _ => {}
-        }
-    }
-}
-
 /// A text that should have been a URL, and what in it may be a name.
 fn pieces(url: &str) -> impl Iterator<Item = &str> {
     let pieces = url.split(['/', ':', '?', '&', '@']).filter(|piece| piece.len() >= SHORT);
@@ -80,9 +32,45 @@ fn pieces(url: &str) -> impl Iterator<Item = &str> {
 }
 
 impl<'a> Secrets<'a> {
-    /// The host of a URL alone.
-    pub(crate) fn host_of(url: &'a GatewayUrl) -> Self {
-        Self { words: vec![url.host()] }
+    /// The token, and what belongs to these sessions. `base_url`: where to connect at first is no secret.
+    pub(crate) fn of(
+        token: &'a Token,
+        base_url: &GatewayUrl,
+        sessions: impl Iterator<Item = &'a Session>,
+    ) -> Self {
+        let mut words = vec![token.expose()];
+        for session in sessions {
+            let parts = session.resume_url.as_ref().into_iter().flat_map(GatewayUrl::parts);
+            let parts = parts.filter(|part| !part.eq_ignore_ascii_case(base_url.host()));
+            let unusable = session.unusable_url.as_deref().into_iter().flat_map(pieces);
+            let of_session = parts.chain(unusable).chain([&*session.id]);
+            words.extend(of_session.map(|word| beginning(word, WORD_BYTES)));
+        }
+        words.retain(|word| !word.is_empty());
+        // One may be a part of another.
+        words.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
+        Self { words }
+    }
+
+    /// Redacts, escapes and bounds the texts of an error: what follows from it may be printed.
+    pub(crate) fn clean_connect_error(&self, error: &mut ConnectError) {
+        match error {
+            ConnectError::Refused(refused) => self.clean_refused(refused),
+            ConnectError::Dns(text)
+            | ConnectError::Tcp(text)
+            | ConnectError::Tls(text)
+            | ConnectError::Handshake(text) => *text = self.clean(text),
+        }
+    }
+
+    /// As [`clean_connect_error`](Self::clean_connect_error), for the end of a connection.
+    pub(crate) fn clean_closed(&self, closed: &mut Closed) {
+        match closed {
+            Closed::Frame { reason: text, .. } | Closed::Failed(text) | Closed::Protocol(text) => {
+                *text = self.clean(text);
+            }
+            Closed::Eof | Closed::MessageTooLarge => {}
+        }
     }
 
     /// A text without secrets and without escape sequences, of bounded length.
@@ -209,6 +197,13 @@ fn number(text: &[u8], at: usize, radix: u32, digits: Option<usize>) -> Option<(
     Some((u32::from_str_radix(value, radix).ok()?, at + found + terminator))
 }
 
+impl GatewayUrl {
+    /// A text, for instance of an I/O error, with every mention of the host taken out, escaped, and cut to a sensible length.
+    pub fn redact(&self, text: &str) -> String {
+        Secrets { words: vec![self.host()] }.clean(text)
+    }
+}
+
 /// What of a session must not be printed.
 impl Session {
     /// Its resume URL cannot be used: remembered only because a server may name it again.
@@ -225,22 +220,26 @@ impl Session {
 mod tests {
     use super::*;
 
-    use std::time::Instant;
-
-    use crate::{Intents, ResumeHosts, SessionSnapshot, ShardConfig};
-
     const TOKEN: &str = "MTk4.Cl2FMQ.ZnCjm1XVW7";
 
-    /// A shard with this session, and one before it like it.
-    fn shard(id: &str, url: &str) -> Shard {
-        let mut config = ShardConfig::new(TOKEN, Intents::GUILDS);
-        config.seed = Some(1);
-        config.resume_hosts = ResumeHosts::Any;
-        let (id, url) = (id.to_owned(), Some(url.to_owned()));
-        config.session = Some(SessionSnapshot::new(id, url, 1, config.shard));
-        let mut shard = Shard::new(config, Instant::now()).unwrap();
-        shard.former_session = shard.session.clone();
-        shard
+    /// The secrets of a session and of one before it like it.
+    struct Known {
+        token: Token,
+        base_url: GatewayUrl,
+        sessions: [Session; 2],
+    }
+
+    impl Known {
+        fn new(id: &str, url: &str) -> Self {
+            let session = Session::new(id.to_owned(), GatewayUrl::parse(url).ok(), 1, 1);
+            let session = session.with_unusable_url(Some(url));
+            let base_url = GatewayUrl::parse("wss://gateway.discord.gg/").unwrap();
+            Self { token: Token::from(TOKEN), base_url, sessions: [session.clone(), session] }
+        }
+
+        fn secrets(&self) -> Secrets<'_> {
+            Secrets::of(&self.token, &self.base_url, self.sessions.iter())
+        }
     }
 
     fn redact(text: &str, words: &[&str]) -> String {
@@ -312,13 +311,13 @@ mod tests {
                 format!("wss://{}@{}.example/{}", &names[..8], "h".repeat(20_000), &names[..20_000]),
             ),
         ] {
-            let shard = shard(id, &url);
-            let words = shard.secrets().words;
+            let known = Known::new(id, &url);
+            let words = known.secrets().words;
             assert!(words.len() <= 40, "{} words", words.len());
             assert!(words.iter().all(|word| word.len() <= 1024));
             let bytes: usize = words.iter().map(|word| word.len()).sum();
             assert!(bytes <= 8 << 10, "{bytes} bytes");
-            let kept = shard.session.unwrap().unusable_url.map_or(0, |url| url.len());
+            let kept = known.sessions[0].unusable_url.as_ref().map_or(0, |url| url.len());
             assert!(kept <= 1024, "{kept} bytes are kept");
         }
     }
@@ -328,8 +327,8 @@ mod tests {
         let name = "secret-name/".repeat(200);
         for scheme in ["http", "wss"] {
             let url = format!("{scheme}://gateway.example/{name}");
-            let shard = shard("abcdefghijk", &url);
-            let redacted = shard.secrets().redact(&format!("cannot go to <{url}>, sorry")).into_owned();
+            let known = Known::new("abcdefghijk", &url);
+            let redacted = known.secrets().redact(&format!("cannot go to <{url}>, sorry")).into_owned();
             let expected = if scheme == "http" { "<…>" } else { "<wss://……>" };
             assert_eq!(redacted, format!("cannot go to {expected}, sorry"));
         }
@@ -339,12 +338,12 @@ mod tests {
     fn every_piece_of_an_unusable_url_of_a_sensible_length_is_redacted() {
         let url =
             "http://user-name:password@gateway.example:8443/a-long-path/tickets?ticket=1234567&shard=0of1";
-        let shard = shard("abcdefghijk", url);
+        let known = Known::new("abcdefghijk", url);
         for piece in
             ["user-name", "password", "gateway.example", "a-long-path", "ticket=1234567", "abcdefghijk"]
         {
-            assert_eq!(shard.secrets().redact(&format!("no {piece}, sorry")), "no …, sorry", "{piece}");
+            assert_eq!(known.secrets().redact(&format!("no {piece}, sorry")), "no …, sorry", "{piece}");
         }
-        assert_eq!(shard.secrets().redact(&format!("no <{url}> here")), "no <…> here");
+        assert_eq!(known.secrets().redact(&format!("no <{url}> here")), "no <…> here");
     }
 }

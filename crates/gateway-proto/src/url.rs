@@ -6,8 +6,6 @@ use std::net::Ipv6Addr;
 use gateway_codec::{Compression, Encoding};
 use http::Uri;
 
-use crate::text::Secrets;
-
 /// The version of the API that this crate speaks.
 pub const API_VERSION: u8 = 10;
 
@@ -107,11 +105,6 @@ impl GatewayUrl {
     /// The whole URL. Mind where it goes: the one to resume at is a secret of the session.
     pub fn expose(&self) -> String {
         self.uri.to_string()
-    }
-
-    /// A text, for instance of an I/O error, with every mention of the host taken out, escaped, and cut to a sensible length.
-    pub fn redact(&self, text: &str) -> String {
-        Secrets::host_of(self).clean(text)
     }
 
     /// What of it tells where it leads: user, host, and the path with its query.

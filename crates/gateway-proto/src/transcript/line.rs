@@ -1,14 +1,9 @@
 //! The lines of a transcript.
 
-use std::borrow::Cow;
-use std::time::Duration;
-
-use gateway_codec::Encoding;
 use serde::{Deserialize, Serialize};
 
-use super::Said;
-use crate::outbox::Kind;
-use crate::receiver::{ReceiveError, Received};
+use super::said::Said;
+use crate::outbox::CommandKind;
 use crate::{BackoffConfig, Delivery, Intents, Limits, Reconnect, ShardId, Shutdown, Timeouts};
 
 /// The version of the format.
@@ -20,12 +15,12 @@ pub(super) struct Head {
     pub(super) transcript: u32,
     /// Of this crate.
     pub(super) version: String,
-    pub(super) config: Config,
+    pub(super) config: ConfigLine,
 }
 
 /// A configuration without its secrets, and without what has no part in what a shard does.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Config {
+pub(super) struct ConfigLine {
     pub(super) shard: ShardId,
     pub(super) intents: Intents,
     /// Whether the base URL is `wss`.
@@ -47,7 +42,7 @@ pub(super) struct SavedSession {
     pub(super) resume_url: Option<String>,
 }
 
-/// Any other line: exactly one of the three.
+/// Any other line: exactly one of the three parts.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Line {
     /// Nanoseconds since the beginning.
@@ -64,12 +59,12 @@ pub(super) struct Line {
 #[serde(rename_all = "snake_case")]
 pub(super) enum InputLine {
     Opened,
-    ConnectFailed(Failure),
+    ConnectFailed(FailureLine),
     Message(MessageLine),
     Progress {
         message: bool,
     },
-    Closed(End),
+    Closed(EndLine),
     IdentifyGranted,
     IdentifyRefused {
         remaining: u32,
@@ -85,7 +80,7 @@ pub(super) enum InputLine {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Failure {
+pub(super) enum FailureLine {
     Dns,
     Tcp,
     Tls,
@@ -95,7 +90,7 @@ pub(super) enum Failure {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum End {
+pub(super) enum EndLine {
     Frame { code: Option<u16> },
     Eof,
     Failed,
@@ -154,7 +149,7 @@ pub(super) struct MessageLine {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) trailing_bytes: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) payload: Option<Payload>,
+    pub(super) payload: Option<PayloadLine>,
 }
 
 fn is_zero(number: &usize) -> bool {
@@ -177,26 +172,26 @@ pub(super) enum Read {
     Part,
     Undecodable,
     TooLarge,
-    /// Nobody reads it in that state.
+    /// It came in a state in which none is read.
     Ignored,
 }
 
 /// A payload in the shape of the gateway's own, with placeholders in it.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub(super) struct Payload {
+pub(super) struct PayloadLine {
     pub(super) op: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) s: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) t: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) d: Option<Data>,
+    pub(super) d: Option<DataLine>,
 }
 
 /// Of a payload's data, what a shard reads. Externally the shape is the gateway's.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Data {
+pub(super) enum DataLine {
     /// Opcode 9.
     Resumable(bool),
     /// Opcode 10.
@@ -206,7 +201,7 @@ pub(super) enum Data {
     RateLimited {
         opcode: u64,
         retry_after: f64,
-        meta: Meta,
+        meta: MetaLine,
     },
     Ready {
         session_id: String,
@@ -216,7 +211,7 @@ pub(super) enum Data {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Meta {
+pub(super) struct MetaLine {
     pub(super) guild_id: u64,
 }
 
@@ -235,11 +230,11 @@ impl Line {
 }
 
 impl SendLimit {
-    pub(super) fn kind(limit: Option<Self>) -> Kind {
+    pub(super) fn kind(limit: Option<Self>) -> CommandKind {
         match limit {
-            None => Kind::Other,
-            Some(Self::Presence) => Kind::Presence,
-            Some(Self::AllMembers(guild)) => Kind::AllMembers(guild.into()),
+            None => CommandKind::Other,
+            Some(Self::Presence) => CommandKind::Presence,
+            Some(Self::AllMembers(guild)) => CommandKind::AllMembers(guild.into()),
         }
     }
 }
@@ -278,38 +273,4 @@ impl From<Anew> for Reconnect {
             Anew::Fresh => Self::Fresh,
         }
     }
-}
-
-/// The message of a line, once more: what a receiver made of it then.
-pub(crate) fn recorded_payload(message: &[u8]) -> Result<Option<Received>, ReceiveError> {
-    let damaged = |_| ReceiveError::Undecodable("the line of the transcript".to_owned());
-    let line: MessageLine = gateway_codec::json::from_slice(message).map_err(damaged)?;
-    match line.read {
-        Read::Part => Ok(None),
-        Read::TooLarge => Err(ReceiveError::TooLarge),
-        Read::Undecodable | Read::Ignored => {
-            Err(ReceiveError::Undecodable("as in the transcript".to_owned()))
-        }
-        Read::Payload | Read::UnexpectedPayload => {
-            let payload = gateway_codec::json::to_vec(&line.payload.unwrap_or_default()).map_err(damaged)?;
-            let unexpected = line.read == Read::UnexpectedPayload;
-            let (payload, encoding, trailing) = (payload.into(), Encoding::Json, line.trailing_bytes);
-            Ok(Some(Received { payload, encoding, unexpected, trailing }))
-        }
-    }
-}
-
-/// The name of an event, if it looks like one. It comes from the server, and could be anything.
-pub(super) fn event_name(name: &str) -> Cow<'_, str> {
-    let usual = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
-    match name {
-        "" => Cow::Borrowed(""),
-        name if name.len() <= 64 && name.bytes().all(usual) => Cow::Borrowed(name),
-        _ => Cow::Borrowed("(UNUSUAL)"),
-    }
-}
-
-/// For a transcript 584 years are for ever.
-pub(super) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

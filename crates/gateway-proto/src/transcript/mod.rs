@@ -38,11 +38,9 @@
 //! ```
 
 mod line;
-mod record;
+pub(crate) mod record;
 mod replay;
 mod said;
 
-pub(crate) use line::recorded_payload;
-pub(crate) use record::Recorder;
 pub use replay::{Replay, Step, TranscriptError};
 pub use said::Said;

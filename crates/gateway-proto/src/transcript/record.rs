@@ -5,36 +5,34 @@ use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use gateway_codec::{Envelope, RawRef};
+use gateway_codec::RawRef;
 use serde::Serialize;
 
-use super::Said;
 use super::line::{
-    Config, Data, End, Failure, Head, InputLine, Line, MessageLine, Meta, Payload, Read, RequestLine,
-    SavedSession, SendLimit, VERSION, event_name, nanoseconds,
+    ConfigLine, DataLine, EndLine, FailureLine, Head, InputLine, Line, MessageLine, MetaLine, PayloadLine,
+    Read, RequestLine, SavedSession, SendLimit, VERSION,
 };
-use crate::heartbeat::interval_ms;
+use super::said::{Said, event_name, nanoseconds};
+use crate::machine::context::Context;
+use crate::machine::input::MachineInput;
+use crate::machine::request::{EndRequest, MachineRequest};
 use crate::member_requests::RateLimited;
-use crate::outbox::Kind;
+use crate::outbox::CommandKind;
 use crate::outgoing::opcode;
-use crate::receiver::{ReceiveError, Received};
+use crate::payload::{Inbound, ReadMessage, Reading};
 use crate::session::{ResumeUrl, SessionId, is_usable_session_id};
-use crate::shard::Request;
-use crate::{
-    Closed, ConfigError, ConnectError, Event, GatewayUrl, Input, Notice, Output, Shard, ShardConfig,
-    Snowflake,
-};
+use crate::{Closed, ConnectError, Dispatch, GatewayUrl, Output, ShardConfig, Snowflake};
 
 /// Writes down what happens to a shard, without secrets.
 pub(crate) struct Recorder {
     /// Never waited for: the lock is there because a shard can be shared.
     writer: Mutex<Box<dyn Write + Send>>,
     start: Instant,
-    /// A message that has been handed in, and not looked at so far: its size.
-    message: Option<usize>,
+    /// Not written so far.
+    head: Option<Head>,
     /// What the newest line says, if that is an output that repeats.
     repeats: Option<Said>,
-    sessions: Sessions,
+    sessions: SessionNumbers,
     /// The number of each guild that a command was about.
     guilds: BTreeMap<Snowflake, u64>,
     /// What the wall clock said first.
@@ -43,158 +41,73 @@ pub(crate) struct Recorder {
 
 /// The numbers of sessions: that of the current one, and that of the newest READY.
 #[derive(Default)]
-struct Sessions {
+struct SessionNumbers {
     current: Option<(Box<str>, u64)>,
     newest: Option<(Box<str>, u64)>,
     count: u64,
 }
 
-impl Shard {
-    /// As [`Shard::new`], and writes a transcript: see [`transcript`](crate::transcript).
-    ///
-    /// The writer gets whole lines on the way of every input and output, so it should not wait: a `BufWriter`, or memory. It
-    /// is flushed when the shard has stopped. If it fails, the transcript ends with [`Notice::TranscriptEnded`] and the shard
-    /// goes on.
-    ///
-    /// # Errors
-    ///
-    /// As [`Shard::new`].
-    pub fn with_transcript(
-        config: ShardConfig,
-        now: Instant,
-        writer: impl Write + Send + 'static,
-    ) -> Result<Self, ConfigError> {
-        let head = Head::of(&config);
+impl Recorder {
+    pub(crate) fn new(config: &ShardConfig, start: Instant, writer: Box<dyn Write + Send>) -> Self {
         let saved = config.session.as_ref().map(|session| session.session_id.as_str().into());
-        let mut shard = Self::new(config, now)?;
-        shard.recorder = Some(Box::new(Recorder {
-            writer: Mutex::new(Box::new(writer)),
-            start: now,
-            message: None,
+        Self {
+            writer: Mutex::new(writer),
+            start,
+            head: Some(Head::of(config)),
             repeats: None,
-            sessions: Sessions { current: saved.map(|id| (id, 0)), ..Sessions::default() },
+            sessions: SessionNumbers { current: saved.map(|id| (id, 0)), ..SessionNumbers::default() },
             guilds: BTreeMap::new(),
             wall_clock: None,
-        }));
-        shard.record(|recorder, _| recorder.write(&head));
-        Ok(shard)
-    }
-
-    /// Writes to the transcript, if there is one.
-    pub(crate) fn record(&mut self, write: impl FnOnce(&mut Recorder, &Self) -> io::Result<()>) {
-        if let Some(mut recorder) = self.recorder.take() {
-            match write(&mut recorder, self) {
-                Ok(()) => self.recorder = Some(recorder),
-                Err(error) => self.event(Event::Notice(Notice::TranscriptEnded { kind: error.kind() })),
-            }
         }
     }
-}
 
-impl Recorder {
-    /// An input, unless it is a message: that is written down once it has been read, or has not been.
-    pub(crate) fn input(&mut self, input: &Input, now: Instant) -> io::Result<()> {
+    /// The first line.
+    pub(crate) fn begin(&mut self) -> io::Result<()> {
+        let head = self.head.take();
+        self.write(&head)
+    }
+
+    /// The machine is about to take an input.
+    pub(crate) fn input(&mut self, input: &MachineInput, cx: &Context, now: Instant) -> io::Result<()> {
         let line = match input {
-            Input::Message(message) => {
-                self.message = Some(message.as_bytes().len());
-                return Ok(());
+            MachineInput::Opened => InputLine::Opened,
+            MachineInput::ConnectFailed(error) => InputLine::ConnectFailed(FailureLine::of(error)),
+            MachineInput::Message(message) => InputLine::Message(self.message(message, cx)),
+            MachineInput::UnreadMessage { bytes } => {
+                InputLine::Message(MessageLine::new(*bytes, Read::Ignored))
             }
-            Input::Opened => InputLine::Opened,
-            Input::ConnectFailed(error) => InputLine::ConnectFailed(Failure::of(error)),
-            Input::Progress { message } => InputLine::Progress { message: *message },
-            Input::Closed(closed) => InputLine::Closed(End::of(closed)),
-            Input::IdentifyGranted => InputLine::IdentifyGranted,
-            Input::IdentifyRefused(refused) => InputLine::IdentifyRefused {
+            MachineInput::Progress { message } => InputLine::Progress { message: *message },
+            MachineInput::Closed(closed) => InputLine::Closed(EndLine::of(closed)),
+            MachineInput::IdentifyGranted => InputLine::IdentifyGranted,
+            MachineInput::IdentifyRefused(refused) => InputLine::IdentifyRefused {
                 remaining: refused.remaining,
                 reserve: refused.reserve,
                 available_in: nanoseconds(refused.available_in),
             },
-            Input::ReadingPaused => InputLine::ReadingPaused,
-            Input::ReadingResumed => InputLine::ReadingResumed,
-            Input::WallClock(since_1970) => InputLine::WallClock(self.since_first_told(*since_1970)),
-            Input::Timeout => InputLine::Timeout,
+            MachineInput::ReadingPaused => InputLine::ReadingPaused,
+            MachineInput::ReadingResumed => InputLine::ReadingResumed,
+            MachineInput::WallClock(since_1970) => InputLine::WallClock(self.since_first_told(*since_1970)),
+            MachineInput::Timeout => InputLine::Timeout,
         };
         self.line(&Line::input(self.at(now), line))
     }
 
-    /// A message has been read, with this result. `checked`: the shard looks at the structure of its data before it goes on.
-    pub(crate) fn read(
-        &mut self,
-        received: &Result<Option<Received>, ReceiveError>,
-        checked: bool,
-        shard: &Shard,
-    ) -> io::Result<()> {
-        let Some(bytes) = self.message.take() else { return Ok(()) };
-        let mut line = MessageLine::new(bytes, Read::Part);
-        match received {
-            Ok(None) => {}
-            Err(ReceiveError::TooLarge) => line.read = Read::TooLarge,
-            Err(ReceiveError::Undecodable(_)) => line.read = Read::Undecodable,
-            Ok(Some(Received { payload, encoding, unexpected, .. })) => {
-                line.inflated_bytes = Some(payload.len());
-                line.read = match unexpected {
-                    true => Read::UnexpectedPayload,
-                    false => Read::Payload,
-                };
-                let envelope = match checked {
-                    true => Envelope::parse(payload, *encoding),
-                    false => Envelope::skim(payload, *encoding),
-                };
-                match envelope {
-                    Ok(envelope) => {
-                        line.trailing_bytes = envelope.trailing;
-                        line.payload = Some(self.payload(&envelope, shard));
-                    }
-                    Err(_) => line.read = Read::Undecodable,
-                }
-            }
-        }
-        self.line(&Line::input(self.at(shard.now), InputLine::Message(line)))
-    }
-
-    /// All that an input leads to has been done. A message that nobody has read is written down now.
-    pub(crate) fn input_done(&mut self, now: Instant) -> io::Result<()> {
-        let Some(bytes) = self.message.take() else { return Ok(()) };
-        let line = MessageLine::new(bytes, Read::Ignored);
-        self.line(&Line::input(self.at(now), InputLine::Message(line)))
-    }
-
-    /// A command was accepted.
-    pub(crate) fn sent(&mut self, op: u64, kind: Kind, now: Instant) -> io::Result<()> {
-        let limit = match kind {
-            Kind::Other => None,
-            Kind::Presence => Some(SendLimit::Presence),
-            Kind::AllMembers(guild) => {
-                let next = self.guilds.len() as u64 + 1;
-                Some(SendLimit::AllMembers(*self.guilds.entry(guild).or_insert(next)))
-            }
-        };
-        self.request(RequestLine::Send { op, limit }, now)
-    }
-
-    pub(crate) fn acknowledged(&mut self, sequence: u64, now: Instant) -> io::Result<()> {
-        self.request(RequestLine::Ack(sequence), now)
-    }
-
-    pub(crate) fn acknowledged_current(&mut self, sequence: u64, now: Instant) -> io::Result<()> {
-        self.request(RequestLine::AckCurrent(sequence), now)
-    }
-
-    pub(crate) fn asked(&mut self, request: Request, now: Instant) -> io::Result<()> {
+    /// The machine is about to take a request of the application.
+    pub(crate) fn request(&mut self, request: &MachineRequest, now: Instant) -> io::Result<()> {
         let line = match request {
-            Request::Shutdown(how) => RequestLine::Shutdown(how.into()),
-            Request::Reconnect(how) => RequestLine::Reconnect(how.into()),
+            MachineRequest::Send(command) => {
+                RequestLine::Send { op: command.op, limit: self.send_limit(command.kind) }
+            }
+            MachineRequest::Ack(sequence) => RequestLine::Ack(*sequence),
+            MachineRequest::AckCurrent(sequence) => RequestLine::AckCurrent(*sequence),
+            MachineRequest::End(EndRequest::Shutdown(how)) => RequestLine::Shutdown((*how).into()),
+            MachineRequest::End(EndRequest::Reconnect(how)) => RequestLine::Reconnect((*how).into()),
         };
-        self.request(line, now)
+        self.line(&Line::request(self.at(now), line))
     }
 
-    /// The application asked for something, and was not refused.
-    fn request(&mut self, request: RequestLine, now: Instant) -> io::Result<()> {
-        self.line(&Line::request(self.at(now), request))
-    }
-
-    /// An output was given out.
-    pub(crate) fn said(&mut self, output: &Output, now: Instant) -> io::Result<()> {
+    /// The machine has given out an output.
+    pub(crate) fn output(&mut self, output: &Output, now: Instant) -> io::Result<()> {
         let said = Said::of(output, self.start);
         if self.repeats.as_ref() == Some(&said) {
             return Ok(());
@@ -203,53 +116,90 @@ impl Recorder {
         self.line(&Line::said(self.at(now), said))?;
         self.repeats = repeats;
         match output {
-            // Somebody may keep the shard for long after its end.
+            // The owner may keep the shard for long after its end.
             Output::Stopped(_) => self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).flush(),
             _ => Ok(()),
         }
     }
 
-    fn payload(&mut self, envelope: &Envelope<'_>, shard: &Shard) -> Payload {
-        let name = envelope.t.as_deref().unwrap_or_default();
-        Payload {
-            op: envelope.op,
-            s: envelope.s,
-            t: Some(event_name(&shard.event_name(name)).into_owned()).filter(|name| !name.is_empty()),
-            d: match (envelope.op, name) {
-                (opcode::HELLO, _) => {
-                    interval_ms(envelope.d).map(|heartbeat_interval| Data::Hello { heartbeat_interval })
-                }
-                (opcode::INVALID_SESSION, _) => envelope.d.decode().ok().map(Data::Resumable),
-                (opcode::DISPATCH, "READY") => self.ready(envelope.d, shard),
-                (opcode::DISPATCH, "RATE_LIMITED") => self.rate_limited(envelope.d),
-                _ => None,
+    fn message(&mut self, message: &ReadMessage, cx: &Context) -> MessageLine {
+        let line = |read| MessageLine::new(message.bytes, read);
+        match &message.reading {
+            Reading::Part => line(Read::Part),
+            Reading::TooLarge => line(Read::TooLarge),
+            Reading::Undecodable { inflated_bytes, .. } => {
+                MessageLine { inflated_bytes: *inflated_bytes, ..line(Read::Undecodable) }
+            }
+            Reading::Payload(payload) => MessageLine {
+                inflated_bytes: Some(payload.bytes),
+                trailing_bytes: payload.trailing,
+                payload: Some(self.payload(&payload.content, cx)),
+                ..line(if payload.unexpected { Read::UnexpectedPayload } else { Read::Payload })
             },
         }
     }
 
-    fn ready(&mut self, data: RawRef<'_>, shard: &Shard) -> Option<Data> {
+    fn payload(&mut self, content: &Inbound, cx: &Context) -> PayloadLine {
+        let line = |op, d| PayloadLine { op, d, ..PayloadLine::default() };
+        match content {
+            Inbound::Dispatch(dispatch) => PayloadLine {
+                op: opcode::DISPATCH,
+                s: dispatch.sequence(),
+                t: Some(event_name(&cx.event_name(dispatch.name())).into_owned())
+                    .filter(|name| !name.is_empty()),
+                d: match dispatch.name() {
+                    "READY" => self.ready(dispatch.data(), cx),
+                    "RATE_LIMITED" => self.rate_limited(dispatch),
+                    _ => None,
+                },
+            },
+            Inbound::HeartbeatRequest => line(opcode::HEARTBEAT, None),
+            Inbound::Reconnect => line(opcode::RECONNECT, None),
+            Inbound::InvalidSession { resumable } => {
+                line(opcode::INVALID_SESSION, Some(DataLine::Resumable(*resumable)))
+            }
+            Inbound::Hello { interval_ms } => line(
+                opcode::HELLO,
+                interval_ms.map(|heartbeat_interval| DataLine::Hello { heartbeat_interval }),
+            ),
+            Inbound::HeartbeatAck => line(opcode::HEARTBEAT_ACK, None),
+            Inbound::Unknown(unknown) => line(unknown.op, None),
+        }
+    }
+
+    fn send_limit(&mut self, kind: CommandKind) -> Option<SendLimit> {
+        match kind {
+            CommandKind::Other => None,
+            CommandKind::Presence => Some(SendLimit::Presence),
+            CommandKind::AllMembers(guild) => {
+                let next = self.guilds.len() as u64 + 1;
+                Some(SendLimit::AllMembers(*self.guilds.entry(guild).or_insert(next)))
+            }
+        }
+    }
+
+    fn ready(&mut self, data: RawRef<'_>, cx: &Context) -> Option<DataLine> {
         let id = data.decode::<SessionId>().ok()?.session_id;
         if !is_usable_session_id(&id) {
             return None;
         }
-        let current = shard.session.as_ref().map(|session| &*session.id);
         let url = data.decode::<ResumeUrl>().ok();
-        Some(Data::Ready {
-            session_id: format!("session-{}", self.sessions.number(&id, current)),
+        Some(DataLine::Ready {
+            session_id: format!("session-{}", self.sessions.number(&id, cx.sessions.id())),
             resume_gateway_url: url
-                .map(|ready| placeholder(shard.usable_resume_url(&ready.resume_gateway_url).as_ref())),
+                .map(|ready| placeholder(cx.usable_resume_url(&ready.resume_gateway_url).as_ref())),
         })
     }
 
-    fn rate_limited(&self, data: RawRef<'_>) -> Option<Data> {
-        let limited = RateLimited::read(data)?;
-        // A guild that nobody has asked about is not believed, whichever it is.
+    fn rate_limited(&self, dispatch: &Dispatch) -> Option<DataLine> {
+        let limited = RateLimited::of_member_request(dispatch)?;
+        // The machine does not believe a guild that it was not asked about, whichever it is.
         let guild_id = self.guilds.get(&limited.guild).copied().unwrap_or(0);
         let retry_after = limited.retry_after.as_secs_f64();
-        Some(Data::RateLimited {
+        Some(DataLine::RateLimited {
             opcode: opcode::REQUEST_GUILD_MEMBERS,
             retry_after,
-            meta: Meta { guild_id },
+            meta: MetaLine { guild_id },
         })
     }
 
@@ -275,7 +225,7 @@ impl Recorder {
     }
 }
 
-impl Sessions {
+impl SessionNumbers {
     /// The number of a session that READY names. `current`: the one that the shard has.
     fn number(&mut self, id: &str, current: Option<&str>) -> u64 {
         if let Some((newest, _)) = &self.newest
@@ -304,7 +254,7 @@ impl Head {
             resume_url: session.resume_url.as_deref().map(|url| placeholder(usable(url).as_ref())),
         });
         let tls = base.as_ref().is_some_and(GatewayUrl::is_tls);
-        let config = Config {
+        let config = ConfigLine {
             shard: config.shard,
             intents: config.intents,
             tls,
@@ -330,7 +280,7 @@ fn placeholder(usable: Option<&GatewayUrl>) -> String {
     }
 }
 
-impl Failure {
+impl FailureLine {
     fn of(error: &ConnectError) -> Self {
         match error {
             ConnectError::Dns(_) => Self::Dns,
@@ -344,7 +294,7 @@ impl Failure {
     }
 }
 
-impl End {
+impl EndLine {
     fn of(closed: &Closed) -> Self {
         match closed {
             Closed::Frame { code, .. } => Self::Frame { code: *code },

@@ -7,11 +7,17 @@ use std::time::{Duration, Instant};
 use gateway_codec::text::escape_at_most;
 use gateway_codec::{Compression, Encoding, Error};
 
-use super::line::{End, Failure, Head, InputLine, Line, RequestLine, SendLimit, VERSION};
+use super::line::{
+    EndLine, FailureLine, Head, InputLine, Line, MessageLine, Read, RequestLine, SendLimit, VERSION,
+};
 use super::said::{Said, seconds};
+use crate::machine::input::MachineInput;
+use crate::machine::request::{EndRequest, MachineRequest};
+use crate::outbox::AcceptedCommand;
+use crate::payload::{Check, InboundPayload, ReadMessage, Reading};
 use crate::{
-    Closed, ConfigError, ConnectError, IdentifyRefused, Input, Message, Refused, ResumeHosts,
-    SessionSnapshot, Shard, ShardConfig,
+    Closed, ConfigError, ConnectError, IdentifyRefused, Refused, ResumeHosts, SessionSnapshot, Shard,
+    ShardConfig,
 };
 
 /// The most bytes of a line. Those that are written have a few hundred.
@@ -82,13 +88,11 @@ impl<R: BufRead> Replay<R> {
         if head.transcript != VERSION {
             return Err(TranscriptError::Version);
         }
-        let shard = Shard::for_replay(config_of(head)?, start).map_err(TranscriptError::Config)?;
+        let shard = Shard::new(config_of(head)?, start).map_err(TranscriptError::Config)?;
         Ok(Self { reader, shard, start, number: 1, ended: false })
     }
 
     /// The shard as it stands, for its health and its counters.
-    ///
-    /// Its payloads are placeholders, so bytes are not counted as they were.
     pub fn shard(&self) -> &Shard {
         &self.shard
     }
@@ -104,32 +108,20 @@ impl<R: BufRead> Replay<R> {
             Line { input: Some(input), request: None, said: None, .. } => {
                 let now = self.start.checked_add(at).ok_or_else(|| wrong(None))?;
                 let input = input_of(input).map_err(|error| wrong(Some(error)))?;
-                self.shard.handle_input(input, now);
+                let machine = self.shard.machine_mut();
+                machine.handle_input(input, now.max(machine.now()));
             }
-            Line { input: None, request: Some(request), said: None, .. } => self.request(request),
+            Line { input: None, request: Some(request), said: None, .. } => {
+                let request = request_of(request, self.shard.config().encoding);
+                self.shard.machine_mut().handle_request(request);
+            }
             Line { input: None, request: None, said: Some(recorded), .. } => {
-                let replayed = Said::of(&self.shard.poll_output(), self.start);
+                let replayed = Said::of(&self.shard.machine_mut().poll_output(), self.start);
                 return Ok(Some(Step::Said { at, recorded, replayed }));
             }
             _ => return Err(wrong(None)),
         }
         Ok(Some(Step::Told { at, line: String::from_utf8_lossy(&bytes).trim_end().to_owned() }))
-    }
-
-    fn request(&mut self, request: RequestLine) {
-        match request {
-            RequestLine::Send { op, limit } => self.shard.queue_replayed(op, SendLimit::kind(limit)),
-            RequestLine::Ack(sequence) => {
-                // It was accepted then. If it is not now, the shard has said something else before.
-                let _ = self.shard.ack(sequence);
-            }
-            RequestLine::AckCurrent(sequence) => {
-                // Likewise.
-                let _ = self.shard.acknowledge_current(sequence);
-            }
-            RequestLine::Shutdown(how) => self.shard.shutdown(how.into()),
-            RequestLine::Reconnect(how) => self.shard.reconnect(how.into()),
-        }
     }
 }
 
@@ -195,44 +187,83 @@ fn config_of(head: Head) -> Result<ShardConfig, TranscriptError> {
     Ok(config)
 }
 
-fn input_of(line: InputLine) -> Result<Input, Error> {
+fn request_of(line: RequestLine, encoding: Encoding) -> MachineRequest {
+    match line {
+        RequestLine::Send { op, limit } => {
+            MachineRequest::Send(AcceptedCommand::without_data(op, SendLimit::kind(limit), encoding))
+        }
+        RequestLine::Ack(sequence) => MachineRequest::Ack(sequence),
+        RequestLine::AckCurrent(sequence) => MachineRequest::AckCurrent(sequence),
+        RequestLine::Shutdown(how) => MachineRequest::End(EndRequest::Shutdown(how.into())),
+        RequestLine::Reconnect(how) => MachineRequest::End(EndRequest::Reconnect(how.into())),
+    }
+}
+
+fn input_of(line: InputLine) -> Result<MachineInput, Error> {
     Ok(match line {
-        InputLine::Opened => Input::Opened,
-        InputLine::ConnectFailed(failure) => Input::ConnectFailed(match failure {
-            Failure::Dns => ConnectError::Dns(String::new()),
-            Failure::Tcp => ConnectError::Tcp(String::new()),
-            Failure::Tls => ConnectError::Tls(String::new()),
-            Failure::Handshake => ConnectError::Handshake(String::new()),
-            Failure::Refused { status, retry_after } => {
+        InputLine::Opened => MachineInput::Opened,
+        InputLine::ConnectFailed(failure) => MachineInput::ConnectFailed(match failure {
+            FailureLine::Dns => ConnectError::Dns(String::new()),
+            FailureLine::Tcp => ConnectError::Tcp(String::new()),
+            FailureLine::Tls => ConnectError::Tls(String::new()),
+            FailureLine::Handshake => ConnectError::Handshake(String::new()),
+            FailureLine::Refused { status, retry_after } => {
                 let retry_after = retry_after.map(Duration::from_nanos);
                 ConnectError::Refused(Refused { status, retry_after, ..Refused::default() })
             }
         }),
-        // The receiver of a replayed shard reads such lines.
-        InputLine::Message(line) => Input::Message(Message::Text(gateway_codec::json::to_vec(&line)?.into())),
-        InputLine::Progress { message } => Input::Progress { message },
-        InputLine::Closed(end) => Input::Closed(match end {
-            End::Frame { code } => Closed::Frame { code, reason: String::new() },
-            End::Eof => Closed::Eof,
-            End::Failed => Closed::Failed(String::new()),
-            End::Protocol => Closed::Protocol(String::new()),
-            End::MessageTooLarge => Closed::MessageTooLarge,
+        InputLine::Message(line) => message_of(line)?,
+        InputLine::Progress { message } => MachineInput::Progress { message },
+        InputLine::Closed(end) => MachineInput::Closed(match end {
+            EndLine::Frame { code } => Closed::Frame { code, reason: String::new() },
+            EndLine::Eof => Closed::Eof,
+            EndLine::Failed => Closed::Failed(String::new()),
+            EndLine::Protocol => Closed::Protocol(String::new()),
+            EndLine::MessageTooLarge => Closed::MessageTooLarge,
         }),
-        InputLine::IdentifyGranted => Input::IdentifyGranted,
-        InputLine::IdentifyRefused { remaining, reserve, available_in } => Input::IdentifyRefused(
+        InputLine::IdentifyGranted => MachineInput::IdentifyGranted,
+        InputLine::IdentifyRefused { remaining, reserve, available_in } => MachineInput::IdentifyRefused(
             IdentifyRefused::new(remaining, reserve, Duration::from_nanos(available_in)),
         ),
-        InputLine::ReadingPaused => Input::ReadingPaused,
-        InputLine::ReadingResumed => Input::ReadingResumed,
+        InputLine::ReadingPaused => MachineInput::ReadingPaused,
+        InputLine::ReadingResumed => MachineInput::ReadingResumed,
         InputLine::WallClock(offset) => {
             let distance = Duration::from_nanos(offset.unsigned_abs());
-            Input::WallClock(match offset < 0 {
+            MachineInput::WallClock(match offset < 0 {
                 true => FIRST_WALL_CLOCK.saturating_sub(distance),
                 false => FIRST_WALL_CLOCK + distance,
             })
         }
-        InputLine::Timeout => Input::Timeout,
+        InputLine::Timeout => MachineInput::Timeout,
     })
+}
+
+/// What a receiver made of a message when the transcript was written.
+fn message_of(line: MessageLine) -> Result<MachineInput, Error> {
+    let MessageLine { bytes, read, inflated_bytes, trailing_bytes, payload } = line;
+    let reading = match read {
+        Read::Ignored => return Ok(MachineInput::UnreadMessage { bytes }),
+        Read::Part => Reading::Part,
+        Read::TooLarge => Reading::TooLarge,
+        Read::Undecodable => {
+            Reading::Undecodable { detail: "as in the transcript".to_owned(), inflated_bytes }
+        }
+        Read::Payload | Read::UnexpectedPayload => {
+            let placeholder = gateway_codec::json::to_vec(&payload.unwrap_or_default())?;
+            let unexpected = read == Read::UnexpectedPayload;
+            let read =
+                ReadMessage::of(bytes, placeholder.into(), Encoding::Json, unexpected, Check::Envelope);
+            match read.reading {
+                Reading::Payload(payload) => Reading::Payload(InboundPayload {
+                    bytes: inflated_bytes.unwrap_or(payload.bytes),
+                    trailing: trailing_bytes,
+                    ..payload
+                }),
+                reading => reading,
+            }
+        }
+    };
+    Ok(MachineInput::Message(ReadMessage { bytes, reading }))
 }
 
 /// What a step is, with its time.

@@ -1,5 +1,6 @@
 //! An output without its content.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,6 @@ use gateway_codec::Envelope;
 use gateway_codec::text::escape;
 use serde::{Deserialize, Serialize};
 
-use super::line::{event_name, nanoseconds};
 use crate::{Dispatch, Event, Message, Output};
 
 /// What a shard said, as a transcript keeps it: what it is, and for how long, but not whom it is about.
@@ -124,4 +124,19 @@ fn dispatched(dispatch: &Dispatch) -> String {
 /// For texts about times.
 pub(super) fn seconds(at: Duration) -> String {
     format!("{:.3} s", at.as_secs_f64())
+}
+
+/// The name of an event, if it looks like one. It comes from the server, and could be anything.
+pub(super) fn event_name(name: &str) -> Cow<'_, str> {
+    let usual = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+    match name {
+        "" => Cow::Borrowed(""),
+        name if name.len() <= 64 && name.bytes().all(usual) => Cow::Borrowed(name),
+        _ => Cow::Borrowed("(UNUSUAL)"),
+    }
+}
+
+/// For a transcript 584 years are for ever.
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,11 +1,14 @@
 //! The server asks for another connection: op 7 (Discord Docs, Gateway Events > Reconnect), and what is still on its way.
 
-use gateway_proto::{Closed, DisconnectReason, Input, Phase};
+use gateway_proto::{Closed, DisconnectReason, Input, Phase, Reconnect};
 
 use crate::support::{OPEN, RESUME, Scenario, Step, ms, secs, server};
 
+/// An event whose envelope can be read, and whose data cannot.
+const BROKEN_DATA: &str = r#"{"t":"X","s":2,"op":0,"d":{"a":7]}}"#;
+
 /// op 7 is obeyed in every stage, also before or instead of Hello: close with 4000, wait for the reply, connect anew
-/// (B44, B46).
+///.
 #[test]
 fn op_7_is_obeyed_in_every_stage() {
     for phase in OPEN {
@@ -20,7 +23,7 @@ fn op_7_is_obeyed_in_every_stage() {
     }
 }
 
-/// A session that was up is resumed at once after op 7, the first time; the second time in a row there is a wait (B105).
+/// A session that was up is resumed at once after op 7, the first time; the second time in a row there is a wait.
 #[test]
 fn the_first_redial_is_immediate_and_the_next_is_not() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -35,7 +38,7 @@ fn the_first_redial_is_immediate_and_the_next_is_not() {
     assert!(!scenario.disconnected().retry_in.unwrap().is_zero());
 }
 
-/// A server that never answers our close frame is left after five seconds (B9).
+/// A server that never answers our close frame is left after five seconds.
 #[test]
 fn the_close_frame_is_waited_for_for_five_seconds() {
     let mut scenario = Scenario::at(Phase::Closing);
@@ -44,7 +47,7 @@ fn the_close_frame_is_waited_for_for_five_seconds() {
     assert_eq!(scenario.said().last().unwrap(), RESUME);
 }
 
-/// Whatever ends the connection after our close frame ends the wait, and nothing more is sent on it (B86).
+/// Whatever ends the connection after our close frame ends the wait, and nothing more is sent on it.
 #[test]
 fn any_end_ends_the_wait_for_the_close_frame() {
     for closed in [
@@ -109,9 +112,10 @@ fn answers_on_their_way_count() {
 /// What cannot be read after our close frame is lost, and nothing after it counts: the replay brings both.
 #[test]
 fn nothing_counts_after_a_late_message_that_cannot_be_read() {
-    let garbage: [Step; 3] = [
+    let garbage: [Step; 4] = [
         |scenario| scenario.server("garbage"),
         |scenario| scenario.server(r#"{"s":2}"#),
+        |scenario| scenario.server(BROKEN_DATA),
         |scenario| scenario.server_binary(*b"\0garbage"),
     ];
     for garbage in garbage {
@@ -123,6 +127,16 @@ fn nothing_counts_after_a_late_message_that_cannot_be_read() {
         scenario.open();
         assert!(scenario.said().contains(&"resuming from 1".to_owned()));
     }
+}
+
+/// A request to reconnect closes before the message that comes next, so that message is a late one too.
+#[test]
+fn a_message_with_broken_data_after_a_request_to_reconnect_is_replayed() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.shard.reconnect(Reconnect::Resume);
+    scenario.server(BROKEN_DATA);
+    assert_eq!(scenario.said(), ["close 4000 reconnecting"]);
+    assert_eq!(scenario.shard.session().unwrap().sequence(), 1);
 }
 
 /// op 9 on its way is heard: the session need not be tried in vain.
@@ -141,7 +155,7 @@ fn an_invalid_session_on_its_way_is_heard() {
     }
 }
 
-/// op 7 every 90 seconds for a day: no Identify, no wait, order kept (B105).
+/// op 7 every 90 seconds for a day: no Identify, no wait, order kept.
 #[test]
 fn a_day_of_reconnect_requests_costs_no_identify() {
     let mut scenario = Scenario::at(Phase::Ready);

@@ -1,0 +1,29 @@
+//! What the machine is told.
+
+use std::time::Duration;
+
+use crate::payload::ReadMessage;
+use crate::{Closed, ConnectError, IdentifyRefused};
+
+/// One thing that happened outside the machine: an [`Input`](crate::Input), with its message read.
+#[repr(u8)]
+pub(crate) enum MachineInput {
+    Opened,
+    ConnectFailed(ConnectError),
+    Message(ReadMessage),
+    /// A WebSocket message that came when none is read. Only time passes.
+    UnreadMessage {
+        /// Its size in bytes, as it came over the wire.
+        bytes: usize,
+    },
+    Progress {
+        message: bool,
+    },
+    Closed(Closed),
+    IdentifyGranted,
+    IdentifyRefused(IdentifyRefused),
+    ReadingPaused,
+    ReadingResumed,
+    WallClock(Duration),
+    Timeout,
+}
