@@ -1,4 +1,5 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "front", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "front"), doc = "A simulated Discord gateway as a value: see [`Gateway`].")]
 // The macro that builds a guild needs it.
 #![recursion_limit = "256"]
 
@@ -8,6 +9,7 @@ mod connection;
 mod control;
 mod etf;
 mod faults;
+#[cfg(feature = "front")]
 mod front;
 mod gateway;
 mod handshake;
@@ -36,6 +38,7 @@ pub use control::{Control, ControlError, Target};
 pub use etf::encode as encode_etf;
 #[cfg(feature = "tls")]
 pub use front::Tls;
+#[cfg(feature = "front")]
 pub use front::{Observer, Server, ServerConfig};
 pub use gateway::{ClientMessage, ConnectionId, Counters, Gateway, Output};
 pub use ledger::{Comparison, Ledger};

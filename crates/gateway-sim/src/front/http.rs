@@ -2,9 +2,9 @@
 
 use std::io;
 
-use tungstenite::handshake::derive_accept_key;
+use async_tungstenite::tungstenite::handshake::derive_accept_key;
+use smol::io::{AsyncRead, AsyncReadExt};
 
-use super::socket::Socket;
 use crate::rest::Response;
 
 /// Bytes that a request head may have.
@@ -22,7 +22,10 @@ pub(super) struct Request {
 
 impl Request {
     /// Reads the next head. What was read beyond it stays in `buffer`. `None` at the end of the stream.
-    pub(super) fn read(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<Option<Self>> {
+    pub(super) async fn read(
+        stream: &mut (impl AsyncRead + Unpin),
+        buffer: &mut Vec<u8>,
+    ) -> io::Result<Option<Self>> {
         loop {
             if let Some(request) = Self::parse(buffer)? {
                 return Ok(Some(request));
@@ -31,7 +34,7 @@ impl Request {
                 return Err(io::Error::other("the request head is too long"));
             }
             let mut part = [0; 2048];
-            match socket.read(&mut part)? {
+            match stream.read(&mut part).await? {
                 0 => return Ok(None),
                 count => buffer.extend_from_slice(&part[..count]),
             }
