@@ -2,13 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::control::{Control, ControlError, Target};
-use crate::gateway::{ConnectionId, Gateway, Output, Timer};
+use crate::control::{Control, Target};
+use crate::control_error::ControlError;
+use crate::gateway::{Gateway, Timer};
+use crate::io::{ConnectionId, Output};
 use crate::lifecycle::WITHOUT_CODE;
+use crate::message::{About, Message};
 use crate::rules::{Action, Point, Rule};
 use crate::script::When;
 use crate::trace::Direction;
-use crate::wire::{About, Message, Payload};
+use crate::wire::Payload;
 
 impl Gateway {
     /// Does what a command says to everything that `target` covers. The answer is JSON: the state for [`Control::State`],

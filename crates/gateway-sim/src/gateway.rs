@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use crate::bytes_fault::ByteFault;
 use crate::config::Config;
 use crate::connection::{Connection, Stage};
+use crate::counters::Counters;
 use crate::handshake::IdentifyGate;
+use crate::io::{ClientMessage, ConnectionId, Output};
 use crate::ledger::Ledger;
+use crate::message::About;
 use crate::parameters::Parameters;
-use crate::rest::Response;
 use crate::routes::Routes;
 use crate::rules::{Action, Point, Rules};
 use crate::script::When;
@@ -21,96 +22,8 @@ use crate::session::Session;
 use crate::timers::Timers;
 use crate::trace::{Direction, Record};
 use crate::traffic::Traffic;
-use crate::wire::{About, Encoder, Message};
+use crate::wire::Encoder;
 use crate::world::World;
-
-/// Names a connection: 1 for the first of the gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
-
-impl fmt::Display for ConnectionId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.0)
-    }
-}
-
-/// What a client did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientMessage<'a> {
-    /// A whole text message.
-    Text(&'a str),
-    /// A whole binary message.
-    Binary(&'a [u8]),
-    /// A message that was too large to be read.
-    TooLarge,
-    /// The answer to a ping.
-    Pong,
-    /// A close frame, with its code.
-    Close(Option<u16>),
-    /// The connection ended without one.
-    Gone,
-}
-
-/// What to do on a connection. After `Refuse`, `Drop`, `Abort` and `Cut` nothing more comes for it.
-///
-/// Exhaustive on purpose: a new output must be noticed by whoever carries them out.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Output {
-    /// Answer the upgrade request with 101.
-    Accept,
-    /// Answer it with this instead, and end the connection.
-    Refuse(Response),
-    /// Send a WebSocket message.
-    Send(Message),
-    /// Send a ping.
-    Ping,
-    /// Send a close frame with this code and reason, or an empty one. The connection stays, to read the echo.
-    Close(Option<u16>, String),
-    /// End the TCP stream.
-    Drop,
-    /// Reset the TCP stream.
-    Abort,
-    /// Send half of this message, then reset the TCP stream.
-    Cut(Message),
-    /// From now on answer nothing, not even a ping.
-    Silence,
-    /// Disturb the bytes that follow.
-    Bytes(ByteFault),
-}
-
-/// What happened so far, in numbers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Upgrade requests.
-    pub connects: u64,
-    /// Upgrade requests at the URL for Resume, if that is another.
-    pub resume_url_connects: u64,
-    /// Identifies, accepted or not.
-    pub identifies: u64,
-    /// Identifies answered with READY.
-    pub readies: u64,
-    /// Resumes, accepted or not.
-    pub resumes: u64,
-    /// Resumes answered with RESUMED.
-    pub resumed: u64,
-    /// Resumes that took a session from a connection that was still open.
-    pub resumed_while_old_open: u64,
-    /// Heartbeats received.
-    pub heartbeats: u64,
-    /// Dispatches numbered, replays not counted.
-    pub dispatches: u64,
-    /// Dispatches sent again by a replay.
-    pub replayed: u64,
-    /// op 9 sent.
-    pub invalid_sessions: u64,
-    /// Commands answered or taken (ops 3, 4, 8, 31, 43).
-    pub commands: u64,
-    /// Close frames that clients began, by code; 1005 stands for none.
-    pub client_closes: BTreeMap<u16, u64>,
-    /// Close frames that the gateway began, by code; 1005 stands for none.
-    pub server_closes: BTreeMap<u16, u64>,
-}
 
 /// A simulated Discord gateway without a clock, a socket or a thread. See the crate documentation for a loop around it.
 pub struct Gateway {

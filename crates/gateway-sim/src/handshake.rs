@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::connection::Stage;
-use crate::gateway::{ConnectionId, Gateway, Timer};
+use crate::gateway::{Gateway, Timer};
 use crate::intents;
+use crate::io::ConnectionId;
 use crate::rules::{Action, Point};
 use crate::session::{Event, Session};
 use crate::shapes::{guilds, people};

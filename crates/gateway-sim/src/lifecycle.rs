@@ -1,10 +1,12 @@
 //! How connections and sessions end: closes from both sides, resets, expiry, and the actions of rules.
 
 use crate::connection::Stage;
-use crate::gateway::{ConnectionId, Gateway, Output, Timer};
+use crate::gateway::{Gateway, Timer};
+use crate::io::{ConnectionId, Output};
+use crate::message::About;
 use crate::rules::{Action, Point};
 use crate::trace::Direction;
-use crate::wire::{About, Payload};
+use crate::wire::Payload;
 
 /// What stands for a close frame without a code in counters.
 pub(crate) const WITHOUT_CODE: u16 = 1005;

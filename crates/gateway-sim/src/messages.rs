@@ -7,11 +7,13 @@ use gateway_codec::Encoding;
 use serde_json::Value;
 
 use crate::etf;
-use crate::gateway::{ConnectionId, Gateway, Output, Timer};
+use crate::gateway::{Gateway, Timer};
+use crate::io::{ConnectionId, Output};
+use crate::message::{About, Message};
 use crate::rules::{Action, Point};
 use crate::session::Event;
 use crate::trace::Direction;
-use crate::wire::{About, Message, Payload};
+use crate::wire::Payload;
 
 /// The opcodes that a bot may send.
 const KNOWN_OPCODES: [u64; 8] = [1, 2, 3, 4, 6, 8, 31, 43];

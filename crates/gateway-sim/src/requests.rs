@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::gateway::{ConnectionId, Gateway};
+use crate::gateway::Gateway;
 use crate::intents;
+use crate::io::ConnectionId;
 use crate::shapes::{events, guilds, people};
 use crate::world::{guild_id, member_id, member_number};
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::gateway::ConnectionId;
+use crate::io::ConnectionId;
 
 /// A dispatch that may have to be replayed. `data` is JSON text.
 #[derive(Debug, Clone)]

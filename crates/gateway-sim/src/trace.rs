@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::gateway::ConnectionId;
-use crate::wire::About;
+use crate::io::ConnectionId;
+use crate::message::About;
 
 /// One thing seen or sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::line::{Line, within};
 use super::shared::Shared;
 use super::websocket;
 use crate::control::Control;
-use crate::rest::Response;
+use crate::response::Response;
 
 /// How long a client may take for TLS, and then for each request head.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);

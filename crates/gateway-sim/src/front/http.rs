@@ -5,7 +5,7 @@ use std::io;
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use smol::io::{AsyncRead, AsyncReadExt};
 
-use crate::rest::Response;
+use crate::response::Response;
 
 /// Bytes that a request head may have.
 const HEAD_LIMIT: usize = 16 * 1024;

@@ -18,7 +18,8 @@ use super::shared::{Observer, Shared, State};
 #[cfg(feature = "tls")]
 use super::tls::{Identity, Tls};
 use crate::config::Config;
-use crate::control::{Control, ControlError, Target};
+use crate::control::{Control, Target};
+use crate::control_error::ControlError;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 

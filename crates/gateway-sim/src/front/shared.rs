@@ -16,8 +16,10 @@ use smol::{Timer, future};
 use super::clock::Clock;
 #[cfg(feature = "tls")]
 use super::tls::Identity;
-use crate::control::{Control, ControlError, Target};
-use crate::gateway::{ConnectionId, Gateway, Output};
+use crate::control::{Control, Target};
+use crate::control_error::ControlError;
+use crate::gateway::Gateway;
+use crate::io::{ConnectionId, Output};
 use crate::trace::Record;
 
 /// Bytes that may wait for a client that does not read; more end the connection.

@@ -23,8 +23,8 @@ use smol::stream::Stream;
 use super::http;
 use super::line::Line;
 use super::shared::{Peer, Shared};
-use crate::gateway::{ClientMessage, ConnectionId, Output};
-use crate::wire;
+use crate::io::{ClientMessage, ConnectionId, Output};
+use crate::message::Message as Outgoing;
 
 /// Bytes that are read at once.
 const READ_BUFFER: usize = 4 * 1024;
@@ -306,7 +306,7 @@ impl Upgraded<'_> {
 }
 
 /// A message as WebSocket frames.
-fn frames(message: wire::Message) -> Vec<Frame> {
+fn frames(message: Outgoing) -> Vec<Frame> {
     let first = if message.binary { Data::Binary } else { Data::Text };
     if message.fragments <= 1 || message.payload.is_empty() {
         return vec![Frame::message(message.payload, OpCode::Data(first), true)];
