@@ -35,7 +35,7 @@ pub enum ClientMessage<'a> {
 
 /// What to do on a connection. After `Refuse`, `Drop`, `Abort` and `Cut` nothing more comes for it.
 ///
-/// Exhaustive on purpose: a new output must be noticed by whoever carries them out.
+/// Exhaustive on purpose: the code that carries outputs out must notice a new one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// Answer the upgrade request with 101.

@@ -4,6 +4,7 @@
 #![recursion_limit = "256"]
 
 mod bytes_fault;
+mod commands;
 mod config;
 mod connection;
 mod control;
@@ -16,22 +17,21 @@ mod framing;
 #[cfg(feature = "front")]
 mod front;
 mod gateway;
-mod handshake;
+mod identify_gate;
 mod intents;
 mod io;
 mod ledger;
-mod lifecycle;
 mod message;
-mod messages;
 mod parameters;
-mod requests;
 mod response;
 mod rest;
 mod routes;
 mod rules;
 mod script;
 mod session;
+mod sessions;
 mod shapes;
+mod switchboard;
 mod timers;
 mod trace;
 mod traffic;

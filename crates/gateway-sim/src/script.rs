@@ -47,7 +47,7 @@ impl ScriptStep {
     /// Reads a script: one JSON object on each line. Empty lines and lines that start with `#` are left out.
     ///
     /// `do` is a command of the control interface, with its arguments beside it. `at` is the time in seconds; with `on` (a
-    /// point) and `number` (1 if it is left out) it counts from there, else from the start.
+    /// point) and `number` (1 if it is left out) it counts from there, otherwise from the start.
     ///
     /// ```
     /// let script = r#"

@@ -1,5 +1,6 @@
 //! What went over the wire, one record for each thing.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -69,4 +70,14 @@ impl Record {
         put("bytes", self.bytes.map(Value::from));
         line
     }
+}
+
+/// The records that were not fetched yet.
+#[derive(Default)]
+pub(crate) struct Records {
+    /// Whether anything is recorded.
+    pub(crate) on: bool,
+    /// Whether payloads are.
+    pub(crate) payloads: bool,
+    pub(crate) queue: VecDeque<Record>,
 }
