@@ -3,7 +3,6 @@
 mod common;
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -395,6 +394,8 @@ fn the_trace_tells_what_happened_and_no_secret() {
 
 #[cfg(feature = "tls")]
 mod tls {
+    use std::net::TcpStream;
+
     use super::*;
     use gateway_sim::Tls;
     use rustls::pki_types::pem::PemObject;
