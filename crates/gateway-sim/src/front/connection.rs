@@ -26,7 +26,7 @@ pub(super) async fn serve(shared: &Shared, tcp: TcpStream, address: SocketAddr) 
 async fn serve_requests(shared: &Shared, tcp: TcpStream, address: SocketAddr) -> io::Result<()> {
     let mut line = within(REQUEST_TIMEOUT, open(shared, tcp)).await?;
     let mut buffer = Vec::new();
-    while let Some(request) = within(REQUEST_TIMEOUT, Request::read(&mut line, &mut buffer)).await? {
+    while let Some(request) = Request::read(&mut line, &mut buffer, REQUEST_TIMEOUT).await? {
         if let Some(key) = request.upgrade_key() {
             // On the address for Resume the gateway sees the whole URL.
             let target = match shared.resume_url_of(address) {
