@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::framing::{FrameMode, KeyOrder};
 use crate::script::ScriptStep;
-use crate::wire::{FrameMode, KeyOrder};
 
 /// The properties of a [`Gateway`](crate::Gateway). Start from `Default` and assign fields.
 ///

@@ -1,14 +1,13 @@
 //! The commands that make things happen, from Rust or over HTTP.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::bytes_fault::ByteFault;
-use crate::gateway::ConnectionId;
+use crate::framing::{FrameMode, KeyOrder};
+use crate::io::ConnectionId;
 use crate::rules::{Point, Rule};
-use crate::wire::{FrameMode, KeyOrder};
 
 /// What a [`Control`] concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -129,24 +128,3 @@ pub enum Control {
         emit: u32,
     },
 }
-
-/// A control command that cannot be carried out. Nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ControlError {
-    sentence: String,
-}
-
-impl ControlError {
-    pub(crate) fn new(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into() }
-    }
-}
-
-impl fmt::Display for ControlError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.sentence)
-    }
-}
-
-impl std::error::Error for ControlError {}

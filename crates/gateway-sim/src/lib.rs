@@ -1,29 +1,37 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "front", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "front"), doc = "A simulated Discord gateway as a value: see [`Gateway`].")]
 // The macro that builds a guild needs it.
 #![recursion_limit = "256"]
 
 mod bytes_fault;
+mod commands;
 mod config;
 mod connection;
 mod control;
+mod control_error;
+mod control_parser;
+mod counters;
 mod etf;
 mod faults;
+mod framing;
+#[cfg(feature = "front")]
 mod front;
 mod gateway;
-mod handshake;
+mod identify_gate;
 mod intents;
+mod io;
 mod ledger;
-mod lifecycle;
-mod messages;
+mod message;
 mod parameters;
-mod query;
-mod requests;
+mod response;
 mod rest;
 mod routes;
 mod rules;
 mod script;
 mod session;
+mod sessions;
 mod shapes;
+mod switchboard;
 mod timers;
 mod trace;
 mod traffic;
@@ -32,17 +40,22 @@ mod world;
 
 pub use bytes_fault::{ByteEffect, ByteFault, BytePlan, ByteStep};
 pub use config::Config;
-pub use control::{Control, ControlError, Target};
+pub use control::{Control, Target};
+pub use control_error::ControlError;
+pub use counters::Counters;
 pub use etf::encode as encode_etf;
+pub use framing::{FrameMode, KeyOrder};
 #[cfg(feature = "tls")]
 pub use front::Tls;
+#[cfg(feature = "front")]
 pub use front::{Observer, Server, ServerConfig};
-pub use gateway::{ClientMessage, ConnectionId, Counters, Gateway, Output};
+pub use gateway::Gateway;
+pub use io::{ClientMessage, ConnectionId, Output};
 pub use ledger::{Comparison, Ledger};
+pub use message::{About, Message};
 pub use parameters::Parameters;
-pub use rest::Response;
+pub use response::Response;
 pub use rules::{Action, Point, Rule};
 pub use script::{ScriptStep, When};
 pub use trace::{Direction, Record};
-pub use wire::{About, FrameMode, KeyOrder, Message};
 pub use world::{guild_id, iso8601};

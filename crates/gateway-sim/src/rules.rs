@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::bytes_fault::ByteFault;
-use crate::control::ControlError;
-use crate::rest::Response;
+use crate::control_error::ControlError;
+use crate::response::Response;
 
 /// A moment in the life of a connection at which a [`Rule`] can step in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::control::{Control, ControlError, Target};
-use crate::query;
+use crate::control::{Control, Target};
+use crate::control_error::ControlError;
+use crate::control_parser;
 use crate::rules::Point;
 
 /// One step of a script.
@@ -46,7 +47,7 @@ impl ScriptStep {
     /// Reads a script: one JSON object on each line. Empty lines and lines that start with `#` are left out.
     ///
     /// `do` is a command of the control interface, with its arguments beside it. `at` is the time in seconds; with `on` (a
-    /// point) and `number` (1 if it is left out) it counts from there, else from the start.
+    /// point) and `number` (1 if it is left out) it counts from there, otherwise from the start.
     ///
     /// ```
     /// let script = r#"
@@ -86,7 +87,7 @@ impl ScriptStep {
         // The points of rules keep their `on`: a rule is set at a time.
         let point = match fields.get("on").filter(|_| command != "rule") {
             None => None,
-            Some(name) => Some(query::point(name.as_str().unwrap_or_default())?),
+            Some(name) => Some(control_parser::point(name.as_str().unwrap_or_default())?),
         };
         let when = match point {
             None => When::Start(after),

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::gateway::ConnectionId;
+use crate::io::ConnectionId;
 
 /// A dispatch that may have to be replayed. `data` is JSON text.
 #[derive(Debug, Clone)]
@@ -27,11 +27,20 @@ pub(crate) struct Session {
     pub(crate) sequence: u64,
     pub(crate) connection: Option<ConnectionId>,
     /// When it last lost its connection.
-    pub(crate) detached_at: Instant,
+    detached_at: Instant,
     /// A timer will look whether it has been without a connection for too long.
-    pub(crate) expiry_is_set: bool,
+    expiry_is_set: bool,
     buffer: VecDeque<Event>,
     limit: usize,
+}
+
+/// Whether a session has been without a connection for too long.
+pub(crate) enum Expiry {
+    /// It is on a connection.
+    Attached,
+    /// Not yet; it will have been then.
+    Due(Instant),
+    Expired,
 }
 
 impl Session {
@@ -77,6 +86,28 @@ impl Session {
         // A RESUMED just before the oldest event is a gap that nobody misses.
         let complete = sequence + 1 >= oldest || first > 0 || self.never_dropped();
         complete.then(|| self.buffer.iter().skip(first).cloned().collect())
+    }
+
+    /// Takes it off its connection. When a timer is to look whether it has expired, if none will look anyway: there is one
+    /// timer for each session, however often it loses its connection.
+    pub(crate) fn detach(&mut self, now: Instant, lifetime: Duration) -> Option<Instant> {
+        self.connection = None;
+        self.detached_at = now;
+        let first = !self.expiry_is_set;
+        self.expiry_is_set = true;
+        first.then_some(now + lifetime)
+    }
+
+    /// Its timer is due.
+    pub(crate) fn expiry(&mut self, now: Instant, lifetime: Duration) -> Expiry {
+        let due = self.detached_at + lifetime;
+        let expiry = match self.connection {
+            Some(_) => Expiry::Attached,
+            None if due <= now => Expiry::Expired,
+            None => Expiry::Due(due),
+        };
+        self.expiry_is_set = matches!(expiry, Expiry::Due(_));
+        expiry
     }
 
     pub(crate) fn buffered(&self) -> usize {

@@ -1,11 +1,12 @@
 //! What went over the wire, one record for each thing.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::gateway::ConnectionId;
-use crate::wire::About;
+use crate::io::ConnectionId;
+use crate::message::About;
 
 /// One thing seen or sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,4 +70,14 @@ impl Record {
         put("bytes", self.bytes.map(Value::from));
         line
     }
+}
+
+/// The records that were not fetched yet.
+#[derive(Default)]
+pub(crate) struct Records {
+    /// Whether anything is recorded.
+    pub(crate) on: bool,
+    /// Whether payloads are.
+    pub(crate) payloads: bool,
+    pub(crate) queue: VecDeque<Record>,
 }

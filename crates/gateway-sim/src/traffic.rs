@@ -1,17 +1,10 @@
-//! Events that come by themselves: the background of the guilds, and floods that a test asked for.
+//! When events come by themselves: the background of the guilds, and floods that a test asked for.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use crate::control::Target;
-use crate::gateway::{Gateway, Timer};
-use crate::intents;
-use crate::session::Session;
-use crate::shapes::events;
-use crate::world::guild_id;
+use crate::timers::{Timer, Timers};
 
 /// The least time between two ticks of one source: what is due within it comes at once.
 const TICK: Duration = Duration::from_millis(1);
@@ -33,8 +26,9 @@ struct Pump {
     kind: Kind,
 }
 
+/// What a source makes.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(crate) enum Kind {
     Background,
     Emit { target: Target, padding: usize },
 }
@@ -43,126 +37,62 @@ impl Traffic {
     pub(crate) fn new(background_rate: f64) -> Self {
         Self { pumps: BTreeMap::new(), count: BACKGROUND, background_rate }
     }
-}
 
-impl Gateway {
     /// Starts the background, if there is to be one and it does not run.
-    pub(crate) fn start_background(&mut self) {
-        let rate = self.traffic.background_rate;
-        if rate > 0.0 && !self.traffic.pumps.contains_key(&BACKGROUND) {
-            self.start_pump(BACKGROUND, rate, None, Kind::Background);
+    pub(crate) fn start_background(&mut self, timers: &mut Timers, now: Instant) {
+        let rate = self.background_rate;
+        if rate > 0.0 && !self.pumps.contains_key(&BACKGROUND) {
+            let pump = Pump { started: now, rate, emitted: 0, until: None, kind: Kind::Background };
+            self.start(BACKGROUND, pump, timers);
         }
     }
 
-    pub(crate) fn set_background(&mut self, rate: f64) {
-        self.traffic.background_rate = rate;
-        self.traffic.pumps.remove(&BACKGROUND);
-        if !self.sessions.is_empty() {
-            self.start_background();
-        }
+    /// Stops the background; [`start_background`](Self::start_background) starts it with this rate.
+    pub(crate) fn set_background_rate(&mut self, rate: f64) {
+        self.background_rate = rate;
+        self.pumps.remove(&BACKGROUND);
     }
 
-    pub(crate) fn flood(&mut self, target: Target, rate: f64, duration: Duration, padding: usize) {
-        self.traffic.count += 1;
-        let until = self.now + duration;
-        self.start_pump(self.traffic.count, rate, Some(until), Kind::Emit { target, padding });
+    /// Adds a source of `rate` events a second from `now` to `until`.
+    pub(crate) fn flood(&mut self, kind: Kind, rate: f64, until: Instant, timers: &mut Timers, now: Instant) {
+        self.count += 1;
+        let pump = Pump { started: now, rate, emitted: 0, until: Some(until), kind };
+        self.start(self.count, pump, timers);
     }
 
-    /// A source is due, since `at`.
-    pub(crate) fn pump(&mut self, at: Instant, number: u64) {
-        let idle = self.sessions.is_empty();
-        let Some(pump) = self.traffic.pumps.get_mut(&number) else {
-            return;
-        };
+    /// What a source owes whose timer was due `at`. Without sessions the background stops.
+    pub(crate) fn due(
+        &mut self,
+        number: u64,
+        at: Instant,
+        no_sessions: bool,
+        timers: &mut Timers,
+        now: Instant,
+    ) -> Option<(u64, Kind)> {
+        let pump = self.pumps.get_mut(&number)?;
         if pump.next() > at && pump.until.is_none_or(|until| until > at) {
             // A timer of a source that was replaced since.
-            return;
+            return None;
         }
-        let end = pump.until.map_or(self.now, |until| until.min(self.now));
+        let end = pump.until.map_or(now, |until| until.min(now));
         // A little more, so that what is due at this very moment is not rounded away.
         let owed = (end.saturating_duration_since(pump.started).as_secs_f64() * pump.rate + 1e-6) as u64;
         let count = owed.saturating_sub(pump.emitted);
         pump.emitted += count;
         let kind = pump.kind;
-        if pump.until.is_some_and(|until| until <= self.now) || (number == BACKGROUND && idle) {
-            self.traffic.pumps.remove(&number);
+        if pump.until.is_some_and(|until| until <= now) || (number == BACKGROUND && no_sessions) {
+            self.pumps.remove(&number);
         } else {
-            let next = pump.next().max(self.now + TICK);
+            let next = pump.next().max(now + TICK);
             let next = pump.until.map_or(next, |until| until.min(next));
-            self.timers.set(next, Timer::Traffic(number));
+            timers.set(next, Timer::Traffic(number));
         }
-        for _ in 0..count {
-            match kind {
-                Kind::Background => self.background_event(),
-                Kind::Emit { target, padding } => self.emit(target, 1, padding),
-            }
-        }
+        Some((count, kind))
     }
 
-    /// Dispatches `count` MESSAGE_CREATE to each session of a target.
-    pub(crate) fn emit(&mut self, target: Target, count: u32, padding: usize) {
-        let sessions = self.sessions_of(target);
-        for _ in 0..count {
-            for session in &sessions {
-                let data = self.message_for(*session, padding);
-                self.dispatch(*session, "MESSAGE_CREATE", data);
-            }
-        }
-    }
-
-    /// As [`emit`](Self::emit), but nothing is sent: the events are there for a replay.
-    pub(crate) fn lose(&mut self, target: Target, count: u32) {
-        let sessions = self.sessions_of(target);
-        for _ in 0..count {
-            for session in &sessions {
-                let data = self.message_for(*session, 0);
-                self.keep(*session, "MESSAGE_CREATE".into(), data.into());
-            }
-        }
-    }
-
-    fn message_for(&mut self, session: u64, padding: usize) -> String {
-        let content = format!("event {}{}", self.counters.dispatches, "x".repeat(padding));
-        let shard = self.sessions.get(&session).map_or((0, 1), |session| session.shard);
-        let guild = self.world.guilds_of(shard).next().unwrap_or(0);
-        events::message(&mut self.world, guild, 0, &content).to_string()
-    }
-
-    fn start_pump(&mut self, number: u64, rate: f64, until: Option<Instant>, kind: Kind) {
-        let pump = Pump { started: self.now, rate, emitted: 0, until, kind };
-        self.timers.set(pump.next(), Timer::Traffic(number));
-        self.traffic.pumps.insert(number, pump);
-    }
-
-    fn background_event(&mut self) {
-        let Some((guild, name, build)) = events::draw(&self.world, &mut self.random) else {
-            return;
-        };
-        let needed = intents::needed(name);
-        let intents_of = |number| self.sessions.get(&number).map_or(0, |session: &Session| session.intents);
-        let receivers: Vec<(u64, bool)> = self
-            .routes
-            .of_guild(guild_id(guild))
-            .into_iter()
-            .map(|number| (number, intents_of(number)))
-            .filter(|(_, intents)| needed.is_none_or(|bits| intents & bits != 0))
-            .map(|(number, intents)| (number, intents & intents::MESSAGE_CONTENT != 0))
-            .collect();
-        // Most events are for nobody; those are not built.
-        if receivers.is_empty() {
-            return;
-        }
-        let data = build(&mut self.world, &mut self.random, guild);
-        let whole: Arc<str> = data.to_string().into();
-        let mut without_content: Option<Arc<str>> = None;
-        for (number, sees_content) in receivers {
-            let data = if sees_content || data.get("content").is_none() {
-                whole.clone()
-            } else {
-                without_content.get_or_insert_with(|| without_content_of(&data)).clone()
-            };
-            self.dispatch(number, name, data);
-        }
+    fn start(&mut self, number: u64, pump: Pump, timers: &mut Timers) {
+        timers.set(pump.next(), Timer::Traffic(number));
+        self.pumps.insert(number, pump);
     }
 }
 
@@ -173,11 +103,4 @@ impl Pump {
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(1 << 32));
         self.started + wait
     }
-}
-
-/// A message as a bot sees it that may not read messages ("Discord Docs, Gateway > Message Content Intent").
-fn without_content_of(message: &Value) -> Arc<str> {
-    let mut message = message.clone();
-    message["content"] = "".into();
-    message.to_string().into()
 }

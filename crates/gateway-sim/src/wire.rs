@@ -6,62 +6,9 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::etf;
+use crate::framing::{FrameMode, KeyOrder};
+use crate::message::{About, Message};
 use crate::parameters::Parameters;
-
-/// How a message is cut before it goes out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum FrameMode {
-    /// One WebSocket message in one frame.
-    #[default]
-    Whole,
-    /// One WebSocket message in several frames (continuation frames).
-    Fragments,
-    /// Under zlib-stream, several WebSocket messages; the first ends within the flush marker, where the marker allows.
-    /// Whole otherwise.
-    ZlibSplit,
-}
-
-/// The order of the four keys of an envelope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum KeyOrder {
-    /// `t`, `s`, `op`, `d`: what Discord sends and some clients depend on.
-    #[default]
-    Usual,
-    /// `d`, `op`, `s`, `t`.
-    DataFirst,
-    /// Another of the 24 orders with every message, in turn.
-    Changing,
-}
-
-/// A WebSocket message to send.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Message {
-    /// A binary message; a text message otherwise.
-    pub binary: bool,
-    /// What it carries.
-    pub payload: Vec<u8>,
-    /// In how many frames it goes out, at least 1.
-    pub fragments: usize,
-    /// What is in it.
-    pub about: About,
-}
-
-/// What a message is, for the trace.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct About {
-    /// The opcode.
-    pub op: Option<u64>,
-    /// The event name of a dispatch.
-    pub name: Option<String>,
-    /// The sequence of a dispatch.
-    pub sequence: Option<u64>,
-    /// What op 9 says: whether the session may be resumed.
-    pub resumable: Option<bool>,
-}
 
 /// A payload before it is encoded. `data` is JSON text.
 pub(crate) struct Payload<'a> {

@@ -3,7 +3,6 @@
 mod common;
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -140,6 +139,75 @@ fn garbage_frames_end_the_connection_and_keep_the_session() {
     assert_eq!(receive(&mut client)["op"], 10);
     send(&mut client, &resume(ready["session_id"].as_str().unwrap(), 3));
     assert_eq!(receive(&mut client)["t"], "RESUMED");
+}
+
+#[test]
+fn a_client_that_violates_the_protocol_is_failed() {
+    let server = Server::start(Config::default()).unwrap();
+    // Each with a mask of zeros, but for the first.
+    let violations: [(&str, &[u8], u16); 6] = [
+        ("no mask", &[0x81, 0x02, b'{', b'}'], 1002),
+        ("a reserved bit", &[0xc1, 0x82, 0, 0, 0, 0, b'{', b'}'], 1002),
+        ("a reserved opcode", &[0x83, 0x80, 0, 0, 0, 0], 1002),
+        ("a ping in fragments", &[0x09, 0x80, 0, 0, 0, 0], 1002),
+        ("a continuation of nothing", &[0x80, 0x80, 0, 0, 0, 0], 1002),
+        ("a text that is not UTF-8", &[0x81, 0x81, 0, 0, 0, 0, 0xff], 1007),
+    ];
+    for (what, bytes, code) in violations {
+        let mut client = websocket(tcp(&server)).unwrap();
+        assert_eq!(receive(&mut client)["op"], 10);
+        client.get_mut().write_all(bytes).unwrap();
+        match client.read() {
+            Ok(Message::Close(Some(frame))) => assert_eq!(u16::from(frame.code), code, "{what}"),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+    assert!(server.wait(LIMIT, |gateway| (gateway.connections().count() == 0).then_some(())).is_some());
+}
+
+#[test]
+fn the_gateway_alone_answers_a_close_frame() {
+    let server = Server::start(Config::default()).unwrap();
+    let rule = |action| server.control(Control::Rule(Rule::once(Point::Close, action))).unwrap();
+    rule(Action::Close(Some(4001)));
+    let mut client = websocket(tcp(&server)).unwrap();
+    assert_eq!(receive(&mut client)["op"], 10);
+    client.close(None).unwrap();
+    let Ok(Message::Close(Some(frame))) = client.read() else { panic!("no close frame") };
+    assert_eq!(u16::from(frame.code), 4001);
+
+    // Not at all: after the close frame comes the end of the stream, and nothing before it.
+    rule(Action::Ignore);
+    let mut client = websocket(tcp(&server)).unwrap();
+    assert_eq!(receive(&mut client)["op"], 10);
+    client.close(None).unwrap();
+    let closed =
+        |gateway: &gateway_sim::Gateway| (gateway.counters().client_closes[&1005] == 2).then_some(());
+    assert!(server.wait(LIMIT, closed).is_some());
+    server.control(Control::Drop).unwrap();
+    let mut rest = Vec::new();
+    client.get_mut().read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty(), "{rest:?}");
+}
+
+#[test]
+fn answers_to_pings_are_not_kept_without_bound() {
+    let server = Server::start(Config::default()).unwrap();
+    let mut client = websocket(tcp(&server)).unwrap();
+    assert_eq!(receive(&mut client)["op"], 10);
+    let mut ping = vec![0x89, 0x80 | 125, 0, 0, 0, 0];
+    ping.resize(ping.len() + 125, b'?');
+    let pings = ping.repeat(1000);
+    let stream = client.get_mut();
+    stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    // Far more than the buffers of both ends hold: the server stops reading, so that the client cannot write any more.
+    let blocked = (0..1000).find_map(|_| stream.write_all(&pings).err());
+    let kind = blocked.expect("the server stops reading").kind();
+    assert!(matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "{kind:?}");
+    // Others do not notice.
+    assert_eq!(receive(&mut websocket(tcp(&server)).unwrap())["op"], 10);
+    // Once the client reads, the answers come.
+    assert!(matches!(client.read(), Ok(Message::Pong(_))));
 }
 
 #[test]
@@ -326,6 +394,8 @@ fn the_trace_tells_what_happened_and_no_secret() {
 
 #[cfg(feature = "tls")]
 mod tls {
+    use std::net::TcpStream;
+
     use super::*;
     use gateway_sim::Tls;
     use rustls::pki_types::pem::PemObject;

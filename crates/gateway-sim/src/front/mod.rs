@@ -1,20 +1,23 @@
-//! The gateway behind a TCP port: threads, the clock and sockets around the sans-I/O core.
+//! The gateway behind a TCP port: an executor, the clock and sockets around the sans-I/O core.
 //!
-//! Three kinds of threads share the gateway behind one lock. One waits for its next deadline. One accepts. Each connection
-//! has one that reads and feeds the gateway, and one that writes what the gateway put in its queue, so that a client that
-//! does not read holds up nobody.
+//! One thread runs an executor. Its tasks are one for each address, which accepts; one for each connection, which reads and
+//! writes; and one that waits for the next deadline of the gateway. They share the gateway behind a lock with the threads
+//! that call [`Server`]. What the gateway sends goes into the queue of its connection, so that a client that does not read
+//! delays no other.
 
+mod clock;
+mod connection;
+mod executor;
 mod http;
+mod line;
 mod listener;
-mod reader;
 mod server;
-mod socket;
-mod state;
+mod shared;
 #[cfg(feature = "tls")]
 mod tls;
-mod writer;
+mod websocket;
 
 pub use server::{Server, ServerConfig};
-pub use state::Observer;
+pub use shared::Observer;
 #[cfg(feature = "tls")]
 pub use tls::Tls;

@@ -1,5 +1,6 @@
 //! A gateway that listens on a port, for as long as the value lives.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -8,13 +9,17 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::Value;
+use smol::channel::{self, Sender};
+use smol::{Async, block_on};
 
-use super::listener;
-use super::state::{self, Clock, Observer, Shared};
+use super::clock::Clock;
+use super::executor;
+use super::shared::{Observer, Shared, State};
 #[cfg(feature = "tls")]
 use super::tls::{Identity, Tls};
 use crate::config::Config;
-use crate::control::{Control, ControlError, Target};
+use crate::control::{Control, Target};
+use crate::control_error::ControlError;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 
@@ -82,21 +87,23 @@ impl fmt::Debug for ServerConfig {
 pub struct Server {
     shared: Arc<Shared>,
     url: String,
-    threads: Vec<JoinHandle<()>>,
+    /// Closed to end the thread.
+    stop: Sender<Infallible>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
     /// Starts listening. A [`Config`] alone will do: then on any free port of the loopback interface.
     ///
     /// # Errors
-    /// The address cannot be listened on, no certificate can be made, or no thread can be started.
+    /// The address cannot be listened on, no certificate can be made, or the thread cannot be started.
     pub fn start(config: impl Into<ServerConfig>) -> io::Result<Self> {
         let mut config: ServerConfig = config.into();
-        let mut listeners = vec![TcpListener::bind(config.listen)?];
+        let mut listeners = vec![listen(config.listen)?];
         if config.resume_port {
-            listeners.push(TcpListener::bind((config.listen.ip(), 0))?);
+            listeners.push(listen(SocketAddr::new(config.listen.ip(), 0))?);
         }
-        let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
         #[cfg(feature = "tls")]
         let identity = config.tls.as_ref().map(Identity::new).transpose()?;
         #[cfg(feature = "tls")]
@@ -116,13 +123,20 @@ impl Server {
         let clock = Clock::start(config.speed);
         let gateway = Gateway::new(config.gateway, clock.started());
         let mut shared = Shared::new(gateway, clock, config.trace, config.observer);
+        shared.step(|state, _| state.listening.extend(&addresses));
         shared.addresses = addresses;
         shared.control = config.control;
         #[cfg(feature = "tls")]
         {
             shared.identity = identity;
         }
-        Self { shared: Arc::new(shared), url, threads: Vec::new() }.listen(listeners)
+        let shared = Arc::new(shared);
+        let (stop, stopped) = channel::bounded(1);
+        let thread = thread::Builder::new().name("gateway-sim".to_owned()).spawn({
+            let shared = shared.clone();
+            move || executor::run(&shared, listeners, &stopped)
+        })?;
+        Ok(Self { shared, url, stop, thread: Some(thread) })
     }
 
     /// `ws://HOST:PORT`, or `wss://HOST:PORT`, without a slash at the end.
@@ -159,7 +173,7 @@ impl Server {
     /// # Errors
     /// A value that makes no sense; nothing was changed.
     pub fn control_on(&self, target: Target, control: Control) -> Result<Value, ControlError> {
-        listener::control(&self.shared, target, control)
+        block_on(self.shared.control(target, control))
     }
 
     /// What was dispatched so far.
@@ -169,59 +183,44 @@ impl Server {
 
     /// Looks at the gateway.
     pub fn with<T>(&self, look: impl FnOnce(&Gateway) -> T) -> T {
-        self.shared.step(|state, now| {
-            state.gateway.handle_timeout(now);
-            look(&state.gateway)
-        })
+        self.shared.with(|state| look(&state.gateway))
     }
 
     /// Waits until `look` finds what it is after. It is asked again whenever something happened. `None` after `limit`.
     pub fn wait<T>(&self, limit: Duration, mut look: impl FnMut(&Gateway) -> Option<T>) -> Option<T> {
-        self.shared.wait(limit, |state| look(&state.gateway))
+        block_on(self.shared.until(limit, |state| look(&state.gateway)))
     }
 
     /// Waits until connects are accepted again after [`Control::Down`]. `false` after `limit`.
     pub fn wait_until_up(&self, limit: Duration) -> bool {
         let all = self.shared.addresses.len();
-        let up = |state: &mut state::State| {
-            (state.listening.len() == all && !state.gateway.is_down()).then_some(())
-        };
-        self.shared.wait(limit, up).is_some()
+        let up = |state: &mut State| (state.listening.len() == all && !state.gateway.is_down()).then_some(());
+        block_on(self.shared.until(limit, up)).is_some()
     }
 
     /// Waits until the process ends.
     pub fn run_forever(mut self) {
-        for thread in std::mem::take(&mut self.threads) {
+        if let Some(thread) = self.thread.take() {
             // It does not end before the server stops, unless it panicked; then there is nothing to wait for.
             let _ = thread.join();
         }
-    }
-
-    fn listen(mut self, listeners: Vec<TcpListener>) -> io::Result<Self> {
-        let clock = self.shared.clone();
-        self.spawn("sim-clock", move || clock.keep_time())?;
-        for listener in listeners {
-            let (shared, address) = (self.shared.clone(), listener.local_addr()?);
-            shared.step(|state, _| state.listen_at(address));
-            self.spawn("sim-accept", move || listener::accept(&shared, listener, address))?;
-        }
-        Ok(self)
-    }
-
-    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        self.threads.push(thread::Builder::new().name(name.to_owned()).spawn(work)?);
-        Ok(())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.shared.stop();
-        listener::wake(&self.shared);
-        for thread in self.threads.drain(..) {
+        self.stop.close();
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
+}
+
+/// A listener, and the address it got.
+fn listen(address: SocketAddr) -> io::Result<(Async<TcpListener>, SocketAddr)> {
+    let listener = Async::<TcpListener>::bind(address)?;
+    let address = listener.get_ref().local_addr()?;
+    Ok((listener, address))
 }
 
 impl fmt::Debug for Server {

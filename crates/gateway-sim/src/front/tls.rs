@@ -1,15 +1,16 @@
-//! Certificates made at start, and TLS over a socket that two threads share.
+//! TLS, with certificates made at start.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::Arc;
 
+use futures_rustls::TlsAcceptor;
+use futures_rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use futures_rustls::rustls::ServerConfig;
+use futures_rustls::rustls::crypto::ring;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
     date_time_ymd,
 };
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection};
 
 /// TLS for a [`Server`](crate::Server). Start from `Default` and assign fields.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ impl Default for Tls {
 
 /// What a listener needs, and the root that clients must trust.
 pub(super) struct Identity {
-    pub(super) config: Arc<ServerConfig>,
+    pub(super) acceptor: TlsAcceptor,
     /// The root certificate as PEM.
     pub(super) root: String,
 }
@@ -51,7 +52,7 @@ impl Identity {
         }
         let key = KeyPair::generate().map_err(io::Error::other)?;
         let certificate = leaf.signed_by(&key, &root).map_err(io::Error::other)?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
@@ -61,68 +62,6 @@ impl Identity {
                 PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
             )
             .map_err(io::Error::other)?;
-        Ok(Self { config: Arc::new(config), root: root.pem() })
+        Ok(Self { acceptor: Arc::new(config).into(), root: root.pem() })
     }
-}
-
-/// The TLS state of one connection. The socket itself is passed in.
-pub(super) struct Session(Mutex<ServerConnection>);
-
-impl Session {
-    pub(super) fn new(config: &Arc<ServerConfig>) -> io::Result<Self> {
-        let mut connection = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
-        connection.set_buffer_limit(None);
-        Ok(Self(Mutex::new(connection)))
-    }
-
-    /// Reads plain text; waits without holding the lock, so that the other thread can write meanwhile.
-    pub(super) fn read(&self, mut tcp: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut sealed = [0; 16 * 1024];
-        loop {
-            match self.lock().reader().read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // An end without close_notify is an end.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
-                result => return result,
-            }
-            let count = tcp.read(&mut sealed)?;
-            if count == 0 {
-                return Ok(0);
-            }
-            let mut connection = self.lock();
-            let mut rest = &sealed[..count];
-            while !rest.is_empty() {
-                connection.read_tls(&mut rest)?;
-                let processed = connection.process_new_packets();
-                // Also what says that it went wrong.
-                flush(&mut connection, tcp)?;
-                processed.map_err(io::Error::other)?;
-            }
-        }
-    }
-
-    pub(super) fn write_all(&self, tcp: &TcpStream, bytes: &[u8]) -> io::Result<()> {
-        let mut connection = self.lock();
-        connection.writer().write_all(bytes)?;
-        flush(&mut connection, tcp)
-    }
-
-    /// Says that nothing more will come.
-    pub(super) fn close_notify(&self, tcp: &TcpStream) {
-        let mut connection = self.lock();
-        connection.send_close_notify();
-        // The client may be gone, which is as good.
-        let _ = flush(&mut connection, tcp);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ServerConnection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn flush(connection: &mut ServerConnection, mut tcp: &TcpStream) -> io::Result<()> {
-    while connection.wants_write() {
-        connection.write_tls(&mut tcp)?;
-    }
-    Ok(())
 }

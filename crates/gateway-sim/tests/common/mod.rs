@@ -1,6 +1,7 @@
 //! A client in memory, under a clock of its own, for scenarios of the sans-I/O core.
 #![allow(dead_code, reason = "each scenario file uses a part of it")]
 
+#[cfg(feature = "front")]
 pub(crate) mod live;
 
 use std::time::{Duration, Instant};

@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::bytes_fault::{ByteEffect, ByteFault};
-use crate::control::{Control, ControlError, Target};
-use crate::gateway::ConnectionId;
-use crate::rest::Response;
+use crate::control::{Control, Target};
+use crate::control_error::ControlError;
+use crate::framing::{FrameMode, KeyOrder};
+use crate::io::ConnectionId;
+use crate::response::Response;
 use crate::rules::{Action, Point, Rule};
-use crate::wire::{FrameMode, KeyOrder};
 
 impl Control {
     /// Reads a command with its arguments, as the README lists them. `conn`, `session` and `shard` name the target.

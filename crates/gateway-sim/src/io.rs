@@ -1,0 +1,61 @@
+//! What goes into a gateway and what comes out of it.
+
+use std::fmt;
+
+use crate::bytes_fault::ByteFault;
+use crate::message::Message;
+use crate::response::Response;
+
+/// Names a connection: 1 for the first of the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0)
+    }
+}
+
+/// What a client did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientMessage<'a> {
+    /// A whole text message.
+    Text(&'a str),
+    /// A whole binary message.
+    Binary(&'a [u8]),
+    /// A message that was too large to be read.
+    TooLarge,
+    /// The answer to a ping.
+    Pong,
+    /// A close frame, with its code.
+    Close(Option<u16>),
+    /// The connection ended without one.
+    Gone,
+}
+
+/// What to do on a connection. After `Refuse`, `Drop`, `Abort` and `Cut` nothing more comes for it.
+///
+/// Exhaustive on purpose: the code that carries outputs out must notice a new one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Answer the upgrade request with 101.
+    Accept,
+    /// Answer it with this instead, and end the connection.
+    Refuse(Response),
+    /// Send a WebSocket message.
+    Send(Message),
+    /// Send a ping.
+    Ping,
+    /// Send a close frame with this code and reason, or an empty one. The connection stays, to read the echo.
+    Close(Option<u16>, String),
+    /// End the TCP stream.
+    Drop,
+    /// Reset the TCP stream.
+    Abort,
+    /// Send half of this message, then reset the TCP stream.
+    Cut(Message),
+    /// From now on answer nothing, not even a ping.
+    Silence,
+    /// Disturb the bytes that follow.
+    Bytes(ByteFault),
+}

@@ -1,0 +1,41 @@
+//! A response of HTTP.
+
+use serde_json::{Value, json};
+
+/// An HTTP response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Headers besides `Content-Type` and `Content-Length`.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+    /// `application/json` exactly, unless changed: some clients compare it byte for byte.
+    pub content_type: String,
+}
+
+impl Response {
+    /// A response with a JSON body.
+    pub fn json(status: u16, body: &Value) -> Self {
+        Self { body: body.to_string(), ..Self::empty(status) }
+    }
+
+    /// A response with an empty body.
+    pub fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: String::new(), content_type: "application/json".to_owned() }
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A mistake of the caller, in a sentence.
+    pub(crate) fn mistake(status: u16, sentence: &str) -> Self {
+        Self::json(status, &json!({"message": sentence, "code": 0}))
+    }
+}
