@@ -10,14 +10,14 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use gateway_driver::proto::{
-    BudgetError, IdentifyBudget, RefusalCause, SessionStartLimit, ShardId, StopReason, WhenSpent,
+    BudgetError, IdentifyBudget, IdentifySnapshot, RefusalCause, SessionStartLimit, ShardId, StopReason,
+    WhenSpent,
 };
 use gateway_driver::{
-    DriverConfig, FileIdentifyStore, GateError, IdentifyGate, IdentifyStore, KeptIdentifies,
-    LocalIdentifyGate, Runtime,
+    DriverConfig, FileIdentifyStore, GateError, IdentifyGate, IdentifyStore, LocalIdentifyGate, Runtime,
 };
 use support::clock::VirtualRuntime;
-use support::{Client, PollOnce, config, hello};
+use support::{Client, PollOnce, Wakeups, config, hello};
 
 const SPACING: Duration = Duration::from_millis(5250);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -183,29 +183,29 @@ fn the_stopped_time_counts_only_by_a_clock() {
     runtime.jump(Duration::from_secs(1));
     assert_eq!(remaining(), 20);
     // The same, kept by a process without a clock.
-    let starts = spent.lock().unwrap().clone().unwrap().starts().clone();
-    *spent.lock().unwrap() = Some(KeptIdentifies::new(starts, None));
+    let snapshot = spent.lock().unwrap().take().unwrap();
+    *spent.lock().unwrap() = Some(snapshot.with_wall_clock(None));
     assert_eq!(remaining(), 19);
 }
 
 #[test]
 fn a_clock_that_was_set_back_forgets_nothing() {
-    let kept = KeptIdentifies::new(Default::default(), Some(Duration::from_secs(1_000)));
-    assert_eq!(kept.elapsed(Some(Duration::from_secs(400))), Duration::ZERO);
-    assert_eq!(kept.elapsed(None), Duration::ZERO);
-    assert_eq!(kept.elapsed(Some(Duration::from_secs(1_030))), Duration::from_secs(30));
+    let snapshot = IdentifySnapshot::default().with_wall_clock(Some(Duration::from_secs(1_000)));
+    assert_eq!(snapshot.elapsed(Some(Duration::from_secs(400))), Duration::ZERO);
+    assert_eq!(snapshot.elapsed(None), Duration::ZERO);
+    assert_eq!(snapshot.elapsed(Some(Duration::from_secs(1_030))), Duration::from_secs(30));
 }
 
 /// A store that another one can read.
-struct Memory(Arc<Mutex<Option<KeptIdentifies>>>);
+struct Memory(Arc<Mutex<Option<IdentifySnapshot>>>);
 
 impl IdentifyStore for Memory {
-    fn load(&self) -> io::Result<Option<KeptIdentifies>> {
+    fn load(&self) -> io::Result<Option<IdentifySnapshot>> {
         Ok(self.0.lock().unwrap().clone())
     }
 
-    fn save(&self, identifies: &KeptIdentifies) -> io::Result<()> {
-        *self.0.lock().unwrap() = Some(identifies.clone());
+    fn save(&self, snapshot: &IdentifySnapshot) -> io::Result<()> {
+        *self.0.lock().unwrap() = Some(snapshot.clone());
         Ok(())
     }
 }
@@ -217,11 +217,11 @@ struct SlowStore {
 }
 
 impl IdentifyStore for SlowStore {
-    fn load(&self) -> io::Result<Option<KeptIdentifies>> {
+    fn load(&self) -> io::Result<Option<IdentifySnapshot>> {
         Ok(None)
     }
 
-    fn save(&self, _: &KeptIdentifies) -> io::Result<()> {
+    fn save(&self, _: &IdentifySnapshot) -> io::Result<()> {
         self.writing.send(()).unwrap();
         self.go_on.lock().unwrap().recv().unwrap_or(Ok(()))
     }
@@ -275,8 +275,8 @@ fn a_start_that_cannot_be_written_down_stops_the_shard_and_is_told() {
     let Some(StopReason::IdentifyRefused(refused)) = client.shard.stop_reason() else {
         panic!("{:?}", client.shard.stop_reason())
     };
-    assert_eq!((refused.cause, refused.remaining, refused.reserve), (RefusalCause::NotKept, 19, 4));
-    assert!(refused.to_string().contains("written down"), "{refused}");
+    assert_eq!((refused.cause, refused.remaining, refused.reserve), (RefusalCause::NotPersisted, 19, 4));
+    assert!(refused.to_string().contains("persisted"), "{refused}");
     assert_eq!(client.shard.stats().identifies, 0);
 }
 
@@ -326,15 +326,38 @@ fn a_store_slower_than_the_pace_lets_everybody_through_in_the_end() {
     assert_eq!(gate.remaining(), 18, "nobody has paid twice");
 }
 
+/// A future that was answered by nothing but a write must be woken to set a timer.
+#[test]
+fn a_permit_that_comes_too_late_is_waited_for_with_a_timer() {
+    let runtime = VirtualRuntime::default();
+    let (go_on, writing, gate) = slow_gate(&runtime, WhenSpent::Refuse);
+    let [first_woken, second_woken] = [(); 2].map(|()| Arc::new(Wakeups::default()));
+    let (first_waker, second_waker) = (Waker::from(first_woken.clone()), Waker::from(second_woken.clone()));
+    let [mut first, mut second] = [0, 1].map(|id| gate.acquire(ShardId::new(id, 2).unwrap()));
+    assert!(first.as_mut().poll_once(&first_waker).is_pending());
+    writing.recv().unwrap();
+    runtime.jump(Duration::from_secs(6));
+    assert!(second.as_mut().poll_once(&second_waker).is_pending());
+    go_on.send(Ok(())).unwrap();
+    go_on.send(Ok(())).unwrap();
+    gate.flush().unwrap();
+    assert!(first_woken.take() && second_woken.take());
+    assert_eq!(second.as_mut().poll_once(&second_waker), Poll::Ready(Ok(())));
+    assert!(first.as_mut().poll_once(&first_waker).is_pending());
+    runtime.advance_to_next(runtime.now() + SPACING);
+    assert!(first_woken.take());
+    assert_eq!(first.as_mut().poll_once(&first_waker), Poll::Ready(Ok(())));
+}
+
 /// A store that panics.
 struct Panicking;
 
 impl IdentifyStore for Panicking {
-    fn load(&self) -> io::Result<Option<KeptIdentifies>> {
+    fn load(&self) -> io::Result<Option<IdentifySnapshot>> {
         Ok(None)
     }
 
-    fn save(&self, _: &KeptIdentifies) -> io::Result<()> {
+    fn save(&self, _: &IdentifySnapshot) -> io::Result<()> {
         panic!("no index 7")
     }
 }
@@ -349,7 +372,22 @@ fn a_store_that_panics_hangs_nobody() {
     let Poll::Ready(Err(refused)) = permit.as_mut().poll_once(Waker::noop()) else {
         panic!("it cannot be granted")
     };
-    assert_eq!(refused.cause, RefusalCause::NotKept);
+    assert_eq!(refused.cause, RefusalCause::NotPersisted);
+}
+
+/// Earlier versions wrote the same fields from a type of the driver's own.
+#[test]
+fn a_file_of_an_earlier_version_is_read_and_written_alike() {
+    let place = Place::new("earlier");
+    let runtime = VirtualRuntime::default();
+    let written_at = (runtime.wall_clock().unwrap() - Duration::from_secs(60)).as_millis();
+    let text = format!(r#"{{"starts":[[[0,1],60000],[[0,1],60001]],"written_at":{written_at}}}"#);
+    std::fs::write(place.file(), &text).unwrap();
+    let snapshot = place.store().load().unwrap().unwrap();
+    place.store().save(&snapshot).unwrap();
+    assert_eq!(std::fs::read_to_string(place.file()).unwrap(), text);
+    let gate = gate(place.store(), &runtime, WhenSpent::Refuse).unwrap();
+    assert_eq!(gate.remaining(), 19, "one of the two is a day old");
 }
 
 #[test]
@@ -364,6 +402,5 @@ fn a_file_that_cannot_be_read_is_an_error_and_stays() {
     assert!(error.to_string().contains("holds no session starts; remove it"), "{error}");
     assert_eq!(std::fs::read_to_string(place.file()).unwrap(), "{\"starts\":[[");
     let missing = FileIdentifyStore::in_file(place.file().join("identifies.json"));
-    let kept = KeptIdentifies::new(Default::default(), None);
-    assert!(missing.load().is_err() && missing.save(&kept).is_err());
+    assert!(missing.load().is_err() && missing.save(&IdentifySnapshot::default()).is_err());
 }

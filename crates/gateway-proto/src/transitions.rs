@@ -29,7 +29,7 @@ use crate::receiver::{ReceiveError, Received, Receiver};
 use crate::shard::{Request, State};
 use crate::{
     CloseFrame, ConnectError, DisconnectReason, Dispatch, Event, IdentifyRefused, Input, Message, Notice,
-    Output, Shard, StopReason, UnknownMessage,
+    Output, RefusalCause, Shard, StopReason, UnknownMessage,
 };
 
 /// How many refusals in a row make it worth telling that waiting may not help.
@@ -286,13 +286,17 @@ impl Shard {
         self.retry.identify_sent();
     }
 
-    /// A bot that spends more session starts than it has loses its token: better to stop, and say so.
+    /// A bot that spends more session starts than it has loses its token, so the shard stops. A gate that cannot be reached
+    /// says nothing about the session starts that are left, so the shard asks again, after its back-off.
     fn identify_refused(&mut self, refused: IdentifyRefused, now: Instant) {
         let Some(Stage::AwaitingIdentify) = self.stage() else { return };
-        let reason = DisconnectReason::IdentifyRefused(refused);
-        self.close(CloseFrame::resumable("no session start is left"), reason, false, now);
+        let (frame, stop) = match refused.cause {
+            RefusalCause::Unreachable => ("identify gate unreachable", None),
+            _ => ("no session start is left", Some(StopReason::IdentifyRefused(refused))),
+        };
+        self.close(CloseFrame::resumable(frame), DisconnectReason::IdentifyRefused(refused), false, now);
         if let State::Closing { ending, .. } = &mut self.state {
-            ending.stop = Some(StopReason::IdentifyRefused(refused));
+            ending.stop = stop;
         }
     }
 

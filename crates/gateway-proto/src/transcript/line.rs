@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Said;
 use crate::outbox::Kind;
 use crate::receiver::{ReceiveError, Received};
-use crate::{BackoffConfig, Delivery, Intents, Limits, Reconnect, ShardId, Shutdown, Timeouts};
+use crate::{BackoffConfig, Delivery, Intents, Limits, Reconnect, RefusalCause, ShardId, Shutdown, Timeouts};
 
 /// The version of the format.
 pub(super) const VERSION: u32 = 1;
@@ -72,6 +72,9 @@ pub(super) enum InputLine {
     Closed(End),
     IdentifyGranted,
     IdentifyRefused {
+        /// Transcripts of earlier versions have none.
+        #[serde(default = "spent")]
+        cause: RefusalCause,
         remaining: u32,
         reserve: u32,
         available_in: u64,
@@ -81,6 +84,10 @@ pub(super) enum InputLine {
     /// Nanoseconds since it was told first.
     WallClock(i64),
     Timeout,
+}
+
+fn spent() -> RefusalCause {
+    RefusalCause::Spent
 }
 
 #[derive(Serialize, Deserialize)]

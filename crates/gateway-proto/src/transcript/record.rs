@@ -105,6 +105,7 @@ impl Recorder {
             Input::Closed(closed) => InputLine::Closed(End::of(closed)),
             Input::IdentifyGranted => InputLine::IdentifyGranted,
             Input::IdentifyRefused(refused) => InputLine::IdentifyRefused {
+                cause: refused.cause,
                 remaining: refused.remaining,
                 reserve: refused.reserve,
                 available_in: nanoseconds(refused.available_in),

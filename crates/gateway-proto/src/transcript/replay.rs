@@ -219,9 +219,10 @@ fn input_of(line: InputLine) -> Result<Input, Error> {
             End::MessageTooLarge => Closed::MessageTooLarge,
         }),
         InputLine::IdentifyGranted => Input::IdentifyGranted,
-        InputLine::IdentifyRefused { remaining, reserve, available_in } => Input::IdentifyRefused(
-            IdentifyRefused::new(remaining, reserve, Duration::from_nanos(available_in)),
-        ),
+        InputLine::IdentifyRefused { cause, remaining, reserve, available_in } => {
+            let available_in = Duration::from_nanos(available_in);
+            Input::IdentifyRefused(IdentifyRefused { cause, remaining, reserve, available_in })
+        }
         InputLine::ReadingPaused => Input::ReadingPaused,
         InputLine::ReadingResumed => Input::ReadingResumed,
         InputLine::WallClock(offset) => {
