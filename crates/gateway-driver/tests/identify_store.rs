@@ -344,7 +344,10 @@ fn a_permit_that_comes_too_late_is_waited_for_with_a_timer() {
     assert!(first_woken.take() && second_woken.take());
     assert_eq!(second.as_mut().poll_once(&second_waker), Poll::Ready(Ok(())));
     assert!(first.as_mut().poll_once(&first_waker).is_pending());
-    runtime.advance_to_next(runtime.now() + SPACING);
+    let due = runtime.now() + SPACING;
+    while !runtime.advance_to_next(due) {
+        first_woken.take();
+    }
     assert!(first_woken.take());
     assert_eq!(first.as_mut().poll_once(&first_waker), Poll::Ready(Ok(())));
 }
