@@ -1,4 +1,4 @@
-//! What the bots that bring their own socket keep for the next run: the session, and the session starts of a day.
+//! What the bots that bring their own socket persist for the next run: the session, and the session starts of a day.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,26 +13,26 @@ use gateway_proto::{
 
 use crate::{Options, Report};
 
-/// Keeps a connection's session where `--session` says, while the bot goes on. Without that flag it does nothing.
+/// Persists a connection's session in the file of `--session`, on another thread. Without that flag it does nothing.
 pub struct Session {
     keeper: Option<(Arc<SessionKeeper>, Checkpointer)>,
-    /// As it was when the bot had enough: what comes after is not shown, and is for the next run.
+    /// The session after the last event that the bot shows. Later events are for the next run.
     last: Option<SessionSnapshot>,
 }
 
 impl Session {
-    /// What the flags ask for.
+    /// Opens the session that the flags ask for.
     ///
     /// # Errors
     ///
-    /// A sentence, where there is no thread to write the file.
+    /// A sentence, if the system has no thread to write the file.
     pub fn new(options: &Options) -> Result<Self, String> {
         let keeper = options.session_keeper().map_err(|error| error.to_string())?;
         let keeper = keeper.map(|keeper| (keeper.clone(), Checkpointer::new(keeper, Instant::now())));
         Ok(Self { keeper, last: None })
     }
 
-    /// To be called when an event was shown and, with `--ack`, acknowledged.
+    /// Call it after an event was shown and, with `--ack`, acknowledged.
     pub fn after(&mut self, event: &Event, connection: &Connection) {
         if let Some((_, checkpointer)) = &mut self.keeper
             && checkpointer.is_due_after(event)
@@ -42,7 +42,7 @@ impl Session {
         }
     }
 
-    /// To be called before each wait.
+    /// Call it before each wait.
     pub fn in_time(&mut self, connection: &Connection) {
         if let Some((_, checkpointer)) = &mut self.keeper
             && checkpointer.is_due_at(Instant::now())
@@ -52,21 +52,21 @@ impl Session {
         }
     }
 
-    /// To be called when the bot has shown the last event that it wants to, and with `--ack` acknowledged it.
+    /// Call it after the last event that the bot shows, once it is acknowledged with `--ack`.
     pub fn enough(&mut self, connection: &Connection) {
         if self.last.is_none() {
             self.last = connection.session();
         }
     }
 
-    /// Says what could not be written.
+    /// Reports the last error of the store.
     pub fn complain<O: Write, E: Write>(&self, report: &mut Report<O, E>) {
         if let Some(error) = self.keeper.as_ref().and_then(|(keeper, _)| keeper.take_error()) {
             report.say(&format_args!("the session could not be kept: {error}"));
         }
     }
 
-    /// Waits until everything is written. Gives the session that is left, for the report to write it.
+    /// Blocks until everything is written. Returns the session that is left, for the report.
     pub fn end<O: Write, E: Write>(
         self,
         connection: &Connection,
@@ -78,7 +78,7 @@ impl Session {
         {
             report.say(&format_args!("the session could not be kept: {error}"));
         }
-        // It may have ended since.
+        // The session may have ended since.
         connection.session().map(|session| self.last.unwrap_or(session))
     }
 }
@@ -98,11 +98,11 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// What the flags ask for, with the session starts of earlier runs.
+    /// Builds the gate that the flags ask for, with the session starts of earlier runs.
     ///
     /// # Errors
     ///
-    /// A sentence, where their file cannot be read, or too few are left.
+    /// A sentence, if their file cannot be read, or if too few are left.
     pub fn new(options: &Options) -> Result<Self, String> {
         let now = Instant::now();
         let (budget, limit) = (options.identify_budget(), SessionStartLimit::default());

@@ -24,7 +24,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 type Gate = LocalIdentifyGate<VirtualRuntime>;
 
-/// 20 starts a day of which 4 are kept back.
+/// 20 starts a day, of which 4 are in reserve.
 fn gate(
     store: impl IdentifyStore,
     runtime: &VirtualRuntime,
@@ -43,7 +43,7 @@ fn client(gate: &Arc<Gate>, runtime: &VirtualRuntime) -> Client {
     Client::with(runtime.clone(), config(), driver)
 }
 
-/// A file of the test's own, which is not there yet.
+/// A file of the test's own, which does not exist yet.
 struct Place(PathBuf);
 
 impl Place {
@@ -73,7 +73,7 @@ impl Drop for Place {
 enum Life {
     /// It has identified, and then crashed.
     Identified,
-    /// It has crashed when it had its permit.
+    /// It has crashed after its permit was reserved.
     Permitted,
     Refused,
 }
@@ -109,7 +109,7 @@ fn most_in_a_day(times: &[Instant]) -> usize {
     times.iter().map(within).max().unwrap_or(0)
 }
 
-/// A supervisor starts the bot again and again. No process knows more than what the last one has kept.
+/// A supervisor starts the bot again and again. No process knows more than what the last one has persisted.
 #[test]
 fn a_bot_that_crashes_in_a_loop_stays_below_the_budget() {
     let place = Place::new("loop");
@@ -148,7 +148,7 @@ fn processes_that_follow_at_once_keep_their_distance() {
 }
 
 #[test]
-fn a_bot_that_is_told_to_wait_waits_over_restarts() {
+fn a_bot_with_hold_waits_over_restarts() {
     let place = Place::new("hold");
     let runtime = VirtualRuntime::default();
     let permitted: Vec<Instant> = (0..40)
@@ -182,7 +182,7 @@ fn the_stopped_time_counts_only_by_a_clock() {
     assert_eq!(remaining(), 19);
     runtime.jump(Duration::from_secs(1));
     assert_eq!(remaining(), 20);
-    // The same, kept by a process without a clock.
+    // The same, from a process without a clock.
     let snapshot = spent.lock().unwrap().take().unwrap();
     *spent.lock().unwrap() = Some(snapshot.with_wall_clock(None));
     assert_eq!(remaining(), 19);
@@ -196,7 +196,7 @@ fn a_clock_that_was_set_back_forgets_nothing() {
     assert_eq!(snapshot.elapsed(Some(Duration::from_secs(1_030))), Duration::from_secs(30));
 }
 
-/// A store that another one can read.
+/// A store in memory that several gates can share.
 struct Memory(Arc<Mutex<Option<IdentifySnapshot>>>);
 
 impl IdentifyStore for Memory {
@@ -210,7 +210,7 @@ impl IdentifyStore for Memory {
     }
 }
 
-/// A store that takes its time: each state is written when the test lets it.
+/// A store whose writes end when the test says so.
 struct SlowStore {
     writing: Sender<()>,
     go_on: Mutex<Receiver<io::Result<()>>>,
@@ -227,7 +227,7 @@ impl IdentifyStore for SlowStore {
     }
 }
 
-/// A gate with a slow store; what tells that it writes; what lets it go on.
+/// A gate with a slow store: the sender ends a write, the receiver reports that one has begun.
 fn slow_gate(
     runtime: &VirtualRuntime,
     when_spent: WhenSpent,
@@ -238,7 +238,7 @@ fn slow_gate(
 }
 
 #[test]
-fn no_identify_goes_out_before_it_is_written_down() {
+fn no_identify_is_sent_before_its_start_is_persisted() {
     let runtime = VirtualRuntime::default();
     let (go_on, writing, gate) = slow_gate(&runtime, WhenSpent::Refuse);
     let mut client = client(&gate, &runtime);
@@ -248,7 +248,7 @@ fn no_identify_goes_out_before_it_is_written_down() {
     writing.recv().unwrap();
     client.pass(Duration::from_secs(15));
     assert_eq!(server.receive_payload(), None);
-    assert!(!client.is_woken(), "nobody is kept busy meanwhile");
+    assert!(!client.is_woken(), "the task is not woken meanwhile");
     go_on.send(Ok(())).unwrap();
     gate.flush().unwrap();
     assert!(client.is_woken());
@@ -257,17 +257,17 @@ fn no_identify_goes_out_before_it_is_written_down() {
 }
 
 #[test]
-fn a_start_that_cannot_be_written_down_stops_the_shard_and_is_told() {
+fn a_start_that_cannot_be_persisted_stops_the_shard_and_is_reported() {
     let runtime = VirtualRuntime::default();
     let (go_on, _writing, gate) = slow_gate(&runtime, WhenSpent::Refuse);
-    let (told, heard) = channel();
-    gate.on_error(move |error| told.send(error.to_string()).unwrap());
+    let (report, reported) = channel();
+    gate.on_error(move |error| report.send(error.to_string()).unwrap());
     let mut client = client(&gate, &runtime);
     let mut server = client.connect();
     server.send(hello());
     go_on.send(Err(io::Error::other("the disk is full"))).unwrap();
     client.settle();
-    assert_eq!(heard.recv().unwrap(), "the disk is full");
+    assert_eq!(reported.recv().unwrap(), "the disk is full");
     assert_eq!(gate.flush().unwrap_err().to_string(), "the disk is full");
     client.settle();
     assert_eq!(server.expect_close(), Some(4000));
@@ -281,7 +281,7 @@ fn a_start_that_cannot_be_written_down_stops_the_shard_and_is_told() {
 }
 
 #[test]
-fn a_shard_that_may_wait_is_let_through_once_the_store_works_again() {
+fn with_hold_a_shard_identifies_once_the_store_works_again() {
     let runtime = VirtualRuntime::default();
     let (go_on, writing, gate) = slow_gate(&runtime, WhenSpent::Hold);
     let mut client = client(&gate, &runtime);
@@ -305,9 +305,9 @@ fn a_shard_that_may_wait_is_let_through_once_the_store_works_again() {
     assert_eq!(gate.remaining(), 19, "it counts once");
 }
 
-/// A permit that was long in the writing comes too late where another of its key was given since.
+/// A permit whose write takes long comes too late if another of its key was reserved since.
 #[test]
-fn a_store_slower_than_the_pace_lets_everybody_through_in_the_end() {
+fn a_store_slower_than_the_spacing_delays_permits_and_loses_none() {
     let runtime = VirtualRuntime::default();
     let (go_on, writing, gate) = slow_gate(&runtime, WhenSpent::Refuse);
     let waker = Waker::noop();
@@ -322,8 +322,8 @@ fn a_store_slower_than_the_pace_lets_everybody_through_in_the_end() {
     assert!(first.as_mut().poll_once(waker).is_pending(), "too close to the other");
     assert_eq!(second.as_mut().poll_once(waker), Poll::Ready(Ok(())));
     runtime.jump(SPACING);
-    assert_eq!(first.as_mut().poll_once(waker), Poll::Ready(Ok(())), "it is written down already");
-    assert_eq!(gate.remaining(), 18, "nobody has paid twice");
+    assert_eq!(first.as_mut().poll_once(waker), Poll::Ready(Ok(())), "it is persisted already");
+    assert_eq!(gate.remaining(), 18, "each is paid once");
 }
 
 /// A future that was answered by nothing but a write must be woken to set a timer.
@@ -366,7 +366,7 @@ impl IdentifyStore for Panicking {
 }
 
 #[test]
-fn a_store_that_panics_hangs_nobody() {
+fn a_store_that_panics_refuses_the_permit() {
     let runtime = VirtualRuntime::default();
     let gate = gate(Panicking, &runtime, WhenSpent::Refuse).unwrap();
     let mut permit = gate.acquire(ShardId::ONE);

@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_read_as_one_and_the_deadline_tells_when() {
+    fn zero_is_read_as_one_and_the_deadline_says_when() {
         let start = Instant::now();
         let mut queue = IdentifyQueue::new(0);
         let first = queue.request(shard(3));
@@ -472,14 +472,14 @@ mod tests {
         queue.used(shard(0), sent);
         assert_eq!(queue.next_deadline(sent), Some(sent + SPACING));
         assert_eq!(granted(&mut queue, start + SPACING), None, "1.25 s after the other Identify");
-        // The keys are read anew from the account of the day, which knows it too.
+        // The paces are read anew from the ledger.
         queue.update(&SessionStartLimit::default(), sent).unwrap();
         assert_eq!(granted(&mut queue, start + SPACING), None);
         assert_eq!(granted(&mut queue, sent + SPACING), Some(other));
     }
 
     #[test]
-    fn a_permit_that_nobody_uses_holds_up_nobody_for_longer() {
+    fn a_permit_that_is_never_used_delays_the_next_by_the_spacing_alone() {
         let start = Instant::now();
         let mut queue = IdentifyQueue::new(1);
         let (lost, next) = (queue.request(shard(0)), queue.request(shard(1)));
@@ -500,7 +500,7 @@ mod tests {
         assert!(!queue.redeem(slow, late));
         assert_eq!((granted(&mut queue, late), queue.next_deadline(late)), (None, Some(late + SPACING)));
         assert_eq!(granted(&mut queue, late + SPACING), Some(slow));
-        assert!(queue.redeem(slow, late + SPACING * 3), "nobody was granted one since");
+        assert!(queue.redeem(slow, late + SPACING * 3), "none was granted since");
         assert_eq!(queue.remaining(late + SPACING), 998);
     }
 

@@ -98,7 +98,7 @@ fn days_of_constant_failure_stay_below_the_budget() {
 }
 
 #[test]
-fn a_queue_that_knows_nothing_spends_900_a_day() {
+fn a_queue_without_a_limit_spends_900_a_day() {
     let start = Instant::now();
     let mut queue = IdentifyQueue::new(1);
     assert_eq!(queue.remaining(start), 1000);
@@ -148,7 +148,7 @@ fn a_spent_budget_refuses_every_request_in_shard_order() {
     assert_eq!((queue.waiting(), queue.next_deadline(start)), (0, None));
 }
 
-/// A shard that fails for ever uses up its own share; the others keep theirs.
+/// A shard that fails again and again spends its own share; the others keep theirs.
 #[test]
 fn a_shard_spends_no_more_than_its_share() {
     let start = Instant::now();
@@ -190,7 +190,7 @@ fn a_budget_whose_worst_case_is_too_much_is_refused() {
     assert!(queue.update(&limit(0, 0, DAY), Instant::now()).is_err());
 }
 
-/// "Before starting N shards require remaining >= N": else the first would come up, and the last stop.
+/// Otherwise the first shards would start, and the last stop.
 #[test]
 fn a_bot_that_could_not_come_up_whole_is_refused_with_the_time() {
     let start = Instant::now();
@@ -239,7 +239,7 @@ fn the_next_process_carries_on_with_the_account() {
     let text = serde_json::to_string(&queue.snapshot(saved)).unwrap();
     let snapshot: IdentifySnapshot = serde_json::from_str(&text).unwrap();
 
-    // Another process, another clock: nobody knows how long it took.
+    // Another process with another clock, which does not know how long it took.
     let now = Instant::now() + 100 * DAY;
     let mut next = IdentifyQueue::with_budget(hold(), &limit(3, 3, DAY), now).unwrap();
     next.restore(&snapshot, Duration::ZERO, now);
@@ -247,7 +247,7 @@ fn the_next_process_carries_on_with_the_account() {
     next.request(shard(7));
     assert_eq!(next.next_deadline(now), Some(now + 23 * HOUR));
 
-    // Somebody knows that it took two hours.
+    // It took two hours.
     let mut next = IdentifyQueue::with_budget(hold(), &limit(3, 3, DAY), now).unwrap();
     next.restore(&snapshot, 2 * HOUR, now);
     next.request(shard(7));
@@ -316,7 +316,7 @@ fn a_refused_shard_stops_and_says_why() {
 }
 
 #[test]
-fn a_refusal_that_nobody_waits_for_changes_nothing() {
+fn a_refusal_that_no_shard_waits_for_changes_nothing() {
     let mut client = Client::new(config());
     client.identify();
     client.input(Input::IdentifyRefused(IdentifyRefused::new(0, 0, HOUR)));
@@ -391,7 +391,7 @@ fn a_back_off_that_would_identify_too_often_is_refused() {
 }
 
 proptest! {
-    /// Whatever is asked, cancelled, learned and restarted: no day has more starts than the budget, no key two in 5 s.
+    /// Regardless of requests, cancellations, updates and restarts: no 24 hours have more starts than the budget, no key two in 5 s.
     #[test]
     fn the_budget_holds_in_any_24_hours(
         steps in prop::collection::vec((0u32..6, 0u64..20_000, 0u8..12), 1..400),

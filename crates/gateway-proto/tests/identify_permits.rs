@@ -422,6 +422,19 @@ fn with_hold_a_failed_write_is_tried_again_after_5_s_with_what_came_since() {
 }
 
 #[test]
+fn the_spacing_counts_from_when_a_permit_is_granted_not_from_its_write() {
+    let start = Instant::now();
+    let mut queue = queue(WhenSpent::Hold, 1, start).with_persistence();
+    queue.request(shard(0));
+    assert_eq!(next(&mut queue, start), Some(("persist", 1)));
+    let granted = start + Duration::from_secs(4);
+    queue.handle_persisted(1, true, granted);
+    assert_eq!(next(&mut queue, granted), Some(("granted", 0)));
+    queue.request(shard(1));
+    assert_eq!(queue.next_deadline(granted), Some(granted + SPACING));
+}
+
+#[test]
 fn a_cancelled_request_is_neither_written_again_nor_answered() {
     let start = Instant::now();
     let mut queue = queue(WhenSpent::Hold, 1, start).with_persistence();
@@ -482,4 +495,32 @@ fn each_identify_is_counted_from_when_it_was_sent() {
     assert_eq!(queue.remaining(start + DAY + hour), 19);
     queue.used(shard(9), start + 3 * hour);
     assert_eq!(queue.remaining(start + 3 * hour), 17, "an Identify without a permit counts too");
+}
+
+/// A permit that came too late is counted from when it is granted again, also if its owner never says that it was used.
+#[test]
+fn a_permit_that_is_granted_again_is_counted_from_then() {
+    let start = Instant::now();
+    let mut queue = queue(WhenSpent::Hold, 1, start);
+    let late = queue.request(shard(0));
+    queue.request(shard(1));
+    assert_eq!(next(&mut queue, start), Some(("granted", 0)));
+    assert_eq!(next(&mut queue, start + SPACING), Some(("granted", 1)));
+    assert!(!queue.redeem(late, start + SPACING));
+    assert_eq!(next(&mut queue, start + 2 * SPACING), Some(("granted", 0)));
+    assert_eq!(queue.remaining(start + DAY + SPACING), 19, "only the other is forgotten");
+    assert_eq!(queue.remaining(start + DAY + 2 * SPACING), 20);
+}
+
+/// Snapshots count in milliseconds. A start that many processes pass on must not be forgotten too early.
+#[test]
+fn a_snapshot_forgets_no_start_too_early() {
+    let start = Instant::now();
+    let mut first = queue(WhenSpent::Hold, 1, start);
+    first.request(shard(0));
+    assert_eq!(next(&mut first, start), Some(("granted", 0)));
+    let now = start + Duration::from_micros(300);
+    let mut second = queue(WhenSpent::Hold, 1, now);
+    second.restore(&first.snapshot(now), Duration::ZERO, now);
+    assert_eq!(second.remaining(start + DAY - Duration::from_micros(1)), 19);
 }
