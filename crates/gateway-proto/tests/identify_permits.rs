@@ -207,15 +207,19 @@ impl Owner {
 
     /// Sends an Identify.
     fn identify(&mut self, ticket: Ticket) {
-        let key = |shard: ShardId| shard.rate_limit_key(self.concurrency);
-        let last = self.used.iter().rev().find(|(shard, _)| key(*shard) == key(ticket.shard()));
-        if let Some((_, at)) = last {
-            assert!(self.now - *at >= SPACING, "{:?} after another of its key", self.now - *at);
-        }
+        self.check_spacing(ticket.shard());
         self.used.push((ticket.shard(), self.now));
         self.queue.used(ticket.shard(), self.now);
         let day = self.used.iter().filter(|(_, at)| self.now - *at < DAY).count();
         assert!(day <= SPENDABLE, "{day} Identifies in a day");
+    }
+
+    /// The newest Identify of this shard's key is 5.25 s old.
+    fn check_spacing(&self, shard: ShardId) {
+        let key = |shard: ShardId| shard.rate_limit_key(self.concurrency);
+        if let Some((_, at)) = self.used.iter().rev().find(|(other, _)| key(*other) == key(shard)) {
+            assert!(self.now - *at >= SPACING, "{:?} after another of its key", self.now - *at);
+        }
     }
 
     /// Carries out what the queue says.
@@ -240,12 +244,7 @@ impl Owner {
                     );
                     self.granted.entry(ticket).or_insert(self.now);
                     self.check_persisted(ticket.shard());
-                    let key = |shard: ShardId| shard.rate_limit_key(self.concurrency);
-                    let near = self.used.iter().filter(|(shard, _)| key(*shard) == key(ticket.shard()));
-                    assert!(
-                        near.last().is_none_or(|(_, at)| self.now - *at >= SPACING),
-                        "too close to a use"
-                    );
+                    self.check_spacing(ticket.shard());
                     if self.holds {
                         self.held.push(ticket);
                     } else {
@@ -270,7 +269,7 @@ impl Owner {
         match self.queue.next_deadline(self.now) {
             Some(deadline) => assert!(deadline > self.now, "there is nothing left to do"),
             None => {
-                assert!(self.open.is_empty() || self.writing.is_some(), "nothing would wake the requests")
+                assert!(self.open.is_empty() || self.writing.is_some(), "nothing would wake the requests");
             }
         }
     }
