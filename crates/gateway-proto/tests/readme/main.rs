@@ -1,5 +1,7 @@
 //! The run loop of the README drives a shard.
 
+#![allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")]
+
 use gateway_proto::Intents;
 
 // What the README shows, word for word: see `the_readme_shows_this_loop`.
