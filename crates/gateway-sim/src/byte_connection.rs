@@ -51,7 +51,7 @@ impl ByteConnection {
                 FromClient::Request(request) => self.request(gateway, &request, now),
                 FromClient::Text(text) => self.feed(gateway, ClientMessage::Text(&text), now),
                 FromClient::Binary(bytes) => self.feed(gateway, ClientMessage::Binary(&bytes), now),
-                FromClient::Ping(_) => {}
+                FromClient::Ping(_) | FromClient::AfterClose(_) => {}
                 FromClient::Pong(_) => self.feed(gateway, ClientMessage::Pong, now),
                 FromClient::Close(frame) => {
                     self.feed(gateway, ClientMessage::Close(frame.map(|(code, _)| code)), now);

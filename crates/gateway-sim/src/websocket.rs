@@ -16,7 +16,7 @@ use crate::response::Response;
 
 /// Bytes of a client's message that are read at all. The limit of the protocol is far below.
 const READ_LIMIT: usize = 1024 * 1024;
-/// Bytes that are moved from the stream at once.
+/// Room for what is read, at first.
 const READ_BUFFER: usize = 4 * 1024;
 
 /// The server's end of a WebSocket over bytes, for a server that a test writes by hand. [`ByteConnection`] puts a gateway
@@ -49,6 +49,8 @@ enum Reading {
     /// HTTP, as far as it has come.
     Head(Vec<u8>),
     Frames(Box<WebSocket<Pipe>>),
+    /// Nothing that means anything: the close frame has come. These came behind it.
+    Closed(Vec<u8>),
     /// Nothing any more.
     Ended,
 }
@@ -67,8 +69,10 @@ pub enum FromClient {
     Ping(Vec<u8>),
     /// A pong.
     Pong(Vec<u8>),
-    /// A close frame with code and reason, or an empty one. The answer is the caller's. Nothing that follows is read.
+    /// A close frame with code and reason, or an empty one. The answer is the caller's.
     Close(Option<(u16, String)>),
+    /// Bytes behind its close frame, which no client may send (RFC 6455, section 5.5.1).
+    AfterClose(Vec<u8>),
     /// A message that is too large to be read. Nothing that follows is read.
     TooLarge,
     /// Bytes that no client may send (RFC 6455, section 7.1.7). Nothing that follows is read.
@@ -92,6 +96,7 @@ impl WebSocketServer {
         match &mut self.reading {
             Reading::Head(head) => head.extend_from_slice(bytes),
             Reading::Frames(socket) => socket.get_mut().incoming.extend(bytes),
+            Reading::Closed(late) => late.extend_from_slice(bytes),
             Reading::Ended => {}
         }
     }
@@ -128,11 +133,18 @@ impl WebSocketServer {
                 self.written.append(&mut socket.get_mut().outgoing);
                 received?
             }
+            Reading::Closed(late) if late.is_empty() => return None,
+            Reading::Closed(late) => return Some(FromClient::AfterClose(mem::take(late))),
             Reading::Ended => return None,
         };
-        if matches!(received, FromClient::Close(_) | FromClient::TooLarge | FromClient::Invalid { .. }) {
-            // What tungstenite would answer to a close frame is never written: that is the caller's to say.
-            self.reading = Reading::Ended;
+        match (&received, &mut self.reading) {
+            (FromClient::Close(_), Reading::Frames(socket)) => {
+                // What tungstenite would answer is never written: that is the caller's to say.
+                let late = mem::take(&mut socket.get_mut().incoming).into();
+                self.reading = Reading::Closed(late);
+            }
+            (FromClient::TooLarge | FromClient::Invalid { .. }, _) => self.reading = Reading::Ended,
+            _ => {}
         }
         Some(received)
     }
@@ -200,7 +212,8 @@ fn next_frame(socket: &mut WebSocket<Pipe>) -> Option<FromClient> {
     }
 }
 
-/// A stream in memory: reads give what has come, and writes take everything.
+/// A stream in memory: a read gives one byte of what has come, so that tungstenite holds nothing that is behind a close frame,
+/// and a write takes everything.
 #[derive(Debug)]
 struct Pipe {
     incoming: VecDeque<u8>,
@@ -209,10 +222,9 @@ struct Pipe {
 
 impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.incoming.read(buffer)? {
-            0 if !buffer.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
-            count => Ok(count),
-        }
+        let Some(first) = buffer.first_mut() else { return Ok(0) };
+        *first = self.incoming.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        Ok(1)
     }
 }
 
@@ -268,12 +280,14 @@ mod tests {
     }
 
     #[test]
-    fn a_close_frame_is_the_last_and_is_not_answered() {
-        let bytes = [masked(0x88, b"\x0f\xa0why"), masked(0x81, b"late")].concat();
-        let (said, written) = after_upgrade(&bytes);
+    fn a_close_frame_is_not_answered_and_what_comes_behind_it_is_no_message() {
+        let (said, written) = after_upgrade(&masked(0x88, b"\x0f\xa0why"));
         assert_eq!(said, [FromClient::Close(Some((4000, "why".to_owned())))]);
         assert_eq!(written, b"");
-        assert_eq!(after_upgrade(&masked(0x88, b"")).0, [FromClient::Close(None)]);
+        let late = masked(0x81, b"late");
+        let bytes = [UPGRADE.as_bytes(), &masked(0x88, b""), &late].concat();
+        let (said, _) = super::tests::said(&bytes, bytes.len());
+        assert_eq!(said[1..], [FromClient::Close(None), FromClient::AfterClose(late)]);
     }
 
     #[test]
