@@ -130,8 +130,12 @@ impl ByteClient for MessageClient {
         let bytes = std::mem::take(bytes);
         match &mut self.stream {
             Stream::Upgrading(waiting) => {
-                waiting.get_mut().get_mut().incoming.extend(bytes);
-                self.upgrade(now);
+                let answer = &mut waiting.get_mut().get_mut().incoming;
+                answer.extend(bytes);
+                // tungstenite takes a head in many small reads for an attack, so it is not given before it is whole.
+                if answer.make_contiguous().windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+                    self.upgrade(now);
+                }
             }
             Stream::Open { socket, .. } => socket.get_mut().incoming.extend(bytes),
             Stream::None | Stream::Dialing(_) => {}
