@@ -19,7 +19,7 @@ mod watch;
 mod world;
 
 pub use byte_machine::{ByteMachine, MixedMachine};
-pub use fault::{Action, Direction, Fault, Nonsense, Planned, Point, Unreachable};
+pub use fault::{Direction, Fault, Nonsense, Planned, Unreachable};
 pub use machine::Machine;
 pub use observation::{Observation, Violation};
 pub use over_bytes::{ByteClient, MessageClient};
