@@ -235,7 +235,7 @@ impl Way for Simulation {
         self.settle();
         match deed {
             Deed::Send(command) => {
-                self.pair.client.send(command.clone()).map_err(|error| error.to_string())?
+                self.pair.client.send(command.clone()).map_err(|error| error.to_string())?;
             }
             Deed::SendMany(command, count) => {
                 for _ in 0..*count {
@@ -250,7 +250,7 @@ impl Way for Simulation {
             Deed::Suspend => self.pair.suspended = true,
             Deed::WakeUp => self.pair.suspended = false,
             Deed::Acknowledge(sequence) => {
-                self.pair.client.ack(*sequence).map_err(|error| error.to_string())?
+                self.pair.client.ack(*sequence).map_err(|error| error.to_string())?;
             }
             Deed::SetWallClock(ahead) => {
                 self.pair.wall_clock = self.has_wall_clock.then(|| wall_clock(Duration::ZERO, *ahead));

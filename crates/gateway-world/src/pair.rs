@@ -159,11 +159,11 @@ impl Pair {
 
     /// Does the next thing there is to do at this moment.
     pub fn step(&mut self) -> Moved {
-        if !self.suspended {
-            if let Some(output) = self.poll_client() {
-                self.carry_out(&output);
-                return Moved::Said(output);
-            }
+        if !self.suspended
+            && let Some(output) = self.poll_client()
+        {
+            self.carry_out(&output);
+            return Moved::Said(output);
         }
         if self.carry_to_stream() || self.carry_to_client() || self.grant() {
             Moved::Carried

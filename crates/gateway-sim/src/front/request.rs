@@ -68,7 +68,7 @@ mod tests {
         // Far less than the head takes up to its limit of length, and far more than one byte takes.
         let mut buffer = Vec::new();
         let result = block_on(read(&mut client, &mut buffer, PAUSE * 100));
-        let error = result.err().expect("it is given up");
+        let error = result.expect_err("it is given up");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }
