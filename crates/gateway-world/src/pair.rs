@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use gateway_proto::raw::{Input, Output};
-use gateway_proto::{ConnectError, GatewayUrl, IdentifyQueue, ShardId, StopReason, Ticket};
+use gateway_proto::{ConnectError, GatewayUrl, IdentifyOutput, IdentifyQueue, ShardId, StopReason, Ticket};
 use gateway_sim::{ByteConnection, ByteStep, Gateway};
 
 use crate::over_bytes::ByteClient;
@@ -271,7 +271,8 @@ impl Pair {
     }
 
     fn grant(&mut self) -> bool {
-        if self.suspended || self.ticket.is_none() || self.gate.poll(self.now) != self.ticket {
+        let Some(ticket) = self.ticket.filter(|_| !self.suspended) else { return false };
+        if self.gate.poll_output(self.now) != Some(IdentifyOutput::Granted(ticket)) {
             return false;
         }
         self.ticket = None;
