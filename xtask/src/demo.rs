@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use gateway_sim::{Config, Control, Server};
 use gateway_tokio::Shard;
-use gateway_tokio::proto::{Compression, DisconnectReason, Event, Intents, ShardConfig, Shutdown};
+use gateway_tokio::proto::disconnect::DisconnectReason;
+use gateway_tokio::proto::{Compression, Event, Intents, ShardConfig, Shutdown};
 use lexopt::Parser;
 
 const TOKEN: &str = "demo-token";

@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use gateway_driver::proto::config::ConfigError;
 use gateway_driver::proto::raw::{Input, Output};
-use gateway_driver::proto::{ConfigError, ConnectError, Event, SessionSnapshot, ShardConfig};
+use gateway_driver::proto::session::SessionSnapshot;
+use gateway_driver::proto::{ConnectError, Event, ShardConfig};
 use gateway_sim::{Config, Control, Gateway, Target};
 use gateway_world::{ByteClient, Chunking, Dial, Moved, Pair};
 
@@ -303,8 +305,8 @@ impl Way for Simulation {
 
 /// Checks that a command was refused as it should be.
 pub(crate) fn refused(
-    result: Result<(), gateway_driver::proto::SendError>,
-    expected: &crate::scenario::Expectation<gateway_driver::proto::SendError>,
+    result: Result<(), gateway_driver::proto::command::SendError>,
+    expected: &crate::scenario::Expectation<gateway_driver::proto::command::SendError>,
 ) -> Result<(), String> {
     match result {
         Err(error) if expected.is_met_by(&error) => Ok(()),

@@ -8,8 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gateway_driver::Runtime;
+use gateway_driver::proto::ShardConfig;
+use gateway_driver::proto::config::{ConfigError, Timeouts};
 use gateway_driver::proto::raw::Connection;
-use gateway_driver::proto::{ConfigError, ShardConfig, Timeouts};
 use gateway_sim::Config;
 use gateway_world::{ByteClient, Chunking, MessageClient};
 

@@ -5,10 +5,15 @@ use std::io::{self, Read, Write};
 use std::time::Instant;
 
 use bytes::Bytes;
+use gateway_proto::command::SendError;
+use gateway_proto::config::ConfigError;
+use gateway_proto::disconnect::Refused;
+use gateway_proto::health::{Health, Stats};
 use gateway_proto::raw::{Connection, Input, Output};
+use gateway_proto::session::{AckError, SessionSnapshot};
 use gateway_proto::{
-    AckError, Closed, Command, ConfigError, ConnectError, GatewayUrl, Health, Message, Output as Said,
-    Reconnect, Refused, SendError, SessionSnapshot, Shard, ShardConfig, Shutdown, Stats,
+    Closed, Command, ConnectError, GatewayUrl, Message, Output as Said, Reconnect, Shard, ShardConfig,
+    Shutdown,
 };
 use tungstenite::client::IntoClientRequest;
 use tungstenite::error::{CapacityError, ProtocolError};

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use gateway_proto::identify::{IdentifyOutput, IdentifyQueue, Ticket};
 use gateway_proto::raw::{Input, Output};
-use gateway_proto::{ConnectError, GatewayUrl, IdentifyOutput, IdentifyQueue, ShardId, StopReason, Ticket};
+use gateway_proto::{ConnectError, GatewayUrl, ShardId, StopReason};
 use gateway_sim::{ByteConnection, ByteStep, Gateway};
 
 use crate::over_bytes::ByteClient;

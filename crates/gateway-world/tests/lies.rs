@@ -5,9 +5,9 @@ mod liar;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use gateway_proto::{
-    ConnectError, DisconnectReason, Event, Input, Message, Output, Reconnect, SessionSnapshot, Shard,
-};
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::session::SessionSnapshot;
+use gateway_proto::{ConnectError, Event, Input, Message, Output, Reconnect, Shard};
 use gateway_world::Fault;
 use liar::{Honest, Lie, caught, violation_in};
 

@@ -7,11 +7,11 @@ mod played;
 
 use std::time::{Duration, Instant};
 
+use gateway_proto::command::{Presence, Status};
+use gateway_proto::disconnect::Rejection;
+use gateway_proto::health::Phase;
 use gateway_proto::raw::Connection;
-use gateway_proto::{
-    Command, Compression, Encoding, Intents, Phase, Presence, Reconnect, Rejection, ShardConfig, Shutdown,
-    Status, StopReason,
-};
+use gateway_proto::{Command, Compression, Encoding, Intents, Reconnect, ShardConfig, Shutdown, StopReason};
 use gateway_sim::{Action, Control, FrameMode, Point, Response, Rule};
 use gateway_world::{ByteClient, Chunking, MessageClient};
 use network::{Network, Transcript};
