@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::command::Presence;
 use gateway_proto::{Command, Compression, ConnectError, Encoding, Event, Intents, Reconnect, ShardConfig};
+use gateway_sim::{FromClient, WebSocketServer, frame, switching_protocols};
 
 /// Never a panic, bounded memory, one stream at a time, always a deadline ahead; and bytes that are handed in one by one do
 /// what they do when they are handed in together.
@@ -156,12 +157,12 @@ impl Client {
 
     /// The right answer, if there is an upgrade request to be answered.
     fn answer_to_upgrade(&self) -> Vec<u8> {
-        let request = String::from_utf8_lossy(self.connection.transmit());
-        let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-        let Some(key) = key else { return Vec::new() };
-        let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
-        let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade";
-        format!("{head}\r\nSec-WebSocket-Accept: {accept}\r\n\r\n").into_bytes()
+        let mut server = WebSocketServer::default();
+        server.receive(self.connection.transmit());
+        match server.poll() {
+            Some(FromClient::Request(request)) => request.upgrade_key().map(switching_protocols).unwrap_or_default(),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -179,11 +180,4 @@ fn take_count<'a>(rest: &mut &'a [u8], count: usize) -> &'a [u8] {
     let (taken, after) = rest.split_at(count.min(rest.len()));
     *rest = after;
     taken
-}
-
-/// A frame of a server's.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let length = payload.len() as u8;
-    let head = if length < 126 { vec![first, length] } else { vec![first, 126, 0, length] };
-    [&head, payload].concat()
 }

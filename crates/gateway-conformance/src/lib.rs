@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod invariants;
 mod live;
 mod memory;
 mod observation;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use gateway_driver::proto::{Event, Notice, Shutdown};
 use gateway_sim::Control;
+use gateway_world::Told;
 
-use crate::invariants;
 use crate::observation::{ClientAct, Observed, Seen, TraceLine};
 use crate::probe::Probe;
-use crate::scenario::{Deed, Expectation, Network, Step};
+use crate::scenario::{Deed, Expectation, Network, Step, TOKEN};
 
 /// A way of running scenarios: a shard, a server and a network, and a clock for all of them.
 pub(crate) trait Way {
@@ -87,7 +87,8 @@ impl fmt::Display for Failure {
 
 /// Runs the steps, ends the shard, and checks what must hold in every scenario.
 pub(crate) fn run(steps: &[Step], way: &mut dyn Way, progress: &Progress) -> Result<(), Failure> {
-    let mut runner = Runner { way, progress, mark: Duration::ZERO, seen: Vec::new(), stopped: false };
+    let told = Told::new(TOKEN);
+    let mut runner = Runner { way, progress, mark: Duration::ZERO, told, stopped: false };
     let result = runner.steps(steps).and_then(|()| {
         progress.set(0);
         runner.end()
@@ -109,8 +110,8 @@ struct Runner<'a> {
     progress: &'a Progress,
     /// When the last thing happened that was asked for.
     mark: Duration,
-    /// Everything that the application has seen.
-    seen: Vec<Seen>,
+    /// What must hold in every scenario of all that the application sees.
+    told: Told,
     stopped: bool,
 }
 
@@ -132,9 +133,8 @@ impl Runner<'_> {
             Step::Gateway(control) => self.way.control(control.clone())?,
             Step::Client(deed) => {
                 if let Deed::Restart(_) = deed {
-                    // What another process has seen, this one may see again.
-                    self.invariants()?;
-                    (self.seen, self.stopped) = (Vec::new(), false);
+                    self.told.restarted();
+                    self.stopped = false;
                 }
                 self.way.act(deed)?;
             }
@@ -182,8 +182,7 @@ impl Runner<'_> {
             let Observed { at, what } = self.way.next_seen().map_err(|stall| {
                 format!("the application should have seen {}, but {}", expected.text, stall.0)
             })?;
-            self.stopped |= matches!(what, Seen::Stopped(_));
-            self.seen.push(what.clone());
+            self.tell(&what)?;
             if expected.is_met_by(&what) {
                 return self.on_time(at, expected.within, &what);
             }
@@ -231,7 +230,7 @@ impl Runner<'_> {
                 .way
                 .next_seen()
                 .map_err(|stall| format!("the shard should have stopped when asked to, but {}", stall.0))?;
-            self.stopped = matches!(observed.what, Seen::Stopped(_));
+            self.tell(&observed.what)?;
             ending.push(observed.what);
         }
         // The end of the shard is its own doing; what came before it is not.
@@ -242,7 +241,6 @@ impl Runner<'_> {
         if let Some(extra) = extra {
             return Err(format!("the application saw {extra} besides all that it should"));
         }
-        self.seen.extend(ending);
         if !self.way.all_connections_end() {
             return Err("the shard has stopped, and a connection of it is still open".to_owned());
         }
@@ -254,10 +252,17 @@ impl Runner<'_> {
         if let Some(extra) = extra {
             return Err(format!("the client {} besides all that it should", extra.what));
         }
-        self.invariants()
+        Ok(())
     }
 
-    fn invariants(&self) -> Result<(), String> {
-        invariants::check(&self.seen)
+    /// Holds what the application sees against what must hold in every scenario.
+    fn tell(&mut self, seen: &Seen) -> Result<(), String> {
+        match seen {
+            Seen::Event(event) => self.told.event(event),
+            Seen::Stopped(reason) => {
+                self.stopped = true;
+                self.told.stopped(reason)
+            }
+        }
     }
 }

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use gateway_driver::Runtime;
 use gateway_driver::proto::ShardConfig;
-use gateway_driver::proto::config::Timeouts;
+use gateway_driver::proto::config::{ConfigError, Timeouts};
+use gateway_driver::proto::raw::Connection;
 use gateway_sim::Config;
+use gateway_world::{ByteClient, Chunking, MessageClient};
 
 use crate::live::{BlockOn, Driving, Live, SPEED};
-use crate::memory::{MessageClient, OneByteAtATime, Simulation, WholeReads};
+use crate::memory::{MakeClient, Simulation};
 use crate::observation::TraceLine;
 use crate::report::{Outcome, Report};
 use crate::runner::{self, Failure, Progress, Way};
@@ -103,7 +105,7 @@ impl Suite {
     pub fn on_virtual_clock(&mut self) -> &mut Self {
         let play: Play = Arc::new(|scenario, variant, progress| {
             play(scenario, variant, progress, Timeouts::default(), |shard, gateway| {
-                in_memory::<MessageClient>(scenario, shard, gateway)
+                in_memory(over_messages, Chunking::Whole, scenario, shard, gateway)
             })
         });
         self.ways.push(("virtual".to_owned(), Kind::Computed(play)));
@@ -115,14 +117,14 @@ impl Suite {
     pub fn over_raw_bytes(&mut self) -> &mut Self {
         let play: Play = Arc::new(|scenario, variant, progress| {
             let (result, trace) = play(scenario, variant, progress, Timeouts::default(), |shard, gateway| {
-                in_memory::<WholeReads>(scenario, shard, gateway)
+                in_memory(over_bytes, Chunking::Whole, scenario, shard, gateway)
             });
             if result.is_err() {
                 return (result, trace);
             }
             let (bytewise, other) =
                 play(scenario, variant, progress, Timeouts::default(), |shard, gateway| {
-                    in_memory::<OneByteAtATime>(scenario, shard, gateway)
+                    in_memory(over_bytes, Chunking::OneByte, scenario, shard, gateway)
                 });
             let agree = bytewise.and_then(|()| match first_difference(&trace, &other) {
                 None => Ok(()),
@@ -298,13 +300,23 @@ fn play(
     }
 }
 
-fn in_memory<C: crate::memory::Client + 'static>(
+fn over_messages(config: ShardConfig, now: Instant) -> Result<Box<dyn ByteClient>, ConfigError> {
+    Ok(Box::new(MessageClient::new(config, now)?))
+}
+
+fn over_bytes(config: ShardConfig, now: Instant) -> Result<Box<dyn ByteClient>, ConfigError> {
+    Ok(Box::new(Connection::new(config, now)?))
+}
+
+fn in_memory(
+    make: MakeClient,
+    chunking: Chunking,
     scenario: &Scenario,
     shard: ShardConfig,
     gateway: Config,
 ) -> Result<Box<dyn Way>, String> {
     // Any moment will do: nothing looks at a clock again.
-    let simulation = Simulation::<C>::new(shard, gateway, &scenario.setup, Instant::now())?;
+    let simulation = Simulation::new(make, chunking, shard, gateway, &scenario.setup, Instant::now())?;
     Ok(Box::new(simulation))
 }
 

@@ -9,10 +9,11 @@ use std::time::Duration;
 use gateway_proto::disconnect::DisconnectReason;
 use gateway_proto::raw::Input;
 use gateway_proto::{ConnectError, Event};
+use gateway_sim::FromClient;
 use raw_support::broken_frames::{MESSAGE_BYTES, broken_frames};
 use raw_support::config;
 use raw_support::peer::{HELLO, Peer, Stage};
-use raw_support::wire::{self, PING, TEXT, frame, text};
+use raw_support::wire::{PING, TEXT, frame, text};
 
 /// A fresh connection for each way of handing in.
 fn both_ways(stage: Stage, check: impl Fn(&mut Peer)) {
@@ -55,7 +56,7 @@ fn answers_that_are_no_handshake() {
     ];
     for (name, change) in cases {
         both_ways(Stage::Upgrading, |peer| {
-            let answer = change(wire::accept(&peer.request()));
+            let answer = change(peer.right_answer());
             peer.bytes(answer.as_bytes());
             let reason = peer.reason();
             assert!(
@@ -78,7 +79,7 @@ fn answers_that_are_accepted() {
     ];
     for (name, change) in cases {
         both_ways(Stage::Upgrading, |peer| {
-            let mut answer = change(wire::accept(&peer.request())).into_bytes();
+            let mut answer = change(peer.right_answer()).into_bytes();
             // What comes right behind the head belongs to the WebSocket.
             answer.extend_from_slice(&text(HELLO));
             peer.bytes(&answer);
@@ -195,8 +196,7 @@ fn frames_that_break_the_rules() {
 fn pings_are_answered_and_pongs_ignored() {
     both_ways(Stage::Ready, |peer| {
         peer.bytes(&[frame(0x80 | PING, b"1"), frame(0x8a, b"unasked"), frame(0x80 | PING, b"")].concat());
-        let frames: Vec<_> = peer.frames().into_iter().map(|frame| (frame.opcode, frame.payload)).collect();
-        assert_eq!(frames, [(wire::PONG, b"1".to_vec()), (wire::PONG, Vec::new())]);
+        assert_eq!(peer.frames(), [FromClient::Pong(b"1".to_vec()), FromClient::Pong(Vec::new())]);
         assert_eq!(peer.reason(), None);
     });
 }

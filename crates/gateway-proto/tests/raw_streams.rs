@@ -13,10 +13,11 @@ use gateway_proto::disconnect::DisconnectReason;
 use gateway_proto::health::Phase;
 use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::{Closed, Command, ConnectError, Event, Reconnect, Shutdown};
+use gateway_sim::{FromClient, WebSocketServer, switching_protocols};
 use proptest::prelude::*;
 use raw_support::config;
 use raw_support::peer::{HELLO, Peer, READY, Stage};
-use raw_support::wire::{self, PING, frame, text};
+use raw_support::wire::{PING, frame, text};
 
 const STAGES: [Stage; 5] = [Stage::Dialing, Stage::Upgrading, Stage::Open, Stage::Ready, Stage::Closing];
 
@@ -78,7 +79,7 @@ fn a_message_that_keeps_coming_is_no_silence() {
             }
         }
         assert_eq!(peer.reason(), ends);
-        let beats = peer.frames().iter().filter(|frame| frame.opcode == wire::TEXT).count();
+        let beats = peer.frames().iter().filter(|frame| matches!(frame, FromClient::Text(_))).count();
         assert!(beats >= 12, "{beats} heartbeats in 500 s");
         assert!(peer.events.iter().any(|event| matches!(event, Event::Dispatch(_))));
     }
@@ -211,7 +212,10 @@ fn a_new_connection_starts_from_clean_state() {
         peer.bring_to(Stage::Open);
         peer.bytes(&text(HELLO));
         let frames = peer.frames();
-        assert!(std::str::from_utf8(&frames[0].payload).unwrap().contains(r#""op":6"#), "it resumes");
+        assert!(
+            matches!(&frames[0], FromClient::Text(text) if text.contains(r#""op":6"#)),
+            "it resumes: {frames:?}"
+        );
         peer.bytes(&text(r#"{"op":0,"s":2,"t":"RESUMED","d":null}"#));
         assert_eq!(peer.connection.health().phase, Phase::Ready);
     }
@@ -274,7 +278,7 @@ fn a_server_that_does_not_read_is_bounded() {
         frames.extend(more);
     }
     assert!(frames.len() > 100 && frames.len() < 130, "{}", frames.len());
-    assert!(frames.iter().all(|frame| frame.opcode == wire::PONG && frame.payload == [b'p'; 125]));
+    assert!(frames.iter().all(|frame| *frame == FromClient::Pong(vec![b'p'; 125])));
     // And it goes on.
     peer.bytes(&ping);
     assert_eq!(peer.frames().len(), 1);
@@ -437,12 +441,11 @@ proptest! {
                     None
                 }
                 Step::Accept => {
-                    let request = String::from_utf8_lossy(connection.transmit()).into_owned();
-                    if !request.starts_with("GET ") {
-                        continue;
-                    }
-                    connection.transmitted(request.len());
-                    bytes = wire::accept(&request).into_bytes();
+                    let mut server = WebSocketServer::default();
+                    server.receive(connection.transmit());
+                    let Some(FromClient::Request(request)) = server.poll() else { continue };
+                    connection.transmitted(usize::MAX);
+                    bytes = switching_protocols(request.upgrade_key().expect("it asks for an upgrade"));
                     None
                 }
                 Step::Opened => Some(Input::Opened),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// Something that happens to the bytes that the gateway sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub struct ByteFault {
     /// After how many bytes, counted from when the fault was set.
     pub at: u64,
@@ -13,6 +14,7 @@ pub struct ByteFault {
 
 /// What happens at the byte of a [`ByteFault`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ByteEffect {
     /// The bytes after it come in pieces of this many bytes, each written by itself.

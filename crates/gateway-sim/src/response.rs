@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 /// An HTTP response.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub struct Response {
     /// The status code.

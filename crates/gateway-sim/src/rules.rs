@@ -9,6 +9,7 @@ use crate::response::Response;
 
 /// A moment in the life of a connection at which a [`Rule`] can step in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Point {
     /// The upgrade request came. Usual: it is accepted.
@@ -35,7 +36,8 @@ pub enum Point {
 }
 
 /// What to do. [`Rule::check`] tells what makes sense where.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Action {
     /// A close frame with this code, or with none. At [`Point::Close`] it is the answer to the client's.

@@ -15,7 +15,7 @@ use gateway_proto::{
     CloseFrame, Closed, Command, ConnectError, Input, Message, Output, Reconnect, Shard, ShardConfig,
     Shutdown,
 };
-use tungstenite::handshake::derive_accept_key;
+use gateway_sim::{FromClient, Response, WebSocketServer, frame};
 
 use crate::machine::Machine;
 
@@ -23,33 +23,25 @@ const FINAL: u8 = 0x80;
 const CONTINUATION: u8 = 0;
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
-const CLOSE: u8 = 8;
 
 /// [`raw::Connection`] as a [`Machine`]. Given the same messages at the same times it does what a [`Shard`] does.
 pub struct ByteMachine {
     connection: Connection,
     /// What came out and was not asked for yet.
     outputs: VecDeque<Output>,
-    server: ServerEnd,
-    rng: Rng,
-}
-
-/// The server's end of the stream.
-#[derive(Default)]
-struct ServerEnd {
-    /// What the client has sent and makes no whole frame, or no whole request, yet.
-    received: Vec<u8>,
-    /// The upgrade request has been answered.
-    upgraded: bool,
-    /// Our close frame is out; what the client still says is of no interest.
+    /// The server's end of the stream.
+    server: WebSocketServer,
+    /// Its close frame is out; what the client still says is of no interest.
     closed: bool,
+    rng: Rng,
 }
 
 impl Machine for ByteMachine {
     fn start(config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
         let rng = Rng::with_seed(!config.seed.unwrap_or_default());
         let connection = Connection::new(config, now)?;
-        Ok(Self { connection, outputs: VecDeque::new(), server: ServerEnd::default(), rng })
+        let server = WebSocketServer::default();
+        Ok(Self { connection, outputs: VecDeque::new(), server, closed: false, rng })
     }
 
     fn handle_input(&mut self, input: Input, now: Instant) {
@@ -79,7 +71,7 @@ impl Machine for ByteMachine {
             self.write();
             self.outputs.push_back(match output {
                 raw::Output::Connect(url) => {
-                    self.server = ServerEnd::default();
+                    (self.server, self.closed) = (WebSocketServer::default(), false);
                     Output::Connect(url)
                 }
                 raw::Output::AcquireIdentify => Output::AcquireIdentify,
@@ -131,25 +123,39 @@ impl ByteMachine {
 
     /// The stream is open, and the upgrade accepted.
     fn open(&mut self, now: Instant) {
-        self.connection.handle_input(raw::Input::Opened, now);
-        self.write();
-        let Some(key) = self.server.take_key() else { return };
-        let accept = derive_accept_key(key.as_bytes());
-        let answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n\r\n"
-        );
-        self.feed(answer.as_bytes(), now);
+        if let Some(key) = self.upgrade_key(now) {
+            self.server.accept(&key);
+            self.feed_written(now);
+        }
     }
 
     /// The stream is open, and the upgrade refused.
     fn refuse(&mut self, refused: &Refused, now: Instant) {
+        if self.upgrade_key(now).is_some() {
+            let mut response = Response::empty(refused.status);
+            if let Some(wait) = refused.retry_after {
+                response = response.header("Retry-After", &wait.as_secs().to_string());
+            }
+            self.server.respond(&response, false);
+            self.feed_written(now);
+        }
+    }
+
+    /// Opens the stream: what the client asks for.
+    fn upgrade_key(&mut self, now: Instant) -> Option<String> {
         self.connection.handle_input(raw::Input::Opened, now);
-        self.write();
-        let wait = refused.retry_after.map(|wait| format!("Retry-After: {}\r\n", wait.as_secs()));
-        let (status, wait) = (refused.status, wait.unwrap_or_default());
-        let answer = format!("HTTP/1.1 {status} No\r\n{wait}Content-Length: 0\r\n\r\n");
-        self.feed(answer.as_bytes(), now);
+        let count = self.connection.transmit().len();
+        self.server.receive(self.connection.transmit());
+        self.connection.transmitted(count);
+        match self.server.poll() {
+            Some(FromClient::Request(request)) => request.upgrade_key().map(str::to_owned),
+            _ => None,
+        }
+    }
+
+    fn feed_written(&mut self, now: Instant) {
+        let bytes = self.server.take_written();
+        self.feed(&bytes, now);
     }
 
     fn message(&mut self, message: &Message, now: Instant) {
@@ -157,27 +163,22 @@ impl ByteMachine {
             Message::Text(text) => (TEXT, text),
             Message::Binary(bytes) => (BINARY, bytes),
         };
-        let mut bytes = Vec::with_capacity(payload.len() + 20);
         // Every eighth message in two frames.
-        if payload.len() > 1 && self.rng.u8(0..8) == 0 {
+        let bytes = if payload.len() > 1 && self.rng.u8(0..8) == 0 {
             let (first, rest) = payload.split_at(self.rng.usize(1..payload.len()));
-            frame(opcode, first, &mut bytes);
-            frame(FINAL | CONTINUATION, rest, &mut bytes);
+            [frame(opcode, first), frame(FINAL | CONTINUATION, rest)].concat()
         } else {
-            frame(FINAL | opcode, payload, &mut bytes);
-        }
+            frame(FINAL | opcode, payload)
+        };
         self.feed(&bytes, now);
     }
 
     fn close(&mut self, closed: Closed, now: Instant) {
         let end = match closed {
             Closed::Frame { code, reason } => {
-                self.server.closed = true;
-                let mut payload = code.map_or(Vec::new(), |code| code.to_be_bytes().to_vec());
-                payload.extend_from_slice(reason.as_bytes());
-                let mut bytes = Vec::new();
-                frame(FINAL | CLOSE, &payload, &mut bytes);
-                self.feed(&bytes, now);
+                self.closed = true;
+                self.server.close(code, &reason);
+                self.feed_written(now);
                 raw::Input::EndOfStream
             }
             Closed::Eof => {
@@ -194,11 +195,10 @@ impl ByteMachine {
 
     /// What was on its way when the connection was lost: some bytes of a frame, perhaps none.
     fn half_a_message(&mut self, now: Instant) {
-        let mut bytes = Vec::new();
         let message = br#"{"t":"MESSAGE_CREATE","s":4294967296,"op":0,"d":{"content":"it never arrives"}}"#;
-        frame(FINAL | TEXT, message, &mut bytes);
-        bytes.truncate(self.rng.usize(0..bytes.len()));
-        self.feed(&bytes, now);
+        let bytes = frame(FINAL | TEXT, message);
+        let length = self.rng.usize(0..bytes.len());
+        self.feed(&bytes[..length], now);
     }
 
     /// In pieces of any size.
@@ -224,75 +224,22 @@ impl ByteMachine {
             if count == 0 {
                 return;
             }
-            self.server.received.extend_from_slice(self.connection.transmit());
+            self.server.receive(self.connection.transmit());
             self.connection.transmitted(count);
-            while let Some(output) = self.server.next_message() {
-                self.outputs.push_back(output);
+            while let Some(received) = self.server.poll() {
+                self.outputs.extend(match received {
+                    FromClient::Text(text) => Some(Output::Send(Message::Text(text.into()))),
+                    FromClient::Binary(bytes) => Some(Output::Send(Message::Binary(bytes.into()))),
+                    FromClient::Close(frame) if !self.closed => {
+                        let (code, reason) = frame.unwrap_or((1005, String::new()));
+                        Some(Output::Close(CloseFrame { code, reason: reason.into() }))
+                    }
+                    FromClient::Close(_) | FromClient::Ping(_) | FromClient::Pong(_) => None,
+                    wrong => panic!("no client may send this: {wrong:?}"),
+                });
             }
         }
     }
-}
-
-impl ServerEnd {
-    /// The `Sec-WebSocket-Key` of the upgrade request, which is whole.
-    fn take_key(&mut self) -> Option<String> {
-        let text = String::from_utf8(std::mem::take(&mut self.received)).ok()?;
-        self.upgraded = true;
-        let (_, rest) = text.split_once("Sec-WebSocket-Key: ")?;
-        Some(rest.split_once("\r\n")?.0.to_owned())
-    }
-
-    /// The next frame of the client, which sends each message in one, masked (RFC 6455, section 5.2).
-    fn next_message(&mut self) -> Option<Output> {
-        if !self.upgraded {
-            return None;
-        }
-        loop {
-            let length = match self.received.get(1)? & 0x7f {
-                126 => usize::from(u16::from_be_bytes([*self.received.get(2)?, *self.received.get(3)?])) + 4,
-                length => usize::from(length) + 2,
-            };
-            let start = if self.received[1] & 0x7f == 126 { 8 } else { 6 };
-            // The mask is of four bytes.
-            let end = length + 4;
-            if self.received.len() < end {
-                return None;
-            }
-            let frame: Vec<u8> = self.received.drain(..end).collect();
-            let mask = &frame[start - 4..start];
-            let unmasked = frame[start..].iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
-            let payload: Vec<u8> = unmasked.collect();
-            match frame[0] & 0x0f {
-                TEXT => return Some(Output::Send(Message::Text(payload.into()))),
-                BINARY => return Some(Output::Send(Message::Binary(payload.into()))),
-                CLOSE if !self.closed => return Some(Output::Close(close_frame(&payload))),
-                _ => {}
-            }
-        }
-    }
-}
-
-fn close_frame(payload: &[u8]) -> CloseFrame {
-    let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
-    let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or_default()).into_owned();
-    CloseFrame { code, reason: reason.into() }
-}
-
-/// Appends a frame of a server: not masked.
-fn frame(first_byte: u8, payload: &[u8], bytes: &mut Vec<u8>) {
-    bytes.push(first_byte);
-    match payload.len() {
-        length @ 0..=125 => bytes.push(length as u8),
-        length @ 126..=0xffff => {
-            bytes.push(126);
-            bytes.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            bytes.push(127);
-            bytes.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
-    bytes.extend_from_slice(payload);
 }
 
 /// Every third shard over bytes, the others over messages.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gateway_sim::{Action, Point};
 use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
@@ -119,37 +120,6 @@ pub enum Unreachable {
     },
 }
 
-/// Where the gateway can do something else: see [`gateway_sim::Point`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are those of the simulator")]
-pub enum Point {
-    Upgrade,
-    Connect,
-    Hello,
-    Identify,
-    Ready,
-    Resume,
-    Replay,
-    Resumed,
-    Heartbeat,
-    Close,
-}
-
-/// What the gateway does instead: see [`gateway_sim::Action`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are those of the simulator")]
-pub enum Action {
-    Close { code: Option<u16> },
-    Abort,
-    Drop,
-    Invalid { resumable: bool },
-    Reconnect,
-    Ignore,
-    Delay { by: Duration },
-}
-
 /// Messages that no client understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -211,7 +181,7 @@ mod tests {
             shard: Some(3),
             fault: Fault::Rule {
                 at: Point::Resume,
-                action: Action::Delay { by: Duration::from_millis(70) },
+                action: Action::Delay(Duration::from_millis(70)),
                 times: 2,
             },
         };

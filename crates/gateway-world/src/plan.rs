@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use gateway_sim::{Action, Point};
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Action, Direction, Fault, Nonsense, Planned, Point, Unreachable};
+use crate::fault::{Direction, Fault, Nonsense, Planned, Unreachable};
 use crate::profile::{Kind, Profile};
 use crate::time::Time;
 use crate::world::rule;
@@ -185,7 +186,7 @@ impl Draw {
     fn rule(&mut self) -> (Point, Action) {
         loop {
             let (at, action) = self.any_rule();
-            if rule(at, action, 1, None).check().is_ok() {
+            if rule(at, action.clone(), 1, None).check().is_ok() {
                 return (at, action);
             }
         }
@@ -205,15 +206,15 @@ impl Draw {
             Point::Close,
         ]);
         let action = match self.rng.u8(0..9) {
-            0 | 1 => Action::Close { code: self.close_code() },
+            0 | 1 => Action::Close(self.close_code()),
             2 => Action::Abort,
             3 => Action::Drop,
-            4 => Action::Invalid { resumable: true },
-            5 => Action::Invalid { resumable: false },
+            4 => Action::Invalid(true),
+            5 => Action::Invalid(false),
             6 => Action::Reconnect,
             // A gateway that leaves out the replay and goes on has lost the events itself.
             7 if at != Point::Replay => Action::Ignore,
-            _ => Action::Delay { by: self.milliseconds(100, 100_000) },
+            _ => Action::Delay(self.milliseconds(100, 100_000)),
         };
         (at, action)
     }

@@ -5,8 +5,9 @@ mod liar;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use gateway_proto::disconnect::DisconnectReason;
 use gateway_proto::session::SessionSnapshot;
-use gateway_proto::{Event, Input, Message, Output, Reconnect, Shard};
+use gateway_proto::{ConnectError, Event, Input, Message, Output, Reconnect, Shard};
 use gateway_world::Fault;
 use liar::{Honest, Lie, caught, violation_in};
 
@@ -291,4 +292,25 @@ fn identify_budget() {
     let caught = violation_in::<Independent>(24.0, 1, &faults).map(|violation| violation.invariant);
     assert_eq!(caught, Some("identify budget"));
     assert_eq!(violation_in::<Honest>(24.0, 1, &faults), None);
+}
+
+/// Says in an event what nobody may read in a log.
+#[derive(Default)]
+struct Gossip;
+impl Lie for Gossip {
+    fn output(&mut self, _: &mut Shard, output: Output, _: &mut VecDeque<Output>) -> Option<Output> {
+        Some(match output {
+            Output::Event(Event::Disconnected(mut end)) => {
+                let text = "no answer to the-token-of-the-world".to_owned();
+                end.reason = DisconnectReason::ConnectFailed(ConnectError::Tcp(text));
+                Output::Event(Event::Disconnected(end))
+            }
+            output => output,
+        })
+    }
+}
+
+#[test]
+fn secrets() {
+    assert_eq!(caught::<Gossip>(&[(1.0, Fault::Reset)]), Some("secrets"));
 }

@@ -10,9 +10,8 @@ use gateway_proto::disconnect::DisconnectReason;
 use gateway_proto::health::Stats;
 use gateway_proto::session::AckError;
 use gateway_proto::{Closed, Event, Notice, Output, Reconnect, Shard, ShardConfig};
-use gateway_world::{
-    Action, Direction, Fault, Nonsense, Point, Profile, Setting, Time, Unreachable, User, World,
-};
+use gateway_sim::{Action, Point};
+use gateway_world::{Direction, Fault, Nonsense, Profile, Setting, Time, Unreachable, User, World};
 use liar::{Honest, Liar, Lie, violation, violation_of};
 
 fn asserted<L: Lie>(faults: &[(f64, Fault)], invariant: &str, sentence: &str) {
@@ -130,13 +129,13 @@ impl<const ATTEMPTS: u32, const SECONDS: u64> Lie for Impatient<ATTEMPTS, SECOND
 
 #[test]
 fn resumes_that_have_not_failed_for_long() {
-    let closed = failing_resumes(Action::Close { code: Some(4000) });
+    let closed = failing_resumes(Action::Close(Some(4000)));
     asserted::<Impatient<5, 1>>(&closed, "resume first", "given up after 5 failed Resumes within");
     asserted::<Impatient<5, 150>>(&closed, "resume first", "failed Resumes within 1");
     // Each is waited for for a minute.
     let ignored = failing_resumes(Action::Ignore);
     asserted::<Impatient<4, 180>>(&ignored, "resume first", "given up after 4 failed Resumes within");
-    for faults in [closed, ignored, failing_resumes(Action::Close { code: Some(4003) })] {
+    for faults in [closed, ignored, failing_resumes(Action::Close(Some(4003)))] {
         assert_eq!(violation::<Honest>(&faults), None);
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use gateway_proto::ShardConfig;
 use gateway_proto::config::Timeouts;
+use gateway_sim::{Action, Point};
 use gateway_world::{
-    Action, Cycle, Fault, Planned, Point, Profile, RECOVERY, RECOVERY_BY_DEFAULT, Setting, Time, Unreachable,
-    User, Violation, World,
+    Cycle, Fault, Planned, Profile, RECOVERY, RECOVERY_BY_DEFAULT, Setting, Time, Unreachable, User,
+    Violation, World,
 };
 use liar::{Liar, Lie, plan};
 
@@ -59,9 +60,9 @@ fn after_an_outage_of_every_kind() {
     for (at, action) in [
         (Point::Connect, Action::Ignore),
         (Point::Resume, Action::Ignore),
-        (Point::Identify, Action::Close { code: None }),
+        (Point::Identify, Action::Close(None)),
         (Point::Heartbeat, Action::Ignore),
-        (Point::Resume, Action::Invalid { resumable: true }),
+        (Point::Resume, Action::Invalid(true)),
     ] {
         let rule = Fault::Rule { at, action, times: u32::MAX };
         assert_eq!(run(plan(&[(0.05, rule), (0.06, Fault::Reset)]), RECOVERY_BY_DEFAULT), None, "{at:?}");

@@ -1,12 +1,9 @@
-//! What the byte-level tests share: the server's side of the wire, and a network in memory.
+//! What the byte-level tests share: a server that a test writes by hand.
 
 #![allow(dead_code, reason = "no test file uses all of it")]
 
 pub(crate) mod broken_frames;
-pub(crate) mod network;
 pub(crate) mod peer;
-#[path = "../support/played.rs"]
-pub(crate) mod played;
 pub(crate) mod wire;
 
 use gateway_proto::{Compression, Intents, ShardConfig};

@@ -1,12 +1,13 @@
-//! A connection and whoever writes the test in the place of its server: byte by byte, without a simulator.
+//! A connection, and a test in the place of its server: byte by byte, without a gateway.
 
 use std::time::{Duration, Instant};
 
 use gateway_proto::disconnect::DisconnectReason;
 use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::{Event, ShardConfig};
+use gateway_sim::{FromClient, WebSocketServer, switching_protocols};
 
-use super::wire::{self, ClientFrame, ServerReader};
+use super::wire;
 
 pub(crate) const HELLO: &str = r#"{"op":10,"d":{"heartbeat_interval":41250}}"#;
 pub(crate) const READY: &str = r#"{"op":0,"s":1,"t":"READY","d":{"session_id":"abc","resume_gateway_url":"ws://resume.gateway.example"}}"#;
@@ -36,7 +37,7 @@ pub(crate) struct Peer {
     pub(crate) stopped: bool,
     /// Hand in byte by byte.
     pub(crate) one_byte: bool,
-    reader: ServerReader,
+    server: WebSocketServer,
 }
 
 impl Peer {
@@ -52,7 +53,7 @@ impl Peer {
             shut_downs: 0,
             stopped: false,
             one_byte: false,
-            reader: ServerReader::default(),
+            server: WebSocketServer::default(),
         };
         peer.drain();
         peer.bring_to(stage);
@@ -64,12 +65,12 @@ impl Peer {
         if stage == Stage::Dialing {
             return;
         }
-        self.reader = ServerReader::default();
+        self.server = WebSocketServer::default();
         self.input(Input::Opened);
         if stage == Stage::Upgrading {
             return;
         }
-        let answer = wire::accept(&self.request());
+        let answer = self.right_answer();
         self.bytes(answer.as_bytes());
         if stage == Stage::Open {
             return;
@@ -117,23 +118,31 @@ impl Peer {
         self.now = end;
     }
 
-    pub(crate) fn request(&mut self) -> String {
+    /// The answer to the upgrade request that RFC 6455 asks for.
+    pub(crate) fn right_answer(&mut self) -> String {
         self.take_sent();
-        self.reader.request().expect("a request was sent")
+        let Some(FromClient::Request(request)) = self.server.poll() else { panic!("a request was sent") };
+        let key = request.upgrade_key().expect("it asks for an upgrade");
+        String::from_utf8(switching_protocols(key)).expect("a head is text")
     }
 
-    /// The frames sent since the last call.
-    pub(crate) fn frames(&mut self) -> Vec<ClientFrame> {
+    /// What was sent since the last call, as tungstenite reads it. Nothing that a client may not send.
+    pub(crate) fn frames(&mut self) -> Vec<FromClient> {
         self.take_sent();
-        std::iter::from_fn(|| self.reader.frame()).collect()
+        let frames: Vec<_> = std::iter::from_fn(|| self.server.poll()).collect();
+        let wrong = |frame: &FromClient| {
+            matches!(frame, FromClient::AfterClose(_) | FromClient::Invalid { .. } | FromClient::TooLarge)
+        };
+        assert!(!frames.iter().any(wrong), "{frames:?}");
+        frames
     }
 
     /// The code of the close frame sent since the last call, which is the last frame.
     pub(crate) fn close_code(&mut self) -> Option<u16> {
-        let frames = self.frames();
-        let closes = frames.iter().filter(|frame| frame.opcode == wire::CLOSE).count();
-        assert!(closes <= 1, "a close frame is sent once");
-        frames.last()?.close().map(|(code, _)| code)
+        match self.frames().last()? {
+            FromClient::Close(frame) => frame.as_ref().map(|(code, _)| *code),
+            other => panic!("{other:?} where a close frame is due"),
+        }
     }
 
     /// Why the connection ended that has ended since the events were last cleared.
@@ -149,7 +158,7 @@ impl Peer {
 
     fn take_sent(&mut self) {
         let sent = self.connection.transmit();
-        self.reader.push(sent);
+        self.server.receive(sent);
         let count = sent.len();
         self.connection.transmitted(count);
     }

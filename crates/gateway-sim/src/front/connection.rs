@@ -7,11 +7,12 @@ use std::time::Duration;
 use smol::future;
 use smol::net::TcpStream;
 
-use super::http::{self, Request};
 use super::line::{Line, within};
+use super::request;
 use super::shared::Shared;
 use super::websocket;
 use crate::control::Control;
+use crate::http::{self, Request};
 use crate::response::Response;
 
 /// How long a client may take for TLS, and then for each request head.
@@ -26,7 +27,7 @@ pub(super) async fn serve(shared: &Shared, tcp: TcpStream, address: SocketAddr) 
 async fn serve_requests(shared: &Shared, tcp: TcpStream, address: SocketAddr) -> io::Result<()> {
     let mut line = within(REQUEST_TIMEOUT, open(shared, tcp)).await?;
     let mut buffer = Vec::new();
-    while let Some(request) = Request::read(&mut line, &mut buffer, REQUEST_TIMEOUT).await? {
+    while let Some(request) = request::read(&mut line, &mut buffer, REQUEST_TIMEOUT).await? {
         if let Some(key) = request.upgrade_key() {
             // On the address for Resume the gateway sees the whole URL.
             let target = match shared.resume_url_of(address) {

@@ -8,9 +8,9 @@
 mod clock;
 mod connection;
 mod executor;
-mod http;
 mod line;
 mod listener;
+mod request;
 mod server;
 mod shared;
 #[cfg(feature = "tls")]

@@ -12,7 +12,7 @@ use async_tungstenite::WebSocketStream;
 use async_tungstenite::tungstenite::Error;
 use async_tungstenite::tungstenite::error::ProtocolError;
 use async_tungstenite::tungstenite::protocol::frame::Frame;
-use async_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use futures_sink::Sink;
 use smol::channel::{self, Receiver};
@@ -20,11 +20,11 @@ use smol::future;
 use smol::io::AsyncRead;
 use smol::stream::Stream;
 
-use super::http;
 use super::line::Line;
 use super::shared::{Peer, Shared};
+use crate::frames::{bytes, frames};
+use crate::http;
 use crate::io::{ClientMessage, ConnectionId, Output};
-use crate::message::Message as Outgoing;
 
 /// Bytes that are read at once.
 const READ_BUFFER: usize = 4 * 1024;
@@ -303,32 +303,4 @@ impl Upgraded<'_> {
     fn feed(&self, message: ClientMessage<'_>) {
         self.shared.step(|state, now| state.gateway.receive(self.id, message, now));
     }
-}
-
-/// A message as WebSocket frames.
-fn frames(message: Outgoing) -> Vec<Frame> {
-    let first = if message.binary { Data::Binary } else { Data::Text };
-    if message.fragments <= 1 || message.payload.is_empty() {
-        return vec![Frame::message(message.payload, OpCode::Data(first), true)];
-    }
-    let size = message.payload.len().div_ceil(message.fragments).max(1);
-    let mut parts = message.payload.chunks(size).peekable();
-    let mut kind = first;
-    let mut frames = Vec::new();
-    while let Some(part) = parts.next() {
-        frames.push(Frame::message(part.to_vec(), OpCode::Data(kind), parts.peek().is_none()));
-        kind = Data::Continue;
-    }
-    frames
-}
-
-/// Frames as they are on the wire.
-fn bytes(frames: impl IntoIterator<Item = Frame>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for frame in frames {
-        bytes.reserve(frame.len());
-        // A vector takes everything.
-        let _ = frame.format(&mut bytes);
-    }
-    bytes
 }

@@ -12,6 +12,7 @@ mod memory;
 mod order;
 mod recovery;
 mod resume_first;
+mod secrets;
 mod send_limit;
 mod socket;
 
@@ -58,6 +59,7 @@ impl Invariants {
                 Box::new(counters::Counters::new(count)),
                 Box::new(socket::Socket::new(count)),
                 Box::new(memory::Memory::new(count)),
+                Box::new(secrets::Secrets::new(count)),
             ],
         }
     }

@@ -9,14 +9,14 @@ use serde_json::Value;
 use super::Invariant;
 use crate::observation::Observation;
 use crate::time::Time;
+use crate::told::Sequence;
 
 /// For each shard.
 pub(super) struct Order(Vec<Reader>);
 
 #[derive(Clone, Default)]
 struct Reader {
-    /// The number of the newest dispatch that the application has seen.
-    newest: u64,
+    sequence: Sequence,
     /// The `session_id` that they are of.
     session: Option<String>,
     /// RESUMED has a number, but belongs to its connection: one that was lost is not replayed.
@@ -39,7 +39,7 @@ impl Invariant for Order {
     fn observe(&mut self, _: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
         let reader = &mut self.0[shard];
         match what {
-            Observation::Started { resumes_from } => reader.newest = resumes_from.unwrap_or(0),
+            Observation::Started { resumes_from } => reader.sequence.newest = resumes_from.unwrap_or(0),
             Observation::FromServer(about) => reader.sent(about),
             Observation::Input(_, about) => {
                 reader.read = about.map(|about| (about.sequence, about.name.clone()));
@@ -78,19 +78,16 @@ impl Reader {
             self.session = session;
             self.resumed.clear();
         }
-        self.newest = ready.sequence().unwrap_or(0);
-        Ok(())
+        self.sequence.advance(ready.name(), ready.sequence().unwrap_or(0))
     }
 
     fn handle(&mut self, name: &str, sequence: u64) -> Result<(), String> {
-        if sequence <= self.newest {
-            return Err(format!("{name} {sequence} came after {}", self.newest));
-        }
-        let missed = (self.newest + 1..sequence).find(|missed| !self.resumed.contains(missed));
+        let newest = self.sequence.newest;
+        self.sequence.advance(name, sequence)?;
+        let missed = (newest + 1..sequence).find(|missed| !self.resumed.contains(missed));
         if let Some(missed) = missed {
-            return Err(format!("{name} {sequence} came after {}: {missed} is lost", self.newest));
+            return Err(format!("{name} {sequence} came after {newest}: {missed} is lost"));
         }
-        self.newest = sequence;
         Ok(())
     }
 }

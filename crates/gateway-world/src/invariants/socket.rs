@@ -1,10 +1,11 @@
 //! Nothing leaves outside an open connection, nothing after a close frame, and every attempt ends exactly once.
 
-use gateway_proto::{Event, Input, Output};
+use gateway_proto::{Input, Output};
 
 use super::Invariant;
 use crate::observation::Observation;
 use crate::time::Time;
+use crate::told::Attempts;
 
 /// For each shard.
 pub(super) struct Socket(Vec<Side>);
@@ -12,8 +13,7 @@ pub(super) struct Socket(Vec<Side>);
 #[derive(Clone, Copy, Default)]
 struct Side {
     state: State,
-    /// An attempt was announced, and its end was not.
-    announced: bool,
+    attempts: Attempts,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -69,12 +69,7 @@ impl Side {
                 self.state = State::Closing;
             }
             Output::Disconnect => self.state = State::None,
-            Output::Event(Event::Connecting { .. }) if std::mem::replace(&mut self.announced, true) => {
-                return Err("a connection begins before the end of the last was told".to_owned());
-            }
-            Output::Event(Event::Disconnected(_)) if !std::mem::replace(&mut self.announced, false) => {
-                return Err("the end of a connection was told twice".to_owned());
-            }
+            Output::Event(event) => return self.attempts.event(event),
             _ => {}
         }
         Ok(())

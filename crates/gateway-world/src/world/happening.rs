@@ -8,10 +8,10 @@ use gateway_proto::command::{
     VoiceStateUpdate,
 };
 use gateway_proto::{Command, Encoding, Input, Reconnect, Shutdown, Snowflake};
-use gateway_sim::{Control, Rule, Target, guild_id};
+use gateway_sim::{Action, Control, Point, Rule, Target, guild_id};
 
 use crate::client::Restart;
-use crate::fault::{Action, Fault, Nonsense, Planned, Point};
+use crate::fault::{Fault, Nonsense, Planned};
 use crate::invariants::UNKNOWN_OPCODE;
 use crate::link::LinkId;
 use crate::machine::Machine;
@@ -49,7 +49,7 @@ impl<M: Machine> World<M> {
             }
             Fault::AckDelay { by } => self.control(Target::All, Control::AckDelay(*by)),
             Fault::Rule { at, action, times } => {
-                let rule = rule(*at, *action, *times, shard);
+                let rule = rule(*at, action.clone(), *times, shard);
                 if rule.check().is_ok() {
                     self.control(Target::All, Control::Rule(rule));
                 }
@@ -285,29 +285,7 @@ fn nonsense(what: Nonsense) -> Control {
 }
 
 pub(crate) fn rule(at: Point, action: Action, times: u32, shard: Option<u32>) -> Rule {
-    use gateway_sim as sim;
-    let on = match at {
-        Point::Upgrade => sim::Point::Upgrade,
-        Point::Connect => sim::Point::Connect,
-        Point::Hello => sim::Point::Hello,
-        Point::Identify => sim::Point::Identify,
-        Point::Ready => sim::Point::Ready,
-        Point::Resume => sim::Point::Resume,
-        Point::Replay => sim::Point::Replay,
-        Point::Resumed => sim::Point::Resumed,
-        Point::Heartbeat => sim::Point::Heartbeat,
-        Point::Close => sim::Point::Close,
-    };
-    let action = match action {
-        Action::Close { code } => sim::Action::Close(code),
-        Action::Abort => sim::Action::Abort,
-        Action::Drop => sim::Action::Drop,
-        Action::Invalid { resumable } => sim::Action::Invalid(resumable),
-        Action::Reconnect => sim::Action::Reconnect,
-        Action::Ignore => sim::Action::Ignore,
-        Action::Delay { by } => sim::Action::Delay(by),
-    };
     // Which shard it is shows only in Identify or Resume.
     let shard = shard.filter(|_| !matches!(at, Point::Upgrade | Point::Connect | Point::Hello));
-    Rule { shard, count: (times != u32::MAX).then_some(times), ..Rule::once(on, action) }
+    Rule { shard, count: (times != u32::MAX).then_some(times), ..Rule::once(at, action) }
 }

@@ -45,7 +45,7 @@ const MAX_CONCURRENCY: u32 = 1;
 const STORE_EVERY: Duration = Duration::from_secs(600);
 /// What every connection has an interval of, unless a fault changes it.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(41_250);
-const TOKEN: &str = "the-token-of-the-world";
+pub(crate) const TOKEN: &str = "the-token-of-the-world";
 
 /// What came of a world.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,21 +1,21 @@
 //! Whole sessions against the simulated gateway, over bytes: however they are cut, the same is seen, and it is the same
 //! that a shard does when it is driven with messages.
 
-#![allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")]
-
-mod raw_support;
+mod network;
+#[path = "../../gateway-proto/tests/support/played.rs"]
+mod played;
 
 use std::time::{Duration, Instant};
 
 use gateway_proto::command::{Presence, Status};
 use gateway_proto::disconnect::Rejection;
 use gateway_proto::health::Phase;
-use gateway_proto::{
-    Command, Compression, Encoding, Message, Output, Reconnect, Shard, ShardConfig, Shutdown, StopReason,
-};
+use gateway_proto::raw::Connection;
+use gateway_proto::{Command, Compression, Encoding, Intents, Reconnect, ShardConfig, Shutdown, StopReason};
 use gateway_sim::{Action, Control, FrameMode, Point, Response, Rule};
-use raw_support::network::{Chunking, Network, Said, Transcript, describe};
-use raw_support::{config, wire};
+use gateway_world::{ByteClient, Chunking, MessageClient};
+use network::{Network, Transcript};
+use played::Pages;
 
 /// Something that happens, and what must have come of it.
 struct Scenario {
@@ -94,17 +94,17 @@ fn an_hour_of_events(network: &mut Network) {
     network.control(Control::Beat);
     network.control(Control::Pump { rate: 0.2, duration: Duration::from_secs(600), padding: 100 });
     network.run_for_seconds(3540);
-    assert_eq!(network.connection.health().phase, Phase::Ready);
-    assert_eq!(network.connection.stats().acknowledgements, network.connection.stats().heartbeats);
-    assert!(network.connection.stats().heartbeats >= 3600 / 42);
-    assert!(network.connection.stats().dispatches > 120);
+    assert_eq!(network.pair.client.health().phase, Phase::Ready);
+    assert_eq!(network.pair.client.stats().acknowledgements, network.pair.client.stats().heartbeats);
+    assert!(network.pair.client.stats().heartbeats >= 3600 / 42);
+    assert!(network.pair.client.stats().dispatches > 120);
 }
 
 fn commands(network: &mut Network) {
     let presence = Presence { status: Status::Idle, ..Presence::default() };
     network.send(Command::UpdatePresence(presence));
     network.run_for_seconds(10);
-    assert_eq!(network.connection.stats().commands, 1);
+    assert_eq!(network.pair.client.stats().commands, 1);
 }
 
 fn fragments(network: &mut Network) {
@@ -113,8 +113,8 @@ fn fragments(network: &mut Network) {
     network.control(Control::FrameMode(FrameMode::ZlibSplit));
     network.control(Control::Emit { count: 20, padding: 70_000 });
     network.run_for_seconds(5);
-    assert_eq!(network.connection.health().phase, Phase::Ready);
-    assert!(network.connection.stats().payload_bytes > 20 * 70_000);
+    assert_eq!(network.pair.client.health().phase, Phase::Ready);
+    assert!(network.pair.client.stats().payload_bytes > 20 * 70_000);
 }
 
 fn resumes_after(network: &mut Network, fault: Control) {
@@ -123,11 +123,11 @@ fn resumes_after(network: &mut Network, fault: Control) {
     network.control(fault);
     network.control(Control::Emit { count: 5, padding: 0 });
     network.run_for_seconds(200);
-    assert_eq!(network.connection.health().phase, Phase::Ready);
-    assert_eq!(network.connection.stats().resumed, 1);
-    assert_eq!(network.gateway.counters().identifies, 1, "the session went on");
+    assert_eq!(network.pair.client.health().phase, Phase::Ready);
+    assert_eq!(network.pair.client.stats().resumed, 1);
+    assert_eq!(network.pair.gateway.counters().identifies, 1, "the session went on");
     let seen = network.seen.iter().map(|(sequence, name)| (*sequence, name.as_str()));
-    let comparison = network.gateway.ledger().compare(1, seen.filter(|(_, name)| *name != "RESUMED"));
+    let comparison = network.pair.gateway.ledger().compare(1, seen.filter(|(_, name)| *name != "RESUMED"));
     assert!(comparison.is_clean(), "{comparison:?}");
 }
 
@@ -135,16 +135,16 @@ fn identifies_after(network: &mut Network, fault: Control) {
     network.run_for_seconds(10);
     network.control(fault);
     network.run_for_seconds(200);
-    assert_eq!(network.connection.health().phase, Phase::Ready);
-    assert_eq!(network.gateway.counters().readies, 2);
+    assert_eq!(network.pair.client.health().phase, Phase::Ready);
+    assert_eq!(network.pair.gateway.counters().readies, 2);
 }
 
 fn outage(network: &mut Network) {
     network.run_for_seconds(10);
     network.control(Control::Down { duration: Duration::from_secs(120), emit: 20 });
     network.run_for_seconds(400);
-    assert_eq!(network.connection.health().phase, Phase::Ready);
-    assert_eq!(network.connection.stats().resumed, 1);
+    assert_eq!(network.pair.client.health().phase, Phase::Ready);
+    assert_eq!(network.pair.client.stats().resumed, 1);
 }
 
 fn refused_upgrades(network: &mut Network) {
@@ -154,79 +154,89 @@ fn refused_upgrades(network: &mut Network) {
     down.body = "down for maintenance".to_owned();
     network.control(Control::Rule(Rule::once(Point::Upgrade, Action::Http(down))));
     network.run_for_seconds(29);
-    assert_eq!(network.connection.stats().connect_attempts, 1, "the server asked for 30 seconds");
+    assert_eq!(network.pair.client.stats().connect_attempts, 1, "the server asked for 30 seconds");
     network.run_for_seconds(60);
-    assert_eq!(network.connection.health().phase, Phase::Ready);
-    assert_eq!(network.connection.stats().connect_attempts, 3);
+    assert_eq!(network.pair.client.health().phase, Phase::Ready);
+    assert_eq!(network.pair.client.stats().connect_attempts, 3);
     let refusals = network.transcript.outputs.iter().filter(|(_, note)| note.contains("Refused"));
     assert_eq!(refusals.count(), 2);
 }
 
 fn unreachable(network: &mut Network) {
-    network.unreachable = true;
+    network.refuse_dials(4);
     network.run_for_seconds(60);
-    assert!(network.connection.stats().connect_attempts > 2);
-    let secrets = network.transcript.outputs.iter().filter(|(_, note)| note.contains("no route"));
-    assert!(secrets.into_iter().all(|(_, note)| note.contains('…') && !note.contains("xample")));
-    network.unreachable = false;
+    assert!(network.pair.client.stats().connect_attempts > 2);
+    let failures = network.transcript.outputs.iter().filter(|(_, note)| note.contains("no route"));
+    assert_eq!(failures.count(), 4);
     network.run_for_seconds(120);
-    assert_eq!(network.connection.health().phase, Phase::Ready);
+    assert_eq!(network.pair.client.health().phase, Phase::Ready);
 }
 
 fn wrong_token(network: &mut Network) {
     network.control(Control::Rule(Rule::once(Point::Identify, Action::Close(Some(4004)))));
     network.run_for_seconds(60);
-    assert_eq!(network.stopped, Some(StopReason::Rejected(Rejection::AuthenticationFailed)));
+    assert_eq!(network.stopped(), Some(&StopReason::Rejected(Rejection::AuthenticationFailed)));
 }
 
 fn shuts_down(network: &mut Network, how: Shutdown, code: u16) {
     network.run_for_seconds(10);
     network.shutdown(how);
     network.run_for_seconds(10);
-    assert_eq!(network.stopped, Some(StopReason::Shutdown(how)));
-    assert_eq!(network.gateway.counters().client_closes.get(&code), Some(&1));
-    assert_eq!(network.connection.session().is_some(), how == Shutdown::Resumable);
+    assert_eq!(network.stopped(), Some(&StopReason::Shutdown(how)));
+    assert_eq!(network.pair.gateway.counters().client_closes.get(&code), Some(&1));
+    assert_eq!(network.pair.client.session().is_some(), how == Shutdown::Resumable);
 }
 
 fn told_to_reconnect(network: &mut Network) {
     network.run_for_seconds(10);
     network.reconnect(Reconnect::Resume);
     network.run_for_seconds(20);
-    assert_eq!(network.connection.stats().resumed, 1);
+    assert_eq!(network.pair.client.stats().resumed, 1);
     network.reconnect(Reconnect::Fresh);
     network.run_for_seconds(20);
-    assert_eq!(network.connection.stats().identifies, 2);
-    assert_eq!(network.connection.health().phase, Phase::Ready);
+    assert_eq!(network.pair.client.stats().identifies, 2);
+    assert_eq!(network.pair.client.health().phase, Phase::Ready);
 }
 
 /// Runs a scenario. The outcome is asserted by the scenario itself.
-fn run(
-    scenario: &Scenario,
-    config: &ShardConfig,
-    chunking: Chunking,
-    start: Instant,
-) -> (Transcript, Vec<(Instant, Said)>) {
+fn run(scenario: &Scenario, client: Box<dyn ByteClient>, chunking: Chunking, start: Instant) -> Network {
     let mut sim = gateway_sim::Config::default();
     sim.url = "ws://gateway.example".to_owned();
     sim.resume_url = Some("ws://resume.gateway.example".to_owned());
-    let mut network = Network::new(config.clone(), sim, chunking, start);
+    (sim.trace, sim.payloads) = (true, true);
+    let mut network = Network::new(client, sim, chunking, start);
     (scenario.run)(&mut network);
-    if chunking == Chunking::Whole {
-        // What was written down can be played again, in whatever format it came.
-        let session = network.connection.session().map(|session| serde_json::to_value(session).unwrap());
-        let session = session.map(|session| session["session_id"].as_str().unwrap().to_owned());
-        let mut secrets = vec!["simulated-token", "gateway.example", "resume.gateway.example"];
-        secrets.extend(session.as_deref());
-        let steps = network.pages.check(start, &secrets);
-        assert!(steps.len() > 10, "{}: {} steps", scenario.name, steps.len());
-    }
-    (network.transcript, network.said)
+    network
 }
 
-fn with_format(encoding: Encoding, compression: Compression) -> ShardConfig {
-    let mut config = config();
-    config.encoding = encoding;
-    config.compression = compression;
+/// Over bytes that are not cut. What was written down can be played again, in whatever format it came.
+fn run_whole(scenario: &Scenario, config: &ShardConfig, start: Instant) -> Transcript {
+    let pages = Pages::default();
+    let connection = Connection::with_transcript(config.clone(), start, pages.clone()).unwrap();
+    let network = run(scenario, Box::new(connection), Chunking::Whole, start);
+    let session = network.pair.client.session().map(|session| serde_json::to_value(session).unwrap());
+    let session = session.map(|session| session["session_id"].as_str().unwrap().to_owned());
+    let mut secrets = vec!["simulated-token", "gateway.example", "resume.gateway.example"];
+    secrets.extend(session.as_deref());
+    let steps = pages.check(start, &secrets);
+    assert!(steps.len() > 10, "{}: {} steps", scenario.name, steps.len());
+    network.transcript
+}
+
+fn assert_same(scenario: &Scenario, what: &str, one: &Transcript, other: &Transcript) {
+    let outputs = one.outputs.iter().zip(&other.outputs).find(|(one, other)| one != other);
+    assert_eq!(outputs, None, "{}: outputs, {what}", scenario.name);
+    assert_eq!(one.outputs.len(), other.outputs.len(), "{}: outputs, {what}", scenario.name);
+    assert!(one.sent == other.sent, "{}: what the server reads, {what}", scenario.name);
+    assert!(one.deadlines == other.deadlines, "{}: deadlines, {what}", scenario.name);
+}
+
+/// A configuration whose every wait is reproducible.
+fn config(encoding: Encoding, compression: Compression) -> ShardConfig {
+    let mut config = ShardConfig::new("simulated-token", Intents::GUILDS | Intents::GUILD_MESSAGES);
+    config.url = "ws://gateway.example".to_owned();
+    config.seed = Some(7);
+    (config.encoding, config.compression) = (encoding, compression);
     config
 }
 
@@ -234,70 +244,33 @@ fn with_format(encoding: Encoding, compression: Compression) -> ShardConfig {
 fn chunking_changes_nothing() {
     let start = Instant::now();
     for (seed, (encoding, compression)) in FORMATS.iter().enumerate() {
-        let config = with_format(*encoding, *compression);
+        let config = config(*encoding, *compression);
         for scenario in SCENARIOS {
-            let (whole, _) = run(scenario, &config, Chunking::Whole, start);
+            let whole = run_whole(scenario, &config, start);
             for chunking in [Chunking::OneByte, Chunking::Random(seed as u64)] {
-                let (pieces, _) = run(scenario, &config, chunking, start);
-                assert!(
-                    whole.outputs == pieces.outputs,
-                    "{}: outputs, {chunking:?}, {encoding}",
-                    scenario.name
-                );
-                assert!(whole.sent == pieces.sent, "{}: bytes out, {chunking:?}, {encoding}", scenario.name);
-                assert!(whole.deadlines == pieces.deadlines, "{}: deadlines, {chunking:?}", scenario.name);
+                let connection = Connection::new(config.clone(), start).unwrap();
+                let pieces = run(scenario, Box::new(connection), chunking, start).transcript;
+                assert_same(scenario, &format!("{chunking:?}, {encoding}"), &whole, &pieces);
             }
         }
     }
 }
 
-/// The other way of driving the same machine: messages instead of bytes.
+/// The other way of driving the same machine: with messages, behind a WebSocket that is not ours.
 #[test]
 fn a_shard_driven_with_messages_does_the_same() {
     let start = Instant::now();
     for (encoding, compression) in FORMATS {
-        let config = with_format(*encoding, *compression);
+        let config = config(*encoding, *compression);
         for scenario in SCENARIOS {
-            let (transcript, said) = run(scenario, &config, Chunking::Whole, start);
-            let (events, sent) = replay(&config, said, start);
-            let is_event = |note: &&str| {
-                !["connect to", "shut down", "acquire", "cancel"].iter().any(|word| note.starts_with(word))
-            };
-            let of_bytes: Vec<&str> =
-                transcript.outputs.iter().map(|(_, note)| note.as_str()).filter(is_event).collect();
-            assert_eq!(of_bytes, events, "{}: events", scenario.name);
-            let of_bytes: Vec<&[u8]> = transcript
-                .sent
-                .iter()
-                .filter(|(_, frame)| matches!(frame.opcode, wire::TEXT | wire::BINARY))
-                .map(|(_, frame)| &frame.payload[..])
-                .collect();
-            assert!(of_bytes == sent, "{}: messages out", scenario.name);
+            let bytes = run_whole(scenario, &config, start);
+            let client = MessageClient::new(config.clone(), start).unwrap();
+            let mut messages = run(scenario, Box::new(client), Chunking::Whole, start).transcript;
+            // Over bytes the connection knows which host its owner names.
+            for (_, note) in &mut messages.outputs {
+                *note = note.replace("GATEWAY.example", "…");
+            }
+            assert_same(scenario, &format!("messages, {encoding}"), &bytes, &messages);
         }
     }
-}
-
-/// Events and messages of a shard that is told these things.
-fn replay(config: &ShardConfig, said: Vec<(Instant, Said)>, start: Instant) -> (Vec<String>, Vec<Vec<u8>>) {
-    let mut shard = Shard::new(config.clone(), start).unwrap();
-    let (mut events, mut sent) = (Vec::new(), Vec::new());
-    let mut drain = |shard: &mut Shard| loop {
-        match shard.poll_output() {
-            Output::Event(event) => events.push(describe(&event)),
-            Output::Send(Message::Text(bytes) | Message::Binary(bytes)) => sent.push(bytes.to_vec()),
-            Output::Timeout(_) | Output::Stopped(_) => return,
-            _ => {}
-        }
-    };
-    drain(&mut shard);
-    for (at, said) in said {
-        match said {
-            Said::Input(input) => shard.handle_input(input, at),
-            Said::Command(command) => shard.send(command).unwrap(),
-            Said::Shutdown(how) => shard.shutdown(how),
-            Said::Reconnect(how) => shard.reconnect(how),
-        }
-        drain(&mut shard);
-    }
-    (events, sent)
 }

@@ -1,0 +1,162 @@
+//! One connection of a gateway over bytes: HTTP, then perhaps a WebSocket, with the faults of the gateway in its bytes.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::bytes_fault::{BytePlan, ByteStep};
+use crate::gateway::Gateway;
+use crate::http::Request;
+use crate::io::{ClientMessage, ConnectionId, Output};
+use crate::response::Response;
+use crate::websocket::{FromClient, WebSocketServer};
+
+/// The server's end of one byte stream to a [`Gateway`]. Bytes and the time go in, bytes come out: there is no socket here.
+///
+/// The caller hands in what the stream gives, hands the outputs of the gateway for [`id`](Self::id) to
+/// [`carry_out`](Self::carry_out), and does what [`poll_step`](Self::poll_step) says. README.md has a loop.
+#[derive(Debug, Default)]
+pub struct ByteConnection {
+    at_resume_url: bool,
+    id: Option<ConnectionId>,
+    key: String,
+    socket: WebSocketServer,
+    plan: BytePlan,
+    silent: bool,
+    /// The stream ends, or has ended.
+    ended: bool,
+    steps: VecDeque<ByteStep>,
+}
+
+impl ByteConnection {
+    /// A stream that was accepted at the address of [`Config::resume_url`](crate::Config::resume_url).
+    pub fn at_resume_url() -> Self {
+        Self { at_resume_url: true, ..Self::default() }
+    }
+
+    /// What the gateway calls it, once an upgrade request has come.
+    pub fn id(&self) -> Option<ConnectionId> {
+        self.id
+    }
+
+    /// The stream gave these bytes.
+    pub fn receive(&mut self, gateway: &mut Gateway, bytes: &[u8], now: Instant) {
+        if self.ended {
+            return;
+        }
+        self.socket.receive(bytes);
+        while let Some(received) = self.socket.poll() {
+            // A pong is due before what the gateway says to what follows.
+            self.push_written();
+            match received {
+                FromClient::Request(request) => self.request(gateway, &request, now),
+                FromClient::Text(text) => self.feed(gateway, ClientMessage::Text(&text), now),
+                FromClient::Binary(bytes) => self.feed(gateway, ClientMessage::Binary(&bytes), now),
+                FromClient::Ping(_) | FromClient::AfterClose(_) => {}
+                FromClient::Pong(_) => self.feed(gateway, ClientMessage::Pong, now),
+                FromClient::Close(frame) => {
+                    self.feed(gateway, ClientMessage::Close(frame.map(|(code, _)| code)), now);
+                }
+                FromClient::TooLarge => self.feed(gateway, ClientMessage::TooLarge, now),
+                FromClient::Invalid { code, .. } => {
+                    if code.is_some() {
+                        self.socket.close(code, "");
+                    }
+                    self.finish();
+                    self.feed(gateway, ClientMessage::Gone, now);
+                }
+            }
+        }
+    }
+
+    /// The client has ended the stream, or it has failed.
+    pub fn end(&mut self, gateway: &mut Gateway, now: Instant) {
+        self.ended = true;
+        self.feed(gateway, ClientMessage::Gone, now);
+    }
+
+    /// Does what the gateway says for this connection.
+    pub fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Accept => {
+                let key = std::mem::take(&mut self.key);
+                self.socket.accept(&key);
+            }
+            Output::Refuse(response) => {
+                self.socket.respond(&response, false);
+                return self.finish();
+            }
+            Output::Send(message) => self.socket.send(message),
+            Output::Ping => self.socket.ping(),
+            Output::Close(code, reason) => self.socket.close(code, &reason),
+            Output::Drop => return self.finish(),
+            Output::Abort => return self.reset(),
+            Output::Cut(message) => {
+                self.push_written();
+                self.socket.send(message);
+                let bytes = self.socket.take_written();
+                self.socket.write(&bytes[..bytes.len() / 2]);
+                return self.reset();
+            }
+            Output::Silence => self.silent = true,
+            Output::Bytes(fault) => self.plan.add(fault),
+        }
+        self.push_written();
+    }
+
+    /// The next thing to do with the stream. [`ByteStep::HalfClose`] is the end of an orderly one: the client ends its half
+    /// next.
+    pub fn poll_step(&mut self) -> Option<ByteStep> {
+        self.steps.pop_front()
+    }
+
+    fn request(&mut self, gateway: &mut Gateway, request: &Request, now: Instant) {
+        if let Some(key) = request.upgrade_key() {
+            self.key = key.to_owned();
+            // At that address the gateway sees the whole URL.
+            let prefix = gateway.config().resume_url.clone().filter(|_| self.at_resume_url);
+            let target = prefix.unwrap_or_default() + &request.target;
+            self.id = Some(gateway.open(&target, now));
+            return;
+        }
+        let response = match request.method.as_str() {
+            "GET" => gateway.rest(&request.target, request.header("Authorization")),
+            _ => Response::mistake(405, "405: Method Not Allowed"),
+        };
+        self.socket.respond(&response, request.keeps_alive());
+        self.push_written();
+        if !request.keeps_alive() {
+            self.finish();
+        }
+    }
+
+    fn feed(&self, gateway: &mut Gateway, message: ClientMessage<'_>, now: Instant) {
+        if let Some(id) = self.id {
+            gateway.receive(id, message, now);
+        }
+    }
+
+    /// An orderly end.
+    fn finish(&mut self) {
+        self.end_with(ByteStep::HalfClose);
+    }
+
+    fn reset(&mut self) {
+        self.end_with(ByteStep::Reset);
+    }
+
+    /// The last step, once: the gateway also drops a connection that it hears to be gone.
+    fn end_with(&mut self, step: ByteStep) {
+        self.push_written();
+        if !self.ended {
+            self.steps.push_back(step);
+            self.ended = true;
+        }
+    }
+
+    fn push_written(&mut self) {
+        let bytes = self.socket.take_written();
+        if !self.silent && !bytes.is_empty() {
+            self.steps.extend(self.plan.write(&bytes));
+        }
+    }
+}
