@@ -298,7 +298,7 @@ fn garbage_after_each_whole_replay_costs_no_session() {
 #[test]
 fn garbage_among_events_that_were_delivered_before_has_its_place() {
     let mut scenario = Scenario::with(Phase::Ready, |config| {
-        config.delivery = gateway_proto::config::Delivery::Acknowledged
+        config.delivery = gateway_proto::config::Delivery::Acknowledged;
     });
     for sequence in 2..7 {
         scenario.server(&server::message(sequence));
