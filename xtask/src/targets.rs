@@ -10,20 +10,37 @@ use crate::process::{self, cargo, root, succeeds};
 struct Machine {
     name: &'static str,
     targets: &'static [&'static str],
-    packages: &'static [Package],
-    /// What runs its unit tests. None: they are compiled for nothing, so they are not.
-    runner: Option<fn() -> Option<Runner>>,
+    check: fn(&Machine, &str) -> Result<(), String>,
 }
 
 /// A program with its arguments that runs programs of a target: empty where they run by themselves.
 type Runner = Vec<String>;
 
-/// A package and its features, but for zstd.
-type Package = (&'static str, &'static str);
+const MACHINES: [Machine; 4] = [
+    Machine {
+        name: "32 bits",
+        targets: &["i686-unknown-linux-musl", "i686-unknown-linux-gnu"],
+        check: |machine, target| {
+            let runs_here = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+            test_values(machine, target, has_c_compiler(), runs_here.then(Vec::new))
+        },
+    },
+    Machine {
+        name: "WebAssembly",
+        targets: &["wasm32-wasip1"],
+        check: |machine, target| test_values(machine, target, false, wasi_runner()),
+    },
+    Machine { name: "Windows", targets: &["x86_64-pc-windows-gnu"], check: check_clients },
+    Machine {
+        name: "macOS",
+        targets: &["aarch64-apple-darwin", "x86_64-apple-darwin"],
+        check: check_clients,
+    },
+];
 
-const SANS_IO: &[Package] = &[("gateway-codec", "zlib,simd-json"), ("gateway-proto", "zlib,raw")];
-/// Without a crypto provider: those have parts in C or assembly.
-const CLIENTS: &[Package] = &[
+/// What is compiled for systems with sockets and files. Without zstd and without a crypto provider: they are C and assembly, and
+/// a compiler for these cannot be expected.
+const CLIENTS: [(&str, &str); 6] = [
     ("gateway-codec", "zlib,simd-json"),
     ("gateway-proto", "zlib,raw"),
     ("gateway-driver", "zlib,rustls-webpki-roots,rustls-native-roots,rustls-platform-verifier"),
@@ -32,34 +49,12 @@ const CLIENTS: &[Package] = &[
     ("gateway-async-std", "zlib,rustls-webpki-roots"),
 ];
 
-const MACHINES: [Machine; 4] = [
-    Machine {
-        name: "32 bits",
-        targets: &["i686-unknown-linux-musl", "i686-unknown-linux-gnu"],
-        packages: SANS_IO,
-        runner: Some(|| cfg!(all(target_os = "linux", target_arch = "x86_64")).then(Vec::new)),
-    },
-    Machine {
-        name: "WebAssembly",
-        targets: &["wasm32-wasip1"],
-        packages: SANS_IO,
-        runner: Some(wasi_runner),
-    },
-    Machine { name: "Windows", targets: &["x86_64-pc-windows-gnu"], packages: CLIENTS, runner: None },
-    Machine {
-        name: "macOS",
-        targets: &["aarch64-apple-darwin", "x86_64-apple-darwin"],
-        packages: CLIENTS,
-        runner: None,
-    },
-];
-
 /// Compiles for each machine whose target is installed, and runs the unit tests where something runs them. Prints a line for
 /// each machine that was left out.
 pub(crate) fn run() -> Result<(), String> {
     for machine in &MACHINES {
         match machine.targets.iter().find(|target| is_installed(target)) {
-            Some(target) => check(machine, target)?,
+            Some(target) => (machine.check)(machine, target)?,
             None => println!(
                 "targets: {}: did not run, {} is not installed",
                 machine.name,
@@ -70,38 +65,52 @@ pub(crate) fn run() -> Result<(), String> {
     Ok(())
 }
 
-fn check(machine: &Machine, target: &str) -> Result<(), String> {
-    let is_32_bits = target.starts_with("i686-");
-    // zstd is C: without it, where no compiler for it can be expected.
-    let with_c = is_32_bits && has_c_compiler();
-    for (package, features) in machine.packages {
-        let features = format!("{}{features}", if with_c { "zstd," } else { "" });
-        let command = |verb: &str| -> Result<Command, String> {
-            let mut cargo = cargo()?;
-            cargo.args([verb, "--quiet", "--package", package, "--target", target]);
-            cargo.args(["--no-default-features", "--features", &features]);
-            Ok(cargo)
-        };
-        let verb = if machine.runner.is_some() { "build" } else { "check" };
-        process::run(&mut command(verb)?)?;
+/// The codec and the protocol, with their unit tests.
+fn test_values(
+    machine: &Machine,
+    target: &str,
+    has_zstd: bool,
+    runner: Option<Runner>,
+) -> Result<(), String> {
+    for (package, features) in &CLIENTS[..2] {
+        let features = format!("{}{features}", if has_zstd { "zstd," } else { "" });
+        let chosen =
+            ["--package", package, "--target", target, "--no-default-features", "--features", &features];
+        process::run(cargo()?.args(["build", "--quiet"]).args(chosen))?;
         // The tests of the protocol are built beside the simulated gateway, which has zstd wherever it has sockets.
-        let is_testable = with_c || !is_32_bits || *package == "gateway-codec";
-        let tests = match machine.runner.map(|runner| runner()) {
-            None => "",
-            Some(None) => "; its unit tests did not run, nothing here runs them",
-            Some(Some(_)) if !is_testable => "; its unit tests did not run, they need a C compiler for it",
-            Some(Some(runner)) => {
-                let mut test = command("test")?;
+        let is_testable = has_zstd || target.starts_with("wasm32") || *package == "gateway-codec";
+        let tests = match &runner {
+            Some(runner) if is_testable => {
+                let mut test = cargo()?;
                 if !runner.is_empty() {
                     let name = target.replace('-', "_").to_uppercase();
                     test.env(format!("CARGO_TARGET_{name}_RUNNER"), runner.join(" "));
                 }
-                process::run(test.arg("--lib"))?;
-                "; its unit tests pass"
+                process::run(test.args(["test", "--quiet", "--lib"]).args(chosen))?;
+                "its unit tests pass"
             }
+            Some(_) => "its unit tests did not run, they need a C compiler for it",
+            None => "its unit tests did not run, nothing here runs them",
         };
-        println!("targets: {}: {package} ({features}) compiles for {target}{tests}", machine.name);
+        println!("targets: {}: {package} ({features}) compiles for {target}; {tests}", machine.name);
     }
+    Ok(())
+}
+
+/// The client, from the codec to the runtimes. Nothing is linked, so no linker for the target needs to be there.
+fn check_clients(machine: &Machine, target: &str) -> Result<(), String> {
+    let mut check = cargo()?;
+    check.args(["check", "--quiet", "--target", target, "--no-default-features"]);
+    for (package, features) in CLIENTS {
+        let features = features.split(',').map(|feature| format!("{package}/{feature}"));
+        check.args(["--package", package, "--features"]).arg(features.collect::<Vec<_>>().join(","));
+    }
+    process::run(&mut check)?;
+    println!(
+        "targets: {}: {} compile for {target}",
+        machine.name,
+        CLIENTS.map(|(package, _)| package).join(", ")
+    );
     Ok(())
 }
 

@@ -46,6 +46,56 @@ fn every_readme_reads_well_without_rustdoc() {
     }
 }
 
+/// The links into docs.rs lead to items that are there.
+#[test]
+fn every_link_to_an_item_has_one() {
+    let mut links = 0;
+    for package in published() {
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+        let readme = std::fs::read_to_string(manifest.with_file_name("README.md")).unwrap();
+        for address in readme.split("https://docs.rs/").skip(1) {
+            let address = address.split([')', '\n', ' ']).next().unwrap();
+            let Some((name, path)) = address.split_once("/latest/") else { continue };
+            links += 1;
+            let mut sources = Vec::new();
+            read_sources(&manifest.parent().unwrap().with_file_name(name).join("src"), &mut sources);
+            for declaration in declarations(path) {
+                let is_there = sources.iter().any(|source| source.contains(&declaration));
+                assert!(is_there, "{}: {address} needs `{declaration}`", package["name"]);
+            }
+        }
+    }
+    assert!(links > 10, "{links}");
+}
+
+/// `gateway_codec/etf/struct.Walk.html#method.rest` is declared by `pub mod etf;`, `pub struct Walk` and `pub fn rest`.
+fn declarations(path: &str) -> Vec<String> {
+    let (page, anchor) = path.split_once('#').unwrap_or((path, ""));
+    let mut found = Vec::new();
+    for part in page.split('/').skip(1).filter(|part| !part.is_empty() && *part != "index.html") {
+        found.push(match part.split('.').collect::<Vec<_>>().as_slice() {
+            [kind, name, "html"] => format!("pub {kind} {name}"),
+            _ => format!("pub mod {part};"),
+        });
+    }
+    found.extend(anchor.split_once('.').map(|(kind, name)| match kind {
+        "structfield" => format!("pub {name}:"),
+        _ => format!("pub fn {name}("),
+    }));
+    found
+}
+
+fn read_sources(folder: &Path, sources: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_sources(&path, sources);
+        } else {
+            sources.push(std::fs::read_to_string(path).unwrap_or_default());
+        }
+    }
+}
+
 /// What only rustdoc understands, and links that a registry cannot follow.
 fn faults(readme: &str) -> Vec<String> {
     let mut undefined = Vec::new();
