@@ -8,3 +8,8 @@ pub mod report;
 
 pub use options::Options;
 pub use report::Report;
+
+/// The bot in the README of the workspace is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

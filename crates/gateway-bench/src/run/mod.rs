@@ -5,6 +5,7 @@ mod child;
 mod page;
 mod plan;
 mod plots;
+mod questions;
 mod results;
 mod traffic;
 
@@ -27,7 +28,7 @@ pub struct Settings {
     pub sizes: Sizes,
     /// Only heats whose name (`JOB/MODE`) contains this.
     pub only: Option<String>,
-    /// Where the report goes: a page, plots, and the figures as JSON.
+    /// Where the report goes: a page, charts, and the figures as JSON.
     pub report: Option<PathBuf>,
     /// Where the figures alone go, as JSON.
     pub json: Option<PathBuf>,
@@ -74,7 +75,7 @@ pub fn run(settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Results, S
     Ok(results)
 }
 
-/// Writes the figures, a plot for each job, and the page into a folder.
+/// Writes the figures, a chart for each question, and the page into a folder.
 ///
 /// # Errors
 ///

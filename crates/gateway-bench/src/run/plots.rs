@@ -1,122 +1,166 @@
-//! Bars of what each contender costs, one picture for each job.
+//! The charts: horizontal bars on a linear axis, one picture for each question.
 
 use std::path::Path;
 
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::results::{Measured, Results, Row};
+use super::questions::{Answer, answers};
+use super::results::Results;
 
-const SIZE: (u32, u32) = (960, 420);
+const WIDTH: u32 = 900;
+/// The height of a bar, or of the title of a group, in pixels.
+const ROW: u32 = 22;
+const MARGIN: u32 = 12;
+const CAPTION: u32 = 30;
+/// Room for the axis and its numbers.
+const AXIS: u32 = 30;
+/// Room for the names of contenders.
+const NAMES: u32 = 230;
 
-/// Who is mostly drawn, each in a colour of its own, the same in every picture.
-const WHO: [&str; 13] = [
-    "ours",
-    "bound",
-    "twilight",
-    "twilight-all",
-    "serenity",
-    "python",
-    "discord.py",
-    "erltf",
-    "smol",
-    "async-std",
-    "blocking",
-    "one-shard",
-    "discordjs",
-];
+const INK: RGBColor = RGBColor(40, 40, 40);
+const OURS: RGBColor = RGBColor(200, 80, 30);
+const OTHERS: RGBColor = RGBColor(120, 150, 185);
+const ABSENT: RGBColor = RGBColor(130, 130, 130);
 
-/// Draws one SVG for each job into the folder: `JOB.svg`.
+/// A line of a chart.
+enum Line<'a> {
+    Title(&'a str),
+    Bar { name: &'a str, value: Option<f64>, ours: bool },
+    Space,
+}
+
+/// Draws one SVG for each question that has an answer into the folder.
 pub(super) fn draw(results: &Results, folder: &Path) -> Result<(), String> {
-    for job in jobs(results) {
-        let path = folder.join(format!("{job}.svg"));
-        let heats: Vec<&Measured> = results.heats.iter().filter(|heat| heat.job == job).collect();
-        bars(&job, &heats, &path).map_err(|error| format!("{}: {error}", path.display()))?;
+    for answer in answers(results) {
+        let path = folder.join(format!("{}.svg", answer.question.file));
+        bars(&answer, &path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
 }
 
-/// The jobs that are worth a picture, in their order.
-pub(super) fn jobs(results: &Results) -> Vec<String> {
-    let mut jobs: Vec<String> = Vec::new();
-    for heat in &results.heats {
-        if !jobs.contains(&heat.job) && heat.rows.iter().any(|row| row.cost().is_some()) {
-            jobs.push(heat.job.clone());
-        }
-    }
-    jobs
-}
-
-fn bars(job: &str, heats: &[&Measured], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let costs: Vec<(String, &str, f64)> = heats
-        .iter()
-        .flat_map(|heat| heat.rows.iter().map(move |row| (heat, row)))
-        .filter_map(|(heat, row)| Some((heat.mode.clone(), row.who.as_str(), row.cost()?.1)))
-        .collect();
-    let unit = heats.iter().flat_map(|heat| &heat.rows).find_map(Row::cost).map_or("", |(unit, _)| unit);
-    let most = costs.iter().map(|(_, _, cost)| *cost).fold(0.0, f64::max);
-    // The scale is logarithmic: costs are apart by factors, up to a hundred.
-    let floor = costs.iter().map(|(_, _, cost)| *cost).filter(|cost| *cost > 0.0).fold(most, f64::min) / 2.0;
-    // A place for each bar, and one free between two modes.
-    let mut places = Vec::new();
-    let mut place = 0_usize;
-    for (index, (mode, _, _)) in costs.iter().enumerate() {
-        if index > 0 && costs[index - 1].0 != *mode {
-            place += 1;
-        }
-        places.push(place);
-        place += 1;
-    }
-    let root = SVGBackend::new(path, SIZE).into_drawing_area();
+fn bars(answer: &Answer, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let lines = lines(answer);
+    let most = lines.iter().filter_map(Line::value).fold(0.0, f64::max);
+    let height = 2 * MARGIN + CAPTION + AXIS + ROW * lines.len() as u32;
+    let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
     root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
-        .caption(format!("{job}: {unit} (less is better)"), ("sans-serif", 20))
-        .margin(12)
-        .x_label_area_size(36)
-        .y_label_area_size(64)
-        .build_cartesian_2d(0.0..place.max(1) as f64, (floor..most * 2.0).log_scale())?;
-    // A mode is written under the bar in the middle of its own.
-    let mode_at = |at: f64| {
-        let index = places.iter().position(|place| *place == at as usize)?;
-        let mode = &costs[index].0;
-        let first = costs.iter().position(|(of, _, _)| of == mode)?;
-        let count = costs.iter().filter(|(of, _, _)| of == mode).count();
-        (index == first + count / 2).then_some(mode)
+    let text = |size: u32, weight: FontStyle, anchor: HPos| {
+        ("sans-serif", size).into_font().style(weight).color(&INK).pos(Pos::new(anchor, VPos::Center))
     };
+    let caption = format!("{} (less is better)", answer.unit());
+    root.draw(&Text::new(
+        caption,
+        (MARGIN as i32, (MARGIN + CAPTION / 3) as i32),
+        text(16, FontStyle::Normal, HPos::Left),
+    ))?;
+    // The first line is at the top. Behind the longest bar there is room for its value.
+    let rows = lines.len() as f64;
+    let mut chart = ChartBuilder::on(&root)
+        .margin(MARGIN)
+        .margin_top(MARGIN + CAPTION)
+        .x_label_area_size(AXIS)
+        .y_label_area_size(NAMES)
+        .build_cartesian_2d(0.0..most.max(f64::MIN_POSITIVE) * 1.15, 0.0..rows)?;
     chart
         .configure_mesh()
-        .disable_x_mesh()
-        .x_labels(place.max(1) + 1)
-        .x_label_formatter(&|at| mode_at(*at).cloned().unwrap_or_default())
-        .set_tick_mark_size(LabelAreaPosition::Bottom, 0)
+        .disable_y_mesh()
+        .disable_y_axis()
+        .light_line_style(TRANSPARENT)
+        .x_labels(8)
+        .x_label_formatter(&|at| number(*at))
         .draw()?;
-    let mut names = WHO.to_vec();
-    for (_, who, _) in &costs {
-        if !names.contains(who) {
-            names.push(who);
+    for (index, line) in lines.iter().enumerate() {
+        let (low, high) = (rows - index as f64 - 1.0, rows - index as f64);
+        let (left, middle) = chart.backend_coord(&(0.0, low.midpoint(high)));
+        match line {
+            Line::Title(title) => {
+                let style = text(14, FontStyle::Bold, HPos::Left);
+                root.draw(&Text::new(*title, (MARGIN as i32, middle), style))?;
+            }
+            Line::Bar { name, value, ours } => {
+                root.draw(&Text::new(*name, (left - 8, middle), text(13, FontStyle::Normal, HPos::Right)))?;
+                let (end, label, style) = match value {
+                    Some(value) => (*value, number(*value), text(13, FontStyle::Normal, HPos::Left)),
+                    None => (
+                        0.0,
+                        "not measured".to_owned(),
+                        text(13, FontStyle::Normal, HPos::Left).color(&ABSENT),
+                    ),
+                };
+                let colour = if *ours { OURS } else { OTHERS };
+                chart.draw_series([Rectangle::new(
+                    [(0.0, low + 0.15), (end, high - 0.15)],
+                    colour.filled(),
+                )])?;
+                let (end, _) = chart.backend_coord(&(end, low));
+                root.draw(&Text::new(label, (end + 6, middle), style))?;
+            }
+            Line::Space => {}
         }
     }
-    for (colour, name) in names.into_iter().enumerate() {
-        if costs.iter().all(|(_, who, _)| *who != name) {
-            continue;
-        }
-        let style = Palette99::pick(colour).filled();
-        let mine = costs.iter().zip(&places).filter(|((_, who, _), _)| *who == name);
-        let bars: Vec<_> = mine
-            .map(|((_, _, cost), place)| {
-                Rectangle::new([(*place as f64 + 0.1, floor), (*place as f64 + 0.9, *cost)], style)
-            })
-            .collect();
-        chart
-            .draw_series(bars)?
-            .label(name)
-            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], style));
-    }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK.mix(0.3))
-        .draw()?;
     root.present()?;
     Ok(())
+}
+
+/// Each group with its title above it, and a free line between two groups.
+fn lines(answer: &Answer) -> Vec<Line<'_>> {
+    let mut lines = Vec::new();
+    for group in &answer.groups {
+        if !lines.is_empty() {
+            lines.push(Line::Space);
+        }
+        lines.push(Line::Title(group.title));
+        lines.extend(group.bars.iter().map(|bar| Line::Bar {
+            name: &bar.name,
+            value: bar.value,
+            ours: bar.who == "ours",
+        }));
+    }
+    lines
+}
+
+impl Line<'_> {
+    fn value(&self) -> Option<f64> {
+        match self {
+            Self::Bar { value, .. } => *value,
+            Self::Title(_) | Self::Space => None,
+        }
+    }
+}
+
+/// One decimal below a hundred, and a space between thousands.
+fn number(value: f64) -> String {
+    if value.abs() < 100.0 {
+        let text = format!("{value:.1}");
+        return text.strip_suffix(".0").map_or(text.clone(), str::to_owned);
+    }
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_have_spaces_between_thousands() {
+        for (value, text) in [
+            (0.0, "0"),
+            (6.368, "6.4"),
+            (20.0, "20"),
+            (527.7, "528"),
+            (2000.0, "2 000"),
+            (1_234_567.0, "1 234 567"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
 }
