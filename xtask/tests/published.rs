@@ -65,7 +65,7 @@ fn every_link_to_an_item_has_one() {
             }
         }
     }
-    assert!(links > 10, "{links}");
+    assert!(links > 0, "no link was found");
 }
 
 /// `gateway_codec/etf/struct.Walk.html#method.rest` is declared by `pub mod etf;`, `pub struct Walk` and `pub fn rest`.
