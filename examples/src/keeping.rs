@@ -1,37 +1,38 @@
-//! What the bots that bring their own socket keep for the next run: the session, and the session starts of a day.
+//! What the bots that bring their own socket persist for the next run: the session, and the session starts of a day.
 
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use gateway_driver::{Checkpointer, FileIdentifyStore, IdentifyStore, KeptIdentifies, SessionKeeper};
+use gateway_driver::{Checkpointer, FileIdentifyStore, IdentifyStore, SessionKeeper};
 use gateway_proto::raw::Connection;
 use gateway_proto::{
-    Event, IdentifyQueue, IdentifyRefused, SessionSnapshot, SessionStartLimit, ShardId, Ticket,
+    Event, IdentifyOutput, IdentifyQueue, IdentifyRefused, SessionSnapshot, SessionStartLimit, ShardId,
+    Ticket,
 };
 
 use crate::{Options, Report};
 
-/// Keeps a connection's session where `--session` says, while the bot goes on. Without that flag it does nothing.
+/// Persists a connection's session in the file of `--session`, on another thread. Without that flag it does nothing.
 pub struct Session {
     keeper: Option<(Arc<SessionKeeper>, Checkpointer)>,
-    /// As it was when the bot had enough: what comes after is not shown, and is for the next run.
+    /// The session after the last event that the bot shows. Later events are for the next run.
     last: Option<SessionSnapshot>,
 }
 
 impl Session {
-    /// What the flags ask for.
+    /// Opens the session that the flags ask for.
     ///
     /// # Errors
     ///
-    /// A sentence, where there is no thread to write the file.
+    /// A sentence, if the system has no thread to write the file.
     pub fn new(options: &Options) -> Result<Self, String> {
         let keeper = options.session_keeper().map_err(|error| error.to_string())?;
         let keeper = keeper.map(|keeper| (keeper.clone(), Checkpointer::new(keeper, Instant::now())));
         Ok(Self { keeper, last: None })
     }
 
-    /// To be called when an event was shown and, with `--ack`, acknowledged.
+    /// Call it after an event was shown and, with `--ack`, acknowledged.
     pub fn after(&mut self, event: &Event, connection: &Connection) {
         if let Some((_, checkpointer)) = &mut self.keeper
             && checkpointer.is_due_after(event)
@@ -41,7 +42,7 @@ impl Session {
         }
     }
 
-    /// To be called before each wait.
+    /// Call it before each wait.
     pub fn in_time(&mut self, connection: &Connection) {
         if let Some((_, checkpointer)) = &mut self.keeper
             && checkpointer.is_due_at(Instant::now())
@@ -51,21 +52,21 @@ impl Session {
         }
     }
 
-    /// To be called when the bot has shown the last event that it wants to, and with `--ack` acknowledged it.
+    /// Call it after the last event that the bot shows, once it is acknowledged with `--ack`.
     pub fn enough(&mut self, connection: &Connection) {
         if self.last.is_none() {
             self.last = connection.session();
         }
     }
 
-    /// Says what could not be written.
+    /// Reports the last error of the store.
     pub fn complain<O: Write, E: Write>(&self, report: &mut Report<O, E>) {
         if let Some(error) = self.keeper.as_ref().and_then(|(keeper, _)| keeper.take_error()) {
             report.say(&format_args!("the session could not be kept: {error}"));
         }
     }
 
-    /// Waits until everything is written. Gives the session that is left, for the report to write it.
+    /// Blocks until everything is written. Returns the session that is left, for the report.
     pub fn end<O: Write, E: Write>(
         self,
         connection: &Connection,
@@ -77,7 +78,7 @@ impl Session {
         {
             report.say(&format_args!("the session could not be kept: {error}"));
         }
-        // It may have ended since.
+        // The session may have ended since.
         connection.session().map(|session| self.last.unwrap_or(session))
     }
 }
@@ -86,77 +87,76 @@ fn keep(checkpointer: &mut Checkpointer, connection: &Connection) {
     checkpointer.keep(connection.config().shard, connection.session(), Instant::now());
 }
 
-/// Says which shard may identify when, and keeps the session starts beside the file of `--session`.
+/// Grants permits to identify, and persists the session starts beside the file of `--session`.
 ///
-/// They are written where they are granted, which holds up the loop for as long as a disk takes to sync. It happens only when
-/// a session begins; a bot that minds writes on another thread, as `gateway_driver::LocalIdentifyGate` does.
+/// It writes on the thread of the caller, which blocks until the disk has synced: only when a session begins. A bot for which
+/// that matters writes on another thread, as `gateway_driver::LocalIdentifyGate` does.
 pub struct Gate {
     queue: IdentifyQueue,
     store: Option<FileIdentifyStore>,
-    complaint: Option<String>,
+    error: Option<String>,
 }
 
 impl Gate {
-    /// What the flags ask for, with the session starts of earlier runs.
+    /// Builds the gate that the flags ask for, with the session starts of earlier runs.
     ///
     /// # Errors
     ///
-    /// A sentence, where their file cannot be read, or too few are left.
+    /// A sentence, if their file cannot be read, or if too few are left.
     pub fn new(options: &Options) -> Result<Self, String> {
         let now = Instant::now();
         let (budget, limit) = (options.identify_budget(), SessionStartLimit::default());
         let mut queue = IdentifyQueue::with_budget(budget, &limit, now).map_err(|error| error.to_string())?;
         let store = options.identify_store();
-        let kept = store.as_ref().map(IdentifyStore::load).transpose();
-        let kept = kept.map_err(|error| format!("session starts cannot be kept: {error}"))?;
-        if let Some(kept) = kept.flatten() {
-            queue.restore(kept.starts(), kept.elapsed(wall_clock()), now);
+        let Some(store) = store else { return Ok(Self { queue, store, error: None }) };
+        let kept = store.load().map_err(|error| format!("session starts cannot be persisted: {error}"))?;
+        if let Some(snapshot) = kept {
+            queue.restore(&snapshot, snapshot.elapsed(wall_clock()), now);
             queue.check_start(now).map_err(|error| error.to_string())?;
         }
-        Ok(Self { queue, store, complaint: None })
+        Ok(Self { queue: queue.with_persistence(), store: Some(store), error: None })
     }
 
-    /// Asks for a permit.
+    /// Requests a permit.
     pub fn request(&mut self, shard: ShardId) -> Ticket {
         self.queue.request(shard)
     }
 
-    /// Takes a request back.
+    /// Cancels a request.
     pub fn cancel(&mut self, ticket: Ticket) {
         self.queue.cancel(ticket);
     }
 
-    /// The shard's Identify goes out.
+    /// The shard's Identify is sent.
     pub fn used(&mut self, shard: ShardId) {
         self.queue.used(shard, Instant::now());
     }
 
-    /// The next answer that is due, if any. What is granted is written down before.
+    /// The next answer that is due, if any. Blocks while a snapshot is written.
     pub fn poll(&mut self, now: Instant) -> Option<(Ticket, Result<(), IdentifyRefused>)> {
-        if let Some((ticket, refused)) = self.queue.poll_refused(now) {
-            return Some((ticket, Err(refused)));
+        loop {
+            match self.queue.poll_output(now)? {
+                IdentifyOutput::Granted(ticket) => return Some((ticket, Ok(()))),
+                IdentifyOutput::Refused(ticket, refused) => return Some((ticket, Err(refused))),
+                IdentifyOutput::Persist { number, snapshot } => {
+                    let snapshot = snapshot.with_wall_clock(wall_clock());
+                    let saved = self.store.as_ref().map_or(Ok(()), |store| store.save(&snapshot));
+                    self.queue.handle_persisted(number, saved.is_ok(), now);
+                    self.error = saved.err().map(|error| error.to_string()).or(self.error.take());
+                }
+            }
         }
-        let granted = self.queue.poll(now)?;
-        let Some(store) = &self.store else { return Some((granted, Ok(()))) };
-        let kept = store.save(&KeptIdentifies::new(self.queue.snapshot(now), wall_clock()));
-        Some((
-            granted,
-            kept.map_err(|error| {
-                self.complaint = Some(format!("the session starts could not be kept: {error}"));
-                self.queue.not_kept(now)
-            }),
-        ))
     }
 
-    /// When to ask again.
+    /// When to poll again.
     pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
         self.queue.next_deadline(now)
     }
 
-    /// Says what could not be written.
+    /// Reports the last error of the store.
     pub fn complain<O: Write, E: Write>(&mut self, report: &mut Report<O, E>) {
-        if let Some(complaint) = self.complaint.take() {
-            report.say(&complaint);
+        if let Some(error) = self.error.take() {
+            report.say(&format_args!("the session starts could not be persisted: {error}"));
         }
     }
 }

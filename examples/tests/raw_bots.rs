@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use gateway_driver::{FileIdentifyStore, FileSessionStore, IdentifyStore, KeptIdentifies, SessionStore};
+use gateway_driver::{FileIdentifyStore, FileSessionStore, IdentifyStore, SessionStore};
 
 use gateway_examples::options::Asked;
 use gateway_examples::{Options, Report, bot};
@@ -345,11 +345,11 @@ fn spend_the_budget(file: &str) {
     let now = Instant::now();
     for shard in 0..900 {
         queue.request(ShardId::new(shard, 900).unwrap());
-        queue.poll(now).unwrap();
+        queue.poll_output(now).unwrap();
     }
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).ok();
     let store = FileIdentifyStore::in_file(format!("{file}.identifies"));
-    store.save(&KeptIdentifies::new(queue.snapshot(now), clock)).unwrap();
+    store.save(&queue.snapshot(now).with_wall_clock(clock)).unwrap();
 }
 
 #[test]
@@ -409,7 +409,7 @@ fn session_starts_are_counted_from_run_to_run() {
         run(bot, &server, &["--session", &file, "--events", "1"]);
         let kept = FileIdentifyStore::in_file(format!("{file}.identifies")).load().unwrap().unwrap();
         let mut queue = IdentifyQueue::new(1);
-        queue.restore(kept.starts(), Duration::ZERO, Instant::now());
+        queue.restore(&kept, Duration::ZERO, Instant::now());
         assert_eq!(queue.remaining(Instant::now()), 999, "{name}");
     }
 }

@@ -12,8 +12,8 @@ pub use async_std;
 pub use gateway_driver as driver;
 pub use gateway_driver::{
     AcquiringIdentify, BuildError, Checkpointer, Checkpoints, Connector, DriverConfig, Events,
-    FileIdentifyStore, FileSessionStore, GateError, IdentifyGate, IdentifyStore, KeptIdentifies, Roots,
-    Sender, SessionKeeper, SessionStore, TlsError, TlsSettings, proto,
+    FileIdentifyStore, FileSessionStore, GateError, IdentifyGate, IdentifyStore, Roots, Sender,
+    SessionKeeper, SessionStore, TlsError, TlsSettings, proto,
 };
 
 /// A shard on async-std. See [`gateway_driver::Shard`].

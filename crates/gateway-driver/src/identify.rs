@@ -1,12 +1,12 @@
-//! Who may identify when: the trait, and the gate for the shards of one process.
+//! The gate of the shards of a bot: the trait, and the gate for the shards of one process.
 
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use gateway_proto::{
     BudgetError, ConfigError, IdentifyBudget, IdentifyQueue, IdentifyRefused, IdentifySnapshot,
@@ -14,38 +14,42 @@ use gateway_proto::{
 };
 
 use crate::background_writer::BackgroundWriter;
-use crate::identify_requests::{Answer, Keeping, Requests, lock, wake};
+use crate::identify_requests::{Answer, Requests};
 use crate::timer::Timer;
-use crate::{IdentifyStore, KeptIdentifies, Runtime};
+use crate::{IdentifyStore, Runtime};
 
-/// A permit that is being waited for. Dropping it takes the request back.
+/// A permit that is being waited for. Dropping it cancels the request.
 pub type AcquiringIdentify = Pin<Box<dyn Future<Output = Result<(), IdentifyRefused>> + Send>>;
 
-/// Says when a shard may identify. Shared by all shards of a bot, which are limited together
-/// (Discord Docs, Gateway > Sharding > Max Concurrency).
+/// Grants permits to identify. Shared by all shards of a bot, which are limited together. See
+/// [Discord Docs, Gateway > Max Concurrency](https://discord.com/developers/docs/events/gateway#sharding-max-concurrency).
 ///
-/// [`LocalIdentifyGate`] serves the shards of one process. For many processes, implement this over something that they
-/// share.
+/// [`LocalIdentifyGate`] serves the shards of one process. For several processes, implement this over something that they
+/// share; [`IdentifyQueue`] is the state machine for its other end.
 pub trait IdentifyGate: Send + Sync + 'static {
-    /// Asks for a permit. The shard identifies as soon as the future is ready, so a permit is good for that moment only.
+    /// Requests a permit. The shard identifies as soon as the future is ready, so a permit is good for that moment only.
     ///
-    /// A refusal stops the shard, with the refusal as its reason. To let it wait, let the future wait.
+    /// A refusal stops the shard, with the refusal as its reason. If the gate cannot be reached, resolve to
+    /// [`IdentifyRefused::unreachable`]: the shard closes its connection, and asks again after its back-off. Or let the future
+    /// wait; the shard sends heartbeats meanwhile.
     fn acquire(&self, shard: ShardId) -> AcquiringIdentify;
 
-    /// The permit was used: the shard's Identify goes out.
+    /// The permit was used: the shard's Identify is sent.
     fn used(&self, shard: ShardId) {
         let _ = shard;
     }
 
-    /// The shard's Identify came to nothing: the connection has ended without READY. It counts as a session start all the
-    /// same, as far as anybody outside Discord knows.
+    /// The connection of the shard's Identify has ended without READY. Discord may have counted the session start all the
+    /// same.
     fn failed(&self, shard: ShardId) {
         let _ = shard;
     }
 }
 
-/// The gate for the shards of one process: one permit in 5.25 s for each `shard_id % max_concurrency`, in the order of
-/// the shard ids, and no more session starts in 24 hours than the budget allows.
+/// The gate for the shards of one process: an [`IdentifyQueue`] with a timer for each request and a thread that persists.
+///
+/// It grants one permit in 5.25 s for each `shard_id % max_concurrency`, in the order of the shard ids, and no more session
+/// starts in 24 hours than the budget allows.
 ///
 /// ```
 /// # fn shards<R: gateway_driver::Runtime>(runtime: R, answer: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
@@ -59,46 +63,54 @@ pub trait IdentifyGate: Send + Sync + 'static {
 /// budget.shards = 4;
 /// let store = FileIdentifyStore::in_file("/var/lib/bot/identifies.json");
 /// let gate = LocalIdentifyGate::kept_in(store, runtime, budget, &limit)?;
-/// gate.on_error(|error| eprintln!("session starts cannot be kept: {error}"));
+/// gate.on_error(|error| eprintln!("session starts cannot be persisted: {error}"));
 /// let mut driver = DriverConfig::default();
 /// driver.identify_gate = Some(Arc::new(gate));
 /// # Ok(())
 /// # }
 /// ```
 pub struct LocalIdentifyGate<R> {
-    runtime: R,
-    requests: Arc<Mutex<Requests>>,
-    keeper: Option<Arc<Keeper>>,
+    shared: Arc<Shared<R>>,
+    writer: Option<Arc<Writer>>,
 }
 
-/// Writes down session starts, each time with a number that grows.
-type Keeper = BackgroundWriter<(), (u64, KeptIdentifies)>;
+/// What the gate, its futures and the thread that persists share.
+struct Shared<R> {
+    runtime: R,
+    requests: Mutex<Requests>,
+    /// Empty: nothing is persisted. Weak, since the thread holds this.
+    writer: OnceLock<Weak<Writer>>,
+}
 
-/// Why there can be no gate.
+/// Persists snapshots, each with its number.
+type Writer = BackgroundWriter<(), (u64, IdentifySnapshot)>;
+
+/// Why a gate cannot be built.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum GateError {
-    /// The budget cannot be used, or too little of it is left.
+    /// The budget is wrong, or too little of it is left.
     Budget(BudgetError),
-    /// What earlier processes have kept cannot be read, or the system has no thread to keep more.
+    /// The session starts of earlier processes cannot be read, or the system has no thread to persist more.
     Store(io::Error),
 }
 
 impl<R: Runtime> LocalIdentifyGate<R> {
     /// A gate for `session_start_limit.max_concurrency` of `GET /gateway/bot`. 0 is read as 1.
     ///
-    /// As long as nothing else is known, it spends 900 of 1000 session starts in 24 hours, and refuses the next. It knows
-    /// of this process only: a bot that is restarted over and over wants [`LocalIdentifyGate::kept_in`].
+    /// It spends 900 of 1000 session starts in 24 hours, and refuses the next. It counts those of this process only: for a bot
+    /// that may be restarted again and again there is [`LocalIdentifyGate::kept_in`].
     pub fn new(runtime: R, max_concurrency: u32) -> Self {
         Self::of(runtime, IdentifyQueue::new(max_concurrency))
     }
 
-    /// A gate for `session_start_limit` of `GET /gateway/bot`, asked for just now. It knows of this process only.
+    /// A gate for a `session_start_limit` that `GET /gateway/bot` has just answered. It counts the session starts of this
+    /// process only.
     ///
     /// # Errors
     ///
-    /// Where the shards could spend more in a day than the budget leaves them; the error says which field. And, with
-    /// [`WhenSpent::Refuse`](gateway_proto::WhenSpent::Refuse), where fewer session starts are left than they need.
+    /// If the shards could spend more in a day than the budget leaves them; the error names the field. With
+    /// [`WhenSpent::Refuse`](gateway_proto::WhenSpent::Refuse) also if fewer session starts are left than they need.
     pub fn with_budget(
         runtime: R,
         budget: IdentifyBudget,
@@ -109,19 +121,18 @@ impl<R: Runtime> LocalIdentifyGate<R> {
     }
 
     /// A gate as by [`LocalIdentifyGate::with_budget`] that counts the session starts of earlier processes too: each is
-    /// kept in this store before its permit is given, on a thread that nobody waits for but the shard that asks. Reading what
-    /// there is blocks.
+    /// persisted in this store before its permit is granted, on a thread of the gate's own. Reading the store blocks the caller.
     ///
-    /// The time in which no process ran counts as the runtime's wall clock tells it. Without one it does not count, nor does
+    /// The time in which no process ran is taken from the runtime's wall clock. Without one it does not count, nor does
     /// the time between the last permit and a crash.
     ///
-    /// A start that cannot be kept is no start. The permit is refused; with
-    /// [`WhenSpent::Hold`](gateway_proto::WhenSpent::Hold) it waits, and the store is tried again every five seconds. See
+    /// If a session start cannot be persisted, its permit is refused; with
+    /// [`WhenSpent::Hold`](gateway_proto::WhenSpent::Hold) it waits, and the store is tried again every 5 s. See
     /// [`LocalIdentifyGate::on_error`].
     ///
     /// # Errors
     ///
-    /// As [`LocalIdentifyGate::with_budget`], with the starts of earlier processes counted; and where the store cannot be
+    /// As [`LocalIdentifyGate::with_budget`], with the starts of earlier processes counted; and if the store cannot be
     /// read.
     pub fn kept_in(
         store: impl IdentifyStore,
@@ -129,119 +140,149 @@ impl<R: Runtime> LocalIdentifyGate<R> {
         budget: IdentifyBudget,
         limit: &SessionStartLimit,
     ) -> Result<Self, GateError> {
-        let mut queue = IdentifyQueue::with_budget(budget.clone(), limit, runtime.now())?;
-        if let Some(kept) = store.load().map_err(GateError::Store)? {
-            queue.restore(kept.starts(), kept.elapsed(runtime.wall_clock()), runtime.now());
+        let mut queue = IdentifyQueue::with_budget(budget, limit, runtime.now())?;
+        if let Some(snapshot) = store.load().map_err(GateError::Store)? {
+            queue.restore(&snapshot, snapshot.elapsed(runtime.wall_clock()), runtime.now());
             queue.check_start(runtime.now()).map_err(BudgetError::from)?;
         }
-        let mut this = Self::of(runtime.clone(), queue);
-        lock(&this.requests).keeping = Some(Keeping::new(budget.when_spent));
-        let requests = this.requests.clone();
-        let write = move |(): &(), (_, starts): &(u64, KeptIdentifies)| store.save(starts);
-        let done = move |(number, _): &(u64, KeptIdentifies), well: bool| {
-            let woken = lock(&requests).kept(*number, well, runtime.now());
-            wake(woken);
-        };
-        let keeper = BackgroundWriter::start("identify-keeper", write, done).map_err(GateError::Store)?;
-        this.keeper = Some(Arc::new(keeper));
+        let mut this = Self::of(runtime, queue.with_persistence());
+        let shared = this.shared.clone();
+        let write = move |(): &(), (_, snapshot): &(u64, IdentifySnapshot)| store.save(snapshot);
+        let done = move |(number, _): &(u64, IdentifySnapshot), ok: bool| shared.persisted(*number, ok);
+        let writer = BackgroundWriter::start("identify-writer", write, done).map_err(GateError::Store)?;
+        let writer = this.writer.insert(Arc::new(writer));
+        this.shared.writer.get_or_init(|| Arc::downgrade(writer));
         Ok(this)
     }
 
     fn of(runtime: R, queue: IdentifyQueue) -> Self {
-        Self { runtime, requests: Arc::new(Mutex::new(Requests::new(queue))), keeper: None }
+        let requests = Mutex::new(Requests::new(queue));
+        Self { shared: Arc::new(Shared { runtime, requests, writer: OnceLock::new() }), writer: None }
     }
 
-    /// Takes a newer `session_start_limit`. It holds at once, also for those who wait.
+    /// Replaces the limit by a newer `session_start_limit`. It holds at once, also for requests that wait.
     ///
     /// # Errors
     ///
-    /// Where the shards could spend more in a day than the budget leaves them. Nothing has changed then.
+    /// If the shards could spend more in a day than the budget leaves them. Nothing has changed then.
     pub fn update(&self, limit: &SessionStartLimit) -> Result<(), ConfigError> {
-        let woken = {
-            let mut requests = lock(&self.requests);
-            requests.queue.update(limit, self.runtime.now())?;
-            requests.everybody()
-        };
-        wake(woken);
-        Ok(())
+        self.shared.change(|queue, now| queue.update(limit, now))
     }
 
-    /// How many session starts are left today, those of the reserve among them.
+    /// How many session starts are left today, including the reserve.
     pub fn remaining(&self) -> u32 {
-        lock(&self.requests).queue.remaining(self.runtime.now())
+        self.shared.lock().queue.remaining(self.shared.runtime.now())
     }
 
-    /// The session starts of the last 24 hours, to be kept for the next process by means of your own: after each permit.
+    /// The session starts of the last 24 hours, for a caller that persists them by its own means: after each permit.
     pub fn snapshot(&self) -> IdentifySnapshot {
-        lock(&self.requests).queue.snapshot(self.runtime.now())
+        self.shared.lock().queue.snapshot(self.shared.runtime.now())
     }
 
-    /// Counts the session starts of an earlier process too. `elapsed` is the time since the snapshot was made; zero is
-    /// always safe, and right where no clock can be trusted.
+    /// Counts the session starts of an earlier process too. `elapsed` is the time since the snapshot was taken; zero is
+    /// always safe, and right if no clock can be trusted.
     pub fn restore(&self, snapshot: &IdentifySnapshot, elapsed: Duration) {
-        let woken = {
-            let mut requests = lock(&self.requests);
-            requests.queue.restore(snapshot, elapsed, self.runtime.now());
-            requests.everybody()
-        };
-        wake(woken);
+        self.shared.change(|queue, now| queue.restore(snapshot, elapsed, now));
     }
 
-    /// Has this called whenever session starts could not be kept, in place of what was set before: on the thread that
-    /// writes, which waits for it. A store that panics has failed. Without a store it is never called.
+    /// Sets what is called when session starts could not be persisted, in place of what was set before. It is called on the
+    /// thread that writes, which waits for it. A store that panics has failed. Without a store it is never called.
     pub fn on_error(&self, mut on_error: impl FnMut(&io::Error) + Send + 'static) {
-        if let Some(keeper) = &self.keeper {
-            keeper.on_error(Box::new(move |(), error| on_error(error)));
+        if let Some(writer) = &self.writer {
+            writer.on_error(Box::new(move |(), error| on_error(error)));
         }
     }
 
-    /// Waits until everything is kept that is to be. Blocks.
+    /// Blocks until everything is written that has to be.
     ///
     /// # Errors
     ///
-    /// The last thing that went wrong with the store, if nobody was given it yet.
+    /// The last error of the store, if it was not taken yet.
     pub fn flush(&self) -> io::Result<()> {
-        self.keeper.as_ref().map_or(Ok(()), |keeper| keeper.flush())
+        self.writer.as_ref().map_or(Ok(()), |writer| writer.flush())
     }
 
-    /// The last thing that went wrong with the store, if nobody was given it yet. Does not block.
+    /// The last error of the store, if it was not taken yet. Does not block.
     pub fn take_error(&self) -> Option<io::Error> {
-        self.keeper.as_ref()?.take_error()
+        self.writer.as_ref()?.take_error()
     }
 }
 
 impl<R: Runtime> IdentifyGate for LocalIdentifyGate<R> {
     fn acquire(&self, shard: ShardId) -> AcquiringIdentify {
-        let ticket = lock(&self.requests).begin(shard);
         Box::pin(Acquire {
-            runtime: self.runtime.clone(),
-            timer: Timer::new(self.runtime.clone()),
-            requests: self.requests.clone(),
-            keeper: self.keeper.clone(),
-            ticket,
+            ticket: self.shared.lock().begin(shard),
+            timer: Timer::new(self.shared.runtime.clone()),
+            shared: self.shared.clone(),
+            _writer: self.writer.clone(),
         })
     }
 
     fn used(&self, shard: ShardId) {
-        // Whoever waits for the key has to wait longer, and finds out when he looks.
-        lock(&self.requests).queue.used(shard, self.runtime.now());
+        // Requests for this key see the later deadline when their timers fire.
+        self.shared.lock().queue.used(shard, self.shared.runtime.now());
     }
 }
 
 impl<R> fmt::Debug for LocalIdentifyGate<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let waiting = lock(&self.requests).queue.waiting();
+        let waiting = self.shared.lock().queue.waiting();
         f.debug_struct("LocalIdentifyGate").field("waiting", &waiting).finish_non_exhaustive()
     }
 }
 
-/// A request in the queue, taken back when dropped.
+impl<R> Shared<R> {
+    fn lock(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<R: Runtime> Shared<R> {
+    /// Carries out what the queue says. Wake what it returns without the lock: a waker may do anything.
+    fn advance(&self, requests: &mut Requests, now: Instant) -> Vec<Waker> {
+        requests.advance(now, |number, snapshot| {
+            if let Some(writer) = self.writer.get().and_then(Weak::upgrade) {
+                writer.put((), (number, snapshot.with_wall_clock(self.runtime.wall_clock())));
+            }
+        })
+    }
+
+    /// Polls for the answer to a request.
+    fn poll(&self, ticket: Ticket, waker: &Waker) -> Answer {
+        let mut requests = self.lock();
+        let now = self.runtime.now();
+        let woken = self.advance(&mut requests, now);
+        let answer = requests.poll(ticket, waker, now);
+        drop(requests);
+        woken.into_iter().for_each(Waker::wake);
+        answer
+    }
+
+    /// A snapshot was written. On the thread that writes: there may be another one at once.
+    fn persisted(&self, number: u64, ok: bool) {
+        self.change(|queue, now| queue.handle_persisted(number, ok, now));
+    }
+
+    /// Changes the queue in a way that may bring deadlines forward.
+    fn change<T>(&self, change: impl FnOnce(&mut IdentifyQueue, Instant) -> T) -> T {
+        let mut requests = self.lock();
+        let now = self.runtime.now();
+        let changed = change(&mut requests.queue, now);
+        let mut woken = self.advance(&mut requests, now);
+        woken.append(&mut requests.wake_all());
+        drop(requests);
+        woken.into_iter().for_each(Waker::wake);
+        changed
+    }
+}
+
+/// A request in the queue, cancelled when dropped.
 struct Acquire<R: Runtime> {
-    runtime: R,
-    timer: Timer<R>,
-    requests: Arc<Mutex<Requests>>,
-    keeper: Option<Arc<Keeper>>,
     ticket: Ticket,
+    timer: Timer<R>,
+    shared: Arc<Shared<R>>,
+    /// Persists as long as there are requests.
+    _writer: Option<Arc<Writer>>,
 }
 
 impl<R: Runtime> Unpin for Acquire<R> {}
@@ -250,26 +291,12 @@ impl<R: Runtime> Future for Acquire<R> {
     type Output = Result<(), IdentifyRefused>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
         loop {
-            let now = this.runtime.now();
-            let mut woken = Vec::new();
-            let answer = {
-                let mut requests = lock(&this.requests);
-                let answer = requests.poll(this.ticket, context.waker(), now, &mut woken);
-                if let Some(keeper) = &this.keeper
-                    && let Some((number, starts)) = requests.take_unkept(now)
-                {
-                    keeper.put((), (number, KeptIdentifies::new(starts, this.runtime.wall_clock())));
-                }
-                answer
-            };
-            wake(woken);
-            match answer {
+            match self.shared.poll(self.ticket, context.waker()) {
                 Answer::Granted => return Poll::Ready(Ok(())),
                 Answer::Refused(refused) => return Poll::Ready(Err(refused)),
                 Answer::Wait(None) => return Poll::Pending,
-                Answer::Wait(Some(deadline)) => std::task::ready!(this.timer.poll_until(deadline, context)),
+                Answer::Wait(Some(deadline)) => std::task::ready!(self.timer.poll_until(deadline, context)),
             }
         }
     }
@@ -277,7 +304,7 @@ impl<R: Runtime> Future for Acquire<R> {
 
 impl<R: Runtime> Drop for Acquire<R> {
     fn drop(&mut self) {
-        lock(&self.requests).end(self.ticket);
+        self.shared.lock().end(self.ticket);
     }
 }
 
@@ -285,19 +312,13 @@ impl fmt::Display for GateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Budget(error) => error.fmt(f),
-            Self::Store(error) => write!(f, "session starts cannot be kept: {error}"),
+            Self::Store(error) => write!(f, "session starts cannot be persisted: {error}"),
         }
     }
 }
 
-impl std::error::Error for GateError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Budget(error) => Some(error),
-            Self::Store(error) => Some(error),
-        }
-    }
-}
+/// Its text contains that of the error within, so it has no `source`.
+impl std::error::Error for GateError {}
 
 impl From<BudgetError> for GateError {
     fn from(error: BudgetError) -> Self {

@@ -29,7 +29,7 @@ pub use atomic_file::create_private_file;
 pub use background::{Events, Task};
 pub use config::{BuildError, DriverConfig};
 pub use identify::{AcquiringIdentify, GateError, IdentifyGate, LocalIdentifyGate};
-pub use identify_store::{FileIdentifyStore, IdentifyStore, KeptIdentifies};
+pub use identify_store::{FileIdentifyStore, IdentifyStore};
 pub use runtime::Runtime;
 pub use sender::Sender;
 pub use session_keeper::{Checkpointer, Checkpoints, SessionKeeper};

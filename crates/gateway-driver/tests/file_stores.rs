@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use gateway_driver::proto::{IdentifyBudget, IdentifyQueue, SessionSnapshot, SessionStartLimit, ShardId};
-use gateway_driver::{
-    FileIdentifyStore, FileSessionStore, IdentifyStore, KeptIdentifies, SessionStore, create_private_file,
+use gateway_driver::proto::{
+    IdentifyBudget, IdentifyQueue, IdentifySnapshot, SessionSnapshot, SessionStartLimit, ShardId,
 };
+use gateway_driver::{FileIdentifyStore, FileSessionStore, IdentifyStore, SessionStore, create_private_file};
 
 fn session(sequence: u64) -> SessionSnapshot {
     SessionSnapshot::new("secret-session".to_owned(), None, sequence, ShardId::ONE)
 }
 
-fn starts() -> KeptIdentifies {
+fn starts() -> IdentifySnapshot {
     let now = Instant::now();
     let queue = IdentifyQueue::with_budget(IdentifyBudget::default(), &SessionStartLimit::default(), now);
-    KeptIdentifies::new(queue.unwrap().snapshot(now), Some(Duration::from_secs(1)))
+    queue.unwrap().snapshot(now).with_wall_clock(Some(Duration::from_secs(1)))
 }
 
 /// A folder that is removed at the end.

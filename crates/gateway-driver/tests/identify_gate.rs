@@ -3,6 +3,7 @@
 mod support;
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -76,7 +77,7 @@ fn limit(remaining: u32) -> SessionStartLimit {
     limit
 }
 
-/// A gate for a shard that has a session to resume: that it cannot start one is no reason not to begin.
+/// A gate for a shard that has a session to resume: it is built although no session can be started.
 fn spent_gate(runtime: &VirtualRuntime, when_spent: WhenSpent) -> LocalIdentifyGate<VirtualRuntime> {
     let mut budget = IdentifyBudget::default();
     (budget.when_spent, budget.starting) = (when_spent, Some(0));
@@ -101,7 +102,7 @@ fn a_spent_budget_stops_the_shard_without_an_identify() {
 }
 
 #[test]
-fn whoever_waits_goes_on_when_the_server_says_that_more_is_left() {
+fn a_request_that_waits_is_granted_when_an_update_says_that_more_is_left() {
     let runtime = VirtualRuntime::default();
     let gate = spent_gate(&runtime, WhenSpent::Hold);
     let wakeups = Arc::new(Wakeups::default());
@@ -118,7 +119,7 @@ fn whoever_waits_goes_on_when_the_server_says_that_more_is_left() {
     assert_eq!(next.remaining(), 999, "the next process counts it too");
 }
 
-/// "Measure the 5 s from the moment Identify is sent": the owner of a shard in the foreground may be busy for any time.
+/// The server measures from Identify to Identify, and the owner of a shard in the foreground may be busy for any time.
 #[test]
 fn an_identify_is_on_the_wire_before_its_event_is_given_out() {
     let runtime = VirtualRuntime::default();
@@ -134,7 +135,7 @@ fn an_identify_is_on_the_wire_before_its_event_is_given_out() {
         if matches!(event, Poll::Ready(Some(Event::Identifying))) {
             break;
         }
-        assert!(matches!(event, Poll::Ready(Some(_))), "the shard has what it needs");
+        assert!(matches!(event, Poll::Ready(Some(_))), "the shard needs no input");
     }
     server.expect_op(2);
     let sent = runtime.now();
@@ -164,10 +165,10 @@ fn the_next_permit_is_spaced_from_the_identify_not_from_the_permit() {
     assert_eq!(second.as_mut().poll_once(waker), Poll::Ready(Ok(())));
 }
 
-/// A permit is good for a moment. Whoever takes it up when the next one of the key has been given waits once more, but has
-/// not spent another session start.
+/// A permit is good for a moment. A request whose permit is taken up after the next one of its key was granted waits once more,
+/// but does not spend another session start.
 #[test]
-fn a_permit_that_is_taken_up_too_late_holds_up_nobody_and_costs_once() {
+fn a_permit_that_is_taken_up_too_late_delays_no_other_and_costs_once() {
     let runtime = VirtualRuntime::default();
     let gate = LocalIdentifyGate::new(runtime.clone(), 1);
     let waker = Waker::noop();
@@ -177,7 +178,7 @@ fn a_permit_that_is_taken_up_too_late_holds_up_nobody_and_costs_once() {
     assert_eq!(busy.as_mut().poll_once(waker), Poll::Pending);
     let mut other = gate.acquire(shard(2));
     assert_eq!(other.as_mut().poll_once(waker), Poll::Pending);
-    // The first one's turn comes; only the other one looks.
+    // The first is granted its permit; only the other is polled.
     runtime.jump(SPACING);
     assert_eq!(other.as_mut().poll_once(waker), Poll::Pending);
     runtime.jump(SPACING);
@@ -190,7 +191,7 @@ fn a_permit_that_is_taken_up_too_late_holds_up_nobody_and_costs_once() {
 }
 
 #[test]
-fn a_permit_that_is_given_back_holds_up_nobody_for_longer() {
+fn a_dropped_permit_delays_the_next_by_the_spacing_alone() {
     let runtime = VirtualRuntime::default();
     let gate = LocalIdentifyGate::new(runtime.clone(), 1);
     let waker = Waker::noop();
@@ -203,11 +204,11 @@ fn a_permit_that_is_given_back_holds_up_nobody_for_longer() {
     assert_eq!(next.as_mut().poll_once(waker), Poll::Ready(Ok(())));
 }
 
-/// A gate of somebody else's that gives permits at once and hears what becomes of them.
+/// A custom gate that grants permits at once and records what becomes of them.
 #[derive(Default)]
-struct Listening(Mutex<Vec<&'static str>>);
+struct Recording(Mutex<Vec<&'static str>>);
 
-impl IdentifyGate for Listening {
+impl IdentifyGate for Recording {
     fn acquire(&self, _: ShardId) -> AcquiringIdentify {
         self.0.lock().unwrap().push("acquire");
         Box::pin(std::future::ready(Ok(())))
@@ -223,8 +224,8 @@ impl IdentifyGate for Listening {
 }
 
 #[test]
-fn a_gate_hears_what_becomes_of_its_permits() {
-    let gate = Arc::new(Listening::default());
+fn a_custom_gate_receives_what_becomes_of_its_permits() {
+    let gate = Arc::new(Recording::default());
     let mut driver = DriverConfig::default();
     driver.identify_gate = Some(gate.clone());
     let mut client = Client::with(VirtualRuntime::default(), config(), driver);
@@ -237,6 +238,35 @@ fn a_gate_hears_what_becomes_of_its_permits() {
     let server = client.connect_and_identify();
     drop(server);
     client.settle();
-    let heard = std::mem::take(&mut *gate.0.lock().unwrap());
-    assert_eq!(heard, ["acquire", "used", "failed", "acquire", "used"]);
+    let calls = std::mem::take(&mut *gate.0.lock().unwrap());
+    assert_eq!(calls, ["acquire", "used", "failed", "acquire", "used"]);
+}
+
+/// A custom gate that cannot be reached for its first requests.
+struct Unreachable(AtomicU32);
+
+impl IdentifyGate for Unreachable {
+    fn acquire(&self, _: ShardId) -> AcquiringIdentify {
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        let refused = left.map_or(Ok(()), |_| Err(IdentifyRefused::unreachable()));
+        Box::pin(std::future::ready(refused))
+    }
+}
+
+#[test]
+fn a_shard_asks_again_while_its_gate_cannot_be_reached() {
+    let mut driver = DriverConfig::default();
+    driver.identify_gate = Some(Arc::new(Unreachable(AtomicU32::new(3))));
+    let mut client = Client::with(VirtualRuntime::default(), config(), driver);
+    for _ in 0..3 {
+        let mut server = client.connect();
+        server.send(hello());
+        client.settle();
+        assert_eq!(server.expect_close(), Some(4000));
+        drop(server);
+        client.settle();
+        assert!(!client.ended, "{:?}", client.shard.stop_reason());
+    }
+    client.connect_and_identify();
+    assert_eq!(client.shard.stats().identifies, 1);
 }

@@ -10,21 +10,21 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use gateway_driver::proto::{
-    BudgetError, IdentifyBudget, RefusalCause, SessionStartLimit, ShardId, StopReason, WhenSpent,
+    BudgetError, IdentifyBudget, IdentifySnapshot, RefusalCause, SessionStartLimit, ShardId, StopReason,
+    WhenSpent,
 };
 use gateway_driver::{
-    DriverConfig, FileIdentifyStore, GateError, IdentifyGate, IdentifyStore, KeptIdentifies,
-    LocalIdentifyGate, Runtime,
+    DriverConfig, FileIdentifyStore, GateError, IdentifyGate, IdentifyStore, LocalIdentifyGate, Runtime,
 };
 use support::clock::VirtualRuntime;
-use support::{Client, PollOnce, config, hello};
+use support::{Client, PollOnce, Wakeups, config, hello};
 
 const SPACING: Duration = Duration::from_millis(5250);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 type Gate = LocalIdentifyGate<VirtualRuntime>;
 
-/// 20 starts a day of which 4 are kept back.
+/// 20 starts a day, of which 4 are in reserve.
 fn gate(
     store: impl IdentifyStore,
     runtime: &VirtualRuntime,
@@ -43,7 +43,7 @@ fn client(gate: &Arc<Gate>, runtime: &VirtualRuntime) -> Client {
     Client::with(runtime.clone(), config(), driver)
 }
 
-/// A file of the test's own, which is not there yet.
+/// A file of the test's own, which does not exist yet.
 struct Place(PathBuf);
 
 impl Place {
@@ -73,7 +73,7 @@ impl Drop for Place {
 enum Life {
     /// It has identified, and then crashed.
     Identified,
-    /// It has crashed when it had its permit.
+    /// It has crashed after its permit was reserved.
     Permitted,
     Refused,
 }
@@ -88,7 +88,8 @@ fn live(place: &Place, runtime: &VirtualRuntime, when_spent: WhenSpent, crash_ea
     let mut server = client.connect();
     server.send(hello());
     let before = gate.remaining();
-    loop {
+    let latest = runtime.now() + 2 * DAY;
+    while runtime.now() < latest {
         client.settle();
         if crash_early && gate.remaining() < before {
             return Life::Permitted;
@@ -101,6 +102,7 @@ fn live(place: &Place, runtime: &VirtualRuntime, when_spent: WhenSpent, crash_ea
         assert!(!client.ended, "{:?}", client.shard.stop_reason());
         runtime.advance_to_next(runtime.now() + DAY);
     }
+    panic!("no Identify in two days");
 }
 
 /// The most of these in any 24 hours.
@@ -109,7 +111,7 @@ fn most_in_a_day(times: &[Instant]) -> usize {
     times.iter().map(within).max().unwrap_or(0)
 }
 
-/// A supervisor starts the bot again and again. No process knows more than what the last one has kept.
+/// A supervisor starts the bot again and again. No process knows more than what the last one has persisted.
 #[test]
 fn a_bot_that_crashes_in_a_loop_stays_below_the_budget() {
     let place = Place::new("loop");
@@ -148,9 +150,10 @@ fn processes_that_follow_at_once_keep_their_distance() {
 }
 
 #[test]
-fn a_bot_that_is_told_to_wait_waits_over_restarts() {
+fn a_bot_with_hold_waits_over_restarts() {
     let place = Place::new("hold");
     let runtime = VirtualRuntime::default();
+    let start = runtime.now();
     let permitted: Vec<Instant> = (0..40)
         .map(|_| {
             let gate = gate(place.store(), &runtime, WhenSpent::Hold).unwrap();
@@ -161,6 +164,7 @@ fn a_bot_that_is_told_to_wait_waits_over_restarts() {
                     break;
                 }
                 runtime.advance_to_next(runtime.now() + DAY);
+                assert!(runtime.now() < start + 40 * DAY, "no permit");
             }
             runtime.now()
         })
@@ -182,52 +186,52 @@ fn the_stopped_time_counts_only_by_a_clock() {
     assert_eq!(remaining(), 19);
     runtime.jump(Duration::from_secs(1));
     assert_eq!(remaining(), 20);
-    // The same, kept by a process without a clock.
-    let starts = spent.lock().unwrap().clone().unwrap().starts().clone();
-    *spent.lock().unwrap() = Some(KeptIdentifies::new(starts, None));
+    // The same, from a process without a clock.
+    let snapshot = spent.lock().unwrap().take().unwrap();
+    *spent.lock().unwrap() = Some(snapshot.with_wall_clock(None));
     assert_eq!(remaining(), 19);
 }
 
 #[test]
 fn a_clock_that_was_set_back_forgets_nothing() {
-    let kept = KeptIdentifies::new(Default::default(), Some(Duration::from_secs(1_000)));
-    assert_eq!(kept.elapsed(Some(Duration::from_secs(400))), Duration::ZERO);
-    assert_eq!(kept.elapsed(None), Duration::ZERO);
-    assert_eq!(kept.elapsed(Some(Duration::from_secs(1_030))), Duration::from_secs(30));
+    let snapshot = IdentifySnapshot::default().with_wall_clock(Some(Duration::from_secs(1_000)));
+    assert_eq!(snapshot.elapsed(Some(Duration::from_secs(400))), Duration::ZERO);
+    assert_eq!(snapshot.elapsed(None), Duration::ZERO);
+    assert_eq!(snapshot.elapsed(Some(Duration::from_secs(1_030))), Duration::from_secs(30));
 }
 
-/// A store that another one can read.
-struct Memory(Arc<Mutex<Option<KeptIdentifies>>>);
+/// A store in memory that several gates can share.
+struct Memory(Arc<Mutex<Option<IdentifySnapshot>>>);
 
 impl IdentifyStore for Memory {
-    fn load(&self) -> io::Result<Option<KeptIdentifies>> {
+    fn load(&self) -> io::Result<Option<IdentifySnapshot>> {
         Ok(self.0.lock().unwrap().clone())
     }
 
-    fn save(&self, identifies: &KeptIdentifies) -> io::Result<()> {
-        *self.0.lock().unwrap() = Some(identifies.clone());
+    fn save(&self, snapshot: &IdentifySnapshot) -> io::Result<()> {
+        *self.0.lock().unwrap() = Some(snapshot.clone());
         Ok(())
     }
 }
 
-/// A store that takes its time: each state is written when the test lets it.
+/// A store whose writes end when the test says so.
 struct SlowStore {
     writing: Sender<()>,
     go_on: Mutex<Receiver<io::Result<()>>>,
 }
 
 impl IdentifyStore for SlowStore {
-    fn load(&self) -> io::Result<Option<KeptIdentifies>> {
+    fn load(&self) -> io::Result<Option<IdentifySnapshot>> {
         Ok(None)
     }
 
-    fn save(&self, _: &KeptIdentifies) -> io::Result<()> {
+    fn save(&self, _: &IdentifySnapshot) -> io::Result<()> {
         self.writing.send(()).unwrap();
         self.go_on.lock().unwrap().recv().unwrap_or(Ok(()))
     }
 }
 
-/// A gate with a slow store; what tells that it writes; what lets it go on.
+/// A gate with a slow store: the sender ends a write, the receiver reports that one has begun.
 fn slow_gate(
     runtime: &VirtualRuntime,
     when_spent: WhenSpent,
@@ -238,7 +242,7 @@ fn slow_gate(
 }
 
 #[test]
-fn no_identify_goes_out_before_it_is_written_down() {
+fn no_identify_is_sent_before_its_start_is_persisted() {
     let runtime = VirtualRuntime::default();
     let (go_on, writing, gate) = slow_gate(&runtime, WhenSpent::Refuse);
     let mut client = client(&gate, &runtime);
@@ -248,7 +252,7 @@ fn no_identify_goes_out_before_it_is_written_down() {
     writing.recv().unwrap();
     client.pass(Duration::from_secs(15));
     assert_eq!(server.receive_payload(), None);
-    assert!(!client.is_woken(), "nobody is kept busy meanwhile");
+    assert!(!client.is_woken(), "the task is not woken meanwhile");
     go_on.send(Ok(())).unwrap();
     gate.flush().unwrap();
     assert!(client.is_woken());
@@ -257,17 +261,17 @@ fn no_identify_goes_out_before_it_is_written_down() {
 }
 
 #[test]
-fn a_start_that_cannot_be_written_down_stops_the_shard_and_is_told() {
+fn a_start_that_cannot_be_persisted_stops_the_shard_and_is_reported() {
     let runtime = VirtualRuntime::default();
     let (go_on, _writing, gate) = slow_gate(&runtime, WhenSpent::Refuse);
-    let (told, heard) = channel();
-    gate.on_error(move |error| told.send(error.to_string()).unwrap());
+    let (report, reported) = channel();
+    gate.on_error(move |error| report.send(error.to_string()).unwrap());
     let mut client = client(&gate, &runtime);
     let mut server = client.connect();
     server.send(hello());
     go_on.send(Err(io::Error::other("the disk is full"))).unwrap();
     client.settle();
-    assert_eq!(heard.recv().unwrap(), "the disk is full");
+    assert_eq!(reported.recv().unwrap(), "the disk is full");
     assert_eq!(gate.flush().unwrap_err().to_string(), "the disk is full");
     client.settle();
     assert_eq!(server.expect_close(), Some(4000));
@@ -275,13 +279,13 @@ fn a_start_that_cannot_be_written_down_stops_the_shard_and_is_told() {
     let Some(StopReason::IdentifyRefused(refused)) = client.shard.stop_reason() else {
         panic!("{:?}", client.shard.stop_reason())
     };
-    assert_eq!((refused.cause, refused.remaining, refused.reserve), (RefusalCause::NotKept, 19, 4));
-    assert!(refused.to_string().contains("written down"), "{refused}");
+    assert_eq!((refused.cause, refused.remaining, refused.reserve), (RefusalCause::NotPersisted, 19, 4));
+    assert!(refused.to_string().contains("persisted"), "{refused}");
     assert_eq!(client.shard.stats().identifies, 0);
 }
 
 #[test]
-fn a_shard_that_may_wait_is_let_through_once_the_store_works_again() {
+fn with_hold_a_shard_identifies_once_the_store_works_again() {
     let runtime = VirtualRuntime::default();
     let (go_on, writing, gate) = slow_gate(&runtime, WhenSpent::Hold);
     let mut client = client(&gate, &runtime);
@@ -305,9 +309,9 @@ fn a_shard_that_may_wait_is_let_through_once_the_store_works_again() {
     assert_eq!(gate.remaining(), 19, "it counts once");
 }
 
-/// A permit that was long in the writing comes too late where another of its key was given since.
+/// A permit whose write takes long comes too late if another of its key was reserved since.
 #[test]
-fn a_store_slower_than_the_pace_lets_everybody_through_in_the_end() {
+fn a_store_slower_than_the_spacing_delays_permits_and_loses_none() {
     let runtime = VirtualRuntime::default();
     let (go_on, writing, gate) = slow_gate(&runtime, WhenSpent::Refuse);
     let waker = Waker::noop();
@@ -322,25 +326,51 @@ fn a_store_slower_than_the_pace_lets_everybody_through_in_the_end() {
     assert!(first.as_mut().poll_once(waker).is_pending(), "too close to the other");
     assert_eq!(second.as_mut().poll_once(waker), Poll::Ready(Ok(())));
     runtime.jump(SPACING);
-    assert_eq!(first.as_mut().poll_once(waker), Poll::Ready(Ok(())), "it is written down already");
-    assert_eq!(gate.remaining(), 18, "nobody has paid twice");
+    assert_eq!(first.as_mut().poll_once(waker), Poll::Ready(Ok(())), "it is persisted already");
+    assert_eq!(gate.remaining(), 18, "each is paid once");
+}
+
+/// A future that was answered by nothing but a write must be woken to set a timer.
+#[test]
+fn a_permit_that_comes_too_late_is_waited_for_with_a_timer() {
+    let runtime = VirtualRuntime::default();
+    let (go_on, writing, gate) = slow_gate(&runtime, WhenSpent::Refuse);
+    let [first_woken, second_woken] = [(); 2].map(|()| Arc::new(Wakeups::default()));
+    let (first_waker, second_waker) = (Waker::from(first_woken.clone()), Waker::from(second_woken.clone()));
+    let [mut first, mut second] = [0, 1].map(|id| gate.acquire(ShardId::new(id, 2).unwrap()));
+    assert!(first.as_mut().poll_once(&first_waker).is_pending());
+    writing.recv().unwrap();
+    runtime.jump(Duration::from_secs(6));
+    assert!(second.as_mut().poll_once(&second_waker).is_pending());
+    go_on.send(Ok(())).unwrap();
+    go_on.send(Ok(())).unwrap();
+    gate.flush().unwrap();
+    assert!(first_woken.take() && second_woken.take());
+    assert_eq!(second.as_mut().poll_once(&second_waker), Poll::Ready(Ok(())));
+    assert!(first.as_mut().poll_once(&first_waker).is_pending());
+    let due = runtime.now() + SPACING;
+    while !runtime.advance_to_next(due) {
+        first_woken.take();
+    }
+    assert!(first_woken.take());
+    assert_eq!(first.as_mut().poll_once(&first_waker), Poll::Ready(Ok(())));
 }
 
 /// A store that panics.
 struct Panicking;
 
 impl IdentifyStore for Panicking {
-    fn load(&self) -> io::Result<Option<KeptIdentifies>> {
+    fn load(&self) -> io::Result<Option<IdentifySnapshot>> {
         Ok(None)
     }
 
-    fn save(&self, _: &KeptIdentifies) -> io::Result<()> {
+    fn save(&self, _: &IdentifySnapshot) -> io::Result<()> {
         panic!("no index 7")
     }
 }
 
 #[test]
-fn a_store_that_panics_hangs_nobody() {
+fn a_store_that_panics_refuses_the_permit() {
     let runtime = VirtualRuntime::default();
     let gate = gate(Panicking, &runtime, WhenSpent::Refuse).unwrap();
     let mut permit = gate.acquire(ShardId::ONE);
@@ -349,7 +379,22 @@ fn a_store_that_panics_hangs_nobody() {
     let Poll::Ready(Err(refused)) = permit.as_mut().poll_once(Waker::noop()) else {
         panic!("it cannot be granted")
     };
-    assert_eq!(refused.cause, RefusalCause::NotKept);
+    assert_eq!(refused.cause, RefusalCause::NotPersisted);
+}
+
+/// Earlier versions wrote the same fields from a type of the driver's own.
+#[test]
+fn a_file_of_an_earlier_version_is_read_and_written_alike() {
+    let place = Place::new("earlier");
+    let runtime = VirtualRuntime::default();
+    let written_at = (runtime.wall_clock().unwrap() - Duration::from_secs(60)).as_millis();
+    let text = format!(r#"{{"starts":[[[0,1],60000],[[0,1],60001]],"written_at":{written_at}}}"#);
+    std::fs::write(place.file(), &text).unwrap();
+    let snapshot = place.store().load().unwrap().unwrap();
+    place.store().save(&snapshot).unwrap();
+    assert_eq!(std::fs::read_to_string(place.file()).unwrap(), text);
+    let gate = gate(place.store(), &runtime, WhenSpent::Refuse).unwrap();
+    assert_eq!(gate.remaining(), 19, "one of the two is a day old");
 }
 
 #[test]
@@ -364,6 +409,5 @@ fn a_file_that_cannot_be_read_is_an_error_and_stays() {
     assert!(error.to_string().contains("holds no session starts; remove it"), "{error}");
     assert_eq!(std::fs::read_to_string(place.file()).unwrap(), "{\"starts\":[[");
     let missing = FileIdentifyStore::in_file(place.file().join("identifies.json"));
-    let kept = KeptIdentifies::new(Default::default(), None);
-    assert!(missing.load().is_err() && missing.save(&kept).is_err());
+    assert!(missing.load().is_err() && missing.save(&IdentifySnapshot::default()).is_err());
 }

@@ -75,7 +75,7 @@ pub enum StopReason {
     Shutdown(Shutdown),
     /// The gateway refused the bot in a way that no reconnect can cure.
     Rejected(Rejection),
-    /// The identify gate refused a permit: the session starts that may be spent are used up.
+    /// The identify gate refused a permit: the session starts that may be spent are used up, or could not be persisted.
     IdentifyRefused(IdentifyRefused),
 }
 

@@ -279,7 +279,8 @@ impl fmt::Display for RefusalCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Spent => "no session start is left that may be given out",
-            Self::NotKept => "the session start could not be written down",
+            Self::NotPersisted => "the session start could not be persisted",
+            Self::Unreachable => "the identify gate could not be reached",
         })
     }
 }

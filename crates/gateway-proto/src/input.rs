@@ -38,6 +38,9 @@ pub enum Input {
     /// The permit asked for by [`Output::AcquireIdentify`](crate::Output::AcquireIdentify) was given.
     IdentifyGranted,
     /// That permit was refused: no session start may be spent. The shard stops with this reason.
+    ///
+    /// If the gate could not be reached ([`RefusalCause::Unreachable`](crate::RefusalCause::Unreachable)), the shard does not
+    /// stop: it closes, connects again after its back-off, and asks again.
     IdentifyRefused(IdentifyRefused),
     /// The caller has stopped reading the socket of its own accord, for instance because its event queue is full.
     ///

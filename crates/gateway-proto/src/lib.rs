@@ -22,7 +22,12 @@ mod gaps;
 mod health;
 mod heartbeat;
 mod identify_budget;
+mod identify_ledger;
+mod identify_output;
 mod identify_queue;
+mod identify_refused;
+mod identify_snapshot;
+mod identify_writes;
 mod input;
 mod intents;
 mod machine;
@@ -71,11 +76,11 @@ pub use dispatch_key::{DispatchKey, DispatchKeyError};
 pub use event::{Dispatch, Event, Notice, UnknownMessage};
 pub use gateway_codec::{Compression, Encoding, Raw, RawRef};
 pub use health::{Ages, Condition, Health, Phase};
-pub use identify_budget::{
-    BudgetError, IdentifyBudget, IdentifyRefused, IdentifySnapshot, RefusalCause, SessionStartLimit,
-    TooFewStarts, WhenSpent,
-};
-pub use identify_queue::{IdentifyQueue, Ticket};
+pub use identify_budget::{BudgetError, IdentifyBudget, SessionStartLimit, TooFewStarts, WhenSpent};
+pub use identify_output::{IdentifyOutput, Ticket};
+pub use identify_queue::IdentifyQueue;
+pub use identify_refused::{IdentifyRefused, RefusalCause};
+pub use identify_snapshot::IdentifySnapshot;
 pub use input::{Closed, ConnectError, Input, Message, Refused};
 pub use intents::Intents;
 pub use member_requests::{MemberAnswer, MemberRequestError, MemberRequestId, MemberRequests};

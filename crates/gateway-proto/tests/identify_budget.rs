@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use client::{Client, config};
 use gateway_proto::{
-    BudgetError, DisconnectReason, Event, IdentifyBudget, IdentifyQueue, IdentifyRefused, IdentifySnapshot,
-    Input, Phase, SessionStartLimit, Shard, ShardId, StopReason, Ticket, WhenSpent,
+    BudgetError, DisconnectReason, Event, IdentifyBudget, IdentifyOutput, IdentifyQueue, IdentifyRefused,
+    IdentifySnapshot, Input, Phase, SessionStartLimit, Shard, ShardId, StopReason, Ticket, WhenSpent,
 };
 use proptest::prelude::*;
 
@@ -39,14 +39,36 @@ fn resuming(mut budget: IdentifyBudget) -> IdentifyBudget {
     budget
 }
 
-/// Asks for permits for one shard until `end`, one after the other. Says when each was given.
+/// The next permit, if nothing is refused before.
+fn granted(queue: &mut IdentifyQueue, now: Instant) -> Option<Ticket> {
+    queue.poll_output(now).map(|output| match output {
+        IdentifyOutput::Granted(ticket) => ticket,
+        other => panic!("{other:?}"),
+    })
+}
+
+/// The next refusal, if nothing is granted before.
+fn refused(queue: &mut IdentifyQueue, now: Instant) -> Option<(Ticket, IdentifyRefused)> {
+    queue.poll_output(now).map(|output| match output {
+        IdentifyOutput::Refused(ticket, refused) => (ticket, refused),
+        other => panic!("{other:?}"),
+    })
+}
+
+/// Requests permits for one shard until `end`, one after the other, or until one is refused. Returns when each was granted.
 fn starts_until(queue: &mut IdentifyQueue, shard: ShardId, mut now: Instant, end: Instant) -> Vec<Instant> {
     let mut starts = Vec::new();
     while now < end {
         let ticket = queue.request(shard);
         now = now.max(queue.next_deadline(now).unwrap());
         if now < end {
-            assert_eq!(queue.poll(now), Some(ticket));
+            match queue.poll_output(now) {
+                Some(IdentifyOutput::Granted(granted)) => assert_eq!(granted, ticket),
+                output => {
+                    assert!(matches!(output, Some(IdentifyOutput::Refused(..))), "{output:?}");
+                    return starts;
+                }
+            }
             starts.push(now);
         }
     }
@@ -76,14 +98,14 @@ fn days_of_constant_failure_stay_below_the_budget() {
 }
 
 #[test]
-fn a_queue_that_knows_nothing_spends_900_a_day() {
+fn a_queue_without_a_limit_spends_900_a_day() {
     let start = Instant::now();
     let mut queue = IdentifyQueue::new(1);
     assert_eq!(queue.remaining(start), 1000);
     let starts = starts_until(&mut queue, shard(0), start, start + DAY);
     assert_eq!(starts.len(), 900);
     queue.request(shard(0));
-    let (_, refused) = queue.poll_refused(start + DAY - HOUR).unwrap();
+    let (_, refused) = refused(&mut queue, start + DAY - HOUR).unwrap();
     assert_eq!((refused.remaining, refused.reserve), (100, 100));
     assert_eq!(refused.available_in, HOUR, "when the first start is a day old");
 }
@@ -94,13 +116,13 @@ fn what_the_server_says_is_left_counts_and_its_update_holds_at_once() {
     let hold = budget(WhenSpent::Hold, 10);
     let mut queue = IdentifyQueue::with_budget(hold, &limit(1000, 10, 6 * HOUR), start).unwrap();
     let ticket = queue.request(shard(0));
-    assert_eq!(queue.poll(start), None);
+    assert_eq!(granted(&mut queue, start), None);
     assert_eq!(queue.next_deadline(start), Some(start + 6 * HOUR));
-    assert_eq!(queue.poll_refused(start), None, "it waits");
+    assert_eq!(refused(&mut queue, start), None, "it waits");
     let later = start + HOUR;
     queue.update(&limit(1000, 500, 5 * HOUR), later).unwrap();
     assert_eq!(queue.next_deadline(later), Some(later));
-    assert_eq!(queue.poll(later), Some(ticket));
+    assert_eq!(granted(&mut queue, later), Some(ticket));
     assert_eq!(queue.remaining(later), 499);
 }
 
@@ -119,14 +141,14 @@ fn a_spent_budget_refuses_every_request_in_shard_order() {
     let refuse = budget(WhenSpent::Refuse, 100);
     let mut queue = IdentifyQueue::with_budget(resuming(refuse), &limit(1000, 100, HOUR), start).unwrap();
     let tickets: Vec<Ticket> = [2, 1].map(|id| queue.request(shard(id))).into();
-    let refused: Vec<_> = std::iter::from_fn(|| queue.poll_refused(start)).collect();
+    let refused: Vec<_> = std::iter::from_fn(|| refused(&mut queue, start)).collect();
     assert_eq!(refused.iter().map(|(ticket, _)| *ticket).collect::<Vec<_>>(), [tickets[1], tickets[0]]);
     assert_eq!(refused[0].1, IdentifyRefused::new(100, 100, HOUR));
     assert!(refused[0].1.to_string().contains("3600 s"), "{}", refused[0].1);
     assert_eq!((queue.waiting(), queue.next_deadline(start)), (0, None));
 }
 
-/// A shard that fails for ever uses up its own share; the others keep theirs.
+/// A shard that fails again and again spends its own share; the others keep theirs.
 #[test]
 fn a_shard_spends_no_more_than_its_share() {
     let start = Instant::now();
@@ -138,7 +160,7 @@ fn a_shard_spends_no_more_than_its_share() {
     queue.request(shard(1));
     let other = queue.request(shard(2));
     assert!(queue.next_deadline(late).unwrap() <= late);
-    assert_eq!((queue.poll(late), queue.poll(late + SPACING)), (Some(other), None));
+    assert_eq!((granted(&mut queue, late), granted(&mut queue, late + SPACING)), (Some(other), None));
 }
 
 #[test]
@@ -168,7 +190,7 @@ fn a_budget_whose_worst_case_is_too_much_is_refused() {
     assert!(queue.update(&limit(0, 0, DAY), Instant::now()).is_err());
 }
 
-/// "Before starting N shards require remaining >= N": else the first would come up, and the last stop.
+/// Otherwise the first shards would start, and the last stop.
 #[test]
 fn a_bot_that_could_not_come_up_whole_is_refused_with_the_time() {
     let start = Instant::now();
@@ -217,7 +239,7 @@ fn the_next_process_carries_on_with_the_account() {
     let text = serde_json::to_string(&queue.snapshot(saved)).unwrap();
     let snapshot: IdentifySnapshot = serde_json::from_str(&text).unwrap();
 
-    // Another process, another clock: nobody knows how long it took.
+    // Another process with another clock, which does not know how long it took.
     let now = Instant::now() + 100 * DAY;
     let mut next = IdentifyQueue::with_budget(hold(), &limit(3, 3, DAY), now).unwrap();
     next.restore(&snapshot, Duration::ZERO, now);
@@ -225,7 +247,7 @@ fn the_next_process_carries_on_with_the_account() {
     next.request(shard(7));
     assert_eq!(next.next_deadline(now), Some(now + 23 * HOUR));
 
-    // Somebody knows that it took two hours.
+    // It took two hours.
     let mut next = IdentifyQueue::with_budget(hold(), &limit(3, 3, DAY), now).unwrap();
     next.restore(&snapshot, 2 * HOUR, now);
     next.request(shard(7));
@@ -241,7 +263,7 @@ fn the_pace_survives_a_restart_and_other_keys() {
     let start = Instant::now();
     let mut queue = IdentifyQueue::new(16);
     queue.request(shard(17));
-    queue.poll(start).unwrap();
+    granted(&mut queue, start).unwrap();
     let now = start + Duration::from_secs(1);
     let mut next = IdentifyQueue::new(16);
     next.restore(&queue.snapshot(now), Duration::ZERO, now);
@@ -266,7 +288,7 @@ fn more_shards_than_16_bits_can_count() {
     budget.shards = 70_000;
     let mut queue = IdentifyQueue::with_budget(budget, &limit, start).unwrap();
     let tickets: Vec<Ticket> = (65_530..70_000).map(|id| queue.request(shard(id))).collect();
-    let granted: Vec<Ticket> = std::iter::from_fn(|| queue.poll(start)).collect();
+    let granted: Vec<Ticket> = std::iter::from_fn(|| granted(&mut queue, start)).collect();
     assert_eq!(granted, tickets);
 }
 
@@ -294,14 +316,67 @@ fn a_refused_shard_stops_and_says_why() {
 }
 
 #[test]
-fn a_refusal_that_nobody_waits_for_changes_nothing() {
+fn a_refusal_that_no_shard_waits_for_changes_nothing() {
     let mut client = Client::new(config());
     client.identify();
     client.input(Input::IdentifyRefused(IdentifyRefused::new(0, 0, HOUR)));
     assert_eq!((client.shard.phase(), client.closes.len()), (Phase::Ready, 0));
 }
 
-/// B28: "expected and worst-case identifies/day from config below the limit; else it fails".
+/// A gate that several processes share may be out of reach for a while. Its shards come back without an operator.
+#[test]
+fn a_shard_asks_again_while_its_gate_cannot_be_reached() {
+    let mut client = Client::new(config());
+    client.grants = false;
+    for attempt in 1..=20 {
+        client.open();
+        assert_eq!((client.connects, client.shard.phase()), (attempt, Phase::AwaitingIdentify));
+        client.input(Input::IdentifyRefused(IdentifyRefused::unreachable()));
+        client.input(Input::Closed(gateway_proto::Closed::Eof));
+        assert_eq!(client.stopped, None);
+        let Some(Event::Disconnected(disconnected)) = client.events.last() else {
+            panic!("{:?}", client.events.last())
+        };
+        let reason = DisconnectReason::IdentifyRefused(IdentifyRefused::unreachable());
+        assert_eq!(disconnected.reason, reason);
+        let wait = disconnected.retry_in.unwrap();
+        assert!(wait >= Duration::from_millis(300) && wait <= Duration::from_secs(60), "{wait:?}");
+        client.pass(wait);
+    }
+    assert!(client.sent.is_empty(), "no Identify");
+    client.grants = true;
+    client.open();
+    assert_eq!(client.sent.len(), 1, "the gate is back");
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    let text = |refused: IdentifyRefused| refused.to_string();
+    assert!(text(IdentifyRefused::new(100, 90, HOUR)).contains("100 starts are left, of which 90"));
+    assert!(text(IdentifyRefused::not_persisted(5, 4)).contains("could not be persisted"));
+    assert!(text(IdentifyRefused::unreachable()).contains("could not be reached"));
+}
+
+/// Files of earlier versions, with and without the time at which they were written.
+#[test]
+fn snapshots_of_earlier_versions_are_read() {
+    let now = Instant::now();
+    let restored = |text: &str, clock| {
+        let snapshot: IdentifySnapshot = serde_json::from_str(text).unwrap();
+        let mut queue = IdentifyQueue::new(1);
+        queue.restore(&snapshot, snapshot.elapsed(clock), now);
+        (queue.remaining(now), serde_json::to_string(&snapshot).unwrap())
+    };
+    let clock = Some(Duration::from_millis(1_700_003_600_000));
+    let old = r#"{"starts":[[[0,1],3600000],[[1,2],86400000]],"written_at":1700000000000}"#;
+    assert_eq!(restored(old, clock), (999, old.to_owned()), "an hour later the first is forgotten");
+    assert_eq!(restored(old, None), (998, old.to_owned()));
+    let without_clock = r#"{"starts":[[[0,1],3600000]]}"#;
+    assert_eq!(restored(without_clock, clock), (999, without_clock.to_owned()));
+    assert_eq!(restored(r#"{"starts":[],"written_at":null,"new":1}"#, clock).0, 1000);
+}
+
+/// A configuration whose worst case would identify more often in a day than the limit allows is an error.
 #[test]
 fn a_back_off_that_would_identify_too_often_is_refused() {
     let problem = |base| {
@@ -316,7 +391,7 @@ fn a_back_off_that_would_identify_too_often_is_refused() {
 }
 
 proptest! {
-    /// Whatever is asked, cancelled, learned and restarted: no day has more starts than the budget, no key two in 5 s.
+    /// Regardless of requests, cancellations, updates and restarts: no 24 hours have more starts than the budget, no key two in 5 s.
     #[test]
     fn the_budget_holds_in_any_24_hours(
         steps in prop::collection::vec((0u32..6, 0u64..20_000, 0u8..12), 1..400),
@@ -339,17 +414,18 @@ proptest! {
                     asked.clear();
                 }
                 2 => queue.update(&session, now).unwrap(),
-                3 => if let Some((ticket, _)) = asked.pop() {
+                3 => if let Some(ticket) = asked.pop() {
                     queue.cancel(ticket);
                 },
-                _ => asked.push((queue.request(shard(id)), shard(id))),
+                _ => asked.push(queue.request(shard(id))),
             }
-            while let Some(granted) = queue.poll(now) {
-                if let Some((_, shard)) = asked.iter().find(|(ticket, _)| *ticket == granted) {
+            while let Some(granted) = granted(&mut queue, now) {
+                let shard = granted.shard();
+                if asked.contains(&granted) {
                     let key = shard.rate_limit_key(concurrency);
                     let last = starts.iter().rev().find(|(_, other)| other.rate_limit_key(concurrency) == key);
                     prop_assert!(last.is_none_or(|(at, _)| now - *at >= Duration::from_secs(5)));
-                    starts.push((now, *shard));
+                    starts.push((now, shard));
                 }
             }
             prop_assert!(starts.iter().filter(|(at, _)| now - *at < DAY).count() <= 16);

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use gateway_driver::rustls::ClientConfig;
 use gateway_examples::raw::{Filled, Incoming, Socket, Timed};
-use gateway_proto::IdentifyQueue;
 use gateway_proto::raw::{Connection, Input, Output};
+use gateway_proto::{IdentifyOutput, IdentifyQueue};
 
 use super::course::{Course, Runner};
 use super::ours::{self, Next, Work};
@@ -101,7 +101,7 @@ impl Bot {
             return;
         }
         let now = Instant::now();
-        if self.identify.poll(now).is_some() {
+        if let Some(IdentifyOutput::Granted(_)) = self.identify.poll_output(now) {
             return self.connection.handle_input(Input::IdentifyGranted, now);
         }
         if deadline <= now {

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use gateway_driver::proto::{
-    ConnectError, Event, GatewayUrl, IdentifyQueue, SessionSnapshot, ShardConfig, ShardId, Ticket,
+    ConnectError, Event, GatewayUrl, IdentifyOutput, IdentifyQueue, SessionSnapshot, ShardConfig, ShardId,
+    Ticket,
 };
 use gateway_sim::{ClientMessage, Config, ConnectionId, Control, Gateway, Target};
 
@@ -302,8 +303,8 @@ impl<C: Client> Simulation<C> {
         if self.application.suspended || self.ticket.is_none() {
             return true;
         }
-        match self.gate.poll(self.now) {
-            Some(granted) if Some(granted) == self.ticket => {
+        match self.gate.poll_output(self.now) {
+            Some(IdentifyOutput::Granted(granted)) if Some(granted) == self.ticket => {
                 self.ticket = None;
                 self.client.tell(News::IdentifyGranted, self.now);
                 false

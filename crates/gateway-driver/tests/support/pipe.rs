@@ -25,6 +25,8 @@ pub struct ServerEnd {
 
 #[derive(Default)]
 struct Pipe {
+    /// Written by the client and not flushed: the server sees nothing of it.
+    unflushed: VecDeque<u8>,
     to_server: VecDeque<u8>,
     to_client: VecDeque<u8>,
     /// The most bytes on their way to the server. None: any number.
@@ -87,6 +89,13 @@ impl ServerEnd {
     /// Bytes on their way to the client.
     pub fn unread_by_client(&self) -> usize {
         self.lock().to_client.len()
+    }
+}
+
+impl Pipe {
+    fn flush(&mut self) {
+        let Self { unflushed, to_server, .. } = self;
+        to_server.append(unflushed);
     }
 }
 
@@ -164,22 +173,27 @@ impl AsyncWrite for ClientEnd {
         if pipe.server_closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let room = pipe.room.map_or(bytes.len(), |room| room.saturating_sub(pipe.to_server.len()));
+        let room = pipe
+            .room
+            .map_or(bytes.len(), |room| room.saturating_sub(pipe.to_server.len() + pipe.unflushed.len()));
         if room == 0 {
             pipe.writer = Some(context.waker().clone());
             return Poll::Pending;
         }
         let count = ready!(poll_some(pipe.trickle, &mut pipe.write_again, context, bytes.len().min(room)));
-        pipe.to_server.extend(&bytes[..count]);
+        pipe.unflushed.extend(&bytes[..count]);
         Poll::Ready(Ok(count))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pipe.lock().unwrap().flush();
         Poll::Ready(Ok(()))
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.pipe.lock().unwrap().client_closed = true;
+        let mut pipe = self.pipe.lock().unwrap();
+        pipe.flush();
+        pipe.client_closed = true;
         Poll::Ready(Ok(()))
     }
 }

@@ -11,7 +11,7 @@ use crate::connection::{OpenConnection, OpenStage};
 use crate::heartbeat::{Heartbeat, LONGEST_INTERVAL, SHORTEST_INTERVAL};
 use crate::outgoing::{self, Identify};
 use crate::payload::{Inbound, InboundPayload, ReadMessage, Reading};
-use crate::{CloseFrame, DisconnectReason, Event, IdentifyRefused, Notice, Output, StopReason};
+use crate::{CloseFrame, DisconnectReason, Event, IdentifyRefused, Notice, Output, RefusalCause, StopReason};
 
 /// What an input leads to: the connection goes on, or the shard closes it.
 pub(super) type Flow = ControlFlow<Close>;
@@ -145,12 +145,16 @@ impl OpenConnection {
         cx.retry.identify_sent();
     }
 
-    /// A bot that spends more session starts than it has loses its token: better to stop, and say so.
+    /// A bot that spends more session starts than it has loses its token, so the shard stops. A gate that cannot be reached
+    /// says nothing about the session starts that are left, so the shard asks again, after its back-off.
     pub(super) fn identify_refused(&mut self, refused: IdentifyRefused) -> Flow {
         let OpenStage::AwaitingIdentify = self.stage else { return Continue(()) };
-        let reason = DisconnectReason::IdentifyRefused(refused);
-        let close = Close::resumable("no session start is left", reason);
-        Break(Close { stop: Some(StopReason::IdentifyRefused(refused)), ..close })
+        let (words, stop) = match refused.cause {
+            RefusalCause::Unreachable => ("identify gate unreachable", None),
+            _ => ("no session start is left", Some(StopReason::IdentifyRefused(refused))),
+        };
+        let close = Close::resumable(words, DisconnectReason::IdentifyRefused(refused));
+        Break(Close { stop, ..close })
     }
 
     /// "you should send a Resume event" after Hello, "with the `session_id` and sequence number"

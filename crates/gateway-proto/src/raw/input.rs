@@ -23,7 +23,7 @@ pub enum Input {
     Failed(String),
     /// The permit asked for by [`Output::AcquireIdentify`](crate::raw::Output::AcquireIdentify) was given.
     IdentifyGranted,
-    /// That permit was refused: no session start may be spent. The shard stops with this reason.
+    /// That permit was refused. See [`crate::Input::IdentifyRefused`].
     IdentifyRefused(IdentifyRefused),
     /// The caller has stopped reading of its own accord. Until [`Input::ReadingResumed`] silence proves nothing.
     ReadingPaused,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::said::Said;
 use crate::outbox::CommandKind;
-use crate::{BackoffConfig, Delivery, Intents, Limits, Reconnect, ShardId, Shutdown, Timeouts};
+use crate::{BackoffConfig, Delivery, Intents, Limits, Reconnect, RefusalCause, ShardId, Shutdown, Timeouts};
 
 /// The version of the format.
 pub(super) const VERSION: u32 = 1;
@@ -67,6 +67,9 @@ pub(super) enum InputLine {
     Closed(EndLine),
     IdentifyGranted,
     IdentifyRefused {
+        /// Transcripts of earlier versions have none.
+        #[serde(default = "spent")]
+        cause: RefusalCause,
         remaining: u32,
         reserve: u32,
         available_in: u64,
@@ -76,6 +79,10 @@ pub(super) enum InputLine {
     /// Nanoseconds since it was told first.
     WallClock(i64),
     Timeout,
+}
+
+fn spent() -> RefusalCause {
+    RefusalCause::Spent
 }
 
 #[derive(Serialize, Deserialize)]

@@ -80,6 +80,7 @@ impl Recorder {
             MachineInput::Closed(closed) => InputLine::Closed(EndLine::of(closed)),
             MachineInput::IdentifyGranted => InputLine::IdentifyGranted,
             MachineInput::IdentifyRefused(refused) => InputLine::IdentifyRefused {
+                cause: refused.cause,
                 remaining: refused.remaining,
                 reserve: refused.reserve,
                 available_in: nanoseconds(refused.available_in),

@@ -222,9 +222,10 @@ fn input_of(line: InputLine) -> Result<MachineInput, Error> {
             EndLine::MessageTooLarge => Closed::MessageTooLarge,
         }),
         InputLine::IdentifyGranted => MachineInput::IdentifyGranted,
-        InputLine::IdentifyRefused { remaining, reserve, available_in } => MachineInput::IdentifyRefused(
-            IdentifyRefused::new(remaining, reserve, Duration::from_nanos(available_in)),
-        ),
+        InputLine::IdentifyRefused { cause, remaining, reserve, available_in } => {
+            let available_in = Duration::from_nanos(available_in);
+            MachineInput::IdentifyRefused(IdentifyRefused { cause, remaining, reserve, available_in })
+        }
         InputLine::ReadingPaused => MachineInput::ReadingPaused,
         InputLine::ReadingResumed => MachineInput::ReadingResumed,
         InputLine::WallClock(offset) => {

@@ -271,18 +271,6 @@ impl<M: Machine> World<M> {
         }
     }
 
-    pub(super) fn grant_permits(&mut self) {
-        let now = self.client_clock.instant(self.now);
-        self.permit_at = None;
-        while let Some(ticket) = self.gate.poll(now) {
-            self.keep_gate();
-            if let Some(shard) = self.tickets.remove(&ticket) {
-                self.clients[shard].ticket = None;
-                self.give(shard, Input::IdentifyGranted, None);
-            }
-        }
-    }
-
     /// Something has arrived at the shard's end. It is read unless nobody reads.
     pub(super) fn arrive_down(&mut self, id: LinkId, what: Down) {
         let Some(link) = self.links.get_mut(&id) else { return };
