@@ -69,6 +69,8 @@ fn two_clones_that_share_a_target_folder_each_get_their_own() {
 fn a_package_that_is_not_fit_to_publish_is_named() {
     let workspace = Workspace::new("unfit");
     let target = workspace.0.join("target");
+    // What is built of the crate as it was must not stand in for what it becomes.
+    assert!(workspace.xtask(&["package"], &target).status.success());
     let fails_with = |sentence: &str| {
         let output = workspace.xtask(&["package"], &target);
         let text = printed(&output);
