@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use gateway_examples::options::is_answered;
 use gateway_sim::{Config, Control, Server};
 use gateway_tokio::Shard;
-use gateway_tokio::proto::{Compression, DisconnectReason, Event, Intents, ShardConfig, Shutdown};
+use gateway_tokio::proto::disconnect::DisconnectReason;
+use gateway_tokio::proto::{Compression, Event, Intents, ShardConfig, Shutdown};
 
 const HELP: &str = "\
 A shard against a simulated gateway that cuts it off three times. Prints what happens, and how many events were lost.

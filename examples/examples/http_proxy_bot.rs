@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use gateway_examples::options::{HELP, is_answered};
-use gateway_tokio::{Connector, TokioRuntime};
+use gateway_tokio::TokioRuntime;
+use gateway_tokio::stream::Connector;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};

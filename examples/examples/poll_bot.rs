@@ -20,8 +20,10 @@ use gateway_examples::keeping::{Gate, Session};
 use gateway_examples::raw::{self, Filled, HEED, Incoming, Socket};
 use gateway_examples::report::{Next, REFUSED};
 use gateway_examples::{Options, Report};
+use gateway_proto::health::Stats;
+use gateway_proto::identify::Ticket;
 use gateway_proto::raw::{Connection, Input, Output};
-use gateway_proto::{ConnectError, Event, GatewayUrl, ShardId, Stats, StopReason, Ticket};
+use gateway_proto::{ConnectError, Event, GatewayUrl, ShardId, StopReason};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 

@@ -16,8 +16,10 @@ use gateway_examples::keeping::{Gate, Session};
 use gateway_examples::raw::{self, Filled, HEED, Incoming, Socket, Timed, WRITE_PATIENCE};
 use gateway_examples::report::{Next, REFUSED};
 use gateway_examples::{Options, Report};
+use gateway_proto::command::{Activity, Presence};
+use gateway_proto::identify::Ticket;
 use gateway_proto::raw::{Connection, Input, Output};
-use gateway_proto::{Activity, Command, Event, GatewayUrl, Presence, StopReason, Ticket};
+use gateway_proto::{Command, Event, GatewayUrl, StopReason};
 
 #[expect(clippy::print_stderr, reason = "a program talks to its user")]
 fn main() -> ExitCode {

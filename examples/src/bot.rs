@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::{self, Either};
+use gateway_driver::gate::LocalIdentifyGate;
 use gateway_driver::proto::{Event, Shutdown};
-use gateway_driver::{Connector, LocalIdentifyGate, Runtime, Sender, SessionKeeper, Shard, TranscriptWriter};
+use gateway_driver::store::SessionKeeper;
+use gateway_driver::stream::Connector;
+use gateway_driver::{Runtime, Sender, Shard, TranscriptWriter};
 
 use crate::report::{Next, REFUSED};
 use crate::{Options, Report};

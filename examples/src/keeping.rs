@@ -4,12 +4,11 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use gateway_driver::{Checkpointer, FileIdentifyStore, IdentifyStore, SessionKeeper};
+use gateway_driver::store::{Checkpointer, FileIdentifyStore, IdentifyStore, SessionKeeper};
+use gateway_proto::identify::{IdentifyOutput, IdentifyQueue, IdentifyRefused, SessionStartLimit, Ticket};
 use gateway_proto::raw::Connection;
-use gateway_proto::{
-    Event, IdentifyOutput, IdentifyQueue, IdentifyRefused, SessionSnapshot, SessionStartLimit, ShardId,
-    Ticket,
-};
+use gateway_proto::session::SessionSnapshot;
+use gateway_proto::{Event, ShardId};
 
 use crate::{Options, Report};
 
@@ -90,7 +89,7 @@ fn keep(checkpointer: &mut Checkpointer, connection: &Connection) {
 /// Grants permits to identify, and persists the session starts beside the file of `--session`.
 ///
 /// It writes on the thread of the caller, which blocks until the disk has synced: only when a session begins. A bot for which
-/// that matters writes on another thread, as `gateway_driver::LocalIdentifyGate` does.
+/// that matters writes on another thread, as `gateway_driver::gate::LocalIdentifyGate` does.
 pub struct Gate {
     queue: IdentifyQueue,
     store: Option<FileIdentifyStore>,

@@ -11,15 +11,17 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use gateway_driver::proto::{
-    Compression, DEFAULT_URL, Delivery, Encoding, IdentifyBudget, Intents, SessionSnapshot,
-    SessionStartLimit, ShardConfig, ShardId,
-};
+use gateway_driver::gate::LocalIdentifyGate;
+use gateway_driver::proto::config::{DEFAULT_URL, Delivery};
+use gateway_driver::proto::identify::{IdentifyBudget, SessionStartLimit};
+use gateway_driver::proto::session::SessionSnapshot;
+use gateway_driver::proto::{Compression, Encoding, Intents, ShardConfig, ShardId};
 use gateway_driver::rustls::ClientConfig;
-use gateway_driver::{
-    Checkpoints, DriverConfig, FileIdentifyStore, FileSessionStore, LocalIdentifyGate, Runtime,
-    SessionKeeper, SessionStore, TlsSettings, create_private_file,
+use gateway_driver::store::{
+    Checkpoints, FileIdentifyStore, FileSessionStore, SessionKeeper, SessionStore, create_private_file,
 };
+use gateway_driver::tls::TlsSettings;
+use gateway_driver::{DriverConfig, Runtime};
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::report::REFUSED;

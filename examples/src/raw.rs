@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use gateway_driver::TlsSettings;
 use gateway_driver::rustls::pki_types::ServerName;
 use gateway_driver::rustls::{ClientConfig, ClientConnection, Stream};
+use gateway_driver::tls::TlsSettings;
+use gateway_proto::identify::IdentifyRefused;
 use gateway_proto::raw::{Connection, Input};
-use gateway_proto::{ConnectError, GatewayUrl, IdentifyRefused, ShardId};
+use gateway_proto::{ConnectError, GatewayUrl, ShardId};
 
 use crate::{Options, Report};
 

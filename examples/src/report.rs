@@ -3,10 +3,13 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use gateway_driver::proto::codec::RawRef;
 use gateway_driver::proto::codec::text::escape;
-use gateway_driver::proto::{
-    Delivery, Dispatch, Event, RawRef, Rejection, SessionSnapshot, ShardId, Shutdown, Stats, StopReason,
-};
+use gateway_driver::proto::config::Delivery;
+use gateway_driver::proto::disconnect::Rejection;
+use gateway_driver::proto::health::Stats;
+use gateway_driver::proto::session::SessionSnapshot;
+use gateway_driver::proto::{Dispatch, Event, ShardId, Shutdown, StopReason};
 use serde::Serialize;
 
 use crate::Options;

@@ -11,7 +11,8 @@ use gateway_driver::proto::transcript::{Replay, Step};
 use gateway_examples::options::Asked;
 use gateway_examples::{Options, Report, bot};
 use gateway_sim::{Config, Control, Server};
-use gateway_tokio::{Connector, TokioRuntime};
+use gateway_tokio::TokioRuntime;
+use gateway_tokio::stream::Connector;
 use serde_json::Value;
 
 #[allow(dead_code, reason = "the program's main is not called here")]

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use gateway_driver::{FileIdentifyStore, FileSessionStore, IdentifyStore, SessionStore};
+use gateway_driver::store::{FileIdentifyStore, FileSessionStore, IdentifyStore, SessionStore};
 
 use gateway_examples::options::Asked;
 use gateway_examples::{Options, Report, bot};
-use gateway_proto::{IdentifyQueue, ShardId};
+use gateway_proto::ShardId;
+use gateway_proto::identify::IdentifyQueue;
 use gateway_sim::{Action, Config, Control, Point, Response, Rule, Server, ServerConfig, Tls};
 use gateway_tokio::TokioRuntime;
 use serde_json::Value;

@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use gateway_proto::raw::{Connection, Input, Output};
-use gateway_proto::{
-    Command, Compression, ConnectError, Encoding, Event, Intents, Presence, Reconnect, ShardConfig,
-};
+use gateway_proto::command::Presence;
+use gateway_proto::{Command, Compression, ConnectError, Encoding, Event, Intents, Reconnect, ShardConfig};
 
 /// Never a panic, bounded memory, one stream at a time, always a deadline ahead; and bytes that are handed in one by one do
 /// what they do when they are handed in together.

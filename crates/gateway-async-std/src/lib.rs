@@ -5,22 +5,16 @@ use std::io;
 use std::time::Instant;
 
 use async_std::net::{TcpStream, ToSocketAddrs};
-use gateway_driver::{Runtime, net};
 
 /// The runtime itself, for programs that would not name a discontinued crate twice.
 pub use async_std;
-pub use gateway_driver as driver;
-pub use gateway_driver::{
-    AcquiringIdentify, BuildError, Checkpointer, Checkpoints, Connector, DriverConfig, Events,
-    FileIdentifyStore, FileSessionStore, GateError, IdentifyGate, IdentifyStore, Roots, Sender,
-    SessionKeeper, SessionStore, TlsError, TlsSettings, proto,
-};
+pub use gateway_driver::*;
 
 /// A shard on async-std. See [`gateway_driver::Shard`].
 pub type Shard = gateway_driver::Shard<AsyncStdRuntime>;
 
-/// The gate that shards of one process share. See [`gateway_driver::LocalIdentifyGate`].
-pub type LocalIdentifyGate = gateway_driver::LocalIdentifyGate<AsyncStdRuntime>;
+/// The gate that shards of one process share. See [`gateway_driver::gate::LocalIdentifyGate`].
+pub type LocalIdentifyGate = gateway_driver::gate::LocalIdentifyGate<AsyncStdRuntime>;
 
 /// Async-std: its sockets and timers run on threads of their own, so shards can be polled anywhere.
 #[derive(Debug, Clone, Copy, Default)]

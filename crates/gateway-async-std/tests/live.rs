@@ -5,7 +5,7 @@
 mod live;
 
 use gateway_async_std::AsyncStdRuntime;
-use gateway_async_std::driver::Runtime;
+use gateway_async_std::Runtime;
 
 impl live::Live for AsyncStdRuntime {
     fn block_on<T>(future: impl Future<Output = T>) -> T {

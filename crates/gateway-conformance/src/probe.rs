@@ -1,6 +1,7 @@
 //! What an application can ask its shard.
 
-use gateway_driver::proto::{Health, SessionSnapshot, Stats};
+use gateway_driver::proto::health::{Health, Stats};
+use gateway_driver::proto::session::SessionSnapshot;
 
 /// The answers of a shard at one moment.
 #[derive(Debug, Clone)]

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_driver::proto::{
-    BackoffConfig, Command, Compression, Encoding, Reconnect, SendError, ShardConfig, Shutdown, Timeouts,
-};
+use gateway_driver::proto::command::SendError;
+use gateway_driver::proto::config::{BackoffConfig, Timeouts};
+use gateway_driver::proto::{Command, Compression, Encoding, Reconnect, ShardConfig, Shutdown};
 use gateway_sim::{Config, Control};
 
 use crate::observation::{ClientAct, Seen};

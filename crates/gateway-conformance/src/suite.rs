@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gateway_driver::Runtime;
-use gateway_driver::proto::{ShardConfig, Timeouts};
+use gateway_driver::proto::ShardConfig;
+use gateway_driver::proto::config::Timeouts;
 use gateway_sim::Config;
 
 use crate::live::{BlockOn, Driving, Live, SPEED};

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use gateway_driver::proto::{
-    Command, Disconnected, Event, Presence, Reconnect, ShardConfig, Shutdown, Snowflake, Status,
-    VoiceStateUpdate,
-};
+use gateway_driver::proto::command::{Presence, Status, VoiceStateUpdate};
+use gateway_driver::proto::disconnect::Disconnected;
+use gateway_driver::proto::{Command, Event, Reconnect, ShardConfig, Shutdown, Snowflake};
 use gateway_sim::{Action, Control, Point, Rule};
 use serde_json::Value;
 
@@ -375,7 +374,7 @@ pub fn logs_off() -> Step {
         shutdown(Shutdown::LogOff),
         closes(1000),
         sees!(Event::Disconnected(Disconnected {
-            reason: gateway_driver::proto::DisconnectReason::Shutdown(Shutdown::LogOff),
+            reason: gateway_driver::proto::disconnect::DisconnectReason::Shutdown(Shutdown::LogOff),
             resumable: false,
             retry_in: None,
         })),

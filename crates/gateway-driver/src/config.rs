@@ -3,17 +3,21 @@
 use std::fmt;
 use std::sync::Arc;
 
-use gateway_proto::ConfigError;
+use gateway_proto::config::ConfigError;
 use rustls::ClientConfig;
 
-use crate::{Connector, IdentifyGate, SessionKeeper, TlsError, TranscriptWriter};
+use crate::TranscriptWriter;
+use crate::gate::IdentifyGate;
+use crate::store::SessionKeeper;
+use crate::stream::Connector;
+use crate::tls::TlsError;
 
 /// How a shard is driven. The default is right for one shard on the open internet.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct DriverConfig {
     /// The TLS configuration. None: one for all shards of the process, made from the features that are compiled in
-    /// (see [`TlsSettings`](crate::TlsSettings)). `ws://` needs none.
+    /// (see [`TlsSettings`](crate::tls::TlsSettings)). `ws://` needs none.
     pub tls: Option<Arc<ClientConfig>>,
     /// Opens connections in place of the runtime, for instance through a proxy.
     pub connector: Option<Arc<dyn Connector>>,

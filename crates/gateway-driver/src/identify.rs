@@ -8,15 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use gateway_proto::{
-    BudgetError, ConfigError, IdentifyBudget, IdentifyQueue, IdentifyRefused, IdentifySnapshot,
-    SessionStartLimit, ShardId, Ticket,
+use gateway_proto::ShardId;
+use gateway_proto::config::ConfigError;
+use gateway_proto::identify::{
+    BudgetError, IdentifyBudget, IdentifyQueue, IdentifyRefused, IdentifySnapshot, SessionStartLimit, Ticket,
 };
 
+use crate::Runtime;
 use crate::background_writer::BackgroundWriter;
 use crate::identify_requests::{Answer, Requests};
+use crate::store::IdentifyStore;
 use crate::timer::Timer;
-use crate::{IdentifyStore, Runtime};
 
 /// A permit that is being waited for. Dropping it cancels the request.
 pub type AcquiringIdentify = Pin<Box<dyn Future<Output = Result<(), IdentifyRefused>> + Send>>;
@@ -54,8 +56,11 @@ pub trait IdentifyGate: Send + Sync + 'static {
 /// ```
 /// # fn shards<R: gateway_driver::Runtime>(runtime: R, answer: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
-/// use gateway_driver::proto::{Encoding, IdentifyBudget, Raw, SessionStartLimit};
-/// use gateway_driver::{DriverConfig, FileIdentifyStore, LocalIdentifyGate};
+/// use gateway_driver::proto::identify::{IdentifyBudget, SessionStartLimit};
+/// use gateway_driver::proto::{Encoding, Raw};
+/// use gateway_driver::gate::LocalIdentifyGate;
+/// use gateway_driver::store::FileIdentifyStore;
+/// use gateway_driver::DriverConfig;
 ///
 /// // `session_start_limit`, as GET /gateway/bot has just answered.
 /// let limit: SessionStartLimit = Raw::new(answer.to_vec(), Encoding::Json).decode()?;
@@ -110,7 +115,7 @@ impl<R: Runtime> LocalIdentifyGate<R> {
     /// # Errors
     ///
     /// If the shards could spend more in a day than the budget leaves them; the error names the field. With
-    /// [`WhenSpent::Refuse`](gateway_proto::WhenSpent::Refuse) also if fewer session starts are left than they need.
+    /// [`WhenSpent::Refuse`](gateway_proto::identify::WhenSpent::Refuse) also if fewer session starts are left than they need.
     pub fn with_budget(
         runtime: R,
         budget: IdentifyBudget,
@@ -127,7 +132,7 @@ impl<R: Runtime> LocalIdentifyGate<R> {
     /// the time between the last permit and a crash.
     ///
     /// If a session start cannot be persisted, its permit is refused; with
-    /// [`WhenSpent::Hold`](gateway_proto::WhenSpent::Hold) it waits, and the store is tried again every 5 s. See
+    /// [`WhenSpent::Hold`](gateway_proto::identify::WhenSpent::Hold) it waits, and the store is tried again every 5 s. See
     /// [`LocalIdentifyGate::on_error`].
     ///
     /// # Errors

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::Instant;
 
-use gateway_proto::{IdentifyOutput, IdentifyQueue, IdentifyRefused, IdentifySnapshot, ShardId, Ticket};
+use gateway_proto::ShardId;
+use gateway_proto::identify::{IdentifyOutput, IdentifyQueue, IdentifyRefused, IdentifySnapshot, Ticket};
 
 /// A queue, and the futures that wait for its answers.
 pub(crate) struct Requests {

@@ -3,14 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
-use gateway_proto::IdentifySnapshot;
 use gateway_proto::codec::{self, Encoding, RawRef};
+use gateway_proto::identify::IdentifySnapshot;
 
 use crate::atomic_file::{Files, unusable};
 
 /// Persists the session starts of the last 24 hours, so that no number of restarts spends more than a day has.
 ///
-/// The methods may block: a [`LocalIdentifyGate`](crate::LocalIdentifyGate) calls [`save`](Self::save) on a thread of its
+/// The methods may block: a [`LocalIdentifyGate`](crate::gate::LocalIdentifyGate) calls [`save`](Self::save) on a thread of its
 /// own, before it grants a permit. One process at a time may use a store.
 pub trait IdentifyStore: Send + Sync + 'static {
     /// The snapshot that was saved last. None: none was.
@@ -31,7 +31,7 @@ pub trait IdentifyStore: Send + Sync + 'static {
 
 /// Persists the session starts in a file, as JSON.
 ///
-/// The file is created, locked and replaced as those of a [`FileSessionStore`](crate::FileSessionStore): a second process that
+/// The file is created, locked and replaced as those of a [`FileSessionStore`](crate::store::FileSessionStore): a second process that
 /// would spend the same session starts gets an error; several gates of one process may share a store, or open it again.
 #[derive(Debug, Clone)]
 pub struct FileIdentifyStore {

@@ -17,24 +17,36 @@ mod sender;
 mod session_keeper;
 mod session_store;
 mod shard;
-mod stream;
+pub mod stream;
 mod timer;
-mod tls;
+pub mod tls;
 mod transcript;
 
 pub use gateway_proto as proto;
 pub use rustls;
 
-pub use atomic_file::create_private_file;
+// What every bot meets, so that one import root is enough.
+pub use gateway_proto::{
+    Command, Compression, Dispatch, Encoding, Event, Intents, Notice, Raw, Reconnect, ShardConfig, ShardId,
+    Shutdown, Snowflake, StopReason, Token,
+};
+
 pub use background::{Events, Task};
 pub use config::{BuildError, DriverConfig};
-pub use identify::{AcquiringIdentify, GateError, IdentifyGate, LocalIdentifyGate};
-pub use identify_store::{FileIdentifyStore, IdentifyStore};
 pub use runtime::Runtime;
 pub use sender::Sender;
-pub use session_keeper::{Checkpointer, Checkpoints, SessionKeeper};
-pub use session_store::{FileSessionStore, SessionStore};
 pub use shard::Shard;
-pub use stream::{BoxedStream, ByteStream, Connecting, Connector};
-pub use tls::{Roots, TlsError, TlsSettings};
 pub use transcript::TranscriptWriter;
+
+/// Who may identify when.
+pub mod gate {
+    pub use crate::identify::{AcquiringIdentify, GateError, IdentifyGate, LocalIdentifyGate};
+}
+
+/// Sessions and session starts that are kept for the next process.
+pub mod store {
+    pub use crate::atomic_file::create_private_file;
+    pub use crate::identify_store::{FileIdentifyStore, IdentifyStore};
+    pub use crate::session_keeper::{Checkpointer, Checkpoints, SessionKeeper};
+    pub use crate::session_store::{FileSessionStore, SessionStore};
+}

@@ -47,7 +47,7 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     }
 
     /// The wall clock, as the time since the beginning of 1970. It serves to notice a suspended machine, and to tell how old
-    /// the session starts of earlier processes are (see [`LocalIdentifyGate::kept_in`](crate::LocalIdentifyGate::kept_in)).
+    /// the session starts of earlier processes are (see [`LocalIdentifyGate::kept_in`](crate::gate::LocalIdentifyGate::kept_in)).
     /// None: there is none, or none to trust.
     fn wall_clock(&self) -> Option<Duration> {
         SystemTime::now().duration_since(UNIX_EPOCH).ok()

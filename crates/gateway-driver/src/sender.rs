@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use gateway_proto::command::SendError;
+use gateway_proto::health::{Health, Stats};
 use gateway_proto::raw::Connection;
-use gateway_proto::{
-    AckError, Command, DispatchKey, Health, Reconnect, SendError, SessionSnapshot, Shutdown, Stats,
-};
+use gateway_proto::session::{AckError, DispatchKey, SessionSnapshot};
+use gateway_proto::{Command, Reconnect, Shutdown};
 
 /// Talks to a shard from any task or thread. Clones talk to the same shard.
 ///
@@ -34,7 +35,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Acknowledges **all** dispatches up to this sequence number, in the order of delivery. Only with [`Delivery::Acknowledged`](gateway_proto::Delivery::Acknowledged): see [`gateway_proto::Shard::ack`].
+    /// Acknowledges **all** dispatches up to this sequence number, in the order of delivery. Only with [`Delivery::Acknowledged`](gateway_proto::config::Delivery::Acknowledged): see [`gateway_proto::Shard::ack`].
     ///
     /// # Errors
     ///
@@ -45,7 +46,7 @@ impl Sender {
     }
 
     /// Acknowledges all dispatches of a session up to this one, whatever order such calls come in: see
-    /// [`gateway_proto::Shard::ack_up_to`] and [`gateway_proto::AckTracker`].
+    /// [`gateway_proto::Shard::ack_up_to`] and [`gateway_proto::session::AckTracker`].
     ///
     /// # Errors
     ///

@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gateway_proto::{Event, SessionSnapshot, ShardId};
+use gateway_proto::session::SessionSnapshot;
+use gateway_proto::{Event, ShardId};
 
-use crate::SessionStore;
 use crate::background_writer::BackgroundWriter;
+use crate::store::SessionStore;
 
 /// How often a session is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl Default for Checkpoints {
 ///
 /// The store is called on a thread of its own, and never waited for. If it is slow, only the newest session of each shard
 /// is written. A session that begins or ends is written at once, others as the [`Checkpoints`] say. After a crash, the
-/// replay begins at the last one written: with [`Delivery::Acknowledged`](gateway_proto::Delivery::Acknowledged) nothing is
+/// replay begins at the last one written: with [`Delivery::Acknowledged`](gateway_proto::config::Delivery::Acknowledged) nothing is
 /// lost, and what was handled since comes twice.
 ///
 /// What goes wrong is told by [`on_error`](SessionKeeper::on_error), or when asked for by
@@ -40,7 +41,8 @@ impl Default for Checkpoints {
 /// ```no_run
 /// # fn keeper(mut config: gateway_driver::proto::ShardConfig) -> std::io::Result<gateway_driver::DriverConfig> {
 /// use std::sync::Arc;
-/// use gateway_driver::{Checkpoints, DriverConfig, FileSessionStore, SessionKeeper};
+/// use gateway_driver::store::{Checkpoints, FileSessionStore, SessionKeeper};
+/// use gateway_driver::DriverConfig;
 ///
 /// let store = FileSessionStore::in_folder("/var/lib/bot");
 /// let keeper = Arc::new(SessionKeeper::new(store, Checkpoints::default())?);

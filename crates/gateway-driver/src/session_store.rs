@@ -3,14 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
+use gateway_proto::ShardId;
 use gateway_proto::codec::{self, Encoding, RawRef};
-use gateway_proto::{SessionSnapshot, ShardId};
+use gateway_proto::session::SessionSnapshot;
 
 use crate::atomic_file::{Files, unusable};
 
 /// Keeps sessions. What it holds is as secret as the token.
 ///
-/// The methods may block: a [`SessionKeeper`](crate::SessionKeeper) calls them on a thread of its own.
+/// The methods may block: a [`SessionKeeper`](crate::store::SessionKeeper) calls them on a thread of its own.
 pub trait SessionStore: Send + Sync + 'static {
     /// The session that was kept last for a shard. None: there is none.
     ///

@@ -10,21 +10,23 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_core::stream::FusedStream;
+use gateway_proto::command::SendError;
+use gateway_proto::config::ConfigError;
+use gateway_proto::health::{Health, Phase, Stats};
 use gateway_proto::raw::{Connection, Input, Output};
-use gateway_proto::{
-    AckError, Command, ConfigError, DispatchKey, Event, GatewayUrl, Health, Phase, Reconnect, SendError,
-    SessionSnapshot, ShardConfig, ShardId, Shutdown, Stats, StopReason,
-};
+use gateway_proto::session::{AckError, DispatchKey, SessionSnapshot};
+use gateway_proto::{Command, Event, GatewayUrl, Reconnect, ShardConfig, ShardId, Shutdown, StopReason};
 
 use crate::budget::Budget;
 use crate::dial::{Dialer, Dialing};
+use crate::gate::{IdentifyGate, LocalIdentifyGate};
 use crate::identify::AcquiringIdentify;
 use crate::link::Link;
 use crate::sender::Shared;
 use crate::session_keeper::Checkpointer;
 use crate::timer::Timer;
 use crate::tls::default_client_config;
-use crate::{BuildError, DriverConfig, IdentifyGate, LocalIdentifyGate, Runtime, Sender};
+use crate::{BuildError, DriverConfig, Runtime, Sender};
 
 /// The wall clock is told no more often than this.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);

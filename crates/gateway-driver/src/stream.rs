@@ -24,7 +24,8 @@ pub type Connecting = Pin<Box<dyn Future<Output = io::Result<BoxedStream>> + Sen
 /// ```
 /// use std::sync::Arc;
 /// use futures_io::{AsyncRead, AsyncWrite};
-/// use gateway_driver::{BoxedStream, DriverConfig};
+/// use gateway_driver::stream::BoxedStream;
+/// use gateway_driver::DriverConfig;
 ///
 /// # async fn open_tunnel(host: &str, port: u16) -> std::io::Result<BoxedStream> { Err(std::io::ErrorKind::Other.into()) }
 /// let mut driver = DriverConfig::default();

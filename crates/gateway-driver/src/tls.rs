@@ -13,7 +13,8 @@ use rustls::{ClientConfig, RootCertStore};
 /// One configuration serves any number of shards, on any runtime:
 ///
 /// ```no_run
-/// use gateway_driver::{DriverConfig, TlsSettings};
+/// use gateway_driver::tls::TlsSettings;
+/// use gateway_driver::DriverConfig;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut settings = TlsSettings::default();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A writer for the transcript of one shard: see [`gateway_proto::transcript`].
 ///
 /// It gets whole lines while the shard is polled, so it should not wait: a `BufWriter`, or memory. It is flushed when the
-/// shard has stopped. [`create_private_file`](crate::create_private_file) makes a file for it that is not everybody's. If it fails, the transcript ends with a notice and the shard goes on.
+/// shard has stopped. [`create_private_file`](crate::store::create_private_file) makes a file for it that is not everybody's. If it fails, the transcript ends with a notice and the shard goes on.
 ///
 /// The first shard that is made with it takes it. A second one is an error: lines of two shards in one file could not be told
 /// apart.

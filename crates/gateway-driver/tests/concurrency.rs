@@ -4,9 +4,9 @@ mod support;
 
 use std::time::Duration;
 
-use gateway_driver::proto::{
-    Command, DisconnectReason, Event, Reconnect, SendError, Shutdown, Snowflake, VoiceStateUpdate,
-};
+use gateway_driver::proto::command::{SendError, VoiceStateUpdate};
+use gateway_driver::proto::disconnect::DisconnectReason;
+use gateway_driver::proto::{Command, Event, Reconnect, Shutdown, Snowflake};
 use serde_json::json;
 use support::{Client, HEARTBEAT, acknowledgement, config, dispatch, event};
 

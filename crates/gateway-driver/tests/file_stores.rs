@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use gateway_driver::proto::{
-    IdentifyBudget, IdentifyQueue, IdentifySnapshot, SessionSnapshot, SessionStartLimit, ShardId,
+use gateway_driver::proto::ShardId;
+use gateway_driver::proto::identify::{IdentifyBudget, IdentifyQueue, IdentifySnapshot, SessionStartLimit};
+use gateway_driver::proto::session::SessionSnapshot;
+use gateway_driver::store::{
+    FileIdentifyStore, FileSessionStore, IdentifyStore, SessionStore, create_private_file,
 };
-use gateway_driver::{FileIdentifyStore, FileSessionStore, IdentifyStore, SessionStore, create_private_file};
 
 fn session(sequence: u64) -> SessionSnapshot {
     SessionSnapshot::new("secret-session".to_owned(), None, sequence, ShardId::ONE)

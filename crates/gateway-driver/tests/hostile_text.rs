@@ -4,7 +4,8 @@ mod support;
 
 use std::io;
 
-use gateway_driver::proto::{ConnectError, DisconnectReason};
+use gateway_driver::proto::ConnectError;
+use gateway_driver::proto::disconnect::DisconnectReason;
 use serde_json::json;
 use support::clock::Dial;
 use support::{Client, RESUME_HOST, SESSION_ID, TOKEN, answer_upgrade, config, dispatch};

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use gateway_driver::proto::{
-    Event, IdentifyBudget, IdentifyRefused, SessionStartLimit, ShardId, StopReason, WhenSpent,
-};
-use gateway_driver::{AcquiringIdentify, DriverConfig, IdentifyGate, LocalIdentifyGate, Runtime};
+use gateway_driver::gate::{AcquiringIdentify, IdentifyGate, LocalIdentifyGate};
+use gateway_driver::proto::identify::{IdentifyBudget, IdentifyRefused, SessionStartLimit, WhenSpent};
+use gateway_driver::proto::{Event, ShardId, StopReason};
+use gateway_driver::{DriverConfig, Runtime};
 use support::clock::VirtualRuntime;
 use support::{Client, PollOnce, Wakeups, config, hello};
 

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use gateway_driver::proto::{
-    BudgetError, IdentifyBudget, IdentifySnapshot, RefusalCause, SessionStartLimit, ShardId, StopReason,
-    WhenSpent,
+use gateway_driver::gate::{GateError, IdentifyGate, LocalIdentifyGate};
+use gateway_driver::proto::identify::{
+    BudgetError, IdentifyBudget, IdentifySnapshot, RefusalCause, SessionStartLimit, WhenSpent,
 };
-use gateway_driver::{
-    DriverConfig, FileIdentifyStore, GateError, IdentifyGate, IdentifyStore, LocalIdentifyGate, Runtime,
-};
+use gateway_driver::proto::{ShardId, StopReason};
+use gateway_driver::store::{FileIdentifyStore, IdentifyStore};
+use gateway_driver::{DriverConfig, Runtime};
 use support::clock::VirtualRuntime;
 use support::{Client, PollOnce, Wakeups, config, hello};
 

@@ -8,9 +8,11 @@ use std::pin::pin;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use gateway_driver::DriverConfig;
 use gateway_driver::net::resolve_error;
-use gateway_driver::proto::{Closed, ConnectError, DisconnectReason, Event, Rejection, Shutdown, StopReason};
-use gateway_driver::{BoxedStream, DriverConfig};
+use gateway_driver::proto::disconnect::{DisconnectReason, Rejection};
+use gateway_driver::proto::{Closed, ConnectError, Event, Shutdown, StopReason};
+use gateway_driver::stream::BoxedStream;
 use serde_json::json;
 use support::clock::{Dial, VirtualRuntime};
 use support::{Client, PollOnce, answer_upgrade, config, dispatch, event, hello, pipe};
@@ -365,7 +367,7 @@ fn a_dropped_shard_closes_its_socket() {
     let refused = sender.send(gateway_driver::proto::Command::RequestSoundboardSounds {
         guild_ids: vec![gateway_driver::proto::Snowflake(1)],
     });
-    assert!(matches!(refused, Err(gateway_driver::proto::SendError::Stopped)), "{refused:?}");
+    assert!(matches!(refused, Err(gateway_driver::proto::command::SendError::Stopped)), "{refused:?}");
 }
 
 #[test]

@@ -4,7 +4,8 @@ mod support;
 
 use std::sync::Mutex;
 
-use gateway_driver::proto::{DisconnectReason, Shutdown};
+use gateway_driver::proto::Shutdown;
+use gateway_driver::proto::disconnect::DisconnectReason;
 use log::{LevelFilter, Log, Metadata, Record};
 use serde_json::json;
 use support::clock::Dial;

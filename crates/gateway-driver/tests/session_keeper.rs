@@ -7,8 +7,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gateway_driver::proto::{Delivery, SessionSnapshot, ShardId, Shutdown};
-use gateway_driver::{Checkpoints, DriverConfig, SessionKeeper, SessionStore};
+use gateway_driver::DriverConfig;
+use gateway_driver::proto::config::Delivery;
+use gateway_driver::proto::session::SessionSnapshot;
+use gateway_driver::proto::{ShardId, Shutdown};
+use gateway_driver::store::{Checkpoints, SessionKeeper, SessionStore};
 use serde_json::json;
 use support::clock::VirtualRuntime;
 use support::{Client, config, event};

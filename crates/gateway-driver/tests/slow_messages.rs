@@ -5,7 +5,8 @@ mod support;
 use std::io::Write;
 use std::time::Duration;
 
-use gateway_driver::proto::{DisconnectReason, Phase};
+use gateway_driver::proto::disconnect::DisconnectReason;
+use gateway_driver::proto::health::Phase;
 use serde_json::json;
 use support::{Client, Server, acknowledgement, config, dispatch};
 use tungstenite::Message;

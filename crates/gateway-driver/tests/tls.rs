@@ -4,7 +4,8 @@ mod support;
 
 use gateway_driver::rustls::ClientConnection;
 use gateway_driver::rustls::pki_types::ServerName;
-use gateway_driver::{BuildError, DriverConfig, Roots, Shard, TlsError, TlsSettings};
+use gateway_driver::tls::{Roots, TlsError, TlsSettings};
+use gateway_driver::{BuildError, DriverConfig, Shard};
 use support::clock::VirtualRuntime;
 use support::{Client, config};
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::DispatchKey;
 use crate::dispatch_key::SessionKey;
+use crate::session::DispatchKey;
 
 /// Turns dispatches that are done in any order into the cumulative acknowledgement that a shard takes.
 ///
-/// For a pool of workers with [`Delivery::Acknowledged`](crate::Delivery::Acknowledged). Tell it each dispatch as it is
+/// For a pool of workers with [`Delivery::Acknowledged`](crate::config::Delivery::Acknowledged). Tell it each dispatch as it is
 /// received, before it is given to a worker, and each that is done; give what [`done`](Self::done) returns to
 /// [`Shard::ack_up_to`](crate::Shard::ack_up_to). One for each shard. It has no clock and no lock: share it in a mutex.
 ///
@@ -19,7 +19,7 @@ use crate::dispatch_key::SessionKey;
 /// - A dispatch that is never done holds everything after it back. [`oldest`](Self::oldest) names it.
 ///
 /// ```
-/// # use gateway_proto::{AckTracker, DispatchKey};
+/// # use gateway_proto::session::{AckTracker, DispatchKey};
 /// # let key = |sequence: u64| format!("91ab3c5f00d1e2a4-{sequence}").parse::<DispatchKey>().unwrap();
 /// let mut tracker = AckTracker::new(100);
 /// // In practice `dispatch.key()`.
@@ -30,7 +30,7 @@ use crate::dispatch_key::SessionKey;
 /// assert_eq!(tracker.done(keys[2]), None, "7 and 8 are outstanding");
 /// assert_eq!(tracker.done(keys[0]), Some(keys[0]));
 /// assert_eq!(tracker.done(keys[1]), Some(keys[2]), "all is done now");
-/// # Ok::<(), gateway_proto::AckTrackerFull>(())
+/// # Ok::<(), gateway_proto::session::AckTrackerFull>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct AckTracker {

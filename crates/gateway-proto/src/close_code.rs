@@ -1,6 +1,6 @@
 //! What each close code of the gateway means for the session.
 
-use crate::Rejection;
+use crate::disconnect::Rejection;
 
 /// What to do after the server closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use crate::ShardConfig;
+use crate::config::Timeouts;
+use crate::disconnect::DisconnectReason;
 use crate::heartbeat::Heartbeat;
 use crate::send_window::SendWindow;
-use crate::{DisconnectReason, ShardConfig, Timeouts};
 
 /// A connection from its opening to its end.
 pub(crate) struct OpenConnection {

@@ -1,6 +1,7 @@
 //! Kinds of disconnects, to be counted.
 
-use crate::{Closed, ConnectError, DisconnectReason};
+use crate::disconnect::DisconnectReason;
+use crate::{Closed, ConnectError};
 
 /// A [`DisconnectReason`] without its details: what a chart has a line for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

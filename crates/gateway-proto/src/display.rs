@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use gateway_codec::text::escape;
 
-use crate::{
-    Ages, CloseFrame, Condition, Delivery, DisconnectKind, DisconnectReason, Disconnected, Dispatch, Event,
-    Health, Input, Notice, Phase, Reconnect, RefusalCause, Refused, Shutdown, Stats, UnknownMessage,
-    WhenSpent,
-};
+use crate::config::Delivery;
+use crate::disconnect::{DisconnectKind, DisconnectReason, Disconnected, Refused};
+use crate::health::{Ages, Condition, Health, Phase, Stats};
+use crate::identify::{RefusalCause, WhenSpent};
+use crate::{CloseFrame, Dispatch, Event, Input, Notice, Reconnect, Shutdown, UnknownMessage};
 
 /// A duration as people read it: milliseconds below a second, seconds above.
 struct Time(Duration);

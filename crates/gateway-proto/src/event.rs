@@ -10,8 +10,9 @@ use gateway_codec::text::escape;
 use gateway_codec::{Encoding, Envelope, Error, Place, Raw, RawRef, known_event_name};
 use serde::Deserialize;
 
+use crate::disconnect::Disconnected;
 use crate::dispatch_key::SessionKey;
-use crate::{Disconnected, DispatchKey};
+use crate::session::DispatchKey;
 
 /// Something the application may want to know, in the order in which it happened.
 // Events are handed on a lot: with a tag of one byte each time 103 bytes would be moved from an odd place.
@@ -225,7 +226,7 @@ pub enum Notice {
     ResumeUrlUnusable,
     /// The server skipped sequence numbers: events may have been lost on their way.
     ///
-    /// Where the connection then ends with [`DisconnectReason::SequenceGap`](crate::DisconnectReason::SequenceGap), a Resume
+    /// Where the connection then ends with [`DisconnectReason::SequenceGap`](crate::disconnect::DisconnectReason::SequenceGap), a Resume
     /// brings them, and nothing comes twice. Where the dispatch follows, the gap is taken as it is: a Resume has not brought
     /// these numbers, they are those of a RESUMED that was lost, or lately a Resume for others brought nothing.
     SequenceGap {
@@ -247,7 +248,7 @@ pub enum Notice {
         count: usize,
     },
     /// The session was given up after this many Resumes in a row that failed, with neither RESUMED nor a replay, for
-    /// [`Limits::resume_timeout`](crate::Limits::resume_timeout) at least.
+    /// [`Limits::resume_timeout`](crate::config::Limits::resume_timeout) at least.
     ResumeGivenUp {
         /// How many there were.
         attempts: u32,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::ConfigError;
+use crate::config::ConfigError;
 
 /// "1000 session starts in a 24-hour period": beyond it "all active sessions for the app will be terminated, the app's
 /// token will be reset" (Discord Docs, Gateway > Rate Limiting).
@@ -105,7 +105,7 @@ impl fmt::Display for TooFewStarts {
 
 impl std::error::Error for TooFewStarts {}
 
-/// Why an [`IdentifyQueue`](crate::IdentifyQueue) cannot be built.
+/// Why an [`IdentifyQueue`](crate::identify::IdentifyQueue) cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BudgetError {

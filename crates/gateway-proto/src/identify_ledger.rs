@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::ShardId;
+use crate::config::ConfigError;
+use crate::identify::{IdentifyRefused, IdentifySnapshot};
 use crate::identify_budget::{DAY, IdentifyBudget, SessionStartLimit, TooFewStarts, WhenSpent};
 use crate::identify_output::Ticket;
-use crate::{ConfigError, IdentifyRefused, IdentifySnapshot, ShardId};
 
 /// Counts session starts against an [`IdentifyBudget`].
 #[derive(Debug)]

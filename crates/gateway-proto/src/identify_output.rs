@@ -1,8 +1,9 @@
 //! What the queue of Identifies gives out.
 
-use crate::{IdentifyRefused, IdentifySnapshot, ShardId};
+use crate::ShardId;
+use crate::identify::{IdentifyRefused, IdentifySnapshot};
 
-/// Names one request for a permit at one [`IdentifyQueue`](crate::IdentifyQueue).
+/// Names one request for a permit at one [`IdentifyQueue`](crate::identify::IdentifyQueue).
 ///
 /// Sorts by shard, then by age: the order in which the requests of a key are granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,12 +23,12 @@ impl Ticket {
     }
 }
 
-/// What the owner of an [`IdentifyQueue`](crate::IdentifyQueue) has to do next. Exhaustive, so that a new output breaks the
+/// What the owner of an [`IdentifyQueue`](crate::identify::IdentifyQueue) has to do next. Exhaustive, so that a new output breaks the
 /// build of drivers that do not handle it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdentifyOutput {
     /// Persist this snapshot in place of the one before, then call
-    /// [`handle_persisted`](crate::IdentifyQueue::handle_persisted) with its number, also if the write failed. The permits
+    /// [`handle_persisted`](crate::identify::IdentifyQueue::handle_persisted) with its number, also if the write failed. The permits
     /// that it contains are withheld until then.
     ///
     /// Numbers begin at 1 and grow by 1. The next snapshot comes after this one is answered, so that writes cannot overtake

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::ShardId;
+use crate::config::ConfigError;
+use crate::identify::IdentifySnapshot;
 use crate::identify_budget::{BudgetError, IdentifyBudget, SessionStartLimit, TooFewStarts, WhenSpent};
 use crate::identify_ledger::Ledger;
 use crate::identify_output::{IdentifyOutput, Ticket};
 use crate::identify_writes::{Writes, Written};
-use crate::{ConfigError, IdentifySnapshot, ShardId};
 
 /// "One Identify per 5 seconds" for each key (Discord Docs, Gateway > Sharding > Max Concurrency), and a margin of 250 ms: the
 /// server measures where the messages arrive.
@@ -37,9 +39,8 @@ const SPACING: Duration = Duration::from_millis(5250);
 ///
 /// ```
 /// use std::time::Instant;
-/// use gateway_proto::{
-///     BudgetError, IdentifyBudget, IdentifyOutput, IdentifyQueue, IdentifySnapshot, SessionStartLimit, ShardId,
-/// };
+/// use gateway_proto::identify::{BudgetError, IdentifyBudget, IdentifyOutput, IdentifyQueue, IdentifySnapshot, SessionStartLimit};
+/// use gateway_proto::ShardId;
 ///
 /// /// Acquires one permit. `load` and `save` read and write a file; `wait` sleeps until then.
 /// fn acquire(

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::ShardId;
 
 /// The session starts of the last 24 hours, for the next process: from
-/// [`IdentifyOutput::Persist`](crate::IdentifyOutput::Persist) or
-/// [`IdentifyQueue::snapshot`](crate::IdentifyQueue::snapshot) to [`IdentifyQueue::restore`](crate::IdentifyQueue::restore).
+/// [`IdentifyOutput::Persist`](crate::identify::IdentifyOutput::Persist) or
+/// [`IdentifyQueue::snapshot`](crate::identify::IdentifyQueue::snapshot) to [`IdentifyQueue::restore`](crate::identify::IdentifyQueue::restore).
 ///
 /// Serializes with serde, and contains no secret. The starts are stored as durations, so that they can be restored without
 /// any clock; the optional wall clock tells how much time has passed since.
@@ -34,7 +34,7 @@ impl IdentifySnapshot {
         self
     }
 
-    /// How much time has passed since the snapshot was taken, for [`IdentifyQueue::restore`](crate::IdentifyQueue::restore).
+    /// How much time has passed since the snapshot was taken, for [`IdentifyQueue::restore`](crate::identify::IdentifyQueue::restore).
     /// Zero if there was no clock then, if there is none now, or if it was set back: the starts then count for longer than
     /// they have to.
     ///

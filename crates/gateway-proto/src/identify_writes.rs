@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::identify_output::Ticket;
 
-/// The wait after a failed write, with [`WhenSpent::Hold`](crate::WhenSpent::Hold).
+/// The wait after a failed write, with [`WhenSpent::Hold`](crate::identify::WhenSpent::Hold).
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Permits that are withheld until a snapshot that contains them is persisted. One snapshot at a time is being written.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway_codec::text::escape;
 
-use crate::IdentifyRefused;
+use crate::identify::IdentifyRefused;
 
 /// One thing that happened outside the state machine.
 ///
@@ -24,7 +24,7 @@ pub enum Input {
     /// Bytes of the open WebSocket arrived that complete no message. Not needed after [`Input::Message`].
     ///
     /// They prove that the connection is alive, and a wait for a message goes on while they come, for
-    /// [`Timeouts::message`](crate::Timeouts::message) at most. A driver that does not hand them in loses connections on
+    /// [`Timeouts::message`](crate::config::Timeouts::message) at most. A driver that does not hand them in loses connections on
     /// which one message takes longer than two heartbeats.
     ///
     /// The one input that does not move the clock, so that it makes no difference how a stream is cut. What is due happens
@@ -39,7 +39,7 @@ pub enum Input {
     IdentifyGranted,
     /// That permit was refused: no session start may be spent. The shard stops with this reason.
     ///
-    /// If the gate could not be reached ([`RefusalCause::Unreachable`](crate::RefusalCause::Unreachable)), the shard does not
+    /// If the gate could not be reached ([`RefusalCause::Unreachable`](crate::identify::RefusalCause::Unreachable)), the shard does not
     /// stop: it closes, connects again after its back-off, and asks again.
     IdentifyRefused(IdentifyRefused),
     /// The caller has stopped reading the socket of its own accord, for instance because its event queue is full.
@@ -144,7 +144,7 @@ pub enum Closed {
     Failed(String),
     /// The server broke the WebSocket protocol.
     Protocol(String),
-    /// A message was larger than [`Limits::message_bytes`](crate::Limits::message_bytes).
+    /// A message was larger than [`Limits::message_bytes`](crate::config::Limits::message_bytes).
     MessageTooLarge,
 }
 

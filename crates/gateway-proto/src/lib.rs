@@ -8,18 +8,16 @@ mod ack_tracker;
 mod acknowledge;
 mod backoff_config;
 mod close_code;
-mod command;
-mod config;
+mod commands;
 mod config_error;
 mod connection;
-mod disconnect;
 mod disconnect_kind;
+mod disconnect_reason;
 mod dispatch_bytes;
 mod dispatch_key;
 mod display;
 mod event;
 mod gaps;
-mod health;
 mod heartbeat;
 mod identify_budget;
 mod identify_ledger;
@@ -30,6 +28,7 @@ mod identify_snapshot;
 mod identify_writes;
 mod input;
 mod intents;
+mod live_session;
 mod machine;
 mod member_requests;
 mod number;
@@ -44,8 +43,9 @@ mod receiver;
 mod resume_hosts;
 mod retry;
 mod send_window;
-mod session;
 mod shard;
+mod shard_config;
+mod shard_health;
 mod shard_id;
 mod shutdown;
 mod snowflake;
@@ -60,38 +60,74 @@ mod wall_clock;
 
 pub use gateway_codec as codec;
 
-pub use ack_tracker::{AckTracker, AckTrackerFull};
-pub use acknowledge::{AckError, Delivery};
-pub use backoff_config::BackoffConfig;
-pub use close_code::Reaction;
-pub use command::{
-    ChannelInfoField, Command, MemberSelection, RequestGuildMembers, SendError, VoiceStateUpdate,
-};
-pub use config::{DEFAULT_URL, IdentifyProperties, Limits, ShardConfig, Timeouts};
-pub use config_error::ConfigError;
-pub use disconnect::{DisconnectReason, Disconnected, Rejection, StopReason};
-pub use disconnect_kind::DisconnectKind;
-pub use dispatch_bytes::DispatchBytesError;
-pub use dispatch_key::{DispatchKey, DispatchKeyError};
+// What every bot meets.
+pub use commands::Command;
+pub use disconnect_reason::StopReason;
 pub use event::{Dispatch, Event, Notice, UnknownMessage};
-pub use gateway_codec::{Compression, Encoding, Raw, RawRef};
-pub use health::{Ages, Condition, Health, Phase};
-pub use identify_budget::{BudgetError, IdentifyBudget, SessionStartLimit, TooFewStarts, WhenSpent};
-pub use identify_output::{IdentifyOutput, Ticket};
-pub use identify_queue::IdentifyQueue;
-pub use identify_refused::{IdentifyRefused, RefusalCause};
-pub use identify_snapshot::IdentifySnapshot;
-pub use input::{Closed, ConnectError, Input, Message, Refused};
+pub use gateway_codec::{Compression, Encoding, Raw};
 pub use intents::Intents;
-pub use member_requests::{MemberAnswer, MemberRequestError, MemberRequestId, MemberRequests};
-pub use output::{CloseFrame, Output};
-pub use presence::{Activity, ActivityKind, Presence, Status};
-pub use resume_hosts::ResumeHosts;
-pub use session::SessionSnapshot;
-pub use shard::Shard;
-pub use shard_id::{ShardId, ShardIdError};
+pub use shard_config::ShardConfig;
+pub use shard_id::ShardId;
 pub use shutdown::{Reconnect, Shutdown};
 pub use snowflake::Snowflake;
-pub use stats::Stats;
 pub use token::Token;
-pub use url::{API_VERSION, GatewayUrl, UrlError};
+
+// What the owner of a socket meets.
+pub use input::{Closed, ConnectError, Input, Message};
+pub use output::{CloseFrame, Output};
+pub use shard::Shard;
+pub use url::GatewayUrl;
+
+/// What an application sends besides [`Command`]: its parts, the answers to requests for members, and why a command is refused.
+pub mod command {
+    pub use crate::commands::{
+        ChannelInfoField, MemberSelection, RequestGuildMembers, SendError, VoiceStateUpdate,
+    };
+    pub use crate::member_requests::{MemberAnswer, MemberRequestError, MemberRequestId, MemberRequests};
+    pub use crate::presence::{Activity, ActivityKind, Presence, Status};
+}
+
+/// The fields of [`ShardConfig`], their defaults, and what is wrong with a value that cannot be used.
+pub mod config {
+    pub use crate::acknowledge::Delivery;
+    pub use crate::backoff_config::BackoffConfig;
+    pub use crate::config_error::ConfigError;
+    pub use crate::resume_hosts::ResumeHosts;
+    pub use crate::shard_config::{DEFAULT_URL, IdentifyProperties, Limits, Timeouts};
+    pub use crate::shard_id::ShardIdError;
+    pub use crate::url::{API_VERSION, UrlError};
+}
+
+/// Why a connection ended, and what follows from a close code.
+pub mod disconnect {
+    pub use crate::close_code::Reaction;
+    pub use crate::disconnect_kind::DisconnectKind;
+    pub use crate::disconnect_reason::{DisconnectReason, Disconnected, Rejection};
+    pub use crate::input::Refused;
+}
+
+/// How a shard is doing, and its counters.
+pub mod health {
+    pub use crate::shard_health::{Ages, Condition, Health, Phase};
+    pub use crate::stats::Stats;
+}
+
+/// When a shard may identify: the gate that the shards of a bot share, and its budget of session starts.
+pub mod identify {
+    pub use crate::identify_budget::{
+        BudgetError, IdentifyBudget, SessionStartLimit, TooFewStarts, WhenSpent,
+    };
+    pub use crate::identify_output::{IdentifyOutput, Ticket};
+    pub use crate::identify_queue::IdentifyQueue;
+    pub use crate::identify_refused::{IdentifyRefused, RefusalCause};
+    pub use crate::identify_snapshot::IdentifySnapshot;
+}
+
+/// What outlives a connection or a process: sessions, acknowledgements, and dispatches on their way to another process.
+pub mod session {
+    pub use crate::ack_tracker::{AckTracker, AckTrackerFull};
+    pub use crate::acknowledge::AckError;
+    pub use crate::dispatch_bytes::DispatchBytesError;
+    pub use crate::dispatch_key::{DispatchKey, DispatchKeyError};
+    pub use crate::live_session::SessionSnapshot;
+}

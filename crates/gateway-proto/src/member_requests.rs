@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use crate::command::{MemberSelection, RequestGuildMembers};
 use crate::number::Number;
-use crate::{Command, Dispatch, MemberSelection, RequestGuildMembers, Snowflake};
+use crate::{Command, Dispatch, Snowflake};
 
 /// Matches `GUILD_MEMBERS_CHUNK` and `RATE_LIMITED` to the requests that they answer.
 ///
@@ -16,7 +17,8 @@ use crate::{Command, Dispatch, MemberSelection, RequestGuildMembers, Snowflake};
 ///
 /// ```
 /// use std::time::{Duration, Instant};
-/// use gateway_proto::{Dispatch, MemberRequests, MemberSelection, RequestGuildMembers, SendError, Shard, Snowflake};
+/// use gateway_proto::command::{MemberRequests, MemberSelection, RequestGuildMembers, SendError};
+/// use gateway_proto::{Dispatch, Shard, Snowflake};
 ///
 /// fn ask(shard: &mut Shard, requests: &mut MemberRequests, now: Instant) -> Result<(), SendError> {
 ///     let request = RequestGuildMembers {

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use gateway_codec::Encoding;
 
-use crate::command::RawMembersRequest;
+use crate::command::{MemberSelection, SendError};
+use crate::commands::RawMembersRequest;
 use crate::outgoing::{Payload, opcode};
 use crate::presence::LatestPresence;
-use crate::{Command, MemberSelection, SendError, Snowflake};
+use crate::{Command, Snowflake};
 
 /// "5 presence updates per 20 seconds" (Discord Docs, Gateway Events > Update Presence), and a margin: they are counted
 /// where they arrive.

@@ -3,7 +3,8 @@
 use gateway_codec::{Encoding, Error};
 use serde::Serialize;
 
-use crate::{IdentifyProperties, Intents, ShardConfig, ShardId, Token};
+use crate::config::IdentifyProperties;
+use crate::{Intents, ShardConfig, ShardId, Token};
 
 /// Opcodes (Discord Docs, Opcodes and Status Codes > Gateway Opcodes).
 pub(crate) mod opcode {

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::{BackoffConfig, Closed, ConnectError, DisconnectReason, Reaction, ShardId};
+use crate::config::BackoffConfig;
+use crate::disconnect::{DisconnectReason, Reaction};
+use crate::{Closed, ConnectError, ShardId};
 
 /// The wait after "You're sending payloads to us too quickly" (close code 4008).
 const AFTER_RATE_LIMIT: Duration = Duration::from_secs(5);
@@ -196,7 +198,7 @@ fn identify_ceiling(base: Duration, identifies: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Refused;
+    use crate::disconnect::Refused;
 
     fn eof() -> DisconnectReason {
         DisconnectReason::Closed(Closed::Eof)

@@ -7,16 +7,17 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::Instant;
 
+use crate::command::SendError;
+use crate::config::ConfigError;
+use crate::health::{Health, Phase, Stats};
 use crate::machine::Machine;
 use crate::machine::input::MachineInput;
 use crate::machine::request::{EndRequest, MachineRequest};
 use crate::outbox::AcceptedCommand;
 use crate::receiver::Receiver;
+use crate::session::{AckError, DispatchKey, SessionSnapshot};
 use crate::transcript::record::Recorder;
-use crate::{
-    AckError, Command, ConfigError, DispatchKey, GatewayUrl, Health, Input, Message, Notice, Output, Phase,
-    Reconnect, SendError, SessionSnapshot, ShardConfig, Shutdown, Stats,
-};
+use crate::{Command, GatewayUrl, Input, Message, Notice, Output, Reconnect, ShardConfig, Shutdown};
 
 /// The protocol of one shard as a value: no socket, no clock, no task.
 ///
@@ -138,7 +139,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Ends the shard for good. [`Output::Stopped`] follows, at the latest after [`Timeouts::close`](crate::Timeouts).
+    /// Ends the shard for good. [`Output::Stopped`] follows, at the latest after [`Timeouts::close`](crate::config::Timeouts).
     pub fn shutdown(&mut self, how: Shutdown) {
         self.request_end(EndRequest::Shutdown(how));
     }
@@ -156,10 +157,10 @@ impl Shard {
     }
 
     /// Acknowledges **all** dispatches up to this sequence number ([`Dispatch::sequence`](crate::Dispatch::sequence)), not
-    /// this one alone: acknowledgements are cumulative. Only with [`Delivery::Acknowledged`](crate::Delivery::Acknowledged).
+    /// this one alone: acknowledgements are cumulative. Only with [`Delivery::Acknowledged`](crate::config::Delivery::Acknowledged).
     ///
     /// So a number is to be acknowledged only when everything before it has been dealt with too. Where dispatches are dealt
-    /// with in any order, as by a pool of workers, an [`AckTracker`](crate::AckTracker) says how far that is, and
+    /// with in any order, as by a pool of workers, an [`AckTracker`](crate::session::AckTracker) says how far that is, and
     /// [`ack_up_to`](Self::ack_up_to) takes it.
     ///
     /// Acknowledge in the order of delivery; some may be left out. A number below one that was acknowledged before
@@ -172,7 +173,7 @@ impl Shard {
     /// # Errors
     ///
     /// Where this session has given out no dispatch with this number, or the delivery is
-    /// [`Delivery::Received`](crate::Delivery::Received). Nothing has changed then.
+    /// [`Delivery::Received`](crate::config::Delivery::Received). Nothing has changed then.
     pub fn ack(&mut self, sequence: u64) -> Result<(), AckError> {
         self.machine.context().sessions.check_ack(sequence)?;
         self.request(MachineRequest::Ack(sequence));
@@ -180,8 +181,8 @@ impl Shard {
     }
 
     /// Acknowledges all dispatches of a session up to the one with this key, and none of another session: what
-    /// [`AckTracker::done`](crate::AckTracker::done) gives may come at any time. Only with
-    /// [`Delivery::Acknowledged`](crate::Delivery::Acknowledged).
+    /// [`AckTracker::done`](crate::session::AckTracker::done) gives may come at any time. Only with
+    /// [`Delivery::Acknowledged`](crate::config::Delivery::Acknowledged).
     ///
     /// The key of a session that is over changes nothing: there is nothing left to resume.
     ///

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{DisconnectKind, DisconnectReason};
+use crate::disconnect::{DisconnectKind, DisconnectReason};
 
 /// What a shard has done so far. All numbers only grow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use std::fmt;
 
 use gateway_codec::text::escape;
 
-use crate::session::Session;
-use crate::{Closed, ConnectError, GatewayUrl, Refused, Token};
+use crate::disconnect::Refused;
+use crate::live_session::Session;
+use crate::{Closed, ConnectError, GatewayUrl, Token};
 
 /// What stands in place of a secret.
 const REDACTED: &str = "…";

@@ -10,7 +10,8 @@ use data_encoding::BASE64;
 use httparse::{Header, ParserConfig, Status};
 use sha1::{Digest, Sha1};
 
-use crate::{ConnectError, GatewayUrl, Refused};
+use crate::disconnect::Refused;
+use crate::{ConnectError, GatewayUrl};
 
 /// What the upgrade request says of this library (Discord Docs, Reference > User Agent).
 const USER_AGENT: &str =

@@ -3,7 +3,9 @@
 mod client;
 
 use client::{Client, SESSION, config};
-use gateway_proto::{AckError, AckTracker, Delivery, DispatchKey, Event, Notice, ShardConfig};
+use gateway_proto::config::Delivery;
+use gateway_proto::session::{AckError, AckTracker, DispatchKey};
+use gateway_proto::{Event, Notice, ShardConfig};
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -5,7 +5,8 @@ mod client;
 use std::time::Duration;
 
 use client::{Client, INTERVAL, config};
-use gateway_proto::{Closed, ConnectError, DisconnectKind, Input};
+use gateway_proto::disconnect::DisconnectKind;
+use gateway_proto::{Closed, ConnectError, Input};
 
 const SECOND: Duration = Duration::from_secs(1);
 

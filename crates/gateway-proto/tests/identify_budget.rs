@@ -7,10 +7,13 @@ mod client;
 use std::time::{Duration, Instant};
 
 use client::{Client, config};
-use gateway_proto::{
-    BudgetError, DisconnectReason, Event, IdentifyBudget, IdentifyOutput, IdentifyQueue, IdentifyRefused,
-    IdentifySnapshot, Input, Phase, SessionStartLimit, Shard, ShardId, StopReason, Ticket, WhenSpent,
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::health::Phase;
+use gateway_proto::identify::{
+    BudgetError, IdentifyBudget, IdentifyOutput, IdentifyQueue, IdentifyRefused, IdentifySnapshot,
+    SessionStartLimit, Ticket, WhenSpent,
 };
+use gateway_proto::{Event, Input, Shard, ShardId, StopReason};
 use proptest::prelude::*;
 
 const SPACING: Duration = Duration::from_millis(5250);

@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use gateway_proto::{
-    IdentifyBudget, IdentifyOutput, IdentifyQueue, IdentifySnapshot, RefusalCause, SessionStartLimit,
-    ShardId, Ticket, WhenSpent,
+use gateway_proto::ShardId;
+use gateway_proto::identify::{
+    IdentifyBudget, IdentifyOutput, IdentifyQueue, IdentifySnapshot, RefusalCause, SessionStartLimit, Ticket,
+    WhenSpent,
 };
 use proptest::prelude::*;
 

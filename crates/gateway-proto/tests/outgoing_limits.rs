@@ -5,10 +5,10 @@ mod client;
 use std::time::Duration;
 
 use client::{Client, config};
-use gateway_proto::{
-    Command, Dispatch, Event, MemberRequestError, MemberRequests, MemberSelection, Presence,
-    RequestGuildMembers, SendError, Snowflake,
+use gateway_proto::command::{
+    MemberRequestError, MemberRequests, MemberSelection, Presence, RequestGuildMembers, SendError,
 };
+use gateway_proto::{Command, Dispatch, Event, Snowflake};
 use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -140,7 +140,7 @@ impl Asking {
     }
 
     /// The nonce that went over the wire.
-    fn ask(&mut self, guild: u64) -> (gateway_proto::MemberRequestId, String) {
+    fn ask(&mut self, guild: u64) -> (gateway_proto::command::MemberRequestId, String) {
         let (id, command) = self.requests.request(members(guild, MemberSelection::Everyone), self.client.now);
         send(&mut self.client, command);
         let nonce = self.client.expect(8)["nonce"].as_str().unwrap().to_owned();

@@ -6,8 +6,9 @@ mod raw_support;
 
 use std::time::Duration;
 
+use gateway_proto::disconnect::DisconnectReason;
 use gateway_proto::raw::Input;
-use gateway_proto::{ConnectError, DisconnectReason, Event};
+use gateway_proto::{ConnectError, Event};
 use raw_support::broken_frames::{MESSAGE_BYTES, broken_frames};
 use raw_support::config;
 use raw_support::peer::{HELLO, Peer, Stage};

@@ -5,9 +5,8 @@ mod client;
 use std::time::Duration;
 
 use client::{Client, config};
-use gateway_proto::{
-    Activity, ActivityKind, Command, Encoding, MemberSelection, Presence, Raw, RequestGuildMembers, Snowflake,
-};
+use gateway_proto::command::{Activity, ActivityKind, MemberSelection, Presence, RequestGuildMembers};
+use gateway_proto::{Command, Encoding, Raw, Snowflake};
 use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);

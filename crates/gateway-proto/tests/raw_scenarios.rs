@@ -7,9 +7,11 @@ mod raw_support;
 
 use std::time::{Duration, Instant};
 
+use gateway_proto::command::{Presence, Status};
+use gateway_proto::disconnect::Rejection;
+use gateway_proto::health::Phase;
 use gateway_proto::{
-    Command, Compression, Encoding, Message, Output, Phase, Presence, Reconnect, Rejection, Shard,
-    ShardConfig, Shutdown, Status, StopReason,
+    Command, Compression, Encoding, Message, Output, Reconnect, Shard, ShardConfig, Shutdown, StopReason,
 };
 use gateway_sim::{Action, Control, FrameMode, Point, Response, Rule};
 use raw_support::network::{Chunking, Network, Said, Transcript, describe};

@@ -8,10 +8,11 @@ use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 use gateway_proto::codec::{Encoding, Raw};
+use gateway_proto::command::Presence;
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::health::Phase;
 use gateway_proto::raw::{Connection, Input, Output};
-use gateway_proto::{
-    Closed, Command, ConnectError, DisconnectReason, Event, Phase, Presence, Reconnect, Shutdown,
-};
+use gateway_proto::{Closed, Command, ConnectError, Event, Reconnect, Shutdown};
 use proptest::prelude::*;
 use raw_support::config;
 use raw_support::peer::{HELLO, Peer, READY, Stage};

@@ -5,7 +5,10 @@ mod client;
 use std::time::Duration;
 
 use client::{Client, INTERVAL, config};
-use gateway_proto::{Command, DisconnectReason, Event, Input, Phase, Presence};
+use gateway_proto::command::Presence;
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::health::Phase;
+use gateway_proto::{Command, Event, Input};
 
 const EPOCH: Duration = Duration::from_secs(1_780_000_000);
 const HOUR: Duration = Duration::from_secs(3600);

@@ -9,10 +9,13 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use gateway_proto::codec::{Deflater, Raw};
+use gateway_proto::command::Presence;
+use gateway_proto::disconnect::Refused;
+use gateway_proto::session::SessionSnapshot;
 use gateway_proto::transcript::{Replay, Said, Step, TranscriptError};
 use gateway_proto::{
     Closed, Command, Compression, ConnectError, Encoding, Event, Input, Intents, Message, Notice, Output,
-    Presence, Refused, SessionSnapshot, Shard, ShardConfig, Shutdown,
+    Shard, ShardConfig, Shutdown,
 };
 use played::Pages;
 use proptest::prelude::*;
@@ -90,8 +93,10 @@ fn whole_life(mut config: ShardConfig, secret: &str) -> Life {
     let url = format!("wss://{secret}.s3cret.example");
     config.token = format!("token{secret}").into();
     config.properties.device = secret.to_owned();
-    config.presence =
-        Some(Presence { activities: vec![gateway_proto::Activity::custom(secret)], ..Presence::default() });
+    config.presence = Some(Presence {
+        activities: vec![gateway_proto::command::Activity::custom(secret)],
+        ..Presence::default()
+    });
     config.session =
         Some(SessionSnapshot::new(secret.to_owned(), Some(url.clone()), 5, gateway_proto::ShardId::ONE));
     let mut life = Life::new(config);

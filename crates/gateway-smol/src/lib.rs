@@ -6,20 +6,14 @@ use std::time::Instant;
 
 use async_io::Timer;
 use async_net::TcpStream;
-use gateway_driver::{Runtime, net};
 
-pub use gateway_driver as driver;
-pub use gateway_driver::{
-    AcquiringIdentify, BuildError, Checkpointer, Checkpoints, Connector, DriverConfig, Events,
-    FileIdentifyStore, FileSessionStore, GateError, IdentifyGate, IdentifyStore, Roots, Sender,
-    SessionKeeper, SessionStore, TlsError, TlsSettings, proto,
-};
+pub use gateway_driver::*;
 
 /// A shard on smol. See [`gateway_driver::Shard`].
 pub type Shard = gateway_driver::Shard<SmolRuntime>;
 
-/// The gate that shards of one process share. See [`gateway_driver::LocalIdentifyGate`].
-pub type LocalIdentifyGate = gateway_driver::LocalIdentifyGate<SmolRuntime>;
+/// The gate that shards of one process share. See [`gateway_driver::gate::LocalIdentifyGate`].
+pub type LocalIdentifyGate = gateway_driver::gate::LocalIdentifyGate<SmolRuntime>;
 
 /// Smol: its sockets and timers run on a thread of their own, so shards can be polled anywhere.
 #[derive(Debug, Clone, Copy, Default)]

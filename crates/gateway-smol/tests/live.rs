@@ -4,8 +4,8 @@
 #[path = "../../gateway-driver/tests/support/live.rs"]
 mod live;
 
+use gateway_smol::Runtime;
 use gateway_smol::SmolRuntime;
-use gateway_smol::driver::Runtime;
 
 impl live::Live for SmolRuntime {
     fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -4,22 +4,16 @@ use std::future::Future;
 use std::io;
 use std::time::Instant;
 
-use gateway_driver::{Runtime, net};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
-pub use gateway_driver as driver;
-pub use gateway_driver::{
-    AcquiringIdentify, BuildError, Checkpointer, Checkpoints, Connector, DriverConfig, Events,
-    FileIdentifyStore, FileSessionStore, GateError, IdentifyGate, IdentifyStore, Roots, Sender,
-    SessionKeeper, SessionStore, TlsError, TlsSettings, proto,
-};
+pub use gateway_driver::*;
 
 /// A shard on tokio. See [`gateway_driver::Shard`].
 pub type Shard = gateway_driver::Shard<TokioRuntime>;
 
-/// The gate that shards of one process share. See [`gateway_driver::LocalIdentifyGate`].
-pub type LocalIdentifyGate = gateway_driver::LocalIdentifyGate<TokioRuntime>;
+/// The gate that shards of one process share. See [`gateway_driver::gate::LocalIdentifyGate`].
+pub type LocalIdentifyGate = gateway_driver::gate::LocalIdentifyGate<TokioRuntime>;
 
 /// Tokio, with its `net` and `time` drivers running: shards must be polled within such a runtime.
 #[derive(Debug, Clone, Copy, Default)]

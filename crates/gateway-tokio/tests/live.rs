@@ -4,8 +4,8 @@
 #[path = "../../gateway-driver/tests/support/live.rs"]
 mod live;
 
+use gateway_tokio::Runtime;
 use gateway_tokio::TokioRuntime;
-use gateway_tokio::driver::Runtime;
 
 impl live::Live for TokioRuntime {
     fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -5,10 +5,15 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use fastrand::Rng;
+use gateway_proto::command::SendError;
+use gateway_proto::config::ConfigError;
+use gateway_proto::disconnect::Refused;
+use gateway_proto::health::{Phase, Stats};
 use gateway_proto::raw::{self, Connection};
+use gateway_proto::session::{AckError, SessionSnapshot};
 use gateway_proto::{
-    AckError, CloseFrame, Closed, Command, ConfigError, ConnectError, Input, Message, Output, Phase,
-    Reconnect, Refused, SendError, SessionSnapshot, Shard, ShardConfig, Shutdown, Stats,
+    CloseFrame, Closed, Command, ConnectError, Input, Message, Output, Reconnect, Shard, ShardConfig,
+    Shutdown,
 };
 use tungstenite::handshake::derive_accept_key;
 

@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use fastrand::Rng;
-use gateway_proto::{Compression, Delivery, Encoding, SessionSnapshot, ShardId, Ticket};
+use gateway_proto::config::Delivery;
+use gateway_proto::identify::Ticket;
+use gateway_proto::session::SessionSnapshot;
+use gateway_proto::{Compression, Encoding, ShardId};
 
 use crate::fault::Unreachable;
 use crate::link::{Down, LinkId};

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use gateway_proto::{
-    AckError, Command, ConfigError, Input, Output, Phase, Reconnect, SendError, SessionSnapshot, Shard,
-    ShardConfig, Shutdown, Stats,
-};
+use gateway_proto::command::SendError;
+use gateway_proto::config::ConfigError;
+use gateway_proto::health::{Phase, Stats};
+use gateway_proto::session::{AckError, SessionSnapshot};
+use gateway_proto::{Command, Input, Output, Reconnect, Shard, ShardConfig, Shutdown};
 
 /// A shard as the world sees it. The methods mean what they mean for [`Shard`].
 pub trait Machine: Sized {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use gateway_proto::{AckError, Input, Output, Phase, Stats};
+use gateway_proto::health::{Phase, Stats};
+use gateway_proto::session::AckError;
+use gateway_proto::{Input, Output};
 use gateway_sim::About;
 
 use crate::time::Time;
@@ -48,11 +50,11 @@ pub enum Observation<'a> {
     Standing {
         /// The shard's counters.
         stats: &'a Stats,
-        /// The sequence number of its session. None with [`Delivery::Acknowledged`](gateway_proto::Delivery): see
+        /// The sequence number of its session. None with [`Delivery::Acknowledged`](gateway_proto::config::Delivery): see
         /// [`Observation::Stored`].
         sequence: Option<u64>,
     },
-    /// With [`Delivery::Acknowledged`](gateway_proto::Delivery): a snapshot was stored.
+    /// With [`Delivery::Acknowledged`](gateway_proto::config::Delivery): a snapshot was stored.
     Stored {
         /// Where it would resume from.
         sequence: u64,

@@ -38,7 +38,7 @@ pub enum User {
     /// Every dispatch is dealt with at once. Commands are presences, and questions of few bytes.
     #[default]
     Quick,
-    /// Half of the shards have [`Delivery::Acknowledged`](gateway_proto::Delivery), and take their time. Commands are of all
+    /// Half of the shards have [`Delivery::Acknowledged`](gateway_proto::config::Delivery), and take their time. Commands are of all
     /// kinds: requests for all members of guilds that there are, voice, raw ones.
     Thorough,
 }

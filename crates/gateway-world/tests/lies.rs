@@ -5,7 +5,8 @@ mod liar;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use gateway_proto::{Event, Input, Message, Output, Reconnect, SessionSnapshot, Shard};
+use gateway_proto::session::SessionSnapshot;
+use gateway_proto::{Event, Input, Message, Output, Reconnect, Shard};
 use gateway_world::Fault;
 use liar::{Honest, Lie, caught, violation_in};
 

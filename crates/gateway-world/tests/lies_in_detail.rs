@@ -6,9 +6,10 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use gateway_proto::{
-    AckError, Closed, DisconnectReason, Event, Notice, Output, Reconnect, Shard, ShardConfig, Stats,
-};
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::health::Stats;
+use gateway_proto::session::AckError;
+use gateway_proto::{Closed, Event, Notice, Output, Reconnect, Shard, ShardConfig};
 use gateway_world::{
     Action, Direction, Fault, Nonsense, Point, Profile, Setting, Time, Unreachable, User, World,
 };

@@ -4,7 +4,8 @@ mod liar;
 
 use std::time::Duration;
 
-use gateway_proto::{ShardConfig, Timeouts};
+use gateway_proto::ShardConfig;
+use gateway_proto::config::Timeouts;
 use gateway_world::{
     Action, Cycle, Fault, Planned, Point, Profile, RECOVERY, RECOVERY_BY_DEFAULT, Setting, Time, Unreachable,
     User, Violation, World,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use gateway_driver::rustls::ClientConfig;
 use gateway_examples::raw::{Filled, Incoming, Socket, Timed};
+use gateway_proto::identify::{IdentifyOutput, IdentifyQueue};
 use gateway_proto::raw::{Connection, Input, Output};
-use gateway_proto::{IdentifyOutput, IdentifyQueue};
 
 use super::course::{Course, Runner};
 use super::ours::{self, Next, Work};

@@ -3,10 +3,12 @@
 use std::future::pending;
 use std::sync::Arc;
 
-use gateway_driver::{DriverConfig, LocalIdentifyGate, Roots, Runtime, Shard, TlsSettings};
-use gateway_proto::{
-    Dispatch, Event, IdentifyBudget, Intents, RawRef, SessionStartLimit, ShardConfig, ShardId,
-};
+use gateway_driver::gate::LocalIdentifyGate;
+use gateway_driver::tls::{Roots, TlsSettings};
+use gateway_driver::{DriverConfig, Runtime, Shard};
+use gateway_proto::codec::RawRef;
+use gateway_proto::identify::{IdentifyBudget, SessionStartLimit};
+use gateway_proto::{Dispatch, Event, Intents, ShardConfig, ShardId};
 
 use super::course::{Course, Runner};
 use super::{ClientOptions, Job};

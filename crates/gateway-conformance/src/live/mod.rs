@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use gateway_driver::proto::{SessionSnapshot, ShardConfig};
-use gateway_driver::{
-    DriverConfig, IdentifyGate, LocalIdentifyGate, Roots, Runtime, Sender, Shard, TlsSettings,
-};
+use gateway_driver::gate::{IdentifyGate, LocalIdentifyGate};
+use gateway_driver::proto::ShardConfig;
+use gateway_driver::proto::session::SessionSnapshot;
+use gateway_driver::tls::{Roots, TlsSettings};
+use gateway_driver::{DriverConfig, Runtime, Sender, Shard};
 use gateway_sim::{Config, Control, Gateway, Server, ServerConfig, Tls};
 
 use crate::memory::{refused, through_a_file};

@@ -3,8 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use gateway_driver::proto::command::SendError;
+use gateway_driver::proto::config::ConfigError;
 use gateway_driver::proto::raw::{Connection, Input, Output};
-use gateway_driver::proto::{AckError, Command, ConfigError, Reconnect, SendError, ShardConfig, Shutdown};
+use gateway_driver::proto::session::AckError;
+use gateway_driver::proto::{Command, Reconnect, ShardConfig, Shutdown};
 
 use super::client::{Act, Client, News, Order};
 use super::server_bytes::Receiving;

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use gateway_driver::proto::command::SendError;
+use gateway_driver::proto::config::ConfigError;
+use gateway_driver::proto::session::AckError;
 use gateway_driver::proto::{
-    AckError, Command, ConfigError, ConnectError, Event, GatewayUrl, Reconnect, SendError, ShardConfig,
-    Shutdown, StopReason,
+    Command, ConnectError, Event, GatewayUrl, Reconnect, ShardConfig, Shutdown, StopReason,
 };
 
 use crate::probe::Probe;

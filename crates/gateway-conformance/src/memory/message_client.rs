@@ -5,9 +5,13 @@ use std::io;
 use std::time::Instant;
 
 use bytes::Bytes;
+use gateway_driver::proto::command::SendError;
+use gateway_driver::proto::config::ConfigError;
+use gateway_driver::proto::disconnect::Refused;
+use gateway_driver::proto::session::AckError;
 use gateway_driver::proto::{
-    AckError, Closed, Command, ConfigError, ConnectError, GatewayUrl, Input, Message, Output, Reconnect,
-    Refused, SendError, Shard, ShardConfig, Shutdown,
+    Closed, Command, ConnectError, GatewayUrl, Input, Message, Output, Reconnect, Shard, ShardConfig,
+    Shutdown,
 };
 use tungstenite::error::{CapacityError, ProtocolError};
 use tungstenite::handshake::derive_accept_key;

@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use gateway_driver::proto::{
-    ConnectError, Event, GatewayUrl, IdentifyOutput, IdentifyQueue, SessionSnapshot, ShardConfig, ShardId,
-    Ticket,
-};
+use gateway_driver::proto::identify::{IdentifyOutput, IdentifyQueue, Ticket};
+use gateway_driver::proto::session::SessionSnapshot;
+use gateway_driver::proto::{ConnectError, Event, GatewayUrl, ShardConfig, ShardId};
 use gateway_sim::{ClientMessage, Config, ConnectionId, Control, Gateway, Target};
 
 use super::client::{Act, Client, News, Order};
@@ -465,8 +464,8 @@ impl<C: Client> Way for Simulation<C> {
 
 /// Checks that a command was refused as it should be.
 pub(crate) fn refused(
-    result: Result<(), gateway_driver::proto::SendError>,
-    expected: &crate::scenario::Expectation<gateway_driver::proto::SendError>,
+    result: Result<(), gateway_driver::proto::command::SendError>,
+    expected: &crate::scenario::Expectation<gateway_driver::proto::command::SendError>,
 ) -> Result<(), String> {
     match result {
         Err(error) if expected.is_met_by(&error) => Ok(()),

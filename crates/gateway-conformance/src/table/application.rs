@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use gateway_driver::proto::{DisconnectReason, Shutdown};
+use gateway_driver::proto::Shutdown;
+use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_sim::Control;
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use gateway_driver::proto::DisconnectReason;
+use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 

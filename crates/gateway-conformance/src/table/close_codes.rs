@@ -1,6 +1,7 @@
 //! What each close code of the server means.
 
-use gateway_driver::proto::{Closed, DisconnectReason, Disconnected, Rejection, StopReason};
+use gateway_driver::proto::disconnect::{DisconnectReason, Disconnected, Rejection};
+use gateway_driver::proto::{Closed, StopReason};
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 

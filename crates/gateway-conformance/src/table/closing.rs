@@ -1,6 +1,8 @@
 //! The application ends the shard: in each state, once and for all.
 
-use gateway_driver::proto::{DisconnectReason, Disconnected, SendError, Shutdown, StopReason};
+use gateway_driver::proto::command::SendError;
+use gateway_driver::proto::disconnect::{DisconnectReason, Disconnected};
+use gateway_driver::proto::{Shutdown, StopReason};
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 

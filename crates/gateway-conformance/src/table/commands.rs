@@ -1,9 +1,11 @@
 //! Commands: what they look like on the wire, when they go out, and which are refused.
 
-use gateway_driver::proto::{
-    Activity, ActivityKind, ChannelInfoField, Command, DisconnectReason, Encoding, MemberSelection, Presence,
-    Raw, RequestGuildMembers, SendError, Snowflake, Status, VoiceStateUpdate,
+use gateway_driver::proto::command::{
+    Activity, ActivityKind, ChannelInfoField, MemberSelection, Presence, RequestGuildMembers, SendError,
+    Status, VoiceStateUpdate,
 };
+use gateway_driver::proto::disconnect::DisconnectReason;
+use gateway_driver::proto::{Command, Encoding, Raw, Snowflake};
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 

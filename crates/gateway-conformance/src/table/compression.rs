@@ -1,7 +1,8 @@
 //! Payload compression, zlib-stream and zstd-stream.
 
+use gateway_driver::proto::Notice;
 use gateway_driver::proto::codec::deflate_zlib;
-use gateway_driver::proto::{DisconnectReason, Disconnected, Notice};
+use gateway_driver::proto::disconnect::{DisconnectReason, Disconnected};
 use gateway_sim::{Action, Control, FrameMode, Point};
 use serde_json::json;
 

@@ -1,6 +1,7 @@
 //! Where a shard connects, and what it says first.
 
-use gateway_driver::proto::{Closed, ConnectError, DisconnectReason};
+use gateway_driver::proto::disconnect::DisconnectReason;
+use gateway_driver::proto::{Closed, ConnectError};
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 

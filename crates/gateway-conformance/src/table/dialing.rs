@@ -1,6 +1,7 @@
 //! Connections that are not made: names, TCP, TLS, and nobody who answers.
 
-use gateway_driver::proto::{ConnectError, DisconnectReason};
+use gateway_driver::proto::ConnectError;
+use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_sim::{Action, Control, Point};
 
 use crate::scenario::{DialFault, JSON, Scenario};

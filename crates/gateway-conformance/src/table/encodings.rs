@@ -1,6 +1,7 @@
 //! JSON and ETF: what servers write, what is read all the same, and what is not.
 
-use gateway_driver::proto::{DisconnectReason, Notice};
+use gateway_driver::proto::Notice;
+use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_sim::{Control, KeyOrder};
 use serde_json::json;
 

@@ -1,6 +1,7 @@
 //! Envelopes that no documentation foretells: opcodes, names, fields that are unknown, null or missing.
 
-use gateway_driver::proto::{DisconnectReason, Notice};
+use gateway_driver::proto::Notice;
+use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_sim::{Action, Point};
 use serde_json::json;
 

@@ -1,6 +1,8 @@
 //! Heartbeats, acknowledgements, and connections that are dead without saying so.
 
-use gateway_driver::proto::{Closed, Condition, DisconnectReason, Notice};
+use gateway_driver::proto::disconnect::DisconnectReason;
+use gateway_driver::proto::health::Condition;
+use gateway_driver::proto::{Closed, Notice};
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 

@@ -1,8 +1,8 @@
 //! Identify: what is in it, when it is sent, and what the server may object to.
 
-use gateway_driver::proto::{
-    Activity, ActivityKind, DisconnectReason, Disconnected, Intents, Presence, Rejection, ShardId, StopReason,
-};
+use gateway_driver::proto::command::{Activity, ActivityKind, Presence};
+use gateway_driver::proto::disconnect::{DisconnectReason, Disconnected, Rejection};
+use gateway_driver::proto::{Intents, ShardId, StopReason};
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 

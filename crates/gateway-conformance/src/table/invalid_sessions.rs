@@ -1,6 +1,7 @@
 //! Invalid Session (op 9).
 
-use gateway_driver::proto::{DisconnectReason, Reconnect};
+use gateway_driver::proto::Reconnect;
+use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_sim::{Action, Control, Point, Rule};
 use serde_json::json;
 

@@ -1,6 +1,7 @@
 //! Limits: how much may be sent, how much may be received.
 
-use gateway_driver::proto::{DisconnectReason, Notice};
+use gateway_driver::proto::Notice;
+use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 

@@ -1,6 +1,7 @@
 //! Reconnect (op 7), from the server; and the application's own wish for another connection.
 
-use gateway_driver::proto::{DisconnectReason, Reconnect};
+use gateway_driver::proto::Reconnect;
+use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_sim::{Action, Control, Point, Rule};
 use serde_json::json;
 

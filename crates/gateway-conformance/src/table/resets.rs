@@ -1,6 +1,7 @@
 //! Connections that break: at each step, within a message, in one direction, and without a word.
 
-use gateway_driver::proto::{Closed, DisconnectReason};
+use gateway_driver::proto::Closed;
+use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_sim::{Action, ByteEffect, ByteFault, Control, FrameMode, Point, Rule};
 use serde_json::json;
 

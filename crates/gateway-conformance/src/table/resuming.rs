@@ -1,6 +1,8 @@
 //! Resume: the replay, what it brings twice or not at all, and when it is given up.
 
-use gateway_driver::proto::{Closed, Delivery, DisconnectReason, Notice, Shutdown, StopReason};
+use gateway_driver::proto::config::Delivery;
+use gateway_driver::proto::disconnect::DisconnectReason;
+use gateway_driver::proto::{Closed, Notice, Shutdown, StopReason};
 use gateway_sim::{Action, Control, Point, Rule};
 use serde_json::json;
 

@@ -1,8 +1,8 @@
 //! Sessions: how they begin, what they deliver, and how they are kept.
 
-use gateway_driver::proto::{
-    DisconnectReason, Intents, Notice, SessionSnapshot, ShardId, Shutdown, StopReason,
-};
+use gateway_driver::proto::disconnect::DisconnectReason;
+use gateway_driver::proto::session::SessionSnapshot;
+use gateway_driver::proto::{Intents, Notice, ShardId, Shutdown, StopReason};
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 

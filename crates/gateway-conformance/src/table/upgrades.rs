@@ -1,6 +1,7 @@
 //! Upgrades that are refused, broken, or answered with something else.
 
-use gateway_driver::proto::{Closed, ConnectError, DisconnectReason, Notice};
+use gateway_driver::proto::disconnect::DisconnectReason;
+use gateway_driver::proto::{Closed, ConnectError, Notice};
 use gateway_sim::{Action, ByteEffect, ByteFault, Control, Point, Response};
 use serde_json::json;
 

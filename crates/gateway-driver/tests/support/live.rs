@@ -7,13 +7,14 @@ use std::pin::pin;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_driver::proto::{
-    Closed, Command, Compression, ConnectError, DisconnectReason, Event, Intents, ShardConfig, Shutdown,
-    Snowflake, StopReason,
+    Closed, Command, Compression, ConnectError, Event, Intents, ShardConfig, Shutdown, Snowflake, StopReason,
 };
 use gateway_driver::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use gateway_driver::rustls::{ClientConfig, ServerConfig, ServerConnection, StreamOwned, crypto::ring};
-use gateway_driver::{DriverConfig, Roots, Runtime, Sender, Shard, TlsSettings};
+use gateway_driver::tls::{Roots, TlsSettings};
+use gateway_driver::{DriverConfig, Runtime, Sender, Shard};
 use gateway_sim::{Config, Control, Server};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};

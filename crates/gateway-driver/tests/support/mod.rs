@@ -169,7 +169,7 @@ impl Client {
     }
 
     /// Why connections have ended so far.
-    pub fn disconnects(&self) -> Vec<gateway_driver::proto::DisconnectReason> {
+    pub fn disconnects(&self) -> Vec<gateway_driver::proto::disconnect::DisconnectReason> {
         let reasons = self.events.iter().filter_map(|event| match event {
             Event::Disconnected(disconnected) => Some(disconnected.reason.clone()),
             _ => None,

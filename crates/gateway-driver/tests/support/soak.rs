@@ -5,7 +5,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use gateway_driver::proto::{Compression, Event, Intents, ShardConfig, Shutdown};
-use gateway_driver::{DriverConfig, Roots, Runtime, Shard, TlsSettings};
+use gateway_driver::tls::{Roots, TlsSettings};
+use gateway_driver::{DriverConfig, Runtime, Shard};
 use gateway_sim::{Control, Server, ServerConfig, Tls};
 
 /// How often the connection is lost.

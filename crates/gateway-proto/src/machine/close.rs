@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::context::Context;
 use crate::connection::{OpenConnection, OpenStage};
+use crate::disconnect::{DisconnectReason, Reaction};
 use crate::payload::{Inbound, InboundPayload, ReadMessage, Reading};
-use crate::{CloseFrame, Closed, DisconnectReason, Notice, Reaction, StopReason};
+use crate::{CloseFrame, Closed, Notice, StopReason};
 
 /// The shard closes a connection.
 pub(super) struct Close {

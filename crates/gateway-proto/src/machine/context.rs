@@ -9,16 +9,17 @@ use fastrand::Rng;
 use gateway_codec::{Encoding, known_event_name};
 
 use super::sessions::Sessions;
+use crate::config::ConfigError;
+use crate::disconnect::DisconnectReason;
+use crate::health::Stats;
+use crate::live_session::{Session, is_usable_session_id};
 use crate::outbox::Outbox;
 use crate::outgoing::Identify;
 use crate::presence::LatestPresence;
 use crate::retry::Retry;
-use crate::session::{Session, is_usable_session_id};
+use crate::session::SessionSnapshot;
 use crate::text::Secrets;
-use crate::{
-    ConfigError, DisconnectReason, Event, GatewayUrl, Message, Notice, Output, SessionSnapshot, ShardConfig,
-    Stats,
-};
+use crate::{Event, GatewayUrl, Message, Notice, Output, ShardConfig};
 
 /// What a connection works with and leaves to the next one.
 pub(crate) struct Context {

@@ -7,10 +7,11 @@ use super::close::Close;
 use super::context::Context;
 use super::open::Flow;
 use crate::connection::{OpenConnection, OpenStage};
+use crate::disconnect::DisconnectReason;
 use crate::dispatch_key::SessionKey;
+use crate::live_session::{ResumeUrl, Session, SessionId, is_usable_session_id};
 use crate::member_requests::RateLimited;
-use crate::session::{ResumeUrl, Session, SessionId, is_usable_session_id};
-use crate::{DisconnectReason, Dispatch, Event, Notice};
+use crate::{Dispatch, Event, Notice};
 
 impl OpenConnection {
     /// The sequence number counts on receipt, whether or not the application understands the event: otherwise one that it

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::identify::IdentifyRefused;
 use crate::payload::ReadMessage;
-use crate::{Closed, ConnectError, IdentifyRefused};
+use crate::{Closed, ConnectError};
 
 /// One thing that happened outside the machine: an [`Input`](crate::Input), with its message read.
 #[repr(u8)]

@@ -34,13 +34,15 @@ use self::context::Context;
 use self::input::MachineInput;
 use self::request::{EndRequest, MachineRequest};
 use self::state::State;
+use crate::config::ConfigError;
 use crate::connection::{OpenConnection, OpenStage};
+use crate::disconnect::{DisconnectReason, Disconnected, Reaction};
+use crate::health::{Health, Phase};
 use crate::payload::Check;
 use crate::retry::Outcome;
 use crate::wall_clock::WallClock;
 use crate::{
-    CloseFrame, Closed, ConfigError, ConnectError, DisconnectReason, Disconnected, Event, Health, Notice,
-    Output, Phase, Reaction, Reconnect, ShardConfig, Shutdown, StopReason,
+    CloseFrame, Closed, ConnectError, Event, Notice, Output, Reconnect, ShardConfig, Shutdown, StopReason,
 };
 
 /// How many refusals in a row make it worth telling that waiting may not help.

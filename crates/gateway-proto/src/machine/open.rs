@@ -8,10 +8,12 @@ use bytes::Bytes;
 use super::close::Close;
 use super::context::Context;
 use crate::connection::{OpenConnection, OpenStage};
+use crate::disconnect::DisconnectReason;
 use crate::heartbeat::{Heartbeat, LONGEST_INTERVAL, SHORTEST_INTERVAL};
+use crate::identify::{IdentifyRefused, RefusalCause};
 use crate::outgoing::{self, Identify};
 use crate::payload::{Inbound, InboundPayload, ReadMessage, Reading};
-use crate::{CloseFrame, DisconnectReason, Event, IdentifyRefused, Notice, Output, RefusalCause, StopReason};
+use crate::{CloseFrame, Event, Notice, Output, StopReason};
 
 /// What an input leads to: the connection goes on, or the shard closes it.
 pub(super) type Flow = ControlFlow<Close>;

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use crate::GatewayUrl;
 use crate::acknowledge::EarlierSessions;
+use crate::config::{Delivery, Limits};
 use crate::gaps::Gaps;
-use crate::session::Session;
-use crate::{AckError, Delivery, DispatchKey, GatewayUrl, Limits};
+use crate::live_session::Session;
+use crate::session::{AckError, DispatchKey};
 
 /// What a shard knows of its sessions.
 pub(crate) struct Sessions {

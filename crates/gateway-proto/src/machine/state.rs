@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use super::close::Closing;
 use super::context::Context;
+use crate::StopReason;
 use crate::connection::{OpenConnection, OpenStage};
+use crate::health::{Condition, Health, Phase};
 use crate::heartbeat::Heartbeat;
-use crate::{Condition, Health, Phase, StopReason};
 
 /// What belongs to one connection lives in here and dies with it.
 // Each input looks at the state several times, so it has a tag of its own.

@@ -10,11 +10,12 @@ use fastrand::Rng;
 use super::framing::{Framing, Incoming};
 use super::transmit::Transmit;
 use super::{Input, Output};
+use crate::command::SendError;
+use crate::config::ConfigError;
+use crate::health::{Health, Phase, Stats};
+use crate::session::{AckError, DispatchKey, SessionSnapshot};
 use crate::upgrade::{Upgrade, Upgraded};
-use crate::{
-    AckError, Closed, Command, ConfigError, ConnectError, DispatchKey, GatewayUrl, Health, Phase, Reconnect,
-    SendError, SessionSnapshot, Shard, ShardConfig, Shutdown, Stats,
-};
+use crate::{Closed, Command, ConnectError, GatewayUrl, Reconnect, Shard, ShardConfig, Shutdown};
 
 /// How long to wait for the body of a refused upgrade. It is only for whoever has to find out why.
 const BODY_WAIT: Duration = Duration::from_secs(1);

@@ -6,7 +6,8 @@ use super::failure::Failure;
 use super::frames::{Frames, PONG, Part};
 use super::outgoing::{write_close, write_frame, write_message};
 use super::transmit::Transmit;
-use crate::{CloseFrame, Closed, Limits, Message};
+use crate::config::Limits;
+use crate::{CloseFrame, Closed, Message};
 
 /// With so many bytes unsent, a message that is to be sent ends the connection: the server has not read for long.
 const ROOM: usize = 1 << 20;

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::{ConnectError, IdentifyRefused};
+use crate::ConnectError;
+use crate::identify::IdentifyRefused;
 
 /// One thing that happened outside the state machine. Bytes go in through
 /// [`Connection::handle_bytes`](crate::raw::Connection::handle_bytes).

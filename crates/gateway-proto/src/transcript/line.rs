@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::said::Said;
+use crate::config::{BackoffConfig, Delivery, Limits, Timeouts};
+use crate::identify::RefusalCause;
 use crate::outbox::CommandKind;
-use crate::{BackoffConfig, Delivery, Intents, Limits, Reconnect, RefusalCause, ShardId, Shutdown, Timeouts};
+use crate::{Intents, Reconnect, ShardId, Shutdown};
 
 /// The version of the format.
 pub(super) const VERSION: u32 = 1;

@@ -13,6 +13,7 @@ use super::line::{
     Read, RequestLine, SavedSession, SendLimit, VERSION,
 };
 use super::said::{Said, event_name, nanoseconds};
+use crate::live_session::{ResumeUrl, SessionId, is_usable_session_id};
 use crate::machine::context::Context;
 use crate::machine::input::MachineInput;
 use crate::machine::request::{EndRequest, MachineRequest};
@@ -20,7 +21,6 @@ use crate::member_requests::RateLimited;
 use crate::outbox::CommandKind;
 use crate::outgoing::opcode;
 use crate::payload::{Inbound, ReadMessage, Reading};
-use crate::session::{ResumeUrl, SessionId, is_usable_session_id};
 use crate::{Closed, ConnectError, Dispatch, GatewayUrl, Output, ShardConfig, Snowflake};
 
 /// Writes down what happens to a shard, without secrets.

@@ -11,14 +11,15 @@ use super::line::{
     EndLine, FailureLine, Head, InputLine, Line, MessageLine, Read, RequestLine, SendLimit, VERSION,
 };
 use super::said::{Said, seconds};
+use crate::config::{ConfigError, ResumeHosts};
+use crate::disconnect::Refused;
+use crate::identify::IdentifyRefused;
 use crate::machine::input::MachineInput;
 use crate::machine::request::{EndRequest, MachineRequest};
 use crate::outbox::AcceptedCommand;
 use crate::payload::{Check, InboundPayload, ReadMessage, Reading};
-use crate::{
-    Closed, ConfigError, ConnectError, IdentifyRefused, Refused, ResumeHosts, SessionSnapshot, Shard,
-    ShardConfig,
-};
+use crate::session::SessionSnapshot;
+use crate::{Closed, ConnectError, Shard, ShardConfig};
 
 /// The most bytes of a line. Those that are written have a few hundred.
 const LINE_BYTES: u64 = 1 << 16;

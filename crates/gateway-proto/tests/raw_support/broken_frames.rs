@@ -1,6 +1,7 @@
 //! Frames that break RFC 6455, and close frames, as one table: the byte level and the async driver must agree on it.
 
-use gateway_proto::{Closed, DisconnectReason};
+use gateway_proto::Closed;
+use gateway_proto::disconnect::DisconnectReason;
 
 /// The limit on messages that the table is made for.
 pub(crate) const MESSAGE_BYTES: usize = 1024;

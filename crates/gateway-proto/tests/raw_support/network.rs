@@ -346,13 +346,16 @@ impl Stream {
             Output::Refuse(response) => {
                 self.outgoing.extend_from_slice(wire::refuse(&response).as_bytes());
                 let retry_after = response.headers.iter().find(|(name, _)| name == "Retry-After");
-                self.meaning.push(Meaning::ConnectFailed(ConnectError::Refused(gateway_proto::Refused {
-                    status: response.status,
-                    headers: wire::refusal_headers(&response),
-                    retry_after: retry_after
-                        .and_then(|(_, value)| gateway_proto::Refused::parse_retry_after(value)),
-                    body: response.body.into_bytes(),
-                })));
+                self.meaning.push(Meaning::ConnectFailed(ConnectError::Refused(
+                    gateway_proto::disconnect::Refused {
+                        status: response.status,
+                        headers: wire::refusal_headers(&response),
+                        retry_after: retry_after.and_then(|(_, value)| {
+                            gateway_proto::disconnect::Refused::parse_retry_after(value)
+                        }),
+                        body: response.body.into_bytes(),
+                    },
+                )));
             }
             Output::Send(message) => {
                 self.outgoing.extend_from_slice(&wire::message(&message));

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use gateway_proto::disconnect::DisconnectReason;
 use gateway_proto::raw::{Connection, Input, Output};
-use gateway_proto::{DisconnectReason, Event, ShardConfig};
+use gateway_proto::{Event, ShardConfig};
 
 use super::wire::{self, ClientFrame, ServerReader};
 

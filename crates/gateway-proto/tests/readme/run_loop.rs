@@ -1,9 +1,7 @@
 use std::time::Instant;
 
-use gateway_proto::{
-    CloseFrame, Closed, ConfigError, ConnectError, Event, GatewayUrl, Input, Message, Output, Shard, ShardConfig, Shutdown,
-    StopReason,
-};
+use gateway_proto::config::ConfigError;
+use gateway_proto::{CloseFrame, Closed, ConnectError, Event, GatewayUrl, Input, Message, Output, Shard, ShardConfig, Shutdown, StopReason};
 
 /// What a driver needs of a WebSocket library and of its platform.
 trait Platform {

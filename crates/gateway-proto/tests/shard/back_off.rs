@@ -1,6 +1,8 @@
 //! How long to wait before the next connection, and that nothing redials without end.
 
-use gateway_proto::{ConnectError, Input, Phase, Reconnect, Refused};
+use gateway_proto::disconnect::Refused;
+use gateway_proto::health::Phase;
+use gateway_proto::{ConnectError, Input, Reconnect};
 
 use crate::support::{BASE, PHASES, Scenario, ms, secs, server};
 

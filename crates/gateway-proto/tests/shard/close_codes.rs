@@ -1,6 +1,8 @@
 //! What each close code leads to (Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes; protocol, 5.6).
 
-use gateway_proto::{Closed, Condition, DisconnectReason, Input, Phase, Reconnect, Rejection, StopReason};
+use gateway_proto::disconnect::{DisconnectReason, Rejection};
+use gateway_proto::health::{Condition, Phase};
+use gateway_proto::{Closed, Input, Reconnect, StopReason};
 
 use crate::support::{BASE, OPEN, RESUME, Scenario, secs, server};
 

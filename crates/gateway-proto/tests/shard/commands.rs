@@ -1,10 +1,9 @@
 //! What the application sends: when it goes out, how much of it, and what is refused (Discord Docs, Gateway > Sending
 //! Events, Rate Limiting).
 
-use gateway_proto::{
-    ChannelInfoField, Command, Input, MemberSelection, Message, Output, Phase, Raw, RequestGuildMembers,
-    SendError, Snowflake,
-};
+use gateway_proto::command::{ChannelInfoField, MemberSelection, RequestGuildMembers, SendError};
+use gateway_proto::health::Phase;
+use gateway_proto::{Command, Input, Message, Output, Raw, Snowflake};
 
 use crate::support::{INTERVAL, PHASES, Scenario, ms, raw_command, secs, server};
 
@@ -244,9 +243,9 @@ fn data_that_cannot_be_written_is_refused() {
 #[test]
 fn a_refused_presence_is_not_kept() {
     let mut scenario = Scenario::at(Phase::Ready);
-    let long = gateway_proto::Presence {
-        activities: vec![gateway_proto::Activity::custom("x".repeat(5_000))],
-        ..gateway_proto::Presence::default()
+    let long = gateway_proto::command::Presence {
+        activities: vec![gateway_proto::command::Activity::custom("x".repeat(5_000))],
+        ..gateway_proto::command::Presence::default()
     };
     assert!(scenario.shard.send(Command::UpdatePresence(long)).is_err());
     scenario.closed(4009);

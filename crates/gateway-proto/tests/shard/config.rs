@@ -1,6 +1,8 @@
 //! A configuration that cannot be used is an error that names the field, and no shard.
 
-use gateway_proto::{Activity, Compression, Encoding, Phase, Presence, Shard, ShardConfig};
+use gateway_proto::command::{Activity, Presence};
+use gateway_proto::health::Phase;
+use gateway_proto::{Compression, Encoding, Shard, ShardConfig};
 
 use crate::support::{Scenario, config, secs};
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use gateway_proto::{
-    Dispatch, DispatchBytesError, DispatchKey, Encoding, Event, Input, Output, Phase, Raw, SessionSnapshot,
-    ShardId,
-};
+use gateway_proto::health::Phase;
+use gateway_proto::session::{DispatchBytesError, DispatchKey, SessionSnapshot};
+use gateway_proto::{Dispatch, Encoding, Event, Input, Output, Raw, ShardId};
 use proptest::prelude::*;
 
 use crate::support::{SESSION, Scenario, config, server};

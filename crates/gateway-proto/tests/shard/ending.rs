@@ -1,6 +1,9 @@
 //! The application ends the shard, or asks for another connection (Discord Docs, Gateway > Initiating a Disconnect).
 
-use gateway_proto::{DisconnectReason, Input, Phase, Reconnect, SendError, Shutdown, StopReason};
+use gateway_proto::command::SendError;
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::health::Phase;
+use gateway_proto::{Input, Reconnect, Shutdown, StopReason};
 
 use crate::support::{BASE, OPEN, PHASES, RESUME, Scenario, ms, raw_command, saved_session, secs, server};
 

@@ -3,9 +3,10 @@
 
 use std::fmt::Write;
 
-use gateway_proto::{
-    Closed, ConnectError, Event, IdentifyRefused, Input, Output, Phase, Reconnect, Refused, Shutdown,
-};
+use gateway_proto::disconnect::Refused;
+use gateway_proto::health::Phase;
+use gateway_proto::identify::IdentifyRefused;
+use gateway_proto::{Closed, ConnectError, Event, Input, Output, Reconnect, Shutdown};
 
 use crate::support::{PHASES, Scenario, Step, say, secs, server};
 

@@ -1,7 +1,9 @@
 //! What the server sends, in every encoding and compression, and what it should not send.
 
 use gateway_proto::codec::{self, Deflater};
-use gateway_proto::{Closed, Compression, DisconnectReason, Encoding, Event, Input, Output, Phase};
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::health::Phase;
+use gateway_proto::{Closed, Compression, Encoding, Event, Input, Output};
 
 use crate::support::say::hex;
 use crate::support::{BASE, RESUME, SESSION, Scenario, secs, server};
@@ -295,8 +297,9 @@ fn garbage_after_each_whole_replay_costs_no_session() {
 /// Events that come again without being delivered again have their places too.
 #[test]
 fn garbage_among_events_that_were_delivered_before_has_its_place() {
-    let mut scenario =
-        Scenario::with(Phase::Ready, |config| config.delivery = gateway_proto::Delivery::Acknowledged);
+    let mut scenario = Scenario::with(Phase::Ready, |config| {
+        config.delivery = gateway_proto::config::Delivery::Acknowledged
+    });
     for sequence in 2..7 {
         scenario.server(&server::message(sequence));
     }

@@ -2,10 +2,12 @@
 //! code 4001 or 4002 (B82, B84).
 
 use gateway_proto::codec::etf::{Reader, Term};
-use gateway_proto::{
-    Activity, ActivityKind, ChannelInfoField, Command, Compression, Encoding, Input, MemberSelection, Phase,
-    Presence, Raw, RequestGuildMembers, ShardConfig, ShardId, Snowflake, Status, VoiceStateUpdate, codec,
+use gateway_proto::command::{
+    Activity, ActivityKind, ChannelInfoField, MemberSelection, Presence, RequestGuildMembers, Status,
+    VoiceStateUpdate,
 };
+use gateway_proto::health::Phase;
+use gateway_proto::{Command, Compression, Encoding, Input, Raw, ShardConfig, ShardId, Snowflake, codec};
 
 use crate::support::{Scenario, saved_session, server};
 

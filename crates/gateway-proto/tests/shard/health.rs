@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 
-use gateway_proto::{
-    Condition, DisconnectReason, Event, Input, Output, Phase, Reconnect, Shutdown, StopReason,
-};
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::health::{Condition, Phase};
+use gateway_proto::{Event, Input, Output, Reconnect, Shutdown, StopReason};
 
 use crate::support::{PHASES, SESSION, Scenario, TOKEN, ms, raw_command, saved_session, secs, server};
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gateway_proto::{Input, Phase};
+use gateway_proto::Input;
+use gateway_proto::health::Phase;
 
 use crate::support::{HEARTBEAT_NULL, INTERVAL, OPEN, Scenario, ms, raw_command, secs, server};
 

@@ -1,6 +1,8 @@
 //! A server that echoes secrets and escape sequences in every text that it can send. What is printed of it quotes neither.
 
-use gateway_proto::{Closed, ConnectError, DisconnectReason, Event, Input, Output, Phase, Refused};
+use gateway_proto::disconnect::{DisconnectReason, Refused};
+use gateway_proto::health::Phase;
+use gateway_proto::{Closed, ConnectError, Event, Input, Output};
 
 use crate::support::{RESUME_URL, SESSION, Scenario, TOKEN, config, server};
 

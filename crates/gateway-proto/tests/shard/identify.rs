@@ -1,9 +1,11 @@
 //! From Hello to READY (Discord Docs, Gateway > Identifying, Ready).
 
-use gateway_proto::{
-    Activity, ActivityKind, Closed, Command, IdentifyRefused, Input, Phase, Presence, Reconnect, ResumeHosts,
-    SessionSnapshot, ShardConfig, Shutdown, StopReason,
-};
+use gateway_proto::command::{Activity, ActivityKind, Presence};
+use gateway_proto::config::ResumeHosts;
+use gateway_proto::health::Phase;
+use gateway_proto::identify::IdentifyRefused;
+use gateway_proto::session::SessionSnapshot;
+use gateway_proto::{Closed, Command, Input, Reconnect, ShardConfig, Shutdown, StopReason};
 
 use crate::support::{
     BASE, HEARTBEAT_NULL, PHASES, RESUME_URL, SESSION, Scenario, Step, config, secs, server,

@@ -1,6 +1,7 @@
 //! op 9 (Discord Docs, Gateway Events > Invalid Session).
 
-use gateway_proto::{DisconnectReason, Phase};
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::health::Phase;
 
 use crate::support::{BASE, OPEN, RESUME, Scenario, secs, server};
 

@@ -1,6 +1,8 @@
 //! When silence means that a connection is dead, and when it does not.
 
-use gateway_proto::{Condition, DisconnectReason, Input, Message, Phase};
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::health::{Condition, Phase};
+use gateway_proto::{Input, Message};
 
 use crate::support::{INTERVAL, PHASES, RESUME, Scenario, ms, secs, server};
 

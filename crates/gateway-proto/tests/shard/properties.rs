@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use gateway_proto::{
-    Closed, ConnectError, IdentifyRefused, Input, Message, Output, Phase, Reconnect, Refused, Shutdown,
-};
+use gateway_proto::disconnect::Refused;
+use gateway_proto::health::Phase;
+use gateway_proto::identify::IdentifyRefused;
+use gateway_proto::{Closed, ConnectError, Input, Message, Output, Reconnect, Shutdown};
 use proptest::prelude::*;
 
 use crate::support::{INTERVAL, Scenario, raw_command, saved_session, secs, server};

@@ -1,6 +1,8 @@
 //! The server asks for another connection: op 7 (Discord Docs, Gateway Events > Reconnect), and what is still on its way.
 
-use gateway_proto::{Closed, DisconnectReason, Input, Phase, Reconnect};
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::health::Phase;
+use gateway_proto::{Closed, Input, Reconnect};
 
 use crate::support::{OPEN, RESUME, Scenario, Step, ms, secs, server};
 

@@ -1,6 +1,8 @@
 //! A session that goes on (Discord Docs, Gateway > Resuming), and the bookkeeping of sequence numbers.
 
-use gateway_proto::{Closed, Delivery, Event, Input, Notice, Output, Phase, Shard, ShardId};
+use gateway_proto::config::Delivery;
+use gateway_proto::health::Phase;
+use gateway_proto::{Closed, Event, Input, Notice, Output, Shard, ShardId};
 use proptest::prelude::*;
 
 use crate::support::{
@@ -728,7 +730,7 @@ fn a_saved_session_of_another_shard_is_not_used() {
 fn a_saved_session_without_a_usable_id_is_refused() {
     for id in [String::new(), "x".repeat(513)] {
         let mut config = config();
-        config.session = Some(gateway_proto::SessionSnapshot::new(id, None, 1, ShardId::ONE));
+        config.session = Some(gateway_proto::session::SessionSnapshot::new(id, None, 1, ShardId::ONE));
         let scenario = Scenario::at(Phase::Connecting);
         assert_eq!(Shard::new(config, scenario.now()).unwrap_err().field(), "session");
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use gateway_proto::{DisconnectReason, Input, Phase};
+use gateway_proto::Input;
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::health::Phase;
 
 use crate::support::{INTERVAL, Scenario, ms, secs, server};
 

@@ -1,6 +1,8 @@
 //! How long the server is waited for: to the millisecond, and what then (protocol, section 9).
 
-use gateway_proto::{DisconnectReason, Input, Phase};
+use gateway_proto::Input;
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::health::Phase;
 
 use crate::support::{BASE, Scenario, ms, secs, server};
 

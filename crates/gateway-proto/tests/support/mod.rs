@@ -8,9 +8,10 @@ mod watch;
 
 use std::time::{Duration, Instant};
 
+use gateway_proto::health::Phase;
+use gateway_proto::session::SessionSnapshot;
 use gateway_proto::{
-    Closed, Command, Compression, Encoding, Input, Intents, Message, Output, Phase, Raw, SessionSnapshot,
-    Shard, ShardConfig, ShardId,
+    Closed, Command, Compression, Encoding, Input, Intents, Message, Output, Raw, Shard, ShardConfig, ShardId,
 };
 
 use played::Pages;
@@ -291,7 +292,7 @@ impl Scenario {
     }
 
     /// The reason, the verdict on the session and the wait of the one disconnection said since the last call.
-    pub(crate) fn disconnected(&mut self) -> gateway_proto::Disconnected {
+    pub(crate) fn disconnected(&mut self) -> gateway_proto::disconnect::Disconnected {
         let mut ends = self.outputs().into_iter().filter_map(|(_, output)| match output {
             Output::Event(gateway_proto::Event::Disconnected(end)) => Some(end),
             _ => None,

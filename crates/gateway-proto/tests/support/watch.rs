@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use gateway_proto::codec::Envelope;
-use gateway_proto::{Event, Input, Message, Output, Phase, Shard};
+use gateway_proto::health::Phase;
+use gateway_proto::{Event, Input, Message, Output, Shard};
 
 /// A shard as the owner of its socket sees it.
 pub(crate) struct Watch {

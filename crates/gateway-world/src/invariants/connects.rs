@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use gateway_proto::{Closed, ConnectError, DisconnectReason, Disconnected, Event, Output};
+use gateway_proto::disconnect::{DisconnectReason, Disconnected};
+use gateway_proto::{Closed, ConnectError, Event, Output};
 
 use super::Invariant;
 use crate::observation::Observation;

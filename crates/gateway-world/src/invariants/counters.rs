@@ -1,6 +1,8 @@
 //! After READY and after RESUMED the shard's counters say what has happened.
 
-use gateway_proto::{DisconnectReason, Event, Output, Stats};
+use gateway_proto::disconnect::DisconnectReason;
+use gateway_proto::health::Stats;
+use gateway_proto::{Event, Output};
 
 use super::Invariant;
 use crate::observation::Observation;

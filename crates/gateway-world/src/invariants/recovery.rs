@@ -1,6 +1,6 @@
 //! Once the faults have stopped, every shard is READY within a stated time.
 
-use gateway_proto::Phase;
+use gateway_proto::health::Phase;
 
 use super::Invariant;
 use crate::observation::Observation;

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use gateway_proto::{Closed, DisconnectReason, Disconnected, Event, Input, Notice, Output};
+use gateway_proto::disconnect::{DisconnectReason, Disconnected};
+use gateway_proto::{Closed, Event, Input, Notice, Output};
 
 use super::Invariant;
 use crate::observation::Observation;

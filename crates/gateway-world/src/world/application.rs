@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use gateway_proto::{Dispatch, SessionSnapshot};
+use gateway_proto::Dispatch;
+use gateway_proto::session::SessionSnapshot;
 
 use crate::client::{Client, Stored, Waiting};
 use crate::machine::Machine;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use gateway_proto::codec::Envelope;
+use gateway_proto::config::Delivery;
+use gateway_proto::disconnect::Refused;
 use gateway_proto::{
-    Closed, ConnectError, Delivery, Event as Said, GatewayUrl, Input, Intents, Message, Output, Refused,
-    ShardConfig, StopReason,
+    Closed, ConnectError, Event as Said, GatewayUrl, Input, Intents, Message, Output, ShardConfig, StopReason,
 };
 use gateway_sim::About;
 

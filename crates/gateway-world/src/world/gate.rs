@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use gateway_proto::{
-    IdentifyBudget, IdentifyOutput, IdentifyQueue, IdentifySnapshot, Input, SessionStartLimit, WhenSpent,
+use gateway_proto::Input;
+use gateway_proto::identify::{
+    IdentifyBudget, IdentifyOutput, IdentifyQueue, IdentifySnapshot, SessionStartLimit, WhenSpent,
 };
 
 use super::World;

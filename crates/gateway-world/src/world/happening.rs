@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use gateway_proto::codec::Raw;
-use gateway_proto::{
-    Activity, ActivityKind, ChannelInfoField, Command, Encoding, Input, MemberSelection, Presence, Reconnect,
-    RequestGuildMembers, Shutdown, Snowflake, VoiceStateUpdate,
+use gateway_proto::command::{
+    Activity, ActivityKind, ChannelInfoField, MemberSelection, Presence, RequestGuildMembers,
+    VoiceStateUpdate,
 };
+use gateway_proto::{Command, Encoding, Input, Reconnect, Shutdown, Snowflake};
 use gateway_sim::{Control, Rule, Target, guild_id};
 
 use crate::client::Restart;

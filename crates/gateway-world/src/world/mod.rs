@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
-use gateway_proto::{Compression, Delivery, Encoding, IdentifyQueue, SessionStartLimit, ShardId, Ticket};
+use gateway_proto::config::Delivery;
+use gateway_proto::identify::{IdentifyQueue, SessionStartLimit, Ticket};
+use gateway_proto::{Compression, Encoding, ShardId};
 use gateway_sim::{Config, ConnectionId, Gateway};
 
 use crate::client::Client;
@@ -32,7 +34,7 @@ use crate::watch::Watch;
 /// minutes that its connection is dead, and stand in the queue behind all others. An Identify that the gateway has lost is
 /// waited for for ten minutes.
 pub const RECOVERY: Duration = Duration::from_secs(30 * 60);
-/// [`Timeouts::ready_at_most`](gateway_proto::Timeouts::ready_at_most) in the world.
+/// [`Timeouts::ready_at_most`](gateway_proto::config::Timeouts::ready_at_most) in the world.
 pub(crate) const READY_AT_MOST: Duration = Duration::from_secs(600);
 /// The same as [`RECOVERY`] for shards with the default timeouts: 80 minutes, because they sit out an outage of an hour that
 /// acknowledges heartbeats and answers no Identify.

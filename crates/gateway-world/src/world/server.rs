@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway_proto::{Closed, ConnectError, Message, Refused};
+use gateway_proto::disconnect::Refused;
+use gateway_proto::{Closed, ConnectError, Message};
 use gateway_sim::{ClientMessage, Control, Output, Response, Target};
 
 use crate::fault::Direction;

@@ -5,10 +5,11 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use gateway_proto::{
-    AckError, Command, ConfigError, Input, Output, Phase, Reconnect, SendError, SessionSnapshot, Shard,
-    ShardConfig, Shutdown, Stats,
-};
+use gateway_proto::command::SendError;
+use gateway_proto::config::ConfigError;
+use gateway_proto::health::{Phase, Stats};
+use gateway_proto::session::{AckError, SessionSnapshot};
+use gateway_proto::{Command, Input, Output, Reconnect, Shard, ShardConfig, Shutdown};
 use gateway_world::{Fault, Machine, Planned, Profile, Setting, Time, User, Violation, World};
 
 /// What a liar does wrong.

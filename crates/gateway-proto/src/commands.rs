@@ -6,8 +6,9 @@ use gateway_codec::{Encoding, Error, Raw};
 use serde::de::IgnoredAny;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::Snowflake;
+use crate::command::Presence;
 use crate::outgoing::{Payload, opcode};
-use crate::{Presence, Snowflake};
 
 /// A message to the gateway (Discord Docs, Gateway Events > Send Events).
 ///
@@ -104,10 +105,10 @@ pub enum SendError {
     TooLarge {
         /// Its size in bytes.
         size: usize,
-        /// [`Limits::payload_bytes`](crate::Limits::payload_bytes).
+        /// [`Limits::payload_bytes`](crate::config::Limits::payload_bytes).
         limit: usize,
     },
-    /// As many commands as allowed wait already: see [`Limits::queued_commands`](crate::Limits::queued_commands).
+    /// As many commands as allowed wait already: see [`Limits::queued_commands`](crate::config::Limits::queued_commands).
     QueueFull {
         /// How many wait.
         waiting: usize,

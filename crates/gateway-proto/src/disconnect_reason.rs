@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use gateway_codec::text::escape;
 
-use crate::{Closed, ConnectError, IdentifyRefused, Shutdown};
+use crate::identify::IdentifyRefused;
+use crate::{Closed, ConnectError, Shutdown};
 
 /// A connection, or an attempt at one, has ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,13 +25,13 @@ pub struct Disconnected {
 pub enum DisconnectReason {
     /// It could not be opened.
     ConnectFailed(ConnectError),
-    /// It did not open within [`Timeouts::connect`](crate::Timeouts::connect).
+    /// It did not open within [`Timeouts::connect`](crate::config::Timeouts::connect).
     ConnectTimeout,
-    /// Hello did not come within [`Timeouts::hello`](crate::Timeouts::hello).
+    /// Hello did not come within [`Timeouts::hello`](crate::config::Timeouts::hello).
     HelloTimeout,
-    /// READY did not come, nor any acknowledgement, within [`Timeouts::ready`](crate::Timeouts::ready).
+    /// READY did not come, nor any acknowledgement, within [`Timeouts::ready`](crate::config::Timeouts::ready).
     ReadyTimeout,
-    /// Neither RESUMED nor a replayed dispatch came within [`Timeouts::resumed`](crate::Timeouts::resumed).
+    /// Neither RESUMED nor a replayed dispatch came within [`Timeouts::resumed`](crate::config::Timeouts::resumed).
     ResumedTimeout,
     /// The machine has slept: whatever is left of the connection is stale.
     Suspended {

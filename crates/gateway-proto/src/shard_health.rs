@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{DisconnectReason, StopReason};
+use crate::StopReason;
+use crate::disconnect::DisconnectReason;
 
 /// A shard's condition at the time of the last input.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Delivery;
 use crate::dispatch_key::SessionKey;
-use crate::{Delivery, GatewayUrl, ShardId};
+use crate::{GatewayUrl, ShardId};
 
 /// The session as the state machine holds it.
 #[derive(Clone)]

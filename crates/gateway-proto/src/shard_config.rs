@@ -5,11 +5,11 @@ use std::time::Duration;
 use gateway_codec::{Compression, Encoding};
 use serde::{Deserialize, Serialize};
 
+use crate::command::Presence;
+use crate::config::{BackoffConfig, ConfigError, Delivery, ResumeHosts};
 use crate::retry::{IDENTIFY_CAP, identifies_in_a_day};
-use crate::{
-    BackoffConfig, ConfigError, Delivery, GatewayUrl, Intents, Presence, ResumeHosts, SessionSnapshot,
-    ShardId, Token,
-};
+use crate::session::SessionSnapshot;
+use crate::{GatewayUrl, Intents, ShardId, Token};
 
 /// The address of the gateway when nobody has asked `GET /gateway` for it.
 pub const DEFAULT_URL: &str = "wss://gateway.discord.gg/";
@@ -288,7 +288,7 @@ impl Limits {
 }
 
 /// Half of the session starts of a day (Discord Docs, Gateway > Rate Limiting), for a single shard that comes to nothing.
-/// How many shards share them is for the gate to know: see [`IdentifyBudget`](crate::IdentifyBudget).
+/// How many shards share them is for the gate to know: see [`IdentifyBudget`](crate::identify::IdentifyBudget).
 const MOST_IDENTIFIES: u32 = 500;
 
 /// The longest duration that makes sense anywhere here.
