@@ -131,20 +131,3 @@ fn every_file_on_the_way_of_a_frame_exists() {
         assert!(root().join("crates").join(file).is_file(), "no file {file}");
     }
 }
-
-/// A registry shows the lines that rustdoc hides.
-#[test]
-fn no_readme_has_hidden_lines() {
-    for readme in crate_readmes() {
-        let text = read(&readme);
-        let blocks = text.split("\n```").skip(1).step_by(2);
-        // A block begins with its language, or with nothing.
-        let rust = blocks.filter(|block| {
-            let language = block.lines().next().unwrap_or_default();
-            language.is_empty() || language.starts_with("rust") || language.starts_with("no_run")
-        });
-        for line in rust.flat_map(str::lines) {
-            assert!(line != "#" && !line.starts_with("# "), "{}: {line}", readme.display());
-        }
-    }
-}

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 14] = [
     "async_std_bot",
     "blocking_bot",
+    "conformance",
+    "crash",
     "custom_runtime",
+    "demo",
     "http_proxy_bot",
     "memory",
     "poll_bot",

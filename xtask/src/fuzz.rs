@@ -1,6 +1,5 @@
 //! Every fuzz target for a while, or a check that they still build and that their seeds hold.
 
-use std::fmt;
 use std::process::Command;
 
 use lexopt::{Arg, Parser, ValueExt};
@@ -9,86 +8,58 @@ use crate::process::{self, cargo, need_cargo_tool, root};
 
 /// Runs the targets one after the other.
 pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
-    let mut bound = Bound::Seconds(60);
-    let mut only = None;
+    let (mut bound, mut how_long, mut only) = ("-max_total_time=60".to_owned(), "60 s".to_owned(), None);
     while let Some(argument) = arguments.next().map_err(|error| error.to_string())? {
-        match argument {
-            Arg::Long("seconds") => {
-                let value = arguments.value().and_then(|value| value.parse());
-                bound = Bound::Seconds(value.map_err(|error| error.to_string())?);
-            }
-            Arg::Long("runs") => {
-                let value = arguments.value().and_then(|value| value.parse());
-                bound = Bound::Runs(value.map_err(|error| error.to_string())?);
-            }
-            Arg::Long("only") => {
-                let value = arguments.value().and_then(ValueExt::string);
-                only = Some(value.map_err(|error| error.to_string())?);
-            }
-            Arg::Long("check") => return check(arguments),
+        let flag = match argument {
+            Arg::Long("check") => return crate::no_more(arguments).and_then(|()| check()),
+            Arg::Long(flag @ ("seconds" | "runs" | "only")) => flag.to_owned(),
             other => return Err(other.unexpected().to_string()),
+        };
+        let mut value = || arguments.value().and_then(ValueExt::string).map_err(|error| error.to_string());
+        match flag.as_str() {
+            "only" => only = Some(value()?),
+            _ => {
+                let number: u64 = value()?.parse().map_err(|error| format!("--{flag}: {error}"))?;
+                let (limit, unit) =
+                    if flag == "runs" { ("runs", "executions") } else { ("max_total_time", "s") };
+                (bound, how_long) = (format!("-{limit}={number}"), format!("{number} {unit}"));
+            }
         }
     }
-    let targets: Vec<String> =
-        targets()?.into_iter().filter(|name| only.as_ref().is_none_or(|only| only == name)).collect();
+    let mut targets = targets()?;
+    targets.retain(|name| only.as_ref().is_none_or(|only| only == name));
     if targets.is_empty() {
         return Err(format!("there is no fuzz target {}", only.unwrap_or_default()));
     }
     need_cargo_tool("fuzz")?;
-    let has_nightly = has_nightly();
+    // The fuzzer's instrumentation is a nightly feature of the compiler.
+    let has_nightly = process::succeeds(nightly_cargo()?.arg("--version"));
     if !has_nightly {
         println!("fuzz: there is no nightly toolchain, this one is told to act as one (RUSTC_BOOTSTRAP=1)");
     }
     for target in &targets {
-        println!("fuzz: {target}, {bound}");
-        let limit = match bound {
-            Bound::Seconds(seconds) => format!("-max_total_time={seconds}"),
-            Bound::Runs(runs) => format!("-runs={runs}"),
-        };
-        let seeds = format!("fuzz/seeds/{target}");
-        let corpus = format!("fuzz/corpus/{target}");
-        std::fs::create_dir_all(root().join(&corpus)).map_err(|error| error.to_string())?;
-        let mut command = if has_nightly { nightly_cargo() } else { cargo() };
+        println!("fuzz: {target}, {how_long}");
+        let (corpus, seeds) = (format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}"));
+        std::fs::create_dir_all(root()?.join(&corpus)).map_err(|error| error.to_string())?;
+        let mut command = if has_nightly { nightly_cargo()? } else { cargo()? };
         if !has_nightly {
             command.env("RUSTC_BOOTSTRAP", "1");
         }
         command.args(["fuzz", "run", target, &corpus]);
-        if root().join(&seeds).is_dir() {
+        if root()?.join(&seeds).is_dir() {
             command.arg(&seeds);
         }
         // The instrumented decoders are given room, but not without bound: growing without end is a finding.
-        process::run(command.args([
-            "--",
-            &limit,
-            "-rss_limit_mb=2048",
-            "-timeout=10",
-            "-print_final_stats=1",
-        ]))?;
+        let limits = ["-rss_limit_mb=2048", "-timeout=10", "-print_final_stats=1"];
+        process::run(command.args(["--", &bound]).args(limits))?;
     }
-    println!("fuzz: {} targets, {bound} each, no finding", targets.len());
+    println!("fuzz: {} targets, {how_long} each, no finding", targets.len());
     Ok(())
-}
-
-/// When a target has run for long enough.
-#[derive(Clone, Copy)]
-enum Bound {
-    Seconds(u64),
-    /// After so many executions.
-    Runs(u64),
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Seconds(seconds) => write!(f, "{seconds} s"),
-            Self::Runs(runs) => write!(f, "{runs} executions"),
-        }
-    }
 }
 
 /// The names of the targets: one file each.
 fn targets() -> Result<Vec<String>, String> {
-    let folder = root().join("fuzz/targets");
+    let folder = root()?.join("fuzz/targets");
     let entries = std::fs::read_dir(&folder).map_err(|error| format!("fuzz/targets: {error}"))?;
     let mut names: Vec<String> = entries
         .filter_map(Result::ok)
@@ -99,34 +70,25 @@ fn targets() -> Result<Vec<String>, String> {
 }
 
 /// Without a fuzzer, on any toolchain: what must hold holds for the seeds, and the targets compile.
-fn check(arguments: Parser) -> Result<(), String> {
-    crate::no_more(arguments)?;
+fn check() -> Result<(), String> {
+    process::run(cargo()?.args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
+    // The target folder of the workspace: most of what is needed is built there already.
+    let target = process::target()?;
     let here = |command: &mut Command| {
-        // The folder of the workspace: most of what is built is there already.
-        process::run(command.args([
-            "--manifest-path",
-            "fuzz/Cargo.toml",
-            "--locked",
-            "--target-dir",
-            "target",
-        ]))
+        command.args(["--quiet", "--manifest-path", "fuzz/Cargo.toml", "--locked", "--target-dir"]);
+        process::run(command.arg(&target))
     };
-    process::run(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
-    here(cargo().args(["test", "--quiet", "--no-default-features", "--lib"]))?;
+    here(cargo()?.args(["test", "--no-default-features", "--lib"]))?;
     // The fuzzer itself is C++ and takes long to build; nothing is linked here, so no library needs to be there.
-    here(cargo().env("CUSTOM_LIBFUZZER_PATH", "target/libfuzzer.a").args(["check", "--quiet", "--bins"]))?;
+    let library = target.join("libfuzzer.a");
+    here(cargo()?.env("CUSTOM_LIBFUZZER_PATH", library).args(["check", "--bins"]))?;
     println!("fuzz: the seeds hold, and the targets compile");
     Ok(())
 }
 
-/// The fuzzer's instrumentation is a nightly feature of the compiler.
-fn has_nightly() -> bool {
-    nightly_cargo().arg("--version").output().is_ok_and(|output| output.status.success())
-}
-
 /// Cargo of the nightly toolchain, by way of rustup.
-fn nightly_cargo() -> Command {
+fn nightly_cargo() -> Result<Command, String> {
     let mut command = Command::new("cargo");
-    command.arg("+nightly").current_dir(root()).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
-    command
+    command.arg("+nightly").current_dir(root()?).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
+    Ok(command)
 }

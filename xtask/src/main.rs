@@ -2,36 +2,32 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
-mod bench;
-mod conformance;
-mod crash;
-mod demo;
-mod deny;
-mod failures;
-mod features;
 mod fuzz;
+mod package;
 mod process;
 mod results;
-mod simulate;
 mod targets;
 mod test;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use lexopt::{Arg, Parser};
+use lexopt::Parser;
+use process::{cargo, need_cargo_tool};
 
 const HELP: &str = "\
 cargo xtask TASK
 
   demo             a shard against a simulated gateway that cuts it off three times
-  crash            a bot that is killed: --kills N times, --seed N; --built if it need not be built
+  crash            a bot that is killed: --kills N times, --seed N
   test             every test there is, a line for each layer, and the conformance matrix; --plain without cargo-nextest
   conformance      every scenario in every way: --only NAME, --way virtual|raw|tokio|async-std|smol, --trace
   bench            ours beside the field's clients: --quick, --only JOB/MODE, --json FILE, --report,
                    --rounds N, --events N, --instructions
   deny             licences, sources and banned crates (installs cargo-deny if it is missing)
   features         every combination of the TLS features
-  targets          the codec and the protocol for 32 bits and for WebAssembly, where such a target is installed
+  package          packs every crate that is published, and compiles each from its tarball
+  targets          32 bits, WebAssembly, Windows and macOS, where such a target is installed
   fuzz             every fuzz target: --seconds N or --runs N for each, --only NAME for one; --check runs their seeds alone
   simulate         shards in a bad world: --seed N --hours H --shards N --profile calm|flaky|outage|hostile
   replay FILE      plays again what a simulation has written down
@@ -39,27 +35,16 @@ cargo xtask TASK
   -V, --version    the version
 ";
 
+/// A program in the examples, and how to run it.
+const EXAMPLE: [&str; 5] = ["run", "--quiet", "--package", "gateway-examples", "--example"];
+
 fn main() -> ExitCode {
-    let mut arguments = Parser::from_env();
-    let result = match arguments.next() {
+    let mut arguments = std::env::args_os().skip(1);
+    let task = arguments.next();
+    let result = match task.as_ref().map(|task| task.to_str().unwrap_or_default()) {
         _ if is_answered() => Ok(()),
-        Ok(Some(Arg::Value(task))) => match task.to_str() {
-            Some("bench") => bench::run(arguments),
-            Some("conformance") => conformance::run(arguments),
-            Some("demo") => demo::run(arguments),
-            Some("crash") => crash::run(arguments),
-            Some("test") => test::run(arguments),
-            Some("deny") => deny::run(arguments),
-            Some("features") => features::run(arguments),
-            Some("targets") => targets::run(arguments),
-            Some("fuzz") => fuzz::run(arguments),
-            Some(task @ ("simulate" | "replay")) => simulate::run(task, arguments),
-            Some("help") => help(),
-            _ => Err(format!("there is no task {}: `cargo xtask help` lists them", task.display())),
-        },
-        Ok(None) => help(),
-        Ok(Some(other)) => Err(other.unexpected().to_string()),
-        Err(error) => Err(error.to_string()),
+        None | Some("help") => help(),
+        Some(task) => run(task, arguments.collect()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -67,6 +52,35 @@ fn main() -> ExitCode {
             eprintln!("{sentence}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(task: &str, rest: Vec<OsString>) -> Result<(), String> {
+    let parser = Parser::from_args(rest.iter().cloned());
+    match task {
+        "demo" | "conformance" => process::run(cargo()?.args(EXAMPLE).args([task, "--"]).args(rest)),
+        "crash" => {
+            let bot = ["build", "--quiet", "--package", "gateway-examples", "--example", "tokio_bot"];
+            process::run(cargo()?.args(bot))?;
+            process::run(cargo()?.args(EXAMPLE).args(["crash", "--"]).args(rest))
+        }
+        "bench" => {
+            let profile = if rest.iter().any(|flag| flag == "--quick") { "dev" } else { "release" };
+            let bench =
+                ["--quiet", "--package", "gateway-bench", "--features", "peers", "--bin", "bench", "--"];
+            process::run(cargo()?.args(["run", "--profile", profile]).args(bench).args(rest))
+        }
+        "simulate" | "replay" => {
+            let world = ["run", "--release", "--quiet", "--package", "gateway-world", "--", task];
+            process::run(cargo()?.args(world).args(rest))
+        }
+        "test" => test::run(parser),
+        "fuzz" => fuzz::run(parser),
+        "deny" => no_more(parser).and_then(|()| deny()),
+        "features" => no_more(parser).and_then(|()| features()),
+        "package" => no_more(parser).and_then(|()| package::run()),
+        "targets" => no_more(parser).and_then(|()| targets::run()),
+        task => Err(format!("there is no task {task}: `cargo xtask help` lists them")),
     }
 }
 
@@ -94,4 +108,29 @@ fn no_more(mut arguments: Parser) -> Result<(), String> {
         None => Ok(()),
         Some(argument) => Err(argument.unexpected().to_string()),
     }
+}
+
+/// The checks of cargo-deny that need no network.
+fn deny() -> Result<(), String> {
+    need_cargo_tool("deny")?;
+    process::run(cargo()?.args(["fetch", "--locked", "--quiet"]))?;
+    let checks = ["check", "bans", "licenses", "sources"];
+    process::run(cargo()?.args(["deny", "--offline", "--all-features"]).args(checks))
+}
+
+/// Runs the driver's TLS tests with each set of crypto providers and sources of root certificates: any set may meet in one
+/// program. The tests demand an answer or an error that helps, never a panic.
+fn features() -> Result<(), String> {
+    let names =
+        ["ring", "aws-lc-rs", "rustls-webpki-roots", "rustls-native-roots", "rustls-platform-verifier"];
+    let sets = 1_u32 << names.len();
+    for set in 0..sets {
+        let chosen = (0..names.len()).filter(|index| set >> index & 1 == 1).map(|index| names[index]);
+        let features = chosen.collect::<Vec<_>>().join(",");
+        println!("features: {}", if features.is_empty() { "none" } else { &features });
+        let package = ["test", "--quiet", "--package", "gateway-driver", "--no-default-features"];
+        process::run(cargo()?.args(package).args(["--features", &features, "--lib", "--test", "tls"]))?;
+    }
+    println!("features: {sets} combinations, all well");
+    Ok(())
 }

@@ -1,46 +1,54 @@
-//! Running other programs.
+//! The workspace that the task runs in, and running other programs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The root of the workspace.
-pub(crate) fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_path_buf()
+use serde_json::Value;
+
+/// The root of the workspace that cargo was called in. The folder that this program was compiled in may be another one: clones
+/// can share a target folder, and cargo then takes the program of either.
+pub(crate) fn root() -> Result<PathBuf, String> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let root = package.as_deref().and_then(Path::parent).map(Path::to_owned);
+    root.ok_or_else(|| {
+        "cargo has not said which workspace this is: start it as `cargo xtask TASK`".to_owned()
+    })
 }
 
 /// The cargo that runs this task.
-pub(crate) fn cargo() -> Command {
+pub(crate) fn cargo() -> Result<Command, String> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root());
-    command
+    command.current_dir(root()?);
+    Ok(command)
 }
 
-/// A program of this workspace, or `examples/NAME`, that was built beside this one.
-pub(crate) fn built(name: &str) -> PathBuf {
-    let here = std::env::current_exe().unwrap_or_default();
-    let folder = here.parent().unwrap_or(Path::new("."));
-    folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+/// The packages of the workspace as cargo describes them, with `flags`.
+pub(crate) fn metadata(flags: &[&str]) -> Result<Value, String> {
+    let mut command = cargo()?;
+    command.args(["metadata", "--quiet", "--format-version", "1"]).args(flags);
+    let output = command.stderr(Stdio::inherit()).output().map_err(|error| error.to_string())?;
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("`{}` failed: {}, {error}", line(&command), output.status))
+}
+
+/// The target folder, which the environment or a configuration may have moved.
+pub(crate) fn target() -> Result<PathBuf, String> {
+    let metadata = metadata(&["--no-deps"])?;
+    metadata["target_directory"].as_str().map(PathBuf::from).ok_or_else(|| "no target folder".to_owned())
 }
 
 /// Whether `cargo NAME` exists.
 pub(crate) fn has_cargo_tool(name: &str) -> bool {
-    let status = cargo()
-        .args([name, "--version"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    status.is_ok_and(|status| status.success())
+    cargo().is_ok_and(|mut cargo| succeeds(cargo.args([name, "--version"])))
 }
 
-/// Makes sure that `cargo NAME` exists: installs it from the registry if it does not.
+/// Installs `cargo NAME` from the registry if it does not exist.
 pub(crate) fn need_cargo_tool(name: &str) -> Result<(), String> {
     if has_cargo_tool(name) {
         return Ok(());
     }
     println!("cargo {name} is missing: installing it");
-    run(cargo().args(["install", "--debug", "--locked", &format!("cargo-{name}")]))
+    run(cargo()?.args(["install", "--debug", "--locked", &format!("cargo-{name}")]))
 }
 
 /// Runs a command to its end; anything but success is an error that names it.
@@ -51,6 +59,12 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
         Ok(status) => Err(format!("`{line}` failed: {status}")),
         Err(error) => Err(format!("`{line}` could not be started: {error}")),
     }
+}
+
+/// Whether a command exists and succeeds. Its output is not shown.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 /// A command as a person would type it.

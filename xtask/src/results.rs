@@ -1,196 +1,195 @@
-//! What test runners say about each test, line by line.
+//! What test runners say about each test: counted by layer, and the names of those that failed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// What a line told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// Nothing about a test: for the reader.
-    Text,
-    /// Something for this program alone.
-    Quiet,
-    /// Results of a package, or of its documentation.
-    Results {
-        /// The package, or what stands for it.
-        layer: String,
-        passed: u64,
-        failed: u64,
-        /// The test that failed, if the line names one.
-        named: Option<String>,
-    },
-}
-
-/// The output of `cargo nextest run`.
+/// The results so far.
 #[derive(Default)]
-pub(crate) struct Nextest {
-    tests: BTreeSet<String>,
+pub(crate) struct Results {
+    /// How many passed and how many failed, by the package or what stands for it.
+    layers: BTreeMap<String, (u64, u64)>,
+    /// All that has failed, in sentences.
+    pub(crate) failures: Vec<String>,
+    /// The package of each program that cargo has built, by the name of its file.
+    programs: BTreeMap<String, String>,
+    /// The package whose results come next.
+    current: String,
 }
 
-impl Nextest {
-    /// `PASS [ 0.01s] (1/9) gateway-codec::captures every_recording`
-    pub(crate) fn read(&mut self, line: &str) -> Told {
+impl Results {
+    pub(crate) fn count(&mut self, layer: &str, passed: u64, failed: u64) {
+        let count = self.layers.entry(layer.to_owned()).or_default();
+        *count = (count.0 + passed, count.1 + failed);
+    }
+
+    /// Names a test that failed. False: it was named before.
+    fn name(&mut self, layer: &str, test: &str) -> bool {
+        let sentence = format!("test failed in {layer}: {test}");
+        let is_new = !self.failures.contains(&sentence);
+        if is_new {
+            self.failures.push(sentence);
+        }
+        is_new
+    }
+
+    /// `PASS [ 0.01s] (1/9) gateway-codec::captures every_recording`, from `cargo nextest run`.
+    pub(crate) fn nextest(&mut self, line: &str) {
         let passed = match line.split_whitespace().next() {
             // A test that leaves a process behind passes.
             Some("PASS" | "LEAK") => true,
             // XFAIL is a program that could not be started.
             Some("FAIL" | "TIMEOUT" | "ABORT" | "LEAK-FAIL" | "XFAIL") => false,
-            Some(signal) if signal.starts_with("SIG") => false,
-            _ => return Told::Text,
+            Some(status) if status.starts_with("SIG") => false,
+            _ => return,
         };
-        let Some((_, test)) = line.split_once(") ") else { return Told::Text };
-        // Failures are shown again in the closing summary.
-        if !self.tests.insert(test.to_owned()) {
-            return Told::Text;
+        let Some((_, test)) = line.split_once(") ") else { return };
+        let layer = test.split([' ', ':']).next().unwrap_or(test);
+        if passed {
+            self.count(layer, 1, 0);
+        } else if self.name(layer, test) {
+            // The closing summary shows it again.
+            self.count(layer, 0, 1);
         }
-        let layer = test.split([' ', ':']).next().unwrap_or(test).to_owned();
-        let named = (!passed).then(|| test.to_owned());
-        Told::Results { layer, passed: u64::from(passed), failed: u64::from(!passed), named }
     }
-}
 
-/// The output of `cargo test` with `--message-format=json-render-diagnostics`.
-#[derive(Default)]
-pub(crate) struct Libtest {
-    /// The package of each program, by the name of its file.
-    programs: BTreeMap<String, String>,
-    /// Whose results come next.
-    current: String,
-}
-
-impl Libtest {
-    /// `{"reason":"compiler-artifact",…}` for each program; `Running tests/live.rs (target/debug/deps/live-0123)` or
-    /// `Doc-tests gateway_codec`; then `test result: ok. 12 passed; 0 failed; 0 ignored; …`
-    pub(crate) fn read(&mut self, line: &str) -> Told {
+    /// A line of `cargo test --message-format=json-render-diagnostics`: `{"reason":"compiler-artifact",…}` for each program;
+    /// then `Running tests/live.rs (target/debug/deps/live-0123)` and `test result: ok. 12 passed; 0 failed; …`. All are
+    /// results of `layer`, if there is one. False: the line is for this program alone.
+    pub(crate) fn libtest(&mut self, layer: Option<&str>, line: &str) -> bool {
         if line.starts_with("{\"reason\":") {
             self.artifact(line);
-            return Told::Quiet;
+            return false;
         }
         let text = line.trim_start();
-        if text.starts_with("Doc-tests ") {
+        let layer = layer.map_or_else(|| self.current.clone(), str::to_owned);
+        if let Some((_, path)) = text.strip_prefix("Running ").and_then(|text| text.split_once(" (")) {
+            let program = self.programs.get(file_name(path.trim_end_matches(')')));
+            self.current = program.map_or("other", String::as_str).to_owned();
+        } else if text.starts_with("Doc-tests ") {
             "documentation".clone_into(&mut self.current);
-        } else if let Some((_, path)) = text.strip_prefix("Running ").and_then(|text| text.split_once(" (")) {
-            let file = file_name(path.trim_end_matches(')'));
-            self.current = self.programs.get(file).map_or("other", String::as_str).to_owned();
-        } else if let Some(result) = text.strip_prefix("test result:") {
-            let (passed, failed) = (number(result, "passed"), number(result, "failed"));
-            return Told::Results { layer: self.current.clone(), passed, failed, named: None };
+        } else if let Some(result) = text.strip_prefix("test result: ") {
+            self.count(&layer, number(result, " passed"), number(result, " failed"));
         } else if let Some(test) =
             text.strip_prefix("test ").and_then(|text| text.strip_suffix(" ... FAILED"))
         {
-            // It is counted with the results of its program.
-            let named = Some(test.to_owned());
-            return Told::Results { layer: self.current.clone(), passed: 0, failed: 0, named };
+            self.name(&layer, test);
         }
-        Told::Text
+        true
     }
 
+    /// `"package_id":"path+file:///…/crates/gateway-codec#0.1.0"`, or `…/examples#gateway-examples@0.1.0`.
     fn artifact(&mut self, line: &str) {
-        let Ok(message) = serde_json::from_str::<Value>(line) else { return };
-        let (Some(program), Some(package)) = (message["executable"].as_str(), message["package_id"].as_str())
+        let message: Value = serde_json::from_str(line).unwrap_or_default();
+        let (Some(program), Some(id)) = (message["executable"].as_str(), message["package_id"].as_str())
         else {
             return;
         };
-        self.programs.insert(file_name(program).to_owned(), package_name(package).to_owned());
+        let (address, version) = id.rsplit_once('#').unwrap_or((id, ""));
+        let package = version.split_once('@').map_or_else(|| file_name(address), |(name, _)| name);
+        self.programs.insert(file_name(program).to_owned(), package.to_owned());
+    }
+
+    /// A line for each layer, and one for all.
+    pub(crate) fn print(&mut self) {
+        let (mut passed, mut failed) = (0, 0);
+        for (layer, count) in &self.layers {
+            println!("{layer}: {} passed, {} failed", count.0, count.1);
+            (passed, failed) = (passed + count.0, failed + count.1);
+        }
+        println!("test: {passed} passed, {failed} failed");
+        if passed == 0 {
+            self.failures.push("no test passed".to_owned());
+        }
+        // Even where a runner names none, the number of its failures is one.
+        if failed > 0 && self.failures.is_empty() {
+            self.failures.push(format!("{failed} tests, which were not named"));
+        }
+    }
+
+    /// All that has failed, as the closing lines of the run.
+    pub(crate) fn into_result(self) -> Result<(), String> {
+        if self.failures.is_empty() {
+            return Ok(());
+        }
+        let entries =
+            self.failures.iter().map(|entry| format!("\n- {}", entry.trim_end().replace('\n', "\n  ")));
+        Err(format!("failed, {} in all:{}", self.failures.len(), entries.collect::<String>()))
     }
 }
 
 /// The number before a word, in `ok. 12 passed; 0 failed; …`.
 fn number(result: &str, word: &str) -> u64 {
-    let words: Vec<&str> = result.split([' ', '.', ';']).filter(|word| !word.is_empty()).collect();
-    let pair = words.windows(2).find(|pair| pair[1] == word);
-    pair.and_then(|pair| pair[0].parse().ok()).unwrap_or(0)
+    let before = result.split_once(word).map_or("", |(before, _)| before);
+    before.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn file_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
-/// `path+file:///…/crates/gateway-codec#0.1.0` or `path+file:///…/examples#gateway-examples@0.1.0`.
-fn package_name(id: &str) -> &str {
-    let (address, version) = id.rsplit_once('#').unwrap_or((id, ""));
-    version.split_once('@').map_or_else(|| file_name(address), |(name, _)| name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn results(layer: &str, passed: u64, failed: u64) -> Told {
-        Told::Results { layer: layer.to_owned(), passed, failed, named: None }
-    }
-
-    fn failure(layer: &str, failed: u64, test: &str) -> Told {
-        Told::Results { layer: layer.to_owned(), passed: 0, failed, named: Some(test.to_owned()) }
-    }
-
     #[test]
     fn nextest_counts_each_test_once_for_its_package() {
-        let mut nextest = Nextest::default();
-        let mut read = |line: &str| nextest.read(line);
-        assert_eq!(
-            read("        PASS [   0.1s] (1/9) gateway-codec json::walk"),
-            results("gateway-codec", 1, 0)
-        );
-        let line = "        FAIL [   0.1s] (2/9) gateway-codec::captures every_recording";
-        assert_eq!(read(line), failure("gateway-codec", 1, "gateway-codec::captures every_recording"));
-        assert_eq!(read(line), Told::Text);
-        for (status, index) in ["TIMEOUT", "SIGKILL", "SIGTERM", "ABORT", "XFAIL"].into_iter().zip(3..) {
-            let test = format!("gateway-sim::bin/gateway-sim x{index}");
-            let line = format!("     {status} [ 180.0s] ({index}/9) {test}");
-            assert_eq!(read(&line), failure("gateway-sim", 1, &test), "{status}");
+        let mut results = Results::default();
+        results.nextest("        PASS [   0.1s] (1/9) gateway-codec json::walk");
+        for _ in 0..2 {
+            results.nextest("        FAIL [   0.1s] (2/9) gateway-codec::captures every_recording");
         }
-        assert_eq!(read("        LEAK [   0.1s] (9/9) xtask y"), results("xtask", 1, 0));
-        assert_eq!(read("     Summary [   1.2s] 3 tests run: 1 passed, 2 failed"), Told::Text);
+        for (status, index) in ["TIMEOUT", "SIGKILL", "SIGTERM", "ABORT", "XFAIL"].into_iter().zip(3..) {
+            results.nextest(&format!(
+                "     {status} [ 180.0s] ({index}/9) gateway-sim::bin/gateway-sim x{index}"
+            ));
+        }
+        results.nextest("        SLOW [> 60.0s] (8/9) xtask y");
+        results.nextest("        LEAK [   0.1s] (9/9) xtask y");
+        results.nextest("     Summary [   1.2s] 3 tests run: 1 passed, 2 failed");
+        let layers: Vec<_> = results.layers.iter().map(|(layer, count)| (layer.as_str(), *count)).collect();
+        assert_eq!(layers, [("gateway-codec", (1, 1)), ("gateway-sim", (0, 5)), ("xtask", (1, 0))]);
+        assert_eq!(results.failures.len(), 6);
+        let text = results.into_result().unwrap_err();
+        let first =
+            "failed, 6 in all:\n- test failed in gateway-codec: gateway-codec::captures every_recording\n";
+        assert!(text.starts_with(first), "{text}");
     }
 
-    /// Files of tests have the same name in several packages; what tells them apart is the artifact.
+    /// Files of tests have the same name in several packages; the artifact shows the package.
     #[test]
     fn results_of_cargo_test_belong_to_the_package() {
-        let mut libtest = Libtest::default();
-        for (folder, program) in
-            [("crates/gateway-smol#0.1.0", "live-01"), ("crates/gateway-sim#0.1.0", "live-02")]
+        let mut results = Results::default();
+        let result = "test result: FAILED. 12 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out";
+        for (id, program) in
+            [("crates/gateway-smol#0.1.0", "live-01"), ("examples#gateway-examples@0.1.0", "live-02")]
         {
-            let line = format!(
-                r#"{{"reason":"compiler-artifact","package_id":"path+file:///w/{folder}","executable":"/w/target/debug/deps/{program}"}}"#
+            let artifact = format!(
+                r#"{{"reason":"compiler-artifact","package_id":"path+file:///w/{id}","executable":"/w/target/debug/deps/{program}"}}"#
             );
-            assert_eq!(libtest.read(&line), Told::Quiet);
+            assert!(!results.libtest(None, &artifact));
         }
-        let example = r#"{"reason":"compiler-artifact","package_id":"path+file:///w/examples#gateway-examples@0.1.0","executable":"/w/target/debug/deps/bot-03"}"#;
-        assert_eq!(libtest.read(example), Told::Quiet);
-        assert_eq!(libtest.read(r#"{"reason":"build-finished","success":true}"#), Told::Quiet);
-        let mut result = |running: &str, result| {
-            assert_eq!(libtest.read(running), Told::Text);
-            libtest.read(result)
-        };
-        let result_line = "test result: FAILED. 12 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
-        for (running, layer) in [
-            ("     Running tests/live.rs (target/debug/deps/live-01)", "gateway-smol"),
-            ("     Running tests/live.rs (target/debug/deps/live-02)", "gateway-sim"),
-            ("     Running unittests src/bot.rs (target/debug/deps/bot-03)", "gateway-examples"),
-            ("     Running tests/live.rs (target/debug/deps/live-04)", "other"),
-            ("   Doc-tests gateway_codec", "documentation"),
-        ] {
-            assert_eq!(result(running, result_line), results(layer, 12, 1));
+        for program in ["01", "02", "03"] {
+            let running = format!("     Running tests/live.rs (target/debug/deps/live-{program})");
+            assert!(results.libtest(None, &running) && results.libtest(None, result));
         }
+        assert!(results.libtest(None, "   Doc-tests gateway_codec") && results.libtest(None, result));
+        assert!(results.libtest(None, "test src/lib.rs - (line 8) ... FAILED"));
+        assert!(results.libtest(Some("no features"), result));
+        let layers: Vec<_> = results.layers.iter().map(|(layer, count)| (layer.as_str(), *count)).collect();
+        let counted = ["documentation", "gateway-examples", "gateway-smol", "no features", "other"];
+        assert_eq!(layers, counted.map(|layer| (layer, (12, 1))));
+        assert_eq!(results.failures, ["test failed in documentation: src/lib.rs - (line 8)"]);
     }
 
     #[test]
-    fn tests_of_cargo_test_that_fail_are_named() {
-        let mut libtest = Libtest::default();
-        assert_eq!(libtest.read("   Doc-tests gateway_codec"), Told::Text);
-        for test in ["a::b", "crates/gateway-codec/src/lib.rs - encode (line 12)"] {
-            let line = format!("test {test} ... FAILED");
-            assert_eq!(libtest.read(&line), failure("documentation", 0, test));
-        }
-    }
-
-    #[test]
-    fn what_tests_print_is_no_result() {
-        let mut libtest = Libtest::default();
-        for line in ["running 3 tests", "test a::b ... ok", "passed 3", ""] {
-            assert_eq!(libtest.read(line), Told::Text, "{line}");
-        }
+    fn a_run_without_a_test_or_without_names_has_failed() {
+        let mut results = Results::default();
+        results.print();
+        assert_eq!(results.into_result().unwrap_err(), "failed, 1 in all:\n- no test passed");
+        let mut results = Results::default();
+        results.count("gateway-sim", 3, 2);
+        results.print();
+        assert_eq!(results.into_result().unwrap_err(), "failed, 1 in all:\n- 2 tests, which were not named");
     }
 }

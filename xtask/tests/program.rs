@@ -2,8 +2,20 @@
 
 use std::process::{Command, Output};
 
-const TASKS: [&str; 10] =
-    ["demo", "crash", "test", "conformance", "bench", "deny", "features", "fuzz", "simulate", "replay"];
+const TASKS: [&str; 12] = [
+    "demo",
+    "crash",
+    "test",
+    "conformance",
+    "bench",
+    "deny",
+    "features",
+    "package",
+    "targets",
+    "fuzz",
+    "simulate",
+    "replay",
+];
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().expect("the program runs")

@@ -1,4 +1,19 @@
 //! Files that hold secrets: readable for their owner only, whole after a crash at any point, written by one process at a time.
+//!
+//! What holds each of these on which system; `cargo xtask targets` compiles all three:
+//!
+//! | | Linux | macOS | Windows |
+//! |-|-|-|-|
+//! | for the owner only | mode 0600, folders 0700 | the same | the access rights that the folder hands down |
+//! | one process at a time | `flock` | `flock` | `LockFileEx` |
+//! | whole after a crash | synced, then `rename` | the same | synced, then replaced in one step |
+//! | on the disk after a loss of power | `fsync` of file and folder | `F_FULLFSYNC` of both | `FlushFileBuffers` of the file |
+//! | no symbolic link is followed | `O_NOFOLLOW` | `O_NOFOLLOW` | the kind is looked at before the file is opened |
+//! | no pipe is waited for | `O_NONBLOCK` | `O_NONBLOCK` | the kind is looked at before the file is opened |
+//!
+//! On Windows the folder must therefore be one that only the bot's user may open, as those in its profile are. A loss of power may bring
+//! back the file before, since a folder cannot be synced there. The system releases the lock of a process that was killed, but it
+//! does not say how soon. Locks and syncs are those of [`std::fs::File`].
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -156,15 +171,16 @@ impl Drop for Claim {
     }
 }
 
-/// Makes a file that only its owner may read and write, in place of a file of that name: for transcripts, and whatever else
-/// should not be everybody's. Its folder is made if there is none.
+/// Creates a file that only its owner may read and write, in place of a file of that name: for transcripts and other text that is
+/// not for every user of the machine. Its folder is created if there is none.
 ///
 /// # Errors
 ///
-/// Where it cannot be made, and where something other than a regular file has that name. The error names the path, and says
-/// what to do.
+/// The file cannot be created, or something other than a regular file has that name. The error names the path, and says what to do.
 ///
-/// On Windows the file has the access rights of its folder.
+/// # Windows
+///
+/// There are no modes there: the file inherits the access rights of its folder. Choose one that only the bot's user may open.
 pub fn create_private_file(path: impl AsRef<Path>) -> io::Result<File> {
     let path = path.as_ref();
     name_of(path)?;

@@ -49,7 +49,8 @@ pub trait SessionStore: Send + Sync + 'static {
 /// # Windows
 ///
 /// There are no modes there: files and folders inherit the access rights of the folder that they are in. Choose one that only
-/// the bot's user may open. The folder itself is not synced, so a loss of power may bring back the session before.
+/// the bot's user may open. The folder itself is not synced, so a loss of power may bring back the session before. Locks hold as they
+/// do elsewhere; that of a process that was killed is released by the system, which may take a moment.
 #[derive(Debug, Clone)]
 pub struct FileSessionStore {
     place: Place,

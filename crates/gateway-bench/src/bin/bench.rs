@@ -1,4 +1,4 @@
-//! Runs all contenders turn by turn and writes the report. `cargo xtask bench` builds what it needs and calls it.
+//! Builds all contenders, runs them turn by turn, and writes the report. `cargo xtask bench`
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use gateway_bench::program;
-use gateway_bench::run::{self, Node, Programs, Settings, Sizes};
+use gateway_bench::run::{self, Place, Settings, Sizes};
 use lexopt::{Arg, Parser, ValueExt};
 
 const HELP: &str = "\
-bench --programs FOLDER --scripts FOLDER --frames FOLDER [OPTIONS]
+bench [OPTIONS]
 
   --quick          a little traffic, one round: to see that everything works
   --instructions   instructions instead of time, of decoding alone; needs valgrind
@@ -18,13 +18,8 @@ bench --programs FOLDER --scripts FOLDER --frames FOLDER [OPTIONS]
   --rounds N       how often each contender has its turn
   --events N       how many small events
   --json FILE      the figures and the ratios
-  --report FOLDER  a page with plots
-  --machine TEXT   what is written over the report
+  --report         a page with plots, in the folder of the crate; --report=FOLDER puts it there
   --again FILE     measure nothing: the report of figures that were kept, with --report
-  --python FILE    a Python that has the contenders in Python
-  --node FILE      a Node for the contenders in JavaScript, with --packages
-  --packages FOLDER
-                   where they are installed: its `node_modules` has them
 ";
 
 fn main() -> ExitCode {
@@ -49,9 +44,8 @@ fn main() -> ExitCode {
 }
 
 fn settings(mut arguments: Parser) -> Result<Settings, String> {
-    let (mut programs, mut scripts, mut folder) = (None, None, None);
-    let (mut python, mut node, mut packages) = (None, None, None);
-    let (mut only, mut report, mut json, mut again, mut machine) = (None, None, None, None, String::new());
+    let place = Place::find()?;
+    let (mut only, mut report, mut json, mut again) = (None, None, None, None);
     let (mut sizes, mut rounds, mut events) = (Sizes::FULL, None, None);
     let text = |error: lexopt::Error| error.to_string();
     while let Some(argument) = arguments.next().map_err(text)? {
@@ -59,14 +53,12 @@ fn settings(mut arguments: Parser) -> Result<Settings, String> {
             Arg::Long(name) => name.to_owned(),
             other => return Err(format!("{}\n{HELP}", other.unexpected())),
         };
+        if name == "report" {
+            report = Some(arguments.optional_value().map_or_else(|| place.report(), PathBuf::from));
+            continue;
+        }
         let mut value = || arguments.value().map_err(text);
         match name.as_str() {
-            "programs" => programs = Some(PathBuf::from(value()?)),
-            "scripts" => scripts = Some(PathBuf::from(value()?)),
-            "frames" => folder = Some(PathBuf::from(value()?)),
-            "python" => python = Some(PathBuf::from(value()?)),
-            "node" => node = Some(PathBuf::from(value()?)),
-            "packages" => packages = Some(PathBuf::from(value()?)),
             "again" => again = Some(PathBuf::from(value()?)),
             "quick" => sizes = Sizes::QUICK,
             "instructions" => sizes = Sizes::INSTRUCTIONS,
@@ -74,21 +66,15 @@ fn settings(mut arguments: Parser) -> Result<Settings, String> {
             "rounds" => rounds = Some(value()?.parse().map_err(text)?),
             "events" => events = Some(value()?.parse().map_err(text)?),
             "json" => json = Some(PathBuf::from(value()?)),
-            "report" => report = Some(PathBuf::from(value()?)),
-            "machine" => machine = value()?.string().map_err(text)?,
             _ => return Err(format!("there is no option --{name}\n{HELP}")),
         }
     }
-    let (Some(programs), Some(scripts), Some(folder)) = (programs, scripts, folder) else {
-        return Err(HELP.to_owned());
-    };
     sizes.rounds = rounds.unwrap_or(sizes.rounds);
     sizes.events = events.unwrap_or(sizes.events);
-    let node = match (node, packages) {
-        (Some(program), Some(packages)) => Some(Node { program, packages }),
-        (None, None) => None,
-        _ => return Err("--node and --packages go together".to_owned()),
-    };
-    let programs = Programs { folder: programs, scripts, python, node };
+    if again.is_none() {
+        eprintln!("bench: building the contenders");
+        place.build()?;
+    }
+    let (programs, folder, machine) = (place.programs(), place.frames(), place.machine());
     Ok(Settings { programs, folder, sizes, only, report, json, again, machine })
 }

@@ -1,5 +1,6 @@
 //! Runs contenders turn by turn, each in a process of its own, and makes medians and ratios of what they say.
 
+mod build;
 mod child;
 mod page;
 mod plan;
@@ -11,6 +12,7 @@ mod traffic;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use build::Place;
 pub use child::{Node, Programs};
 pub use plan::{Heat, Sizes};
 pub use results::{Results, Row};

@@ -1,14 +1,26 @@
-//! The scenarios in five ways, and the matrix of what came of it.
+//! Runs the conformance scenarios in every way that there is here, and prints the matrix of results. `cargo xtask conformance`
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
+
+use std::process::ExitCode;
 use std::time::Instant;
 
 use gateway_async_std::{AsyncStdRuntime, async_std};
 use gateway_conformance::{Driving, Report, Suite, table};
+use gateway_examples::options::is_answered;
 use gateway_smol::SmolRuntime;
 use gateway_tokio::TokioRuntime;
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::failures::Failures;
+const HELP: &str = "\
+Runs the conformance scenarios, and prints the matrix of results.
+
+  --only NAME    one scenario
+  --way WAY      virtual, raw, tokio, async-std or smol; may be given several times; all if left out
+  --trace        what went over the wire, of scenarios that passed too
+  -h, --help     this text
+  -V, --version  the version
+";
 
 /// The ways, by the names that `--way` takes.
 const WAYS: [&str; 5] = ["virtual", "raw", "tokio", "async-std", "smol"];
@@ -21,18 +33,19 @@ struct Options {
     trace: bool,
 }
 
-/// Runs what the flags ask for.
-pub(crate) fn run(arguments: Parser) -> Result<(), String> {
-    let options = parse(arguments).map_err(|error| error.to_string())?;
-    check(&options)?;
-    let mut failures = Failures::default();
-    print(&options, &mut failures);
-    failures.into_result()
-}
-
-/// Runs everything.
-pub(crate) fn run_all(failures: &mut Failures) {
-    print(&Options::default(), failures);
+fn main() -> ExitCode {
+    if is_answered(HELP) {
+        return ExitCode::SUCCESS;
+    }
+    let options = parse(Parser::from_env()).map_err(|error| error.to_string());
+    let failures = match options.and_then(|options| check(&options).map(|()| options)) {
+        Ok(options) => run(&options),
+        Err(sentence) => vec![sentence],
+    };
+    for sentence in &failures {
+        eprintln!("{sentence}");
+    }
+    ExitCode::from(u8::from(!failures.is_empty()))
 }
 
 fn parse(mut arguments: Parser) -> Result<Options, lexopt::Error> {
@@ -60,31 +73,26 @@ fn check(options: &Options) -> Result<(), String> {
     let mut words: Vec<&str> = scenarios.iter().map(|scenario| scenario.name).collect();
     words.retain(|name| name.contains(only.as_str()));
     match words.as_slice() {
-        [] => Err(format!("there is no scenario {only}: `cargo xtask conformance` lists them")),
+        [] => Err(format!("there is no scenario {only}: without --only the matrix lists them")),
         alike => Err(format!("there is no scenario {only}, but there are {}", alike.join(", "))),
     }
 }
 
-fn print(options: &Options, failures: &mut Failures) {
+/// Runs the scenarios and prints the matrix. A line for each bad result: the matrix shows the rest.
+fn run(options: &Options) -> Vec<String> {
     let ways =
         WAYS.iter().filter(|way| options.ways.is_empty() || options.ways.iter().any(|wanted| wanted == *way));
-    let mut report = Report::default();
+    let (mut report, mut failures) = (Report::default(), Vec::new());
     for way in ways {
         let start = Instant::now();
-        // A panic of one way must not take along what is known of the others.
+        // A panic in one way keeps the results of the others.
         let run = || suite(way, options.only.as_deref()).run();
         let Ok(of_way) = std::panic::catch_unwind(run) else {
-            failures.other(format!(
-                "the scenarios on {way} ended in a panic, which was printed when it happened"
-            ));
+            failures.push(format!("the scenarios on {way} ended in a panic, which is printed above"));
             continue;
         };
-        println!(
-            "{way}: {} of {} in {:.1} s",
-            of_way.passed(),
-            of_way.scenarios(),
-            start.elapsed().as_secs_f64()
-        );
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{way}: {} of {} in {seconds:.1} s", of_way.passed(), of_way.scenarios());
         report = report.and(of_way);
     }
     println!();
@@ -92,22 +100,17 @@ fn print(options: &Options, failures: &mut Failures) {
         print_traces(&report);
     }
     println!("{report}");
-    name_failures(&report, failures);
-}
-
-/// One line for each bad result: the report above shows the rest.
-fn name_failures(report: &Report, failures: &mut Failures) {
-    for outcome in report.failures() {
-        let Some((variant, failure)) = &outcome.failure else { continue };
-        let (scenario, way) = (outcome.scenario, &outcome.way);
-        failures.other(format!("scenario {scenario} on {way}, {variant}: {failure}"));
-    }
     if report.outcomes.is_empty() {
-        failures.other("no scenario ran");
+        failures.push("no scenario ran".to_owned());
     }
+    failures.extend(report.failures().filter_map(|outcome| {
+        let (variant, failure) = outcome.failure.as_ref()?;
+        Some(format!("scenario {} on {}, {variant}: {failure}", outcome.scenario, outcome.way))
+    }));
+    failures
 }
 
-/// What went over the wire, for those that passed; the report shows it for the others.
+/// What went over the wire in the scenarios that passed; the report shows it for the others.
 fn print_traces(report: &Report) {
     for outcome in report.outcomes.iter().filter(|outcome| outcome.passed()) {
         println!("{} on {} ({})", outcome.scenario, outcome.way, outcome.rule);

@@ -1,20 +1,30 @@
-//! The main job, to watch: a shard that is cut off in three ways and loses nothing.
+//! A shard whose connection is cut in three ways, and which loses no event. `cargo xtask demo`
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
+
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use gateway_examples::options::is_answered;
 use gateway_sim::{Config, Control, Server};
 use gateway_tokio::Shard;
 use gateway_tokio::proto::disconnect::DisconnectReason;
 use gateway_tokio::proto::{Compression, Event, Intents, ShardConfig, Shutdown};
-use lexopt::Parser;
+
+const HELP: &str = "\
+A shard against a simulated gateway that cuts it off three times. Prints what happens, and how many events were lost.
+
+  -h, --help     this text
+  -V, --version  the version
+";
 
 const TOKEN: &str = "demo-token";
 /// Events between two cuts.
 const BETWEEN: usize = 150;
-/// Longer than this it cannot take.
+/// Deadline for the whole demo.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How the shard is cut off, one after the other.
+/// How the shard is cut off, in this order.
 const CUTS: [Cut; 3] = [
     Cut { what: "the socket is dropped", control: Control::Abort },
     Cut { what: "the server asks for a reconnect (op 7)", control: Control::Reconnect { then_emit: 5 } },
@@ -26,25 +36,37 @@ struct Cut {
     control: Control,
 }
 
-pub(crate) fn run(arguments: Parser) -> Result<(), String> {
-    crate::no_more(arguments)?;
-    let server = start_gateway().map_err(|error| format!("demo: failed, no simulated gateway: {error}"))?;
+fn main() -> ExitCode {
+    if is_answered(HELP) {
+        return ExitCode::SUCCESS;
+    }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("demo: failed, {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let server = start_gateway().map_err(|error| format!("no simulated gateway: {error}"))?;
     let mut config = ShardConfig::new(TOKEN, Intents::UNPRIVILEGED);
     config.url = server.url();
     config.compression = Compression::ZstdStream;
-    let shard = Shard::new(config).map_err(|error| format!("demo: failed, {error}"))?;
+    let shard = Shard::new(config).map_err(sentence)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("demo: failed, no runtime: {error}"))?;
+        .map_err(|error| format!("no runtime: {error}"))?;
     println!("a simulated gateway listens on {}; a shard connects with zstd-stream", server.url());
     let demo = Demo { server, shard, start: Instant::now(), seen: Vec::new(), cuts: CUTS.into_iter() };
     runtime
         .block_on(async { tokio::time::timeout(PATIENCE, demo.watch()).await })
-        .map_err(|_| format!("demo: failed, not done after {} s", PATIENCE.as_secs()))?
+        .map_err(|_| format!("not done after {} s", PATIENCE.as_secs()))?
 }
 
-/// Busy guilds, and heartbeats often enough that silence shows soon.
+/// Busy guilds, and a heartbeat interval so short that silence is noticed soon.
 fn start_gateway() -> std::io::Result<Server> {
     let mut config = Config::default();
     config.token = TOKEN.to_owned();
@@ -111,11 +133,11 @@ impl Demo {
             }
             None => Control::Rate(0.0),
         };
-        self.server.control(control).map_err(|error| format!("demo: failed, {error}"))?;
+        self.server.control(control).map_err(sentence)?;
         if next.is_none() {
             // One more event for certain, so that there is something to wait for.
             let last = Control::Emit { count: 1, padding: 0 };
-            self.server.control(last).map_err(|error| format!("demo: failed, {error}"))?;
+            self.server.control(last).map_err(sentence)?;
         }
         Ok(next.is_some())
     }
@@ -153,11 +175,15 @@ impl Demo {
             println!("demo: ok {figures}");
             Ok(())
         } else {
-            Err(format!("demo: failed {figures} unexpected={} ordered={ordered}", comparison.unexpected))
+            Err(format!("{figures} unexpected={} ordered={ordered}", comparison.unexpected))
         }
     }
 
     fn say(&self, what: &str) {
         println!("{:7.3} s  {what}", self.start.elapsed().as_secs_f64());
     }
+}
+
+fn sentence(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }

@@ -1,55 +1,71 @@
-//! At least once, with a real process: a bot that is killed a hundred times loses no event.
+//! Kills the example `tokio_bot`, which runs with `--ack` and `--session`, at random moments: the next one takes up its session, and
+//! no event is lost. `cargo xtask crash`
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use gateway_examples::options::is_answered;
 use gateway_sim::{Config, Control, Server};
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::process;
+const HELP: &str = "\
+Kills the example tokio_bot, which is built beside this program, and counts the events that no bot has handled.
+
+  --kills N      how often, 100 if left out
+  --seed N       of the random moments, 1 if left out
+  -h, --help     this text
+  -V, --version  the version
+";
 
 const TOKEN: &str = "crash-token";
-/// A bot that shows no sign of life for this long is broken.
+/// A bot that makes no progress for this long is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Plan {
-    kills: u32,
-    seed: u64,
-    /// The bot is there already.
-    built: bool,
-}
-
-pub(crate) fn run(mut arguments: Parser) -> Result<(), String> {
-    let mut plan = Plan { kills: 100, seed: 1, built: false };
-    while let Some(argument) = arguments.next().map_err(sentence)? {
-        match argument {
-            Arg::Long("kills") => {
-                plan.kills = arguments.value().and_then(|value| value.parse()).map_err(sentence)?;
-            }
-            Arg::Long("seed") => {
-                plan.seed = arguments.value().and_then(|value| value.parse()).map_err(sentence)?;
-            }
-            Arg::Long("built") => plan.built = true,
-            other => return Err(other.unexpected().to_string()),
+fn main() -> ExitCode {
+    if is_answered(HELP) {
+        return ExitCode::SUCCESS;
+    }
+    match run(Parser::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("crash: failed, {sentence}");
+            ExitCode::FAILURE
         }
     }
-    if !plan.built {
-        build_bot()?;
+}
+
+fn run(mut arguments: Parser) -> Result<(), String> {
+    let (mut kills, mut seed) = (100, 1);
+    while let Some(argument) = arguments.next().map_err(sentence)? {
+        let value = match &argument {
+            Arg::Long("kills") => &mut kills,
+            Arg::Long("seed") => &mut seed,
+            _ => return Err(argument.unexpected().to_string()),
+        };
+        *value = arguments.value().and_then(|text| text.parse()).map_err(sentence)?;
     }
     let folder = Folder::new().map_err(sentence)?;
     let crash = Crash {
         server: start_gateway().map_err(sentence)?,
-        program: process::built("examples/tokio_bot"),
+        program: bot().map_err(sentence)?,
         session_file: folder.0.join("session.json"),
         seen: Arc::default(),
-        random: fastrand::Rng::with_seed(plan.seed),
+        random: fastrand::Rng::with_seed(seed),
     };
-    println!("crash: a bot is killed {} times at random moments, seed {}", plan.kills, plan.seed);
-    crash.run(plan.kills)
+    println!("crash: a bot is killed {kills} times at random moments, seed {seed}");
+    crash.run(kills)
+}
+
+/// The bot is built beside this program.
+fn bot() -> std::io::Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    Ok(here.with_file_name(format!("tokio_bot{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// Busy guilds, and a replay long enough for a bot that is slow to start.
@@ -60,18 +76,6 @@ fn start_gateway() -> std::io::Result<Server> {
     config.rate = 400.0;
     config.replay_limit = Some(100_000);
     Server::start(config)
-}
-
-/// Builds the bot beside this program.
-fn build_bot() -> Result<(), String> {
-    process::run(process::cargo().args([
-        "build",
-        "--quiet",
-        "-p",
-        "gateway-examples",
-        "--example",
-        "tokio_bot",
-    ]))
 }
 
 /// A folder of its own, removed at the end.
@@ -107,7 +111,7 @@ struct Seen {
 }
 
 impl Crash {
-    fn run(mut self, kills: u32) -> Result<(), String> {
+    fn run(mut self, kills: u64) -> Result<(), String> {
         for kill in 0..kills {
             let bot = self.start_bot()?;
             if kill == 0 {
@@ -140,7 +144,7 @@ impl Crash {
             .stderr(Stdio::null())
             .spawn()
             .map_err(sentence)?;
-        let output = child.stdout.take().ok_or("crash: failed, the bot has no output")?;
+        let output = child.stdout.take().ok_or("the bot has no output")?;
         let seen = self.seen.clone();
         let reader = std::thread::spawn(move || read_lines(output, &seen));
         Ok(Bot { child, reader })
@@ -150,7 +154,7 @@ impl Crash {
         let start = Instant::now();
         while !done(self) {
             if start.elapsed() > PATIENCE {
-                return Err(format!("crash: failed, waited in vain until {what}"));
+                return Err(format!("waited in vain until {what}"));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -158,7 +162,7 @@ impl Crash {
     }
 
     /// Compares what the server dispatched with what the bots handled. Duplicates are allowed, losses are not.
-    fn judge(&self, kills: u32) -> Result<(), String> {
+    fn judge(&self, kills: u64) -> Result<(), String> {
         let seen = lock(&self.seen);
         let ledger = self.server.ledger();
         let lines = seen.lines.iter().map(|(sequence, name)| (*sequence, name.as_str()));
@@ -188,11 +192,11 @@ impl Bot {
     /// SIGKILL, where there is such a thing. What the bot had written is read to the end.
     fn kill(mut self) -> Result<(), String> {
         if let Some(status) = self.child.try_wait().map_err(sentence)? {
-            return Err(format!("crash: failed, the bot has ended by itself: {status}"));
+            return Err(format!("the bot has ended by itself: {status}"));
         }
         self.child.kill().map_err(sentence)?;
         self.child.wait().map_err(sentence)?;
-        self.reader.join().map_err(|_| "crash: failed, the bot's output could not be read".to_owned())
+        self.reader.join().map_err(|_| "the bot's output could not be read".to_owned())
     }
 }
 
@@ -218,7 +222,7 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
 }
 
 fn sentence(error: impl std::fmt::Display) -> String {
-    format!("crash: failed, {error}")
+    error.to_string()
 }
 
 #[cfg(test)]
