@@ -27,7 +27,7 @@ fn send_slowly(client: &mut Client, server: &mut Server, bytes: &[u8], seconds: 
     }
 }
 
-/// No acknowledgement can come before it has, however many heartbeats go out (B4).
+/// No acknowledgement can come before it has, however many heartbeats go out (twilight-rs/twilight#1997).
 #[test]
 fn a_message_that_keeps_coming_is_no_silence() {
     let mut client = Client::new(config());

@@ -474,7 +474,7 @@ mod tests {
         sent.iter().enumerate().map(within).max().unwrap_or_default()
     }
 
-    /// B28: whatever way there is to lose each session, at whatever moment, a day costs a third of the 1000 starts.
+    /// whatever way there is to lose each session, at whatever moment, a day costs a third of the 1000 starts.
     #[test]
     fn a_day_of_lost_sessions_costs_a_third_of_its_starts() {
         let invalid = || DisconnectReason::InvalidSession { resumable: false };

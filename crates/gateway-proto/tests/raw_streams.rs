@@ -58,7 +58,7 @@ fn a_stream_may_end_in_every_state() {
     }
 }
 
-/// A large message on a slow line: heartbeats go out, and no acknowledgement can come before it has (B4).
+/// A large message on a slow line: heartbeats go out, and no acknowledgement can come before it has (twilight-rs/twilight#1997).
 #[test]
 fn a_message_that_keeps_coming_is_no_silence() {
     for (at_a_time, ends) in [(1, None), (400, None), (400, Some(&DisconnectReason::Zombie))] {

@@ -12,7 +12,7 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("a-shard-in-the-background", "F26: the same events, through a queue")
+        Scenario::new("a-shard-in-the-background", "the same events, through a queue")
             .background(100)
             .variants(ALL)
             .steps([
@@ -24,22 +24,25 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 resumes(4, 0),
                 logs_off(),
             ]),
-        Scenario::new("heartbeats-while-a-handler-blocks", "B5, B6, B15: they leave on time")
-            .background(100)
-            .gateway(|config| config.heartbeat_interval = seconds(10))
-            .steps([
-                session(),
-                Step::Client(Deed::StopTaking),
-                beats(1).between(seconds(0), seconds(10)),
-                beats(1).after(seconds(10)),
-                beats(1).after(seconds(10)),
-                beats(1).after(seconds(10)),
-                Step::Client(Deed::TakeAgain),
-                emits(1),
-                messages(2, 1),
-                holds!(|probe| probe.stats.connects == 1 && probe.stats.acknowledgements >= 3),
-            ]),
-        Scenario::new("a-full-queue-stops-reading", "B92, F26: it does not grow, and its pause is no zombie")
+        Scenario::new(
+            "heartbeats-while-a-handler-blocks",
+            "disgoorg/disgo#499; ewohltman/ephemeral-roles#446; Rapptz/discord.py#6729: they leave on time",
+        )
+        .background(100)
+        .gateway(|config| config.heartbeat_interval = seconds(10))
+        .steps([
+            session(),
+            Step::Client(Deed::StopTaking),
+            beats(1).between(seconds(0), seconds(10)),
+            beats(1).after(seconds(10)),
+            beats(1).after(seconds(10)),
+            beats(1).after(seconds(10)),
+            Step::Client(Deed::TakeAgain),
+            emits(1),
+            messages(2, 1),
+            holds!(|probe| probe.stats.connects == 1 && probe.stats.acknowledgements >= 3),
+        ]),
+        Scenario::new("a-full-queue-stops-reading", "it does not grow, and its pause is no zombie")
             .background(4)
             .gateway(|config| config.heartbeat_interval = seconds(10))
             .variants(BOTH)
@@ -55,7 +58,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 messages(2, 30),
                 holds!(|probe| probe.stats.connects == 1 && probe.stats.zombies == 0),
             ]),
-        Scenario::new("commands-while-a-handler-blocks", "B12, B100: they need no reader")
+        Scenario::new("commands-while-a-handler-blocks", "discord-jda/JDA#1294: they need no reader")
             .background(4)
             .steps([
                 session(),
@@ -68,7 +71,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "a-command-from-another-thread-wakes-an-idle-shard",
-            "B12: wakers work across threads; the next heartbeat is too far away to hide it",
+            "discord-jda/JDA#1294: wakers work across threads; the next heartbeat is too far away to hide it",
         )
         .variants(JSON)
         .without_wall_clock()
@@ -77,7 +80,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .steps(idle_and_woken()),
         Scenario::new(
             "a-command-from-another-thread-wakes-an-idle-shard-in-the-background",
-            "B12: the same through its task",
+            "discord-jda/JDA#1294: the same through its task",
         )
         .variants(JSON)
         .background(4)
@@ -85,20 +88,23 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .shard(|config| config.seed = Some(SEED_OF_AN_EARLY_HEARTBEAT))
         .gateway(|config| config.heartbeat_interval = RARE_HEARTBEATS)
         .steps(idle_and_woken()),
-        Scenario::new("leaving-while-a-handler-blocks", "B89: the end comes, behind the events that wait")
-            .background(100)
-            .steps([
-                session(),
-                Step::Client(Deed::StopTaking),
-                shutdown(Shutdown::LogOff),
-                closes(1000),
-                Step::Client(Deed::TakeAgain),
-                sees!(Event::Disconnected(end) if end.retry_in.is_none()),
-                stops(gateway_driver::proto::StopReason::Shutdown(Shutdown::LogOff)),
-            ]),
+        Scenario::new(
+            "leaving-while-a-handler-blocks",
+            "twilight-rs/twilight#1070: the end comes, behind the events that wait",
+        )
+        .background(100)
+        .steps([
+            session(),
+            Step::Client(Deed::StopTaking),
+            shutdown(Shutdown::LogOff),
+            closes(1000),
+            Step::Client(Deed::TakeAgain),
+            sees!(Event::Disconnected(end) if end.retry_in.is_none()),
+            stops(gateway_driver::proto::StopReason::Shutdown(Shutdown::LogOff)),
+        ]),
         Scenario::new(
             "a-connection-lost-while-a-handler-blocks",
-            "B5, B6: found, and replaced when there is room",
+            "disgoorg/disgo#499; ewohltman/ephemeral-roles#446: found, and replaced when there is room",
         )
         .background(100)
         .steps([

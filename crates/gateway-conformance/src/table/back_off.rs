@@ -13,66 +13,66 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("the-wait-grows", "B21, B22, protocol 9: 0.4 of the outage, and at least 300 ms")
+        Scenario::new(
+            "the-wait-grows",
+            "serenity-rs/serenity#1433; discordjs/discord.js#9517: 0.4 of the outage, and at least 300 ms",
+        )
+        .variants(JSON)
+        .steps([
+            dials_fail(13, DialFault::Refused),
+            all(shortest_waits().take(13).map(waits)),
+            session(),
+        ]),
+        Scenario::new("the-wait-does-not-grow-for-ever", "at most 60 s, or as configured, jittered")
+            .shard(|config| config.backoff.cap = seconds(2))
             .variants(JSON)
             .steps([
-                dials_fail(13, DialFault::Refused),
-                all(shortest_waits().take(13).map(waits)),
+                dials_fail(20, DialFault::Refused),
+                all((0..20).map(|_| waits(milliseconds(300)..=seconds(2)))),
                 session(),
             ]),
         Scenario::new(
-            "the-wait-does-not-grow-for-ever",
-            "protocol 9: at most 60 s, or as configured, jittered",
+            "the-attempts-are-counted",
+            "twilight-rs/twilight#2505: connected, Hello, closed: no success",
         )
-        .shard(|config| config.backoff.cap = seconds(2))
+        .shard(|config| config.backoff.cap = seconds(4))
         .variants(JSON)
         .steps([
-            dials_fail(20, DialFault::Refused),
-            all((0..20).map(|_| waits(milliseconds(300)..=seconds(2)))),
-            session(),
+            times(6, Point::Hello, Action::Close(Some(4000))),
+            all((0..6).map(|failures| all([is_attempt(failures), loses_all!(DisconnectReason::Closed(_))]))),
+            is_attempt(6),
+            all(std::array::from_fn::<_, 7, _>(|_| opens_base_url())),
+            says(IDENTIFY, json!({})),
+            readies(),
         ]),
-        Scenario::new("the-attempts-are-counted", "B23: connected, Hello, closed: no success")
-            .shard(|config| config.backoff.cap = seconds(4))
-            .variants(JSON)
+        Scenario::new("only-the-first-redial-is-immediate", "twilight-rs/twilight#2505: then back-off")
             .steps([
-                times(6, Point::Hello, Action::Close(Some(4000))),
-                all((0..6)
-                    .map(|failures| all([is_attempt(failures), loses_all!(DisconnectReason::Closed(_))]))),
-                is_attempt(6),
-                all(std::array::from_fn::<_, 7, _>(|_| opens_base_url())),
-                says(IDENTIFY, json!({})),
-                readies(),
+                session(),
+                gateway(Control::Abort),
+                waits_exactly(seconds(0)),
+                resumes(1, 0),
+                gateway(Control::Abort),
+                waits(milliseconds(300)..=LONGEST),
+                resumes(2, 0),
+                gateway(Control::Abort),
+                waits(milliseconds(300)..=LONGEST),
+                resumes(3, 0),
             ]),
-        Scenario::new("only-the-first-redial-is-immediate", "protocol 9, B23, B24: then back-off").steps([
-            session(),
-            gateway(Control::Abort),
-            waits_exactly(seconds(0)),
-            resumes(1, 0),
-            gateway(Control::Abort),
-            waits(milliseconds(300)..=LONGEST),
-            resumes(2, 0),
-            gateway(Control::Abort),
-            waits(milliseconds(300)..=LONGEST),
-            resumes(3, 0),
-        ]),
-        Scenario::new(
-            "a-stable-connection-forgives",
-            "protocol 9: reset after READY or RESUMED plus so much up",
-        )
-        .shard(|config| config.backoff.stable_after = seconds(60))
-        .steps([
-            session(),
-            gateway(Control::Abort),
-            waits_exactly(seconds(0)),
-            resumes(1, 0),
-            elapse(seconds(60)),
-            gateway(Control::Abort),
-            waits_exactly(seconds(0)),
-            resumes(2, 0),
-        ]),
+        Scenario::new("a-stable-connection-forgives", "reset after READY or RESUMED plus so much up")
+            .shard(|config| config.backoff.stable_after = seconds(60))
+            .steps([
+                session(),
+                gateway(Control::Abort),
+                waits_exactly(seconds(0)),
+                resumes(1, 0),
+                elapse(seconds(60)),
+                gateway(Control::Abort),
+                waits_exactly(seconds(0)),
+                resumes(2, 0),
+            ]),
         Scenario::new(
             "identifies-that-come-to-nothing",
-            "B27, B28, B103: 1011 at every start: the wait grows further",
+            "discord/discord-api-docs#1023: 1011 at every start: the wait grows further",
         )
         .variants(JSON)
         .steps([
@@ -86,7 +86,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "the-server-is-gone-for-a-while",
-            "B21: refused for a minute, and then the session goes on",
+            "serenity-rs/serenity#1433: refused for a minute, and then the session goes on",
         )
         .shard(|config| config.backoff.cap = seconds(8))
         .variants(JSON)

@@ -10,7 +10,7 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let resumed = RESUMED.into_iter().map(|(name, code)| {
-        Scenario::new(name, "protocol 5.6, B24, B39, B103: resume").steps([
+        Scenario::new(name, "Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes; discordeno/discordeno#4103; discord/discord-api-docs#1023: resume").steps([
             session(),
             gateway(Control::Close { code }),
             echoes(),
@@ -20,7 +20,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ])
     });
     let identified = IDENTIFIED.into_iter().map(|(name, code)| {
-        Scenario::new(name, "protocol 5.6, B9: a new session, at the base URL").steps([
+        Scenario::new(name, "Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes; discordjs/discord.js#7450: a new session, at the base URL").steps([
             session(),
             gateway(Control::Close { code: Some(code) }),
             is_lost(Some(code), false),
@@ -28,7 +28,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ])
     });
     let stopped = STOPPED.into_iter().map(|(name, code, rejection)| {
-        Scenario::new(name, "protocol 5.6, B29: stop, with a typed reason").steps([
+        Scenario::new(name, "Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes; bwmarrin/discordgo#1429: stop, with a typed reason").steps([
             once(Point::Identify, Action::Close(Some(code))),
             opens_base_url(),
             says(IDENTIFY, json!({})),
@@ -38,7 +38,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ])
     });
     let others = [
-        Scenario::new("close-4008-resumes-later", "protocol 5.6: rate limited: resume after 5 s or more")
+        Scenario::new("close-4008-resumes-later", "Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes: rate limited: resume after 5 s or more")
             .steps([
                 session(),
                 gateway(Control::Close { code: Some(4008) }),
@@ -46,13 +46,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 opens_resume_url().between(seconds(5), seconds(6)),
                 resumes_here(1, 0),
             ]),
-        Scenario::new("a-fatal-code-in-a-session", "B29: final whenever it comes").steps([
+        Scenario::new("a-fatal-code-in-a-session", "bwmarrin/discordgo#1429: final whenever it comes").steps([
             session(),
             gateway(Control::Close { code: Some(4004) }),
             sees!(Event::Disconnected(Disconnected { resumable: false, retry_in: None, .. })),
             stops(StopReason::Rejected(Rejection::AuthenticationFailed)),
         ]),
-        Scenario::new("a-fatal-code-in-answer-to-resume", "protocol 4.1: expect 4004 for a bad token").steps(
+        Scenario::new("a-fatal-code-in-answer-to-resume", "Discord Docs, Gateway Events > Send Events: expect 4004 for a bad token").steps(
             [
                 session(),
                 once(Point::Resume, Action::Close(Some(4004))),
@@ -64,7 +64,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 stops(StopReason::Rejected(Rejection::AuthenticationFailed)),
             ],
         ),
-        Scenario::new("an-invalid-sequence-in-resume", "protocol 5.6: 4007 begins anew").steps([
+        Scenario::new("an-invalid-sequence-in-resume", "Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes: 4007 begins anew").steps([
             session(),
             // More than the server has sent: it is believed the second time.
             payload(json!({"op": 0, "s": 50, "t": "TYPING_START", "d": {}})),
@@ -82,14 +82,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             is_lost(Some(4007), false),
             session(),
         ]),
-        Scenario::new("the-server-closes-while-ready-is-awaited", "B46: a close in each state").steps([
+        Scenario::new("the-server-closes-while-ready-is-awaited", "bwmarrin/discordgo#513: a close in each state").steps([
             once(Point::Identify, Action::Close(Some(4000))),
             opens_base_url(),
             says(IDENTIFY, json!({})),
             is_lost(Some(4000), false),
             session(),
         ]),
-        Scenario::new("close-4003-in-answer-to-resume", "protocol 5.6: opcode 9 would say that it is over")
+        Scenario::new("close-4003-in-answer-to-resume", "Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes: opcode 9 would say that it is over")
             .steps([
                 session(),
                 times(2, Point::Resume, Action::Close(Some(4003))),
@@ -100,14 +100,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 })),
                 resumes(1, 0),
             ]),
-        Scenario::new("close-4003-before-a-session", "protocol 5.6: there is nothing to resume").steps([
+        Scenario::new("close-4003-before-a-session", "Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes: there is nothing to resume").steps([
             once(Point::Identify, Action::Close(Some(4003))),
             opens_base_url(),
             says(IDENTIFY, json!({})),
             is_lost(Some(4003), false),
             session(),
         ]),
-        Scenario::new("the-server-closes-within-the-replay", "B46: a close in each state").steps([
+        Scenario::new("the-server-closes-within-the-replay", "bwmarrin/discordgo#513: a close in each state").steps([
             session(),
             once(Point::Resume, Action::Close(Some(1001))),
             gateway(Control::Abort),

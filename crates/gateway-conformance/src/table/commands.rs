@@ -14,7 +14,7 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("presence-update", "protocol 4.1, B82: all four keys, always").steps([
+        Scenario::new("presence-update", "Discord Docs, Gateway Events > Send Events; serenity-rs/serenity#1200: all four keys, always").steps([
             session(),
             send(idle()),
             says_exactly(
@@ -46,7 +46,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "voice-state-update",
-            "protocol 4.1, B82: joining and leaving; the answer in either order",
+            "Discord Docs, Gateway Events > Send Events; serenity-rs/serenity#1200: joining and leaving; the answer in either order",
         )
         .steps([
             session(),
@@ -63,7 +63,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             dispatches("VOICE_STATE_UPDATE", 2),
             dispatches("VOICE_SERVER_UPDATE", 3),
         ]),
-        Scenario::new("leaving-a-voice-channel", "protocol 4.1: channel_id is null, and is there").steps([
+        Scenario::new("leaving-a-voice-channel", "Discord Docs, Gateway Events > Send Events: channel_id is null, and is there").steps([
             session(),
             send(leave_voice()),
             says_exactly(
@@ -71,7 +71,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 json!({"guild_id": "1", "channel_id": null, "self_mute": false, "self_deaf": false}),
             ),
         ]),
-        Scenario::new("all-members-of-a-guild", "protocol 4.1, B82: query and limit 0")
+        Scenario::new("all-members-of-a-guild", "Discord Docs, Gateway Events > Send Events; serenity-rs/serenity#1200: query and limit 0")
             .shard(with_members)
             .steps([
                 session(),
@@ -86,7 +86,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "all-members-of-a-guild-not-too-often",
-            "B99, protocol 4.1: one request in 30 s for each guild",
+            "Discord Docs, Gateway Events > Send Events; discord/discord-api-docs#7760: one request in 30 s for each guild",
         )
         .shard(with_members)
         .steps([
@@ -103,7 +103,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "rate-limited-by-the-server",
-            "B99, protocol 4.1 and 9: RATE_LIMITED, no close, and retry_after is waited for",
+            "Discord Docs, Gateway Events > Send Events; discord/discord-api-docs#7760: RATE_LIMITED, no close, and retry_after is waited for",
         )
         .shard(with_members)
         .steps([
@@ -124,7 +124,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             says(REQUEST_GUILD_MEMBERS, json!({"query": ""})).between(milliseconds(45_500), seconds(47)),
             delivers("GUILD_MEMBERS_CHUNK", json!({})),
         ]),
-        Scenario::new("members-by-name", "protocol 4.1: query and limit, no user_ids").steps([
+        Scenario::new("members-by-name", "Discord Docs, Gateway Events > Send Events: query and limit, no user_ids").steps([
             session(),
             send(members(by_name("a", 5))),
             says_exactly(
@@ -133,7 +133,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ),
             delivers("GUILD_MEMBERS_CHUNK", json!({"guild_id": guild_text()})),
         ]),
-        Scenario::new("members-by-id", "protocol 4.1: user_ids, no query").steps([
+        Scenario::new("members-by-id", "Discord Docs, Gateway Events > Send Events: user_ids, no query").steps([
             session(),
             send(members(MemberSelection::Users(vec![
                 Snowflake::from(7),
@@ -144,13 +144,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             }),
             delivers("GUILD_MEMBERS_CHUNK", json!({"nonce": "n"})),
         ]),
-        Scenario::new("soundboard-sounds", "protocol 4.1, F29: op 31").steps([
+        Scenario::new("soundboard-sounds", "Discord Docs, Gateway Events > Send Events: op 31").steps([
             session(),
             send(Command::RequestSoundboardSounds { guild_ids: vec![guild()] }),
             says_exactly(REQUEST_SOUNDBOARD_SOUNDS, json!({"guild_ids": [guild_text()]})),
             delivers("SOUNDBOARD_SOUNDS", json!({"guild_id": guild_text()})),
         ]),
-        Scenario::new("channel-info", "protocol 4.1, F29: op 43").steps([
+        Scenario::new("channel-info", "Discord Docs, Gateway Events > Send Events: op 43").steps([
             session(),
             send(Command::RequestChannelInfo {
                 guild_id: guild(),
@@ -162,7 +162,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ),
             delivers("CHANNEL_INFO", json!({"guild_id": guild_text()})),
         ]),
-        Scenario::new("a-command-of-ones-own", "F19: written in the encoding of the connection").steps([
+        Scenario::new("a-command-of-ones-own", "written in the encoding of the connection").steps([
             session(),
             send(Command::Raw {
                 op: 4,
@@ -175,14 +175,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 json!({"guild_id": "1", "channel_id": null, "self_mute": true, "self_deaf": true}),
             ),
         ]),
-        Scenario::new("an-opcode-that-the-server-does-not-know", "protocol 4.2: 4001, and a Resume").steps([
+        Scenario::new("an-opcode-that-the-server-does-not-know", "Discord Docs, Gateway > Rate Limiting: 4001, and a Resume").steps([
             session(),
             send(of_opcode(77)),
             says(77, json!({})),
             loses!(DisconnectReason::Closed(_)),
             resumes(1, 0),
         ]),
-        Scenario::new("commands-that-are-refused", "B83, protocol 4.1: nothing is sent, nothing changes")
+        Scenario::new("commands-that-are-refused", "Discord Docs, Gateway Events > Send Events: nothing is sent, nothing changes")
             .variants(BOTH)
             .steps([
                 session(),
@@ -203,7 +203,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 messages(2, 1),
                 holds!(|probe| probe.stats.commands == 0 && probe.health.queued_commands == 0),
             ]),
-        Scenario::new("a-command-of-4096-bytes", "B83, protocol 4.2: the largest that is accepted")
+        Scenario::new("a-command-of-4096-bytes", "Discord Docs, Gateway > Rate Limiting: the largest that is accepted")
             .variants(JSON)
             .steps([
                 session(),
@@ -213,7 +213,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 emits(1),
                 messages(2, 1),
             ]),
-        Scenario::new("too-many-commands-wait", "protocol 9: the queue is bounded")
+        Scenario::new("too-many-commands-wait", "the queue is bounded")
             .shard(|config| config.limits.queued_commands = 3)
             .steps([
                 once(Point::Identify, Action::Delay(seconds(5))),
@@ -224,7 +224,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "commands-wait-for-ready",
-            "B36, protocol 5.1: the first frames are op 1, 2 and 6 only",
+            "Discord Docs, Gateway > Connection Lifecycle; twilight-rs/twilight#2264: the first frames are op 1, 2 and 6 only",
         )
         .steps([
             once(Point::Identify, Action::Delay(seconds(5))),
@@ -235,7 +235,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             all(std::array::from_fn::<_, 4, _>(|_| says(VOICE_STATE_UPDATE, json!({})))),
             readies(),
         ]),
-        Scenario::new("commands-wait-for-resumed", "B36, protocol 5.1: never while Resuming").steps([
+        Scenario::new("commands-wait-for-resumed", "Discord Docs, Gateway > Connection Lifecycle; twilight-rs/twilight#2264: never while Resuming").steps([
             session(),
             once(Point::Resume, Action::Delay(seconds(5))),
             gateway(Control::Abort),
@@ -248,14 +248,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             dispatches("RESUMED", 2),
             sees!(Event::Resumed { .. }),
         ]),
-        Scenario::new("commands-go-out-in-order", "protocol 4.2: as they were given").steps([
+        Scenario::new("commands-go-out-in-order", "Discord Docs, Gateway > Rate Limiting: as they were given").steps([
             session(),
             all((1..=10).map(|number| send(leave_voice_of(number)))),
             all((1..=10).map(|number| says(VOICE_STATE_UPDATE, json!({"guild_id": number.to_string()})))),
         ]),
         Scenario::new(
             "of-presences-that-wait-the-newest-counts",
-            "protocol 4.1: 5 in 20 s, and the rest of them lost",
+            "Discord Docs, Gateway Events > Send Events: 5 in 20 s, and the rest of them lost",
         )
         .steps([
             once(Point::Identify, Action::Delay(seconds(5))),
@@ -266,7 +266,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             shows("9"),
             holds!(|probe| probe.stats.commands == 1),
         ]),
-        Scenario::new("five-presences-in-twenty-seconds", "protocol 4.1: the sixth waits").steps([
+        Scenario::new("five-presences-in-twenty-seconds", "Discord Docs, Gateway Events > Send Events: the sixth waits").steps([
             session(),
             all((0..5).map(|number| {
                 all([send(presence_of(number.to_string())), shows(&number.to_string()).after(seconds(0))])

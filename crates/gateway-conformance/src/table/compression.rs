@@ -11,7 +11,7 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("a-stream-of-messages", "protocol 3, B74: one context for the whole connection")
+        Scenario::new("a-stream-of-messages", "Discord Docs, Gateway > Encoding and Compression; hikari-py/hikari#2545: one context for the whole connection")
             .variants(ALL)
             .steps([
                 session(),
@@ -23,14 +23,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 emits(50),
                 messages(53, 50),
             ]),
-        Scenario::new("messages-of-every-size", "B69, B70: outputs that fill a buffer exactly, and more")
+        Scenario::new("messages-of-every-size", "serenity-rs/serenity#3462; discordjs/discord.js#10416: outputs that fill a buffer exactly, and more")
             .variants(ALL)
             .steps([session(), all(SIZES.into_iter().map(emits_padded)), messages(2, SIZES.len() as u64)]),
-        Scenario::new("zlib-messages-over-several-frames", "B71: the marker split over frames")
+        Scenario::new("zlib-messages-over-several-frames", "discord-jda/JDA#1019: the marker split over frames")
             .variants(ZLIB)
             .gateway(|config| config.frame_mode = FrameMode::ZlibSplit)
             .steps([session(), emits(5), messages(2, 5)]),
-        Scenario::new("a-false-marker", "B71, protocol 3: the marker within a message")
+        Scenario::new("a-false-marker", "Discord Docs, Gateway > Encoding and Compression; discord-jda/JDA#1019: the marker within a message")
             .variants(&ZLIB[1..])
             .steps([
                 once(Point::Connect, Action::Ignore),
@@ -43,13 +43,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::Closed(_)),
                 session(),
             ]),
-        Scenario::new("zlib-stream-vectors", "protocol 3: the vectors, with one header")
+        Scenario::new("zlib-stream-vectors", "Discord Docs, Gateway > Encoding and Compression: the vectors, with one header")
             .variants(&ZLIB[..1])
             .steps([vectors(&[
                 "789caa562a51b2ca2bcdc9d1512a8631f20b94ac0c0d7594522002b500000000ffff",
                 "aac6a1c612ac242d31a738b516000000ffff",
             ])]),
-        Scenario::new("zlib-stream-in-a-fresh-context", "protocol 3: a later message alone must fail")
+        Scenario::new("zlib-stream-in-a-fresh-context", "Discord Docs, Gateway > Encoding and Compression: a later message alone must fail")
             .variants(&ZLIB[..1])
             .steps([
                 once(Point::Connect, Action::Ignore),
@@ -59,10 +59,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::Undecodable(_)),
                 session(),
             ]),
-        Scenario::new("zstd-stream-vectors", "protocol 3, B75: one frame that never ends")
+        Scenario::new("zstd-stream-vectors", "Discord Docs, Gateway > Encoding and Compression; discordeno/discordeno#3815: one frame that never ends")
             .variants(&ZSTD[..1])
             .steps([vectors(&[ZSTD_ACK, ZSTD_INVALID])]),
-        Scenario::new("zstd-frames-one-after-the-other", "protocol 3: a frame ends, another begins")
+        Scenario::new("zstd-frames-one-after-the-other", "Discord Docs, Gateway > Encoding and Compression: a frame ends, another begins")
             .variants(&ZSTD[..1])
             .steps([
                 once(Point::Connect, Action::Ignore),
@@ -75,7 +75,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 )))),
                 ends_the_session(),
             ]),
-        Scenario::new("a-zstd-window-that-is-too-large", "protocol 3: above 8 MiB is refused")
+        Scenario::new("a-zstd-window-that-is-too-large", "Discord Docs, Gateway > Encoding and Compression: above 8 MiB is refused")
             .variants(&ZSTD[..1])
             .steps([
                 once(Point::Connect, Action::Ignore),
@@ -87,7 +87,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "a-stream-that-is-corrupt",
-            "B71, protocol 3: a poisoned context: 4000, reconnect, resume",
+            "Discord Docs, Gateway > Encoding and Compression; discord-jda/JDA#1019: a poisoned context: 4000, reconnect, resume",
         )
         .variants(STREAMS)
         .steps([
@@ -101,21 +101,21 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "payloads-some-of-which-are-compressed",
-            "B73: text when plain, binary when compressed",
+            "DSharpPlus/DSharpPlus#2015: text when plain, binary when compressed",
         )
         .variants(PAYLOAD)
         .steps([session(), emits_padded(0), emits_padded(5000), emits_padded(1), messages(2, 3)]),
-        Scenario::new("payload-compression-is-limited", "protocol 9: 256 MiB inflated, or as configured")
+        Scenario::new("payload-compression-is-limited", "256 MiB inflated, or as configured")
             .variants(PAYLOAD)
             .shard(|config| config.limits.inflated_bytes = 65_536)
             .steps([session(), emits_padded(100_000), too_large(), session()]),
-        Scenario::new("a-bomb-under-a-stream", "B76, protocol 9: 256 MiB inflated, or as configured")
+        Scenario::new("a-bomb-under-a-stream", "twilight-rs/twilight#853: 256 MiB inflated, or as configured")
             .variants(STREAMS)
             .shard(|config| config.limits.inflated_bytes = 65_536)
             .steps([session(), emits_padded(100_000), too_large(), session()]),
         Scenario::new(
             "a-compressed-message-that-nobody-asked-for",
-            "protocol 9: first byte 0x78 is inflated",
+            "first byte 0x78 is inflated",
         )
         .variants(JSON)
         .steps([

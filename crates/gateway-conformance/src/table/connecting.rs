@@ -18,7 +18,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         url_is("url-of-zstd-stream-with-etf", &ZSTD[1..], "/?v=10&encoding=etf&compress=zstd-stream"),
         Scenario::new(
             "payload-compression-is-asked-for-in-identify",
-            "protocol 3: payload compression is asked for in Identify, not in the URL",
+            "Discord Docs, Gateway > Encoding and Compression: payload compression is asked for in Identify, not in the URL",
         )
         .variants(PAYLOAD)
         .steps([
@@ -26,20 +26,20 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             says(IDENTIFY, json!({"compress": true})),
             readies(),
         ]),
-        Scenario::new("url-parameters-are-set-once", "B34: a URL with a path, a query and an old version")
+        Scenario::new("url-parameters-are-set-once", "twilight-rs/twilight#1894: a URL with a path, a query and an old version")
             .shard(|config| config.url = "/path?v=6&encoding=etf&compress=zlib-stream&x=1".to_owned())
             .variants(JSON)
             .steps([is_opened("/path?v=10&encoding=json&x=1"), says(IDENTIFY, json!({})), readies()]),
         Scenario::new(
             "url-with-a-slash-at-the-end",
-            "protocol 1.2: the base URL comes with or without a slash",
+            "Discord Docs, Gateway > Connecting: the base URL comes with or without a slash",
         )
         .shard(|config| config.url = "/".to_owned())
         .variants(JSON)
         .steps([is_opened("/?v=10&encoding=json"), says(IDENTIFY, json!({})), readies()]),
         Scenario::new(
             "the-resume-url-gets-the-same-parameters",
-            "protocol 1.2, B33, B34: the identical parameters on resume_gateway_url",
+            "Discord Docs, Gateway > Connecting; serenity-rs/serenity#2832; twilight-rs/twilight#1894: the identical parameters on resume_gateway_url",
         )
         .variants(&STREAMS[..2])
         .steps([
@@ -56,7 +56,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-dead-resume-url-is-left-for-the-base-url",
-            "B31, protocol 1.3: one failed dial, then the base URL, still with Resume",
+            "RFC 6455, section 4.1; tatsuworks/gateway#87: one failed dial, then the base URL, still with Resume",
         )
         .steps([
             session(),
@@ -69,7 +69,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-silent-resume-url-is-left-for-the-base-url",
-            "B31: it opens, but nobody says Hello there",
+            "tatsuworks/gateway#87: it opens, but nobody says Hello there",
         )
         .shard(|config| config.timeouts.hello = seconds(20))
         .steps([
@@ -85,7 +85,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "the-resume-url-serves-again-after-an-outage",
-            "protocol 9: the base URL only for the rest of this outage",
+            "the base URL only for the rest of this outage",
         )
         .steps([
             session(),
@@ -99,7 +99,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses!(DisconnectReason::Closed(_)),
             resumes(2, 0),
         ]),
-        Scenario::new("nothing-is-said-before-hello", "B35, protocol 9: Identify and Resume wait for Hello")
+        Scenario::new("nothing-is-said-before-hello", "twilight-rs/twilight#1973: Identify and Resume wait for Hello")
             .gateway(|config| config.hello_delay = seconds(2))
             .steps([
                 opens_base_url(),
@@ -112,7 +112,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 dispatches("RESUMED", 2),
                 sees!(Event::Resumed { replayed: 0 }),
             ]),
-        Scenario::new("plain-tcp-serves-too", "F11: ws:// without TLS").variants(ALL).without_tls().steps([
+        Scenario::new("plain-tcp-serves-too", "ws:// without TLS").variants(ALL).without_tls().steps([
             session(),
             emits(1),
             messages(2, 1),
@@ -120,14 +120,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses!(DisconnectReason::Closed(Closed::Eof)),
             resumes(2, 0),
         ]),
-        Scenario::new("pings-are-answered", "protocol 1.2: ping frames need a pong").variants(BOTH).steps([
+        Scenario::new("pings-are-answered", "Discord Docs, Gateway > Connecting: ping frames need a pong").variants(BOTH).steps([
             session(),
             gateway(Control::Ping),
             pongs().after(seconds(0)),
             emits(1),
             messages(2, 1),
         ]),
-        Scenario::new("the-events-of-a-connection", "protocol 5.1: the states in their order").steps([
+        Scenario::new("the-events-of-a-connection", "Discord Docs, Gateway > Connection Lifecycle: the states in their order").steps([
             sees!(Event::Connecting { resuming: false, attempt: 0 }),
             sees!(Event::Connected),
             sees!(Event::Hello { .. }),
@@ -151,9 +151,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 }
 
 fn url_is(name: &'static str, variants: &'static [Variant], target: &'static str) -> Scenario {
-    Scenario::new(name, "protocol 1.2: version, encoding and compression are always said")
-        .variants(variants)
-        .steps([is_opened(target), says(IDENTIFY, json!({"compress": false})), readies()])
+    Scenario::new(
+        name,
+        "Discord Docs, Gateway > Connecting: version, encoding and compression are always said",
+    )
+    .variants(variants)
+    .steps([is_opened(target), says(IDENTIFY, json!({"compress": false})), readies()])
 }
 
 fn is_opened(target: &'static str) -> Step {

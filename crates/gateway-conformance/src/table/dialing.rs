@@ -9,18 +9,21 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("a-name-fails-ten-times-and-then-works", "B95: also the first connection ever")
-            .shard(|config| config.backoff.cap = seconds(4))
-            .steps([
-                dials_fail(10, DialFault::UnknownName),
-                all(std::array::from_fn::<_, 10, _>(|_| {
-                    loses_all!(DisconnectReason::ConnectFailed(ConnectError::Dns(_)))
-                })),
-                session(),
-            ]),
+        Scenario::new(
+            "a-name-fails-ten-times-and-then-works",
+            "discordjs/discord.js#10554: also the first connection ever",
+        )
+        .shard(|config| config.backoff.cap = seconds(4))
+        .steps([
+            dials_fail(10, DialFault::UnknownName),
+            all(std::array::from_fn::<_, 10, _>(|_| {
+                loses_all!(DisconnectReason::ConnectFailed(ConnectError::Dns(_)))
+            })),
+            session(),
+        ]),
         Scenario::new(
             "a-name-that-fails-costs-no-session",
-            "B95, B50: a failed look-up on the way to Resume",
+            "discordjs/discord.js#10554; disgoorg/disgo@d072b7c: a failed look-up on the way to Resume",
         )
         .steps([
             session(),
@@ -32,14 +35,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             opens_base_url(),
             resumes_here(1, 0),
         ]),
-        Scenario::new("nobody-listens", "B50: TCP refused, then accepted").steps([
+        Scenario::new("nobody-listens", "disgoorg/disgo@d072b7c: TCP refused, then accepted").steps([
             dials_fail(3, DialFault::Refused),
             loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tcp(_))),
             loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tcp(_))),
             loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tcp(_))),
             session(),
         ]),
-        Scenario::new("tcp-leads-nowhere", "B48: the connection never comes about")
+        Scenario::new("tcp-leads-nowhere", "twilight-rs/twilight#2448: the connection never comes about")
             .shard(|config| config.timeouts.connect = seconds(60))
             .variants(JSON)
             .steps([
@@ -48,16 +51,19 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::ConnectTimeout).after(seconds(60)),
                 session(),
             ]),
-        Scenario::new("tls-is-never-finished", "B48: the server takes the connection and says nothing")
-            .shard(|config| config.timeouts.connect = seconds(60))
-            .variants(JSON)
-            .steps([
-                dials_fail(1, DialFault::SilentTls),
-                sees!(Event::Connecting { .. }),
-                loses_all!(DisconnectReason::ConnectTimeout).after(seconds(60)),
-                session(),
-            ]),
-        Scenario::new("the-upgrade-is-never-answered", "B48: HTTP without an answer")
+        Scenario::new(
+            "tls-is-never-finished",
+            "twilight-rs/twilight#2448: the server takes the connection and says nothing",
+        )
+        .shard(|config| config.timeouts.connect = seconds(60))
+        .variants(JSON)
+        .steps([
+            dials_fail(1, DialFault::SilentTls),
+            sees!(Event::Connecting { .. }),
+            loses_all!(DisconnectReason::ConnectTimeout).after(seconds(60)),
+            session(),
+        ]),
+        Scenario::new("the-upgrade-is-never-answered", "twilight-rs/twilight#2448: HTTP without an answer")
             .shard(|config| config.timeouts.connect = seconds(60))
             .variants(JSON)
             .steps([
@@ -78,7 +84,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ),
         Scenario::new(
             "a-certificate-that-fails-costs-no-session",
-            "protocol 1.3: TLS failures keep the session",
+            "RFC 6455, section 4.1: TLS failures keep the session",
         )
         .steps([
             session(),

@@ -10,7 +10,7 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("ready-in-each-encoding", "protocol 2.2, B84: atoms, STRING_EXT and bignums")
+        Scenario::new("ready-in-each-encoding", "Discord Docs, Gateway > Using ETF Encoding; discord/discord-api-docs#2262: atoms, STRING_EXT and bignums")
             .variants(ALL)
             .steps([
                 opens_base_url(),
@@ -18,11 +18,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 delivers("READY", json!({"v": 10, "shard": [0, 1], "session_type": "normal"})),
                 sees!(Event::Ready),
             ]),
-        Scenario::new("keys-in-any-order", "protocol 2.1: key order is not promised")
+        Scenario::new("keys-in-any-order", "RFC 8259: key order is not promised")
             .variants(ALL)
             .gateway(|config| config.key_order = KeyOrder::Changing)
             .steps([session(), emits(24), messages(2, 24)]),
-        Scenario::new("the-envelope-is-not-found-by-text-search", "protocol 9: d first, with decoys in it")
+        Scenario::new("the-envelope-is-not-found-by-text-search", "d first, with decoys in it")
             .steps([
                 session(),
                 payload(json!({
@@ -31,24 +31,24 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 delivers("TYPING_START", json!({"op": 9, "s": 99, "t": "READY"})),
                 beats(2),
             ]),
-        Scenario::new("nul-and-odd-characters-in-text", "protocol 9: NUL in text is kept")
+        Scenario::new("nul-and-odd-characters-in-text", "NUL in text is kept")
             .variants(ALL)
             .steps([
                 session(),
                 emits_event("TYPING_START", json!({"x": "a\u{0}b\u{1F600}\"\\\u{2028}"})),
                 delivers("TYPING_START", json!({"x": "a\u{0}b\u{1F600}\"\\\u{2028}"})),
             ]),
-        Scenario::new("numbers-at-the-edges", "protocol 2.2: every integer that a field can have")
+        Scenario::new("numbers-at-the-edges", "Discord Docs, Gateway > Using ETF Encoding: every integer that a field can have")
             .variants(BOTH)
             .steps([session(), emits_event("TYPING_START", numbers()), delivers("TYPING_START", numbers())]),
-        Scenario::new("lists-of-small-numbers-are-lists", "protocol 2.2: STRING_EXT is a list")
+        Scenario::new("lists-of-small-numbers-are-lists", "Discord Docs, Gateway > Using ETF Encoding: STRING_EXT is a list")
             .variants(BOTH)
             .steps([
                 session(),
                 emits_event("TYPING_START", json!({"a": [0, 300], "b": [104, 105], "c": []})),
                 delivers("TYPING_START", json!({"a": [0, 300], "b": [104, 105], "c": []})),
             ]),
-        Scenario::new("etf-with-rare-tags", "protocol 2.2: tags that are read though not sent today")
+        Scenario::new("etf-with-rare-tags", "Discord Docs, Gateway > Using ETF Encoding: tags that are read though not sent today")
             .variants(ETF)
             .steps([
                 session(),
@@ -56,7 +56,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 delivers("RARE", json!({"a": [1, 42, 2.5, "x"], "7": null})),
                 beats(2),
             ]),
-        Scenario::new("etf-text-that-is-not-utf-8", "protocol 2.2: replaced, not fatal").variants(ETF).steps(
+        Scenario::new("etf-text-that-is-not-utf-8", "Discord Docs, Gateway > Using ETF Encoding: replaced, not fatal").variants(ETF).steps(
             [
                 session(),
                 gateway(Control::RawBytes(dispatch_term(
@@ -65,7 +65,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 delivers("X", json!("a\u{FFFD}b")),
             ],
         ),
-        Scenario::new("bytes-behind-an-etf-term", "protocol 9: trailing bytes are told and ignored")
+        Scenario::new("bytes-behind-an-etf-term", "trailing bytes are told and ignored")
             .variants(ETF)
             .steps([
                 session(),
@@ -95,20 +95,18 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 
 /// Something that cannot be read: the connection is given up, the session is not.
 fn broken(name: &'static str, variants: &'static [crate::Variant], control: Control) -> Scenario {
-    Scenario::new(name, "protocol 9: an undecodable frame closes with 4000 and resumes")
-        .variants(variants)
-        .steps([
-            session(),
-            gateway(control),
-            closes(4000),
-            loses!(DisconnectReason::Undecodable(_)),
-            resumes(1, 0),
-        ])
+    Scenario::new(name, "an undecodable frame closes with 4000 and resumes").variants(variants).steps([
+        session(),
+        gateway(control),
+        closes(4000),
+        loses!(DisconnectReason::Undecodable(_)),
+        resumes(1, 0),
+    ])
 }
 
 /// Something that was not asked for, but can be read.
 fn unexpected(name: &'static str, variants: &'static [crate::Variant], control: Control) -> Scenario {
-    Scenario::new(name, "protocol 9: tried as what it looks like, and told").variants(variants).steps([
+    Scenario::new(name, "tried as what it looks like, and told").variants(variants).steps([
         session(),
         gateway(control),
         sees!(Event::Notice(Notice::UnexpectedFormat)),

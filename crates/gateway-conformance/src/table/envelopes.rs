@@ -10,68 +10,68 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("an-unknown-opcode", "B80, protocol 9: surfaced, never an error").steps([
+        Scenario::new("an-unknown-opcode", "twilight-rs/twilight#1995: surfaced, never an error").steps([
             session(),
             payload(json!({"op": 4242, "d": {"x": 1}, "s": null, "t": null})),
             sees!(Event::Unknown(message) if message.op == 4242),
             emits(1),
             messages(2, 1),
         ]),
-        Scenario::new("an-unknown-event", "B80, protocol 7: the name and the raw data are exposed").steps([
+        Scenario::new("an-unknown-event", "Discord Docs, Gateway > List of Intents; twilight-rs/twilight#1995: the name and the raw data are exposed").steps([
             session(),
             emits_event("NOBODY_KNOWS_THIS_EVENT", json!({"deep": [{"x": 1}]})),
             delivers("NOBODY_KNOWS_THIS_EVENT", json!({"deep": [{"x": 1}]})),
             beats(2),
         ]),
-        Scenario::new("an-event-with-an-odd-shape", "B80: d does not fit, the connection lives").steps([
+        Scenario::new("an-event-with-an-odd-shape", "twilight-rs/twilight#1995: d does not fit, the connection lives").steps([
             session(),
             emits_event("MESSAGE_CREATE", json!([1, "two", null])),
             dispatches("MESSAGE_CREATE", 2),
             beats(2),
         ]),
-        Scenario::new("an-event-without-data", "B80: d is null").steps([
+        Scenario::new("an-event-without-data", "twilight-rs/twilight#1995: d is null").steps([
             session(),
             emits_event("TYPING_START", json!(null)),
             sees!(Event::Dispatch(dispatch) if dispatch.data().value().is_ok_and(|value| value.is_null())),
         ]),
-        Scenario::new("a-dispatch-without-d", "B80: d is missing").steps([
+        Scenario::new("a-dispatch-without-d", "twilight-rs/twilight#1995: d is missing").steps([
             session(),
             payload(json!({"op": 0, "s": 2, "t": "TYPING_START"})),
             sees!(Event::Dispatch(dispatch) if dispatch.data().value().is_ok_and(|value| value.is_null())),
             beats(2),
         ]),
-        Scenario::new("a-dispatch-with-a-null-sequence", "protocol 9: delivered, the sequence number stays")
+        Scenario::new("a-dispatch-with-a-null-sequence", "delivered, the sequence number stays")
             .steps([
                 session(),
                 payload(json!({"op": 0, "s": null, "t": "TYPING_START", "d": {}})),
                 dispatches("TYPING_START", None),
                 beats(1),
             ]),
-        Scenario::new("a-dispatch-without-a-sequence", "protocol 9: delivered, the sequence number stays")
+        Scenario::new("a-dispatch-without-a-sequence", "delivered, the sequence number stays")
             .steps([
                 session(),
                 payload(json!({"op": 0, "t": "TYPING_START", "d": {}})),
                 dispatches("TYPING_START", None),
                 beats(1),
             ]),
-        Scenario::new("a-dispatch-without-a-name", "protocol 9: delivered with an empty name").steps([
+        Scenario::new("a-dispatch-without-a-name", "delivered with an empty name").steps([
             session(),
             payload(json!({"op": 0, "s": 2, "d": {"x": 1}})),
             delivers("", json!({"x": 1})),
             beats(2),
         ]),
-        Scenario::new("more-fields-than-expected", "B80: extra fields of the envelope").steps([
+        Scenario::new("more-fields-than-expected", "twilight-rs/twilight#1995: extra fields of the envelope").steps([
             session(),
             payload(json!({"op": 0, "s": 2, "t": "TYPING_START", "d": {}, "z": [1], "a": {"op": 7}})),
             dispatches("TYPING_START", 2),
             beats(2),
         ]),
-        Scenario::new("a-sequence-number-on-something-else", "protocol 9: s counts on op 0 alone").steps([
+        Scenario::new("a-sequence-number-on-something-else", "s counts on op 0 alone").steps([
             session(),
             payload(json!({"op": 11, "s": 77, "d": null, "t": null})),
             beats(1),
         ]),
-        Scenario::new("hello-without-an-interval", "protocol 9: the usual interval, and a notice").steps([
+        Scenario::new("hello-without-an-interval", "the usual interval, and a notice").steps([
             once(Point::Connect, Action::Ignore),
             opens_base_url(),
             payload(json!({"op": 10, "d": {}})),
@@ -90,7 +90,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             beats(1).between(seconds(0), seconds(20)),
             beats(1).after(seconds(20)),
         ]),
-        Scenario::new("hello-with-an-interval-of-nothing", "protocol 9: below 1 s is 1 s")
+        Scenario::new("hello-with-an-interval-of-nothing", "below 1 s is 1 s")
             .gateway(|config| {
                 config.heartbeat_interval = milliseconds(1);
                 config.missed_heartbeats = None;
@@ -101,7 +101,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 beats(1).between(seconds(0), seconds(1)),
                 beats(1).after(seconds(1)),
             ]),
-        Scenario::new("hello-with-an-interval-of-a-day", "protocol 9: above 10 min is 10 min")
+        Scenario::new("hello-with-an-interval-of-a-day", "above 10 min is 10 min")
             .variants(BOTH)
             .gateway(|config| config.heartbeat_interval = seconds(86_400))
             .steps([
@@ -111,7 +111,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "the-same-message-breaks-twice",
-            "protocol 9: twice at the same sequence number, then Identify",
+            "twice at the same sequence number, then Identify",
         )
         .steps([
             session(),

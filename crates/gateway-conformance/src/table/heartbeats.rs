@@ -11,7 +11,7 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("heartbeats-are-regular", "protocol 5.2.1: jitter, then every interval").steps([
+        Scenario::new("heartbeats-are-regular", "Discord Docs, Gateway > Sending Heartbeats: jitter, then every interval").steps([
             session(),
             beats(1).between(seconds(0), milliseconds(41_250)),
             beats(1).after(milliseconds(41_250)),
@@ -21,7 +21,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "the-first-heartbeat-says-null",
-            "protocol 5.2.2, B43: null before READY, then its number",
+            "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#1944: null before READY, then its number",
         )
         .gateway(|config| config.heartbeat_interval = seconds(10))
         .steps([
@@ -32,7 +32,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             readies(),
             beats(1),
         ]),
-        Scenario::new("heartbeats-do-not-wait-for-a-permit", "protocol 5.1: heartbeats run in AwaitPermit")
+        Scenario::new("heartbeats-do-not-wait-for-a-permit", "Discord Docs, Gateway > Connection Lifecycle: heartbeats run in AwaitPermit")
             .gateway(|config| config.heartbeat_interval = seconds(1))
             .steps([
                 session(),
@@ -44,7 +44,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 readies(),
                 beats(1),
             ]),
-        Scenario::new("heartbeats-while-resuming", "protocol 5.2.2: the session's number, before RESUMED")
+        Scenario::new("heartbeats-while-resuming", "Discord Docs, Gateway > Sending Heartbeats: the session's number, before RESUMED")
             .gateway(|config| config.heartbeat_interval = seconds(10))
             .steps([
                 session(),
@@ -63,7 +63,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         asked_for("a-heartbeat-that-is-asked-for-with-a-number", json!(251)),
         Scenario::new(
             "asking-for-a-heartbeat-changes-no-schedule",
-            "protocol 5.2.3, B81: the schedule is unchanged",
+            "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#1968: the schedule is unchanged",
         )
         .steps([
             session(),
@@ -73,7 +73,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             beats(1).after(seconds(0)),
             beats(1).after(milliseconds(21_250)),
         ]),
-        Scenario::new("a-heartbeat-asked-for-before-hello", "protocol 9: op 1 is handled in any state")
+        Scenario::new("a-heartbeat-asked-for-before-hello", "op 1 is handled in any state")
             .steps([
                 once(Point::Connect, Action::Ignore),
                 opens_base_url(),
@@ -83,7 +83,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 says(IDENTIFY, json!({})),
                 readies(),
             ]),
-        Scenario::new("a-flood-of-requests-for-heartbeats", "protocol 4.2: never more than 120 in 60 s")
+        Scenario::new("a-flood-of-requests-for-heartbeats", "Discord Docs, Gateway > Rate Limiting: never more than 120 in 60 s")
             .variants(JSON)
             .steps([
                 session(),
@@ -95,7 +95,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 gateway(Control::Beat),
                 beats(2),
             ]),
-        Scenario::new("a-zombie-is-dropped", "B1, protocol 5.2.5: 4000, and nobody waits for an answer")
+        Scenario::new("a-zombie-is-dropped", "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#2380: 4000, and nobody waits for an answer")
             .steps([
                 session(),
                 gateway(Control::Silence),
@@ -105,7 +105,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 opens_resume_url().after(seconds(0)),
                 resumes_here(1, 0),
             ]),
-        Scenario::new("silence-before-the-first-heartbeat-is-no-zombie", "B5: wait one full interval")
+        Scenario::new("silence-before-the-first-heartbeat-is-no-zombie", "disgoorg/disgo#499: wait one full interval")
             .gateway(|config| config.heartbeat_interval = seconds(10))
             .steps([
                 session(),
@@ -114,7 +114,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 beats(1).after(seconds(10)),
                 sees!(Event::HeartbeatAcknowledged { .. }),
             ]),
-        Scenario::new("a-zombie-before-ready", "B3, B5: silence while READY is awaited")
+        Scenario::new("a-zombie-before-ready", "twilight-rs/twilight#1964; disgoorg/disgo#499: silence while READY is awaited")
             .steps([
                 once(Point::Identify, Action::Silence),
                 opens_base_url(),
@@ -125,7 +125,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 session(),
             ])
             .shard(|config| config.timeouts.ready = seconds(600)),
-        Scenario::new("a-zombie-while-resuming", "B2, B3: silence while the replay is awaited")
+        Scenario::new("a-zombie-while-resuming", "Gelbpunkt/gateway-proxy#29; twilight-rs/twilight#1964: silence while the replay is awaited")
             .shard(|config| config.timeouts.resumed = seconds(600))
             .steps([
                 session(),
@@ -140,7 +140,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 opens(),
                 resumes_here(1, 0),
             ]),
-        Scenario::new("late-acks-behind-a-flood", "B4, protocol 9: anything received proves life")
+        Scenario::new("late-acks-behind-a-flood", "twilight-rs/twilight#1997: anything received proves life")
             .gateway(|config| {
                 config.heartbeat_interval = seconds(10);
                 config.ack_delay = seconds(12);
@@ -154,7 +154,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "events-without-acks-prove-life-only-for-so-long",
-            "protocol 9: un-ACKed for two intervals",
+            "un-ACKed for two intervals",
         )
         .gateway(|config| config.heartbeat_interval = seconds(10))
         .steps([
@@ -172,7 +172,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses!(DisconnectReason::Zombie),
             resumes(3, 0),
         ]),
-        Scenario::new("an-ack-that-nobody-asked-for", "protocol 5.2.6, B20: ignored, and no latency").steps(
+        Scenario::new("an-ack-that-nobody-asked-for", "Discord Docs, Gateway > Sending Heartbeats; Rapptz/discord.py@f9c66a6: ignored, and no latency").steps(
             [
                 session(),
                 payload(json!({"op": 11, "d": null})),
@@ -184,7 +184,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 holds!(|probe| probe.stats.acknowledgements == 1 && probe.health.latency.is_some()),
             ],
         ),
-        Scenario::new("an-ack-that-is-missing-once", "protocol 9: one late ACK, and then life again")
+        Scenario::new("an-ack-that-is-missing-once", "one late ACK, and then life again")
             .gateway(|config| config.heartbeat_interval = seconds(40))
             .steps([
                 session(),
@@ -198,7 +198,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 holds!(|probe| probe.health.condition == Condition::Healthy),
                 beats(1),
             ]),
-        Scenario::new("health-tells-before-the-end", "B11: degraded first, then reconnecting")
+        Scenario::new("health-tells-before-the-end", "discord-jda/JDA#2864: degraded first, then reconnecting")
             .gateway(|config| config.heartbeat_interval = seconds(20))
             .steps([
                 session(),
@@ -212,7 +212,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "hello-again-and-again-postpones-no-heartbeat",
-            "protocol 9: no later than the running interval",
+            "no later than the running interval",
         )
         .gateway(|config| config.heartbeat_interval = seconds(10))
         .steps([
@@ -223,7 +223,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             })),
             beats(1).after(milliseconds(400)),
         ]),
-        Scenario::new("hello-again-and-again-hides-no-zombie", "protocol 9: un-ACKed for two intervals")
+        Scenario::new("hello-again-and-again-hides-no-zombie", "un-ACKed for two intervals")
             .gateway(|config| config.heartbeat_interval = seconds(10))
             .steps([
                 session(),
@@ -234,7 +234,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::Zombie),
                 resumes(1, 0),
             ]),
-        Scenario::new("a-second-hello", "protocol 9: another interval, and no second Identify").steps([
+        Scenario::new("a-second-hello", "another interval, and no second Identify").steps([
             session(),
             gateway(Control::HeartbeatInterval(seconds(10))),
             gateway(Control::Hello),
@@ -246,7 +246,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-suspended-process-sends-one-heartbeat",
-            "protocol 5.2.4, B16: one beat, not the missed ones",
+            "Discord Docs, Gateway > Sending Heartbeats; NousResearch/hermes-agent#95922: one beat, not the missed ones",
         )
         .gateway(|config| {
             config.heartbeat_interval = seconds(10);
@@ -264,7 +264,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             beats(1).after(seconds(0)),
             beats(1).after(seconds(10)),
         ]),
-        Scenario::new("a-machine-that-slept", "B16, B17: the wall clock ran on, the other stood still")
+        Scenario::new("a-machine-that-slept", "NousResearch/hermes-agent#95922: the wall clock ran on, the other stood still")
             .steps([
                 session(),
                 beats(1),
@@ -273,7 +273,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::Suspended { .. }),
                 resumes(1, 0),
             ]),
-        Scenario::new("a-clock-that-is-set-back", "B17, B18: means nothing, to no limit and no judgement")
+        Scenario::new("a-clock-that-is-set-back", "means nothing, to no limit and no judgement")
             .steps([
                 session(),
                 beats(1),
@@ -287,7 +287,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "a-suspended-process-whose-server-left",
-            "B16: what happened meanwhile is found at once",
+            "NousResearch/hermes-agent#95922: what happened meanwhile is found at once",
         )
         .gateway(|config| config.heartbeat_interval = seconds(10))
         .steps([
@@ -303,7 +303,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 }
 
 fn asked_for(name: &'static str, data: serde_json::Value) -> Scenario {
-    Scenario::new(name, "protocol 5.2.3, B81: answered at once, with our own number").steps([
+    Scenario::new(name, "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#1968: answered at once, with our own number").steps([
         session(),
         emits(2),
         messages(2, 2),

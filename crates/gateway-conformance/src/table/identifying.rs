@@ -11,7 +11,7 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("identify-in-full", "protocol 4.1, B82: every field as documented")
+        Scenario::new("identify-in-full", "Discord Docs, Gateway Events > Send Events; serenity-rs/serenity#1200: every field as documented")
             .shard(|config| {
                 config.shard = ShardId::new(1, 4).expect("1 is below 4");
                 config.intents = Intents::GUILDS | Intents::GUILD_MESSAGES;
@@ -38,7 +38,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 ),
                 readies(),
             ]),
-        Scenario::new("the-newest-presence-is-identified-with", "F21: a presence that was changed since")
+        Scenario::new("the-newest-presence-is-identified-with", "a presence that was changed since")
             .steps([
                 session(),
                 send(crate::words::idle()),
@@ -50,7 +50,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 says(IDENTIFY, json!({"presence": {"status": "idle", "since": null}})),
                 readies(),
             ]),
-        Scenario::new("ready-never-comes", "B48: neither READY nor an ACK")
+        Scenario::new("ready-never-comes", "twilight-rs/twilight#2448: neither READY nor an ACK")
             .shard(|config| config.timeouts.ready = seconds(30))
             .steps([
                 once(Point::Identify, Action::Silence),
@@ -62,7 +62,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "ready-comes-late-in-an-outage",
-            "protocol 5.2, 9: as long as ACKs flow it is waited for",
+            "Discord Docs, Gateway > Sending Heartbeats, 9: as long as ACKs flow it is waited for",
         )
         .shard(|config| config.timeouts.ready = seconds(25))
         .gateway(|config| config.heartbeat_interval = seconds(10))
@@ -74,7 +74,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             sees!(Event::Ready),
             holds!(|probe| probe.stats.connects == 1 && probe.stats.identifies == 1),
         ]),
-        Scenario::new("identifies-are-spaced", "protocol 6, B54, B62: one in 5 s, also after op 9").steps([
+        Scenario::new("identifies-are-spaced", "Discord Docs, Gateway > Sharding; serenity-rs/serenity@e678883: one in 5 s, also after op 9").steps([
             session(),
             gateway(Control::Invalid { resumable: false }),
             closes(1000),
@@ -89,7 +89,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-permit-that-is-not-needed-any-more",
-            "B47: a connection lost while it waits for its turn",
+            "DSharpPlus/DSharpPlus#279: a connection lost while it waits for its turn",
         )
         .steps([
             session(),
@@ -120,7 +120,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ),
         rejected("an-intent-that-does-not-exist", |_| {}, Rejection::InvalidIntents)
             .shard(|config| config.intents = Intents::from_bits(1 << 60)),
-        Scenario::new("each-shard-says-which-it-is", "protocol 6: [id, count], which READY repeats")
+        Scenario::new("each-shard-says-which-it-is", "Discord Docs, Gateway > Sharding: [id, count], which READY repeats")
             .shard(|config| config.shard = ShardId::new(2, 16).expect("2 is below 16"))
             .variants(BOTH)
             .gateway(|config| config.guilds = 0)
@@ -135,7 +135,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 
 /// The server refuses the Identify for good: no other connection is made.
 fn rejected(name: &'static str, gateway: fn(&mut gateway_sim::Config), rejection: Rejection) -> Scenario {
-    Scenario::new(name, "protocol 5.6, B29: fatal, with a typed reason").gateway(gateway).steps([
+    Scenario::new(name, "Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes; bwmarrin/discordgo#1429: fatal, with a typed reason").gateway(gateway).steps([
         opens_base_url(),
         says(IDENTIFY, json!({})),
         sees!(Event::Disconnected(Disconnected { resumable: false, retry_in: None, .. })),

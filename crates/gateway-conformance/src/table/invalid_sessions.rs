@@ -12,7 +12,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new(
             "op-9-false-ends-the-session",
-            "protocol 5.4, B32, B40, B53: forget all, wait 1 to 5 s, base URL",
+            "Discord Docs, Gateway Events > Invalid Session; twilight-rs/twilight#1942; shardlab/discordrb#438: forget all, wait 1 to 5 s, base URL",
         )
         .steps([
             session(),
@@ -23,7 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             says(IDENTIFY, json!({})),
             readies(),
         ]),
-        Scenario::new("op-9-true-keeps-the-session", "protocol 9, B40: 4000, wait 1 to 5 s, Resume").steps([
+        Scenario::new("op-9-true-keeps-the-session", "shardlab/discordrb#438: 4000, wait 1 to 5 s, Resume").steps([
             session(),
             gateway(Control::Invalid { resumable: true }),
             closes(4000).after(seconds(0)),
@@ -31,7 +31,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             opens_resume_url().between(seconds(1), seconds(5)),
             resumes_here(1, 0),
         ]),
-        Scenario::new("op-9-in-answer-to-identify", "protocol 5.4: also if too fast").steps([
+        Scenario::new("op-9-in-answer-to-identify", "Discord Docs, Gateway Events > Invalid Session: also if too fast").steps([
             once(Point::Identify, Action::Invalid(false)),
             opens_base_url(),
             says(IDENTIFY, json!({})),
@@ -39,7 +39,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             session().between(seconds(1), seconds(5)),
         ]),
-        Scenario::new("op-9-in-answer-to-resume", "B2, B32: Identify at the base URL").steps([
+        Scenario::new("op-9-in-answer-to-resume", "Gelbpunkt/gateway-proxy#29; twilight-rs/twilight#1942: Identify at the base URL").steps([
             session(),
             gateway(Control::Expire),
             gateway(Control::Abort),
@@ -50,7 +50,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             session().between(seconds(1), seconds(5)),
         ]),
-        Scenario::new("op-9-true-in-answer-to-resume", "protocol 5.4: the session may be resumed, later")
+        Scenario::new("op-9-true-in-answer-to-resume", "Discord Docs, Gateway Events > Invalid Session: the session may be resumed, later")
             .steps([
                 session(),
                 once(Point::Resume, Action::Invalid(true)),
@@ -62,14 +62,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::InvalidSession { resumable: true }),
                 resumes(1, 0).between(seconds(1), seconds(5)),
             ]),
-        Scenario::new("op-9-instead-of-hello", "protocol 5.1: handled in every state").steps([
+        Scenario::new("op-9-instead-of-hello", "Discord Docs, Gateway > Connection Lifecycle: handled in every state").steps([
             once(Point::Connect, Action::Invalid(false)),
             opens_base_url(),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             session(),
         ]),
-        Scenario::new("op-9-within-the-replay", "B46: the session ends, and what was replayed was delivered")
+        Scenario::new("op-9-within-the-replay", "bwmarrin/discordgo#513: the session ends, and what was replayed was delivered")
             .gateway(|config| config.hello_delay = seconds(5))
             .steps([
                 session(),
@@ -87,14 +87,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::InvalidSession { resumable: false }),
                 session(),
             ]),
-        Scenario::new("op-9-with-something-else-in-it", "protocol 4: what is not true is false").steps([
+        Scenario::new("op-9-with-something-else-in-it", "Discord Docs, Gateway > Gateway Events: what is not true is false").steps([
             session(),
             payload(json!({"op": 9, "d": null})),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             session(),
         ]),
-        Scenario::new("op-9-and-then-a-close", "B41: the server may close after it").steps([
+        Scenario::new("op-9-and-then-a-close", "discord/discord-api-docs#5296: the server may close after it").steps([
             session(),
             once(Point::Close, Action::Ignore),
             gateway(Control::Invalid { resumable: true }),
@@ -103,7 +103,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses!(DisconnectReason::InvalidSession { resumable: true }),
             resumes(1, 0).between(seconds(1), seconds(5)),
         ]),
-        Scenario::new("nothing-is-sent-after-op-9", "protocol 5.4: commands in flight close 4003").steps([
+        Scenario::new("nothing-is-sent-after-op-9", "Discord Docs, Gateway Events > Invalid Session: commands in flight close 4003").steps([
             session(),
             gateway(Control::Invalid { resumable: false }),
             closes(1000),
@@ -112,7 +112,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             session(),
             says(VOICE_STATE_UPDATE, json!({})),
         ]),
-        Scenario::new("op-9-a-third-time", "protocol 9: from the third in a row on, back-off besides").steps(
+        Scenario::new("op-9-a-third-time", "from the third in a row on, back-off besides").steps(
             [
                 times(3, Point::Identify, Action::Invalid(false)),
                 all(std::array::from_fn::<_, 3, _>(|_| {
@@ -126,7 +126,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 session().between(seconds(1), seconds(20)),
             ],
         ),
-        Scenario::new("the-application-does-not-wait-after-op-9", "F7: reconnect ends the wait").steps([
+        Scenario::new("the-application-does-not-wait-after-op-9", "reconnect ends the wait").steps([
             session(),
             gateway(Control::Invalid { resumable: true }),
             closes(4000),

@@ -10,27 +10,33 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("no-more-than-120-in-60-seconds", "protocol 4.2: sliding window, all sends counted")
-            .variants(JSON)
-            .steps([
-                session(),
-                Step::Client(Deed::SendMany(leave_voice(), 200)),
-                all((0..200).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
-                holds!(|probe| probe.stats.commands == 200 && probe.stats.connects == 1),
-            ]),
-        Scenario::new("heartbeats-come-before-commands", "B12, B13, B100: a full queue starves no heartbeat")
-            .variants(JSON)
-            .gateway(|config| {
-                config.heartbeat_interval = seconds(5);
-                // The server ends a session of which it hears no heartbeat.
-                config.missed_heartbeats = Some(2);
-            })
-            .steps([
-                session(),
-                Step::Client(Deed::SendMany(leave_voice(), 180)),
-                all((0..180).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
-                holds!(|probe| probe.stats.connects == 1),
-            ]),
+        Scenario::new(
+            "no-more-than-120-in-60-seconds",
+            "Discord Docs, Gateway > Rate Limiting: sliding window, all sends counted",
+        )
+        .variants(JSON)
+        .steps([
+            session(),
+            Step::Client(Deed::SendMany(leave_voice(), 200)),
+            all((0..200).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+            holds!(|probe| probe.stats.commands == 200 && probe.stats.connects == 1),
+        ]),
+        Scenario::new(
+            "heartbeats-come-before-commands",
+            "discord-jda/JDA#1294; Rapptz/discord.py@5fe998a: a full queue starves no heartbeat",
+        )
+        .variants(JSON)
+        .gateway(|config| {
+            config.heartbeat_interval = seconds(5);
+            // The server ends a session of which it hears no heartbeat.
+            config.missed_heartbeats = Some(2);
+        })
+        .steps([
+            session(),
+            Step::Client(Deed::SendMany(leave_voice(), 180)),
+            all((0..180).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+            holds!(|probe| probe.stats.connects == 1),
+        ]),
         Scenario::new(
             "requested-heartbeats-come-before-commands",
             "Discord Docs, Gateway > Heartbeat Requests: no command takes the place of one",
@@ -49,19 +55,22 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             all((0..33).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
             holds!(|probe| probe.stats.connects == 1),
         ]),
-        Scenario::new("a-new-connection-begins-at-zero", "protocol 4.2: the counter is per connection")
-            .variants(JSON)
-            .steps([
-                session(),
-                Step::Client(Deed::SendMany(leave_voice(), 110)),
-                all((0..110).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
-                gateway(Control::Drop),
-                loses!(DisconnectReason::Closed(_)),
-                resumes(1, 0),
-                Step::Client(Deed::SendMany(leave_voice(), 110)),
-                all((0..110).map(|_| says(VOICE_STATE_UPDATE, json!({})).between(seconds(0), seconds(0)))),
-            ]),
-        Scenario::new("a-message-of-seventeen-megabytes", "B76, protocol 9: no small limit")
+        Scenario::new(
+            "a-new-connection-begins-at-zero",
+            "Discord Docs, Gateway > Rate Limiting: the counter is per connection",
+        )
+        .variants(JSON)
+        .steps([
+            session(),
+            Step::Client(Deed::SendMany(leave_voice(), 110)),
+            all((0..110).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+            gateway(Control::Drop),
+            loses!(DisconnectReason::Closed(_)),
+            resumes(1, 0),
+            Step::Client(Deed::SendMany(leave_voice(), 110)),
+            all((0..110).map(|_| says(VOICE_STATE_UPDATE, json!({})).between(seconds(0), seconds(0)))),
+        ]),
+        Scenario::new("a-message-of-seventeen-megabytes", "twilight-rs/twilight#853: no small limit")
             .variants(LARGE)
             .steps([
                 session(),
@@ -72,7 +81,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "a-message-above-the-limit",
-            "B76, protocol 9: an error, and a new session: Resume would replay it",
+            "twilight-rs/twilight#853: an error, and a new session: Resume would replay it",
         )
         .variants(BOTH)
         .shard(|config| config.limits.message_bytes = 65_536)
@@ -84,36 +93,39 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             breaks_off(),
             session(),
         ]),
-        Scenario::new(
-            "a-message-above-the-limit-before-hello",
-            "protocol 9: it is of no session, and costs none",
-        )
-        .variants(BOTH)
-        .shard(|config| config.limits.message_bytes = 65_536)
-        .steps([
-            session(),
-            once(Point::Connect, Action::Ignore),
-            gateway(Control::Abort),
-            loses!(DisconnectReason::Closed(_)),
-            opens_resume_url(),
-            gateway(Control::RawText("x".repeat(100_000))),
-            loses!(DisconnectReason::MessageTooLarge),
-            breaks_off(),
-            opens_base_url(),
-            resumes_here(1, 0),
-        ]),
-        Scenario::new("sending-while-receiving-much", "B79: both directions move at the same time")
+        Scenario::new("a-message-above-the-limit-before-hello", "it is of no session, and costs none")
             .variants(BOTH)
+            .shard(|config| config.limits.message_bytes = 65_536)
             .steps([
                 session(),
-                gateway(Control::Emit { count: 50, padding: 100_000 }),
-                Step::Client(Deed::SendMany(leave_voice(), 50)),
-                messages(2, 50),
-                all((0..50).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+                once(Point::Connect, Action::Ignore),
+                gateway(Control::Abort),
+                loses!(DisconnectReason::Closed(_)),
+                opens_resume_url(),
+                gateway(Control::RawText("x".repeat(100_000))),
+                loses!(DisconnectReason::MessageTooLarge),
+                breaks_off(),
+                opens_base_url(),
+                resumes_here(1, 0),
             ]),
-        Scenario::new("thousands-of-events", "B4, B91, B92: a flood is delivered whole and in order")
-            .variants(ZSTD)
-            .steps([session(), gateway(Control::Emit { count: 3_000, padding: 10 }), messages(2, 3_000)]),
+        Scenario::new(
+            "sending-while-receiving-much",
+            "Gelbpunkt/tokio-websockets#92: both directions move at the same time",
+        )
+        .variants(BOTH)
+        .steps([
+            session(),
+            gateway(Control::Emit { count: 50, padding: 100_000 }),
+            Step::Client(Deed::SendMany(leave_voice(), 50)),
+            messages(2, 50),
+            all((0..50).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+        ]),
+        Scenario::new(
+            "thousands-of-events",
+            "twilight-rs/twilight#1997; discordjs/discord.js#8731: a flood is delivered whole and in order",
+        )
+        .variants(ZSTD)
+        .steps([session(), gateway(Control::Emit { count: 3_000, padding: 10 }), messages(2, 3_000)]),
     ]
 }
 

@@ -10,7 +10,7 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("op-7-is-obeyed-at-once", "protocol 9: 4000, redial without back-off, Resume").steps([
+        Scenario::new("op-7-is-obeyed-at-once", "4000, redial without back-off, Resume").steps([
             session(),
             gateway(Control::Reconnect { then_emit: 0 }),
             closes(4000).after(seconds(0)),
@@ -18,7 +18,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             opens_resume_url().after(seconds(0)),
             resumes_here(1, 0),
         ]),
-        Scenario::new("events-behind-op-7", "protocol 9: what is on its way is delivered, and counted")
+        Scenario::new("events-behind-op-7", "what is on its way is delivered, and counted")
             .variants(ALL)
             .steps([
                 session(),
@@ -28,7 +28,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::ReconnectRequested),
                 resumes(6, 0),
             ]),
-        Scenario::new("op-7-instead-of-hello", "B44, protocol 5.1: it may come before or instead of Hello")
+        Scenario::new("op-7-instead-of-hello", "Discord Docs, Gateway > Connection Lifecycle; discordeno/discordeno#3611: it may come before or instead of Hello")
             .steps([
                 once(Point::Connect, Action::Reconnect),
                 opens_base_url(),
@@ -36,7 +36,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::ReconnectRequested),
                 session(),
             ]),
-        Scenario::new("op-7-instead-of-hello-with-a-session", "B44: the URL for Resume stays the right one")
+        Scenario::new("op-7-instead-of-hello-with-a-session", "discordeno/discordeno#3611: the URL for Resume stays the right one")
             .steps([
                 session(),
                 once(Point::Connect, Action::Reconnect),
@@ -47,7 +47,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::ReconnectRequested),
                 resumes(1, 0),
             ]),
-        Scenario::new("op-7-instead-of-ready", "B46, protocol 5.1: handled in every state").steps([
+        Scenario::new("op-7-instead-of-ready", "Discord Docs, Gateway > Connection Lifecycle; bwmarrin/discordgo#513: handled in every state").steps([
             once(Point::Identify, Action::Reconnect),
             opens_base_url(),
             says(IDENTIFY, json!({})),
@@ -55,7 +55,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses_all!(DisconnectReason::ReconnectRequested),
             session(),
         ]),
-        Scenario::new("op-7-within-the-replay", "B46: what was replayed counts")
+        Scenario::new("op-7-within-the-replay", "bwmarrin/discordgo#513: what was replayed counts")
             .gateway(|config| config.hello_delay = seconds(5))
             .steps([
                 session(),
@@ -73,14 +73,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::ReconnectRequested),
                 resumes(6, 0),
             ]),
-        Scenario::new("op-7-with-something-in-it", "protocol 4: its content is ignored").steps([
+        Scenario::new("op-7-with-something-in-it", "Discord Docs, Gateway > Gateway Events: its content is ignored").steps([
             session(),
             payload(json!({"op": 7, "d": {"why": "nobody knows"}, "s": 99})),
             closes(4000),
             loses!(DisconnectReason::ReconnectRequested),
             resumes(1, 0),
         ]),
-        Scenario::new("a-close-that-is-never-answered", "B9: 5 s, then the socket is dropped")
+        Scenario::new("a-close-that-is-never-answered", "discordjs/discord.js#7450: 5 s, then the socket is dropped")
             .shard(|config| config.timeouts.close = seconds(5))
             .steps([
                 session(),
@@ -90,7 +90,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::ReconnectRequested).after(seconds(5)),
                 resumes(1, 0),
             ]),
-        Scenario::new("a-close-that-is-answered-with-another-code", "protocol 5.6: the server's word holds")
+        Scenario::new("a-close-that-is-answered-with-another-code", "Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes: the server's word holds")
             .steps([
                 session(),
                 once(Point::Close, Action::Close(Some(4009))),
@@ -99,7 +99,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::Closed(_)),
                 session(),
             ]),
-        Scenario::new("op-7-again-and-again", "B105: never an Identify")
+        Scenario::new("op-7-again-and-again", "discordjs/discord.js#4095: never an Identify")
             .shard(|config| config.backoff.cap = seconds(1))
             .variants(JSON)
             .steps([
@@ -114,7 +114,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 })),
                 holds!(|probe| probe.stats.identifies == 1),
             ]),
-        Scenario::new("the-application-wants-another-connection", "F7: reconnect(Resume) keeps the session")
+        Scenario::new("the-application-wants-another-connection", "reconnect(Resume) keeps the session")
             .steps([
                 session(),
                 reconnect(Reconnect::Resume),
@@ -125,7 +125,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "the-application-wants-another-session",
-            "F7: reconnect(Fresh) ends this one with 1000",
+            "reconnect(Fresh) ends this one with 1000",
         )
         .steps([
             session(),
@@ -134,7 +134,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses_all!(DisconnectReason::Requested),
             session(),
         ]),
-        Scenario::new("the-application-does-not-want-to-wait", "B31, F7: reconnect ends a back-off")
+        Scenario::new("the-application-does-not-want-to-wait", "tatsuworks/gateway#87: reconnect ends a back-off")
             .shard(|config| {
                 config.backoff.base = seconds(600);
                 config.backoff.cap = seconds(600);

@@ -15,7 +15,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         before_a_session("a-reset-at-identify", Point::Identify, Action::Abort, true),
         before_a_session("an-end-before-hello", Point::Connect, Action::Drop, false),
         before_a_session("an-end-at-identify", Point::Identify, Action::Drop, true),
-        Scenario::new("a-reset-after-ready", "B51: a reset in a session is resumed, without an Identify")
+        Scenario::new("a-reset-after-ready", "Rapptz/discord.py@e2f4259: a reset in a session is resumed, without an Identify")
             .steps([
                 once(Point::Ready, Action::Abort),
                 opens_base_url(),
@@ -24,7 +24,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::Closed(Closed::Failed(_) | Closed::Eof)),
                 resumes(1, 0),
             ]),
-        Scenario::new("a-reset-at-resume", "B51, bad input: a reset at each step").steps([
+        Scenario::new("a-reset-at-resume", "Rapptz/discord.py@e2f4259, bad input: a reset at each step").steps([
             session(),
             once(Point::Resume, Action::Abort),
             gateway(Control::Abort),
@@ -75,7 +75,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 resumes(1, 0),
             ],
         ),
-        Scenario::new("a-reset-within-a-message", "B68: half a message is none, and no context outlives it")
+        Scenario::new("a-reset-within-a-message", "serenity-rs/serenity#1508: half a message is none, and no context outlives it")
             .variants(ALL)
             .steps([
                 session(),
@@ -87,7 +87,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 emits(1),
                 messages(5, 1),
             ]),
-        Scenario::new("the-stream-ends", "B77: the end of the stream is no silence").variants(BOTH).steps([
+        Scenario::new("the-stream-ends", "frankie567/httpx-ws#25: the end of the stream is no silence").variants(BOTH).steps([
             session(),
             gateway(Control::Drop),
             loses!(DisconnectReason::Closed(Closed::Eof)),
@@ -102,7 +102,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::Closed(Closed::Eof)),
                 resumes(1, 1),
             ]),
-        Scenario::new("the-stream-ends-within-a-frame", "B77, B78: the end of the stream within a frame")
+        Scenario::new("the-stream-ends-within-a-frame", "frankie567/httpx-ws#25; snapview/tungstenite-rs#183: the end of the stream within a frame")
             .variants(BOTH)
             .steps([
                 session(),
@@ -111,7 +111,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::Closed(_)),
                 resumes(1, 1),
             ]),
-        Scenario::new("a-message-stalls-half-way", "B10, B19: the peer is gone, and nothing says so")
+        Scenario::new("a-message-stalls-half-way", "discordjs/discord.js#10174; snapview/tokio-tungstenite#234: the peer is gone, and nothing says so")
             .gateway(|config| config.heartbeat_interval = seconds(10))
             .steps([
                 session(),
@@ -132,7 +132,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "the-stream-takes-no-bytes",
-            "bad input: a stream that stops accepting writes; B2, B79",
+            "bad input: a stream that stops accepting writes; Gelbpunkt/gateway-proxy#29; Gelbpunkt/tokio-websockets#92",
         )
         .gateway(|config| {
             config.heartbeat_interval = seconds(10);
@@ -157,7 +157,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 /// Breaks before there is a session: another attempt, and a session.
 fn before_a_session(name: &'static str, on: Point, action: Action, identified: bool) -> Scenario {
     let identify = identified.then(|| says(IDENTIFY, json!({})));
-    let what = "protocol 1.3, bad input: a reset, or the end, at each step";
+    let what = "RFC 6455, section 4.1, bad input: a reset, or the end, at each step";
     let before = [once(on, action), opens_base_url()].into_iter().chain(identify);
     let after = [loses_all!(DisconnectReason::Closed(Closed::Failed(_) | Closed::Eof)), session()];
     Scenario::new(name, what).steps(before.chain(after))

@@ -14,7 +14,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new(
             "missed-events-are-replayed",
-            "protocol 5.3: everything after seq, in order, then RESUMED",
+            "Discord Docs, Gateway > Resuming: everything after seq, in order, then RESUMED",
         )
         .gateway(|config| config.hello_delay = seconds(5))
         .variants(ALL)
@@ -29,7 +29,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             emits(1),
             messages(25, 1),
         ]),
-        Scenario::new("resume-in-full", "protocol 4.1: token, session_id and seq, nothing else").steps([
+        Scenario::new(
+            "resume-in-full",
+            "Discord Docs, Gateway Events > Send Events: token, session_id and seq, nothing else",
+        )
+        .steps([
             session(),
             gateway(Control::Abort),
             loses!(DisconnectReason::Closed(_)),
@@ -43,7 +47,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             dispatches("RESUMED", 2),
             sees!(Event::Resumed { replayed: 0 }),
         ]),
-        Scenario::new("a-resume-needs-no-permit", "B63, protocol 6: Resume is not limited").steps([
+        Scenario::new(
+            "a-resume-needs-no-permit",
+            "Discord Docs, Gateway > Sharding; discord-jda/JDA#444: Resume is not limited",
+        )
+        .steps([
             session(),
             gateway(Control::Abort),
             loses!(DisconnectReason::Closed(_)).after(seconds(0)),
@@ -54,7 +62,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-replay-that-begins-too-early",
-            "protocol 5.3: delivered more than once by the server, not by us",
+            "Discord Docs, Gateway > Resuming: delivered more than once by the server, not by us",
         )
         .steps([
             session(),
@@ -74,7 +82,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             sees!(Event::Resumed { replayed: 1 }),
             beats(5),
         ]),
-        Scenario::new("resumed-with-nothing-in-it", "protocol 5.3: d is null, {} or a trace").steps([
+        Scenario::new(
+            "resumed-with-nothing-in-it",
+            "Discord Docs, Gateway > Resuming: d is null, {} or a trace",
+        )
+        .steps([
             session(),
             once(Point::Resume, Action::Ignore),
             gateway(Control::Abort),
@@ -85,25 +97,27 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             dispatches("RESUMED", 2),
             sees!(Event::Resumed { replayed: 0 }),
         ]),
-        Scenario::new("a-new-session-in-answer-to-resume", "B8, protocol 9: READY instead of RESUMED").steps(
-            [
-                session(),
-                once(Point::Resume, Action::Ignore),
-                gateway(Control::Abort),
-                loses!(DisconnectReason::Closed(_)),
-                opens_resume_url(),
-                says(RESUME, json!({"seq": 1})),
-                payload(ready_data(json!({"session_id": "another"}))),
-                sees!(Event::Notice(Notice::ResumeUrlUnusable)),
-                readies(),
-                once(Point::Resume, Action::Ignore),
-                gateway(Control::Abort),
-                loses!(DisconnectReason::Closed(_)),
-                opens_base_url(),
-                says(RESUME, json!({"session_id": "another", "seq": 1})),
-            ],
-        ),
-        Scenario::new("resumed-never-comes", "B48: neither RESUMED nor a replay")
+        Scenario::new(
+            "a-new-session-in-answer-to-resume",
+            "serenity-rs/serenity@ae50886: READY instead of RESUMED",
+        )
+        .steps([
+            session(),
+            once(Point::Resume, Action::Ignore),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 1})),
+            payload(ready_data(json!({"session_id": "another"}))),
+            sees!(Event::Notice(Notice::ResumeUrlUnusable)),
+            readies(),
+            once(Point::Resume, Action::Ignore),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_base_url(),
+            says(RESUME, json!({"session_id": "another", "seq": 1})),
+        ]),
+        Scenario::new("resumed-never-comes", "twilight-rs/twilight#2448: neither RESUMED nor a replay")
             .shard(|config| config.timeouts.resumed = seconds(30))
             .steps([
                 session(),
@@ -116,25 +130,28 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::ResumedTimeout),
                 resumes(1, 0),
             ]),
-        Scenario::new("a-slow-replay-is-waited-for", "protocol 5.1: each replayed dispatch is progress")
-            .shard(|config| config.timeouts.resumed = seconds(30))
-            .gateway(|config| config.heartbeat_interval = seconds(300))
-            .steps([
-                session(),
-                once(Point::Resume, Action::Ignore),
-                gateway(Control::Abort),
-                loses!(DisconnectReason::Closed(_)),
-                opens_resume_url(),
-                says(RESUME, json!({"seq": 1})),
-                elapse(seconds(20)),
-                payload(json!({"op": 0, "s": 2, "t": "TYPING_START", "d": {}})),
-                dispatches("TYPING_START", 2),
-                elapse(seconds(20)),
-                payload(json!({"op": 0, "s": 3, "t": "TYPING_START", "d": {}})),
-                dispatches("TYPING_START", 3),
-                closes(4000).after(seconds(30)),
-                loses!(DisconnectReason::ResumedTimeout),
-            ]),
+        Scenario::new(
+            "a-slow-replay-is-waited-for",
+            "Discord Docs, Gateway > Connection Lifecycle: each replayed dispatch is progress",
+        )
+        .shard(|config| config.timeouts.resumed = seconds(30))
+        .gateway(|config| config.heartbeat_interval = seconds(300))
+        .steps([
+            session(),
+            once(Point::Resume, Action::Ignore),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 1})),
+            elapse(seconds(20)),
+            payload(json!({"op": 0, "s": 2, "t": "TYPING_START", "d": {}})),
+            dispatches("TYPING_START", 2),
+            elapse(seconds(20)),
+            payload(json!({"op": 0, "s": 3, "t": "TYPING_START", "d": {}})),
+            dispatches("TYPING_START", 3),
+            closes(4000).after(seconds(30)),
+            loses!(DisconnectReason::ResumedTimeout),
+        ]),
         Scenario::new(
             "resumes-that-fail-in-seconds-cost-no-session",
             "api-docs 1619: for 90 s the server may have no answer, and then it has",
@@ -158,7 +175,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-bricked-session-is-given-up-in-time",
-            "B25, protocol 9: Resumes that fail for 180 s, or as configured",
+            "discordeno/discordeno#3907: Resumes that fail for 180 s, or as configured",
         )
         .shard(|config| {
             (config.backoff.minimum, config.backoff.cap) = (seconds(20), seconds(20));
@@ -184,7 +201,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-bricked-session-is-given-up",
-            "B25, protocol 9: five Resumes in a row that fail, if they took long enough",
+            "discordeno/discordeno#3907: five Resumes in a row that fail, if they took long enough",
         )
         .shard(|config| {
             config.backoff.cap = seconds(2);
@@ -208,46 +225,52 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses_all!(DisconnectReason::Closed(Closed::Eof)),
             session(),
         ]),
-        Scenario::new("a-replay-in-many-parts", "B25: a replay that goes on is no brick")
-            .shard(|config| config.backoff.cap = seconds(2))
-            .gateway(|config| config.hello_delay = seconds(5))
-            .steps([
-                session(),
-                gateway(Control::Rule(Rule {
-                    after: 1,
-                    count: Some(7),
-                    ..Rule::once(Point::Replay, Action::Drop)
-                })),
-                gateway(Control::Abort),
-                loses!(DisconnectReason::Closed(_)),
-                emits(10),
-                all((1..=7).map(|sequence| {
-                    all([
-                        opens_resume_url(),
-                        says(RESUME, json!({"seq": sequence})),
-                        messages(sequence + 1, 1),
-                        loses!(DisconnectReason::Closed(_)),
-                    ])
-                })),
-                resumes(8, 3),
-            ]),
-        Scenario::new("more-was-missed-than-is-kept", "protocol 5.3: the replay buffer is bounded")
-            .gateway(|config| {
-                config.replay_limit = Some(10);
-                config.hello_delay = seconds(5);
-            })
-            .steps([
-                session(),
-                gateway(Control::Abort),
-                loses!(DisconnectReason::Closed(_)),
-                emits(30),
-                opens_resume_url(),
-                says(RESUME, json!({"seq": 1})),
-                closes(1000),
-                loses_all!(DisconnectReason::InvalidSession { resumable: false }),
-                session(),
-            ]),
-        Scenario::new("what-was-not-dealt-with-comes-again", "F3: at least once, across a restart")
+        Scenario::new(
+            "a-replay-in-many-parts",
+            "discordeno/discordeno#3907: a replay that goes on is no brick",
+        )
+        .shard(|config| config.backoff.cap = seconds(2))
+        .gateway(|config| config.hello_delay = seconds(5))
+        .steps([
+            session(),
+            gateway(Control::Rule(Rule {
+                after: 1,
+                count: Some(7),
+                ..Rule::once(Point::Replay, Action::Drop)
+            })),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            emits(10),
+            all((1..=7).map(|sequence| {
+                all([
+                    opens_resume_url(),
+                    says(RESUME, json!({"seq": sequence})),
+                    messages(sequence + 1, 1),
+                    loses!(DisconnectReason::Closed(_)),
+                ])
+            })),
+            resumes(8, 3),
+        ]),
+        Scenario::new(
+            "more-was-missed-than-is-kept",
+            "Discord Docs, Gateway > Resuming: the replay buffer is bounded",
+        )
+        .gateway(|config| {
+            config.replay_limit = Some(10);
+            config.hello_delay = seconds(5);
+        })
+        .steps([
+            session(),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            emits(30),
+            opens_resume_url(),
+            says(RESUME, json!({"seq": 1})),
+            closes(1000),
+            loses_all!(DisconnectReason::InvalidSession { resumable: false }),
+            session(),
+        ]),
+        Scenario::new("what-was-not-dealt-with-comes-again", "at least once, across a restart")
             .shard(|config| config.delivery = Delivery::Acknowledged)
             .steps([
                 session(),
@@ -267,7 +290,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "what-was-seen-comes-no-second-time",
-            "F3: the same process has seen it, though it has not dealt with it",
+            "the same process has seen it, though it has not dealt with it",
         )
         .shard(|config| config.delivery = Delivery::Acknowledged)
         .steps([
@@ -382,18 +405,21 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             dispatches("RESUMED", 4),
             sees!(Event::Resumed { replayed: 2 }),
         ]),
-        Scenario::new("many-connections-one-session", "B52, B105: no Identify, whatever happens")
-            .shard(|config| config.backoff.cap = seconds(1))
-            .steps([
-                session(),
-                all((1..=20).map(|sequence| {
-                    all([
-                        gateway(Control::Drop),
-                        loses!(DisconnectReason::Closed(Closed::Eof)),
-                        resumes(sequence, 0),
-                    ])
-                })),
-                holds!(|probe| probe.stats.identifies == 1 && probe.stats.resumed == 20),
-            ]),
+        Scenario::new(
+            "many-connections-one-session",
+            "Rapptz/discord.py#10409; discordjs/discord.js#4095: no Identify, whatever happens",
+        )
+        .shard(|config| config.backoff.cap = seconds(1))
+        .steps([
+            session(),
+            all((1..=20).map(|sequence| {
+                all([
+                    gateway(Control::Drop),
+                    loses!(DisconnectReason::Closed(Closed::Eof)),
+                    resumes(sequence, 0),
+                ])
+            })),
+            holds!(|probe| probe.stats.identifies == 1 && probe.stats.resumed == 20),
+        ]),
     ]
 }

@@ -11,17 +11,17 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("a-session-from-first-to-last", "protocol 5.1, B88, B93: the states in their order")
+        Scenario::new("a-session-from-first-to-last", "Discord Docs, Gateway > Connection Lifecycle; twilight-rs/twilight#2250; twilight-rs/twilight#2101: the states in their order")
             .variants(ALL)
             .steps([session(), emits(3), messages(2, 3), logs_off()]),
-        Scenario::new("ready-is-stored", "protocol 5.3: session id and sequence number").steps([
+        Scenario::new("ready-is-stored", "Discord Docs, Gateway > Resuming: session id and sequence number").steps([
             session(),
             holds!(|probe| probe.session.as_ref().is_some_and(|session| session.sequence() == 1)),
             emits(4),
             messages(2, 4),
             holds!(|probe| probe.session.as_ref().is_some_and(|session| session.sequence() == 5)),
         ]),
-        Scenario::new("guilds-follow-ready", "protocol 5.3, B90: in the order of their numbers")
+        Scenario::new("guilds-follow-ready", "Discord Docs, Gateway > Resuming; serenity-rs/serenity#3325: in the order of their numbers")
             .shard(|config| config.intents = Intents::GUILDS)
             .gateway(|config| {
                 config.guilds = 5;
@@ -29,7 +29,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             })
             .variants(ALL)
             .steps([session(), all((2..=6).map(|sequence| dispatches("GUILD_CREATE", sequence)))]),
-        Scenario::new("events-before-ready", "B90, protocol 9: delivered as they come").steps([
+        Scenario::new("events-before-ready", "serenity-rs/serenity#3325: delivered as they come").steps([
             once(Point::Identify, Action::Ignore),
             opens_base_url(),
             says(IDENTIFY, json!({})),
@@ -39,7 +39,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             sees!(Event::Notice(Notice::ResumeUrlUnusable)),
             readies(),
         ]),
-        Scenario::new("ready-without-a-session-id", "protocol 9: a session that cannot be resumed is told")
+        Scenario::new("ready-without-a-session-id", "a session that cannot be resumed is told")
             .steps([
                 once(Point::Identify, Action::Ignore),
                 opens_base_url(),
@@ -51,7 +51,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::Closed(_)),
                 session(),
             ]),
-        Scenario::new("ready-with-a-useless-resume-url", "protocol 9: then the base URL serves").steps([
+        Scenario::new("ready-with-a-useless-resume-url", "then the base URL serves").steps([
             once(Point::Identify, Action::Ignore),
             opens_base_url(),
             says(IDENTIFY, json!({})),
@@ -67,7 +67,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "ready-with-a-resume-url-without-tls",
-            "protocol 9: accept wss only unless the base is ws; the token stays within TLS",
+            "accept wss only unless the base is ws; the token stays within TLS",
         )
         .steps([
             once(Point::Identify, Action::Ignore),
@@ -121,7 +121,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-session-outlives-its-process",
-            "F1, B65, protocol 5.3: a snapshot in a file, a Resume",
+            "Discord Docs, Gateway > Resuming; twilight-rs/twilight#2324: a snapshot in a file, a Resume",
         )
         .variants(ALL)
         .steps([
@@ -137,7 +137,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-session-of-another-shard-count",
-            "B65, protocol 5.3: resume only if the count is unchanged",
+            "Discord Docs, Gateway > Resuming; twilight-rs/twilight#2324: resume only if the count is unchanged",
         )
         .variants(BOTH)
         .gateway(|config| config.guilds = 0)
@@ -150,7 +150,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-session-that-expired-meanwhile",
-            "protocol 5.3: minutes without a connection, then op 9",
+            "Discord Docs, Gateway > Resuming: minutes without a connection, then op 9",
         )
         .steps([
             session(),
@@ -163,7 +163,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             session(),
         ]),
-        Scenario::new("a-second-log-in-after-a-log-off", "B39, protocol 5.5: 1000 ends the session").steps([
+        Scenario::new("a-second-log-in-after-a-log-off", "Discord Docs, Gateway > Initiating a Disconnect; discordeno/discordeno#4103: 1000 ends the session").steps([
             session(),
             logs_off(),
             holds!(|probe| probe.session.is_none()),

@@ -10,27 +10,32 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("upgrades-refused-again-and-again", "protocol 1.3: 403 is told after five in a row")
-            .shard(|config| config.backoff.cap = seconds(4))
-            .variants(JSON)
-            .steps([
-                times(5, Point::Upgrade, Action::Http(Response::empty(403))),
-                all(std::array::from_fn::<_, 4, _>(|_| is_refused(403))),
-                sees!(Event::Notice(Notice::RefusedRepeatedly { status: 403, times: 5 })),
-                is_refused(403),
-                all(std::array::from_fn::<_, 6, _>(|_| opens_base_url())),
-                says(IDENTIFY, json!({})),
-                readies(),
-            ]),
-        Scenario::new("retry-after-is-obeyed", "B102: 429 with Retry-After").variants(JSON).steps([
-            once(Point::Upgrade, Action::Http(Response::empty(429).header("Retry-After", "30"))),
-            opens_base_url(),
-            is_refused(429),
-            opens_base_url().after(seconds(30)),
+        Scenario::new(
+            "upgrades-refused-again-and-again",
+            "RFC 6455, section 4.1: 403 is told after five in a row",
+        )
+        .shard(|config| config.backoff.cap = seconds(4))
+        .variants(JSON)
+        .steps([
+            times(5, Point::Upgrade, Action::Http(Response::empty(403))),
+            all(std::array::from_fn::<_, 4, _>(|_| is_refused(403))),
+            sees!(Event::Notice(Notice::RefusedRepeatedly { status: 403, times: 5 })),
+            is_refused(403),
+            all(std::array::from_fn::<_, 6, _>(|_| opens_base_url())),
             says(IDENTIFY, json!({})),
             readies(),
         ]),
-        Scenario::new("the-words-of-a-refusal-are-kept", "B102: body and status in the error")
+        Scenario::new("retry-after-is-obeyed", "hikari-py/hikari#90: 429 with Retry-After")
+            .variants(JSON)
+            .steps([
+                once(Point::Upgrade, Action::Http(Response::empty(429).header("Retry-After", "30"))),
+                opens_base_url(),
+                is_refused(429),
+                opens_base_url().after(seconds(30)),
+                says(IDENTIFY, json!({})),
+                readies(),
+            ]),
+        Scenario::new("the-words-of-a-refusal-are-kept", "hikari-py/hikari#90: body and status in the error")
             .variants(JSON)
             .steps([
                 once(Point::Upgrade, Action::Http(Response::json(503, &json!({"message": "no upstream"})))),
@@ -49,21 +54,24 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         refused("upgrade-refused-with-502", 502),
         refused("upgrade-refused-with-503", 503),
         refused("upgrade-refused-with-520", 520),
-        Scenario::new("the-upgrade-ends-without-an-answer", "B50: the stream ends instead of an answer")
-            .variants(JSON)
-            .steps([
-                once(Point::Upgrade, Action::Drop),
-                opens_base_url(),
-                loses_all!(DisconnectReason::ConnectFailed(ConnectError::Handshake(_))),
-                session(),
-            ]),
+        Scenario::new(
+            "the-upgrade-ends-without-an-answer",
+            "disgoorg/disgo@d072b7c: the stream ends instead of an answer",
+        )
+        .variants(JSON)
+        .steps([
+            once(Point::Upgrade, Action::Drop),
+            opens_base_url(),
+            loses_all!(DisconnectReason::ConnectFailed(ConnectError::Handshake(_))),
+            session(),
+        ]),
         Scenario::new("a-reset-in-the-upgrade", "bad input: a reset at each step").variants(JSON).steps([
             once(Point::Upgrade, Action::Abort),
             opens_base_url(),
             loses_all!(DisconnectReason::ConnectFailed(ConnectError::Handshake(_))),
             session(),
         ]),
-        Scenario::new("the-upgrade-is-answered-with-garbage", "protocol 1.3: the answer is no HTTP")
+        Scenario::new("the-upgrade-is-answered-with-garbage", "RFC 6455, section 4.1: the answer is no HTTP")
             .variants(JSON)
             .steps([
                 once(Point::Upgrade, Action::Bytes(ByteFault { at: 0, effect: ByteEffect::Corrupt })),
@@ -79,40 +87,47 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::ConnectFailed(ConnectError::Handshake(_))),
                 session(),
             ]),
-        Scenario::new("everything-comes-byte-by-byte", "B71: cut at every byte, from the upgrade on").steps(
-            [
-                once(Point::Upgrade, Action::Bytes(ByteFault { at: 0, effect: ByteEffect::Split(1) })),
-                session(),
-                emits(3),
-                messages(2, 3),
-            ],
-        ),
-        Scenario::new("accepted-and-closed-before-hello", "protocol 1.3: 101, then closed before Hello")
-            .steps([
-                session(),
-                once(Point::Connect, Action::Close(None)),
-                gateway(Control::Abort),
-                loses!(DisconnectReason::Closed(_)),
-                opens_resume_url(),
-                loses!(DisconnectReason::Closed(Closed::Frame { code: None, .. })),
-                opens_base_url(),
-                resumes_here(1, 0),
-            ]),
+        Scenario::new(
+            "everything-comes-byte-by-byte",
+            "discord-jda/JDA#1019: cut at every byte, from the upgrade on",
+        )
+        .steps([
+            once(Point::Upgrade, Action::Bytes(ByteFault { at: 0, effect: ByteEffect::Split(1) })),
+            session(),
+            emits(3),
+            messages(2, 3),
+        ]),
+        Scenario::new(
+            "accepted-and-closed-before-hello",
+            "RFC 6455, section 4.1: 101, then closed before Hello",
+        )
+        .steps([
+            session(),
+            once(Point::Connect, Action::Close(None)),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_resume_url(),
+            loses!(DisconnectReason::Closed(Closed::Frame { code: None, .. })),
+            opens_base_url(),
+            resumes_here(1, 0),
+        ]),
     ]
 }
 
 /// A session, and then a refusal on the way to Resume: the session is kept.
 fn refused(name: &'static str, status: u16) -> Scenario {
-    Scenario::new(name, "protocol 1.3, B50: refused, back off, keep the session").variants(JSON).steps([
-        session(),
-        once(Point::Upgrade, Action::Http(Response::empty(status))),
-        gateway(Control::Abort),
-        loses!(DisconnectReason::Closed(_)),
-        opens_resume_url(),
-        is_refused(status),
-        opens_base_url(),
-        resumes_here(1, 0),
-    ])
+    Scenario::new(name, "RFC 6455, section 4.1; disgoorg/disgo@d072b7c: refused, back off, keep the session")
+        .variants(JSON)
+        .steps([
+            session(),
+            once(Point::Upgrade, Action::Http(Response::empty(status))),
+            gateway(Control::Abort),
+            loses!(DisconnectReason::Closed(_)),
+            opens_resume_url(),
+            is_refused(status),
+            opens_base_url(),
+            resumes_here(1, 0),
+        ])
 }
 
 fn is_refused(status: u16) -> Step {

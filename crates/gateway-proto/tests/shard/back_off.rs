@@ -11,7 +11,7 @@ fn refused(status: u16, retry_after: Option<u64>) -> Input {
     Input::ConnectFailed(ConnectError::Refused(Refused { status, retry_after, ..Refused::default() }))
 }
 
-/// Ten minutes without a network: few attempts, ever further apart, never at a hot loop's pace (B21, B22, B30).
+/// Ten minutes without a network: few attempts, ever further apart, never at a hot loop's pace (serenity-rs/serenity#1433; discordjs/discord.js#9517; discord-jda/JDA#2448).
 #[test]
 fn ten_minutes_offline_take_few_attempts() {
     for seed in 0..50 {
@@ -100,7 +100,7 @@ fn shards_that_are_cut_at_once_come_back_spread() {
     }
 }
 
-/// Every way in which a dial can fail is waited out, at the first connection of a life too (B50, B95).
+/// Every way in which a dial can fail is waited out, at the first connection of a life too (disgoorg/disgo@d072b7c; discordjs/discord.js#10554).
 #[test]
 fn every_failed_dial_is_tried_again() {
     let detail = || "detail".to_owned();
@@ -122,7 +122,7 @@ fn every_failed_dial_is_tried_again() {
     }
 }
 
-/// Every refusal of the upgrade is waited out (B102, and wumpy's one 503).
+/// Every refusal of the upgrade is waited out (hikari-py/hikari#90, and wumpy's one 503).
 #[test]
 fn every_refused_upgrade_is_tried_again() {
     for status in [400, 401, 403, 404, 429, 500, 502, 503, 520, 530] {
@@ -134,7 +134,7 @@ fn every_refused_upgrade_is_tried_again() {
     }
 }
 
-/// `Retry-After` is obeyed, up to an hour (B102).
+/// `Retry-After` is obeyed, up to an hour (hikari-py/hikari#90).
 #[test]
 fn retry_after_is_obeyed() {
     for (asked, wait) in [(60, 60), (3600, 3600), (10_000_000, 3600)] {
@@ -184,7 +184,7 @@ fn refusals_in_a_row_are_told() {
     }
 }
 
-/// A gateway that opens, says Hello and closes: the waits grow, because nothing was ever READY (B23, B24).
+/// A gateway that opens, says Hello and closes: the waits grow, because nothing was ever READY (twilight-rs/twilight#2505).
 #[test]
 fn a_half_up_gateway_is_not_stormed() {
     let mut scenario = Scenario::at(Phase::Connecting);
@@ -199,7 +199,7 @@ fn a_half_up_gateway_is_not_stormed() {
     assert_eq!(scenario.shard.stats().connect_attempts, 51);
 }
 
-/// READY alone does not begin the waits anew; a minute of it does (B23, peers: worth beating 1).
+/// READY alone does not begin the waits anew; a minute of it does (twilight-rs/twilight#2505, peers: worth beating 1).
 #[test]
 fn only_a_minute_of_ready_begins_the_waits_anew() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -229,7 +229,7 @@ fn only_a_minute_of_ready_begins_the_waits_anew() {
 }
 
 /// A day of Identifies that come to nothing costs fewer than a third of the thousand starts after which the token is
-/// reset, with any seed (B27, B28, B103).
+/// reset, with any seed (discord/discord-api-docs#1023).
 #[test]
 fn a_day_of_failing_identifies_stays_within_the_budget() {
     let ends: [(&str, crate::support::Step); 4] = [
@@ -263,7 +263,7 @@ fn a_day_of_failing_identifies_stays_within_the_budget() {
     }
 }
 
-/// The application may end a wait (B31, B64), and the attempts are counted on.
+/// The application may end a wait (tatsuworks/gateway#87; discord-jda/JDA#2464), and the attempts are counted on.
 #[test]
 fn a_reconnect_ends_the_wait() {
     for how in [Reconnect::Resume, Reconnect::Fresh] {
@@ -289,7 +289,7 @@ fn the_waits_are_configurable() {
     }
 }
 
-/// A lost connection is noticed where it stands, whatever the stage: nothing is left waiting (B45, B47).
+/// A lost connection is noticed where it stands, whatever the stage: nothing is left waiting (serenity-rs/serenity#3099; DSharpPlus/DSharpPlus#279).
 #[test]
 fn the_end_of_the_stream_is_noticed_in_every_phase() {
     for phase in PHASES.into_iter().filter(|phase| *phase != Phase::Stopped) {

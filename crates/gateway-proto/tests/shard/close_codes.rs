@@ -18,7 +18,7 @@ const STOPS: [(u16, Rejection); 6] = [
     (4014, Rejection::DisallowedIntents),
 ];
 
-/// A code that says nothing against the session: resume it at once, at its own URL. The server's 1000 and 1001 too (B39).
+/// A code that says nothing against the session: resume it at once, at its own URL. The server's 1000 and 1001 too (discordeno/discordeno#4103).
 #[test]
 fn an_ordinary_code_resumes_at_once() {
     for code in RESUMES {
@@ -30,7 +30,7 @@ fn an_ordinary_code_resumes_at_once() {
     }
 }
 
-/// No code at all is the same: a bare close frame, a reset, the end of the stream, broken framing (B50, B51, B77).
+/// No code at all is the same: a bare close frame, a reset, the end of the stream, broken framing (disgoorg/disgo@d072b7c; Rapptz/discord.py@e2f4259; frankie567/httpx-ws#25).
 #[test]
 fn an_end_without_a_code_resumes_at_once() {
     for closed in [
@@ -72,7 +72,7 @@ fn a_code_against_the_session_identifies_at_the_base_url() {
     }
 }
 
-/// A code that no reconnect can cure stops the shard, in every stage, for good and with a typed reason (B29).
+/// A code that no reconnect can cure stops the shard, in every stage, for good and with a typed reason (bwmarrin/discordgo#1429).
 #[test]
 fn a_final_code_stops_the_shard_in_every_stage() {
     for (code, rejection) in STOPS {
@@ -152,7 +152,7 @@ fn a_code_that_crosses_our_close_frame_holds() {
 }
 
 /// Every close of our own keeps the session, unless the application or the server has ended it: never 1000, never 1001
-/// (B38).
+/// (Rapptz/discord.py@403651a).
 #[test]
 fn our_own_closes_keep_the_session() {
     let closes: [(&str, crate::support::Step); 5] = [

@@ -21,7 +21,7 @@ fn queue(scenario: &mut Scenario, numbers: std::ops::Range<u64>) {
     }
 }
 
-/// Commands wait until READY or RESUMED; before it they would be answered with 4003. Then they go in their order (B36).
+/// Commands wait until READY or RESUMED; before it they would be answered with 4003. Then they go in their order (twilight-rs/twilight#2264).
 #[test]
 fn commands_wait_until_ready() {
     for phase in PHASES.into_iter().filter(|phase| !matches!(phase, Phase::Ready | Phase::Stopped)) {
@@ -77,7 +77,7 @@ fn commands_leave_room_for_heartbeats() {
     assert_eq!(numbers(&mut scenario).first(), Some(&116));
 }
 
-/// 500 commands wait, and every heartbeat leaves on time all the same (B12, B13, B100).
+/// 500 commands wait, and every heartbeat leaves on time all the same (discord-jda/JDA#1294; Rapptz/discord.py@5fe998a).
 #[test]
 fn a_full_queue_delays_no_heartbeat() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -123,7 +123,7 @@ fn the_limit_is_configurable() {
     assert_eq!(numbers(&mut scenario).len(), 66);
 }
 
-/// RATE_LIMITED is a dispatch like any other: the application sees what was refused, and when to ask again (B99).
+/// RATE_LIMITED is a dispatch like any other: the application sees what was refused, and when to ask again (discord/discord-api-docs#7760).
 #[test]
 fn a_refused_request_is_told() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -147,7 +147,7 @@ fn refused(command: Command) -> SendError {
     error
 }
 
-/// More than 4096 bytes would be answered with 4002; 4096 are sent (B83).
+/// More than 4096 bytes would be answered with 4002; 4096 are sent.
 #[test]
 fn a_command_over_4096_bytes_is_refused() {
     let sized =

@@ -10,7 +10,7 @@ use crate::support::{BASE, OPEN, PHASES, RESUME, Scenario, ms, raw_command, save
 const SHUTDOWNS: [Shutdown; 2] = [Shutdown::Resumable, Shutdown::LogOff];
 
 /// With an open connection: the close frame that the end asks for, the server's answer, one `Disconnected`, the end
-/// (B38, B66, B86, B89, peers: worth beating 9).
+/// (Rapptz/discord.py@403651a; twilight-rs/twilight#2399; twilight-rs/twilight#1070, peers: worth beating 9).
 #[test]
 fn a_shutdown_closes_an_open_connection() {
     for how in SHUTDOWNS {
@@ -42,7 +42,7 @@ fn a_shutdown_takes_five_seconds_at_most() {
     }
 }
 
-/// Without an open connection there is nothing to wait for: no back-off, no dial (B64).
+/// Without an open connection there is nothing to wait for: no back-off, no dial (discord-jda/JDA#2464).
 #[test]
 fn a_shutdown_ends_every_wait_at_once() {
     for how in SHUTDOWNS {
@@ -73,7 +73,7 @@ fn a_shutdown_while_closing_stops_after_the_close() {
     }
 }
 
-/// A session that is left alive can be taken up where the application has seen its last event (B65, B66).
+/// A session that is left alive can be taken up where the application has seen its last event (twilight-rs/twilight#2324).
 #[test]
 fn a_resumable_shutdown_leaves_the_session_at_the_last_event_seen() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -170,7 +170,7 @@ fn a_request_does_not_overtake_the_news_of_a_connection() {
 
 // ---- Another connection ----
 
-/// `reconnect(Resume)`: close with 4000, and resume without a wait (B31).
+/// `reconnect(Resume)`: close with 4000, and resume without a wait (tatsuworks/gateway#87).
 #[test]
 fn a_reconnect_resumes_without_a_wait() {
     let mut scenario = Scenario::at(Phase::Ready);

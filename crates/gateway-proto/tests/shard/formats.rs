@@ -50,7 +50,7 @@ fn compress(stream: &mut Option<Deflater>, text: &str) -> Vec<u8> {
     }
 }
 
-/// Both streams carry a whole life: Hello, READY, events, a reconnect with fresh contexts, a replay (B68, B75).
+/// Both streams carry a whole life: Hello, READY, events, a reconnect with fresh contexts, a replay (serenity-rs/serenity#1508; discordeno/discordeno#3815).
 #[test]
 fn a_compressed_stream_is_read_and_begins_anew_with_every_connection() {
     for compression in STREAMS {
@@ -70,7 +70,7 @@ fn a_compressed_stream_is_read_and_begins_anew_with_every_connection() {
     }
 }
 
-/// A zlib message may be split over WebSocket messages anywhere, also inside its end marker (B71).
+/// A zlib message may be split over WebSocket messages anywhere, also inside its end marker (discord-jda/JDA#1019).
 #[test]
 fn a_zlib_message_may_be_split_at_every_byte() {
     let length = Compressed::ready(Compression::ZlibStream).frame(&server::message(2)).len();
@@ -83,7 +83,7 @@ fn a_zlib_message_may_be_split_at_every_byte() {
     }
 }
 
-/// Messages of every awkward size arrive whole, in both streams (B69, B70, B76).
+/// Messages of every awkward size arrive whole, in both streams (serenity-rs/serenity#3462; discordjs/discord.js#10416; twilight-rs/twilight#853).
 #[test]
 fn messages_of_every_size_arrive_whole() {
     for compression in STREAMS {
@@ -101,7 +101,7 @@ fn messages_of_every_size_arrive_whole() {
     }
 }
 
-/// With payload compression the server sends some payloads compressed, each for itself, and others as text (B73, B74).
+/// With payload compression the server sends some payloads compressed, each for itself, and others as text (DSharpPlus/DSharpPlus#2015; hikari-py/hikari#2545).
 #[test]
 fn payload_compression_mixes_text_and_binary() {
     let mut server = Compressed::open(Compression::Payload);
@@ -184,7 +184,7 @@ fn bytes_behind_a_term_are_told_and_ignored() {
     assert_eq!(scenario.said(), ["dispatch MESSAGE_CREATE 3"]);
 }
 
-/// Keys in any order, with blanks, with decoys in `d`, with extra fields (B80).
+/// Keys in any order, with blanks, with decoys in `d`, with extra fields (twilight-rs/twilight#1995).
 #[test]
 fn an_envelope_is_read_in_any_order() {
     for text in [
@@ -198,7 +198,7 @@ fn an_envelope_is_read_in_any_order() {
     }
 }
 
-/// Unknown opcodes and those that no server sends are shown and cost nothing (B80).
+/// Unknown opcodes and those that no server sends are shown and cost nothing (twilight-rs/twilight#1995).
 #[test]
 fn unknown_opcodes_are_shown() {
     for op in [2, 3, 6, 8, 12, 99, u64::MAX] {
@@ -236,7 +236,7 @@ fn what_cannot_be_read_is_replayed() {
     }
 }
 
-/// A stream that cannot be inflated is poisoned: fresh contexts on a new connection, and Resume (B71).
+/// A stream that cannot be inflated is poisoned: fresh contexts on a new connection, and Resume (discord-jda/JDA#1019).
 #[test]
 fn a_broken_stream_is_replayed() {
     for compression in STREAMS {
@@ -364,7 +364,7 @@ fn garbage_before_hello_costs_no_session() {
     assert!(scenario.shard.session().is_some());
 }
 
-/// A message over the limit is not replayed: a Resume would bring it again. A new session gets past it (B76).
+/// A message over the limit is not replayed: a Resume would bring it again. A new session gets past it (twilight-rs/twilight#853).
 #[test]
 fn a_message_over_the_limit_ends_the_session() {
     let mut frame = Scenario::with(Phase::Ready, |config| config.limits.message_bytes = 1024);

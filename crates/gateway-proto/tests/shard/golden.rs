@@ -1,5 +1,5 @@
 //! Every message that goes out, byte by byte (protocol, 2.2 and 4.1). A message of the wrong shape is answered with close
-//! code 4001 or 4002 (B82, B84).
+//! code 4001 or 4002 (serenity-rs/serenity#1200; discord/discord-api-docs#2262).
 
 use gateway_proto::codec::etf::{Reader, Term};
 use gateway_proto::command::{

@@ -33,7 +33,7 @@ fn the_condition_is_told_in_every_phase() {
     }
 }
 
-/// When the connection last received anything, and the shard a dispatch (B10).
+/// When the connection last received anything, and the shard a dispatch (discordjs/discord.js#10174).
 #[test]
 fn the_times_of_the_last_messages_are_told() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -107,7 +107,7 @@ impl Secrets {
     }
 }
 
-/// Token, session id and resume URL are in no `Debug` of anything public, through a whole life (B93).
+/// Token, session id and resume URL are in no `Debug` of anything public, through a whole life (twilight-rs/twilight#2101).
 #[test]
 fn no_secret_is_ever_printed() {
     let mut secrets = Secrets { texts: 0 };

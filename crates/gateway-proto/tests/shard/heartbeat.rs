@@ -9,7 +9,7 @@ use gateway_proto::health::Phase;
 use crate::support::{HEARTBEAT_NULL, INTERVAL, OPEN, Scenario, ms, raw_command, secs, server};
 
 /// The first heartbeat comes after `interval * jitter`, with `jitter` uniform between 0 and 1, on every connection anew:
-/// not at once, not after a whole interval (B35, peers: worth beating 10).
+/// not at once, not after a whole interval (twilight-rs/twilight#1973, peers: worth beating 10).
 #[test]
 fn the_first_beat_is_jittered_over_the_whole_interval() {
     let mut waits = BTreeSet::new();
@@ -56,7 +56,7 @@ fn no_beat_before_hello() {
     assert_eq!(scenario.said(), [""; 0]);
 }
 
-/// `d` is the newest `s` received, null before there is one: never 0 or -1 in its stead (B43).
+/// `d` is the newest `s` received, null before there is one: never 0 or -1 in its stead (twilight-rs/twilight#1944).
 #[test]
 fn a_beat_carries_the_newest_sequence_number_or_null() {
     let mut scenario = Scenario::at(Phase::AwaitingReady);
@@ -106,7 +106,7 @@ fn beats_run_while_the_permit_is_waited_for() {
     assert_eq!(scenario.shard.phase(), Phase::AwaitingIdentify);
 }
 
-/// op 1 from the server, whatever its `d`: a beat at once, with our own number, and the schedule stays (B81).
+/// op 1 from the server, whatever its `d`: a beat at once, with our own number, and the schedule stays (twilight-rs/twilight#1968).
 #[test]
 fn a_requested_beat_goes_out_at_once_and_changes_no_schedule() {
     for request in [
@@ -202,7 +202,7 @@ fn requested_beats_do_not_starve_under_commands() {
     assert!(scenario.shard.stats().commands > 1000, "{}", scenario.shard.stats().commands);
 }
 
-/// Latency is the time from the newest beat to the acknowledgement; one that was not asked for counts for nothing (B20).
+/// Latency is the time from the newest beat to the acknowledgement; one that was not asked for counts for nothing (Rapptz/discord.py@f9c66a6).
 #[test]
 fn latency_is_paired_with_a_beat() {
     let mut scenario = Scenario::at(Phase::Ready);

@@ -39,7 +39,7 @@ fn a_permit_that_is_not_awaited_is_not_used() {
     }
 }
 
-/// However a connection ends that waits for its permit, the permit is given back, once (B47).
+/// However a connection ends that waits for its permit, the permit is given back, once (DSharpPlus/DSharpPlus#279).
 #[test]
 fn a_lost_connection_gives_its_permit_back() {
     let ends: [(&str, Step); 11] = [
@@ -239,7 +239,7 @@ fn dispatches_before_ready_are_delivered() {
     assert_eq!(scenario.said(), [HEARTBEAT_NULL], "the number of no session");
 }
 
-/// A new session shows the presence that was last asked for, not the one of the configuration (B98).
+/// A new session shows the presence that was last asked for, not the one of the configuration.
 #[test]
 fn identify_carries_the_newest_presence() {
     let mut scenario = Scenario::at(Phase::Ready);

@@ -5,7 +5,7 @@ use gateway_proto::health::Phase;
 
 use crate::support::{BASE, OPEN, RESUME, Scenario, secs, server};
 
-/// op 9 `true`: close with a code that keeps the session, wait one to five seconds, resume at its URL (B40).
+/// op 9 `true`: close with a code that keeps the session, wait one to five seconds, resume at its URL (shardlab/discordrb#438).
 #[test]
 fn op_9_true_resumes() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -18,7 +18,7 @@ fn op_9_true_resumes() {
     assert_eq!(scenario.said(), ["connecting to resume, attempt 1", RESUME]);
 }
 
-/// op 9 `false`: forget session, number and URL, wait one to five seconds, identify through the gate (B32, B40, B53).
+/// op 9 `false`: forget session, number and URL, wait one to five seconds, identify through the gate (twilight-rs/twilight#1942; shardlab/discordrb#438).
 #[test]
 fn op_9_false_identifies_at_the_base_url() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -53,7 +53,7 @@ fn the_wait_is_uniform_between_one_and_five_seconds() {
     assert!(waits.iter().any(|wait| *wait < 1.2) && waits.iter().any(|wait| *wait > 4.8));
 }
 
-/// op 9 is obeyed in every stage, before Hello too (B46).
+/// op 9 is obeyed in every stage, before Hello too (bwmarrin/discordgo#513).
 #[test]
 fn op_9_is_obeyed_in_every_stage() {
     for phase in OPEN {
@@ -82,7 +82,7 @@ fn anything_but_true_means_false() {
     assert_eq!(scenario.shard.session(), None);
 }
 
-/// The server may close at once after op 9, or leave it to us: both lead to the same (B41).
+/// The server may close at once after op 9, or leave it to us: both lead to the same (discord/discord-api-docs#5296).
 #[test]
 fn it_does_not_matter_who_closes_after_op_9() {
     let lives: Vec<Vec<String>> = [true, false]
@@ -129,7 +129,7 @@ fn nothing_counts_after_op_9() {
     }
 }
 
-/// From the third in a row the wait grows (B62, and ewohltman's four hours).
+/// From the third in a row the wait grows (and ewohltman's four hours).
 #[test]
 fn from_the_third_in_a_row_the_wait_grows() {
     let mut longest = secs(0);

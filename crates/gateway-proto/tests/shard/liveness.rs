@@ -7,7 +7,7 @@ use gateway_proto::{Input, Message};
 use crate::support::{INTERVAL, PHASES, RESUME, Scenario, ms, secs, server};
 
 /// The zombie rule: at a scheduled beat the one before is unanswered and nothing came since. The socket is dropped at
-/// once, without waiting for a close reply that will never come, and the session is resumed (B1, B9, B19).
+/// once, without waiting for a close reply that will never come, and the session is resumed (twilight-rs/twilight#2380; discordjs/discord.js#7450; snapview/tokio-tungstenite#234).
 #[test]
 fn silence_since_the_last_beat_is_a_zombie() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -30,7 +30,7 @@ fn silence_since_the_last_beat_is_a_zombie() {
     assert_eq!(scenario.shard.stats().zombies, 1);
 }
 
-/// A black hole from Hello on is noticed within two intervals, in every stage that waits (B1, B47).
+/// A black hole from Hello on is noticed within two intervals, in every stage that waits (twilight-rs/twilight#2380; DSharpPlus/DSharpPlus#279).
 #[test]
 fn a_black_hole_is_noticed_within_two_intervals() {
     for phase in [Phase::AwaitingIdentify, Phase::AwaitingReady, Phase::Resuming, Phase::Ready] {
@@ -41,7 +41,7 @@ fn a_black_hole_is_noticed_within_two_intervals() {
     }
 }
 
-/// Anything received since the beat proves life: acknowledgements queue behind megabytes of guilds at start-up (B4, B5).
+/// Anything received since the beat proves life: acknowledgements queue behind megabytes of guilds at start-up (twilight-rs/twilight#1997; disgoorg/disgo#499).
 #[test]
 fn traffic_since_the_beat_proves_life() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -110,7 +110,7 @@ fn an_acknowledgement_just_in_time_counts() {
     assert_eq!(scenario.shard.stats().zombies, 0);
 }
 
-/// Before the kill the health says that beats go unanswered, and after it that the shard reconnects (B10, B11).
+/// Before the kill the health says that beats go unanswered, and after it that the shard reconnects (discordjs/discord.js#10174; discord-jda/JDA#2864).
 #[test]
 fn health_is_degraded_before_the_kill_and_reconnecting_after() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -128,7 +128,7 @@ fn health_is_degraded_before_the_kill_and_reconnecting_after() {
     assert_eq!(scenario.shard.health().condition, Condition::Healthy);
 }
 
-/// The heartbeat state is fresh on every connection: what was owed on the old one is not held against the new (B8).
+/// The heartbeat state is fresh on every connection: what was owed on the old one is not held against the new (serenity-rs/serenity@ae50886).
 #[test]
 fn the_heartbeat_begins_anew_on_a_new_connection() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -141,7 +141,7 @@ fn the_heartbeat_begins_anew_on_a_new_connection() {
     assert_eq!(scenario.advance_until("disconnect"), first + INTERVAL);
 }
 
-/// Time may pass in every state, an input may come in every state, and nothing panics (B3).
+/// Time may pass in every state, an input may come in every state, and nothing panics (twilight-rs/twilight#1964).
 #[test]
 fn a_day_of_silence_ends_badly_nowhere() {
     for phase in PHASES {
@@ -237,7 +237,7 @@ fn lateness_of_our_own_does_not_end_a_wait() {
     }
 }
 
-/// While the owner does not read the socket, silence is his doing: beats go on, and nothing is given up (B6, B92).
+/// While the owner does not read the socket, silence is his doing: beats go on, and nothing is given up (ewohltman/ephemeral-roles#446).
 #[test]
 fn a_paused_reader_is_not_held_against_the_server() {
     for phase in [Phase::AwaitingHello, Phase::AwaitingReady, Phase::Resuming, Phase::Ready] {

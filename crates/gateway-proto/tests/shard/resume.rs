@@ -14,7 +14,7 @@ fn resume_message(sequence: u64) -> String {
 }
 
 /// After a lost connection: the session's own URL with the same parameters, Resume after Hello and not before, no permit
-/// (B33, B35, B51, B63).
+/// (serenity-rs/serenity#2832; twilight-rs/twilight#1973; Rapptz/discord.py@e2f4259; discord-jda/JDA#444).
 #[test]
 fn a_lost_connection_is_resumed_after_hello_and_without_a_permit() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -55,7 +55,7 @@ fn the_replay_is_delivered_in_order_and_ends_with_resumed() {
     assert_eq!(scenario.shard.stats().resumed, 1);
 }
 
-/// RESUMED comes with `d` null, `{}` or `{_trace}`, with or without a number; the stream goes on after it (B45).
+/// RESUMED comes with `d` null, `{}` or `{_trace}`, with or without a number; the stream goes on after it (serenity-rs/serenity#3099).
 #[test]
 fn resumed_counts_in_any_form() {
     for (text, next) in [
@@ -431,7 +431,7 @@ fn the_largest_number_is_a_number() {
 
 // ---- The resume URL ----
 
-/// One failed dial of the resume URL: the base URL for the rest of the outage, still with Resume (B31, B32).
+/// One failed dial of the resume URL: the base URL for the rest of the outage, still with Resume (tatsuworks/gateway#87; twilight-rs/twilight#1942).
 #[test]
 fn one_failed_dial_of_the_resume_url_leads_to_the_base_url() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -484,7 +484,7 @@ fn a_resume_url_that_asks_for_a_reconnect_is_kept() {
     assert_eq!(scenario.next_connect(), RESUME);
 }
 
-/// The parameters of the URL are there once each, whatever the server's URL brings along (B34).
+/// The parameters of the URL are there once each, whatever the server's URL brings along (twilight-rs/twilight#1894).
 #[test]
 fn the_resume_url_gets_its_parameters_once() {
     for (url, dialled) in [
@@ -538,7 +538,7 @@ fn resume_again(scenario: &mut Scenario) {
     scenario.said();
 }
 
-/// Resumes that fail for 180 s: the session is bricked, and a new one is begun at the base URL (B25). Until then
+/// Resumes that fail for 180 s: the session is bricked, and a new one is begun at the base URL (discordeno/discordeno#3907). Until then
 /// it may be stuck at the server and go on, however many Resumes fail (api-docs #1619).
 #[test]
 fn resumes_that_fail_for_three_minutes_end_the_session() {
@@ -689,7 +689,7 @@ fn a_session_is_resumed_after_4003_whenever_it_comes() {
 
 // ---- Across processes ----
 
-/// A saved session is resumed by a new process, through JSON and back (B65).
+/// A saved session is resumed by a new process, through JSON and back (twilight-rs/twilight#2324).
 #[test]
 fn a_saved_session_is_resumed() {
     let mut before = Scenario::at(Phase::Ready);
@@ -714,7 +714,7 @@ fn a_saved_session_is_resumed() {
     assert_eq!(scenario.shard.stats().identifies, 0);
 }
 
-/// A session of another shard id or count is not resumed: its guilds are others (B65).
+/// A session of another shard id or count is not resumed: its guilds are others (twilight-rs/twilight#2324).
 #[test]
 fn a_saved_session_of_another_shard_is_not_used() {
     let mut config = config();
@@ -736,7 +736,7 @@ fn a_saved_session_without_a_usable_id_is_refused() {
     }
 }
 
-/// No failure of the network costs the session: not a refused dial, not an outage, not a silent server (B50).
+/// No failure of the network costs the session: not a refused dial, not an outage, not a silent server (disgoorg/disgo@d072b7c).
 #[test]
 fn no_network_fault_costs_the_session() {
     for phase in PHASES {

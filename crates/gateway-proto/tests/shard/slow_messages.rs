@@ -17,7 +17,7 @@ fn download(scenario: &mut Scenario, time: Duration) {
     }
 }
 
-/// Five megabytes at 40 kB/s, a heartbeat every 40 s: no acknowledgement can come before the message has (B4).
+/// Five megabytes at 40 kB/s, a heartbeat every 40 s: no acknowledgement can come before the message has (twilight-rs/twilight#1997).
 #[test]
 fn a_message_that_keeps_coming_is_no_silence() {
     let mut scenario = Scenario::at(Phase::Ready);

@@ -6,7 +6,7 @@ use gateway_proto::health::Phase;
 
 use crate::support::{BASE, Scenario, ms, secs, server};
 
-/// A dial that does not open is given up after ten seconds: TCP, TLS or the upgrade (B48).
+/// A dial that does not open is given up after ten seconds: TCP, TLS or the upgrade (twilight-rs/twilight#2448).
 #[test]
 fn a_dial_is_given_up_after_ten_seconds() {
     let mut scenario = Scenario::at(Phase::Connecting);
@@ -19,7 +19,7 @@ fn a_dial_is_given_up_after_ten_seconds() {
     assert_eq!(scenario.next_connect(), BASE);
 }
 
-/// A server that opens and stays silent is left after twenty seconds (B47, and five libraries that wait for ever).
+/// A server that opens and stays silent is left after twenty seconds (DSharpPlus/DSharpPlus#279, and five libraries that wait for ever).
 #[test]
 fn hello_is_waited_for_for_twenty_seconds() {
     let mut scenario = Scenario::at(Phase::AwaitingHello);
@@ -39,7 +39,7 @@ fn other_messages_do_not_stand_in_for_hello() {
     assert_eq!(scenario.advance_until("close 4000 timed out"), secs(20));
 }
 
-/// Without READY and without acknowledgements, the wait ends after a minute (B48).
+/// Without READY and without acknowledgements, the wait ends after a minute (twilight-rs/twilight#2448).
 #[test]
 fn ready_is_waited_for_for_a_minute_without_acknowledgements() {
     let mut scenario = Scenario::at(Phase::AwaitingReady);
