@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::command::Presence;
+use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::{Command, Compression, ConnectError, Encoding, Event, Intents, Reconnect, ShardConfig};
 use gateway_sim::{FromClient, WebSocketServer, frame, switching_protocols};
 
@@ -160,7 +160,9 @@ impl Client {
         let mut server = WebSocketServer::default();
         server.receive(self.connection.transmit());
         match server.poll() {
-            Some(FromClient::Request(request)) => request.upgrade_key().map(switching_protocols).unwrap_or_default(),
+            Some(FromClient::Request(request)) => {
+                request.upgrade_key().map(switching_protocols).unwrap_or_default()
+            }
             _ => Vec::new(),
         }
     }

@@ -3,13 +3,18 @@
 use std::time::{Duration, Instant};
 
 use gateway_codec::{Deflater, etf};
-use gateway_proto::command::{ChannelInfoField, MemberRequests, MemberSelection, Presence, RequestGuildMembers, VoiceStateUpdate};
+use gateway_proto::command::{
+    ChannelInfoField, MemberRequests, MemberSelection, Presence, RequestGuildMembers, VoiceStateUpdate,
+};
 use gateway_proto::config::Delivery;
 use gateway_proto::disconnect::Refused;
 use gateway_proto::health::Phase;
 use gateway_proto::identify::IdentifyRefused;
 use gateway_proto::session::{AckError, SessionSnapshot};
-use gateway_proto::{Closed, Command, Compression, ConnectError, Dispatch, Encoding, Event, Input, Intents, Message, Output, Raw, Reconnect, Shard, ShardConfig, ShardId, Shutdown, Snowflake};
+use gateway_proto::{
+    Closed, Command, Compression, ConnectError, Dispatch, Encoding, Event, Input, Intents, Message, Output,
+    Raw, Reconnect, Shard, ShardConfig, ShardId, Shutdown, Snowflake,
+};
 
 /// Never panics, never spins, has a deadline, ends every connection once, sends nothing outside an open one and no more
 /// than 120 messages in 60 s; takes acknowledgements of what it delivered and of nothing else; answers every request for
