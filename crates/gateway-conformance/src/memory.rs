@@ -225,7 +225,7 @@ impl Way for Simulation {
     }
 
     fn control(&mut self, control: Control) -> Result<(), String> {
-        // What comes of it is carried when somebody waits for it: a shard that has not begun must not begin by this.
+        // The result is carried at the next step: a shard that has not begun must not begin by this.
         self.pair
             .gateway
             .control(Target::All, control, self.pair.now())

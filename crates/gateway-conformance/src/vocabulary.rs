@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gateway_driver::proto::command::{Presence, Status, VoiceStateUpdate};
-use gateway_driver::proto::disconnect::Disconnected;
+use gateway_driver::proto::disconnect::{DisconnectReason, Disconnected};
 use gateway_driver::proto::{Command, Event, Reconnect, ShardConfig, Shutdown, Snowflake};
 use gateway_sim::{Action, Control, Point, Rule};
 use serde_json::Value;
@@ -349,6 +349,17 @@ pub fn readies() -> Step {
 /// The session goes on, at the URL for Resume, from this sequence number; so many messages are replayed.
 pub fn resumes(sequence: u64, replayed: u64) -> Step {
     Step::Group(vec![opens_resume_url(), resumes_here(sequence, replayed)])
+}
+
+/// The connection is lost, and the server does not answer the Resume, which is from this sequence number.
+pub fn resume_unanswered(sequence: u64) -> Step {
+    Step::Group(vec![
+        once(Point::Resume, Action::Ignore),
+        gateway(Control::Abort),
+        loses!(DisconnectReason::Closed(_)),
+        opens_resume_url(),
+        says(RESUME, serde_json::json!({"seq": sequence})),
+    ])
 }
 
 /// The session goes on, on a connection that is open already.

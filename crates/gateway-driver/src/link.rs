@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use futures_io::AsyncWrite as _;
 use gateway_proto::raw::{Connection, Input};
@@ -26,14 +27,18 @@ impl Link {
         Self { stream, ahead: ReadAhead::default(), unflushed: false, write_error: None }
     }
 
-    /// Bytes that were read and not consumed.
-    pub(crate) fn unread(&self) -> &[u8] {
-        self.ahead.bytes()
+    /// Whether bytes were read that the state machine has not taken.
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.ahead.bytes().is_empty()
     }
 
-    /// Removes so many bytes from the front of [`Link::unread`].
-    pub(crate) fn consume(&mut self, count: usize) {
-        self.ahead.consume(count);
+    /// Hands bytes that were read to the connection, as many as it takes.
+    pub(crate) fn hand_over(&mut self, connection: &mut Connection, now: Instant) {
+        let mut bytes = self.ahead.bytes();
+        let unread = bytes.len();
+        connection.handle_bytes(&mut bytes, now);
+        let taken = unread - bytes.len();
+        self.ahead.consume(taken);
     }
 
     /// Reads once, after everything is consumed. None: bytes came. Some: the stream has ended.

@@ -270,13 +270,9 @@ impl<R: Runtime> Shard<R> {
         let mut state = self.shared.lock_to_drive(context.waker());
         let connection = &mut state.connection;
         let Stream::Open(link) = &mut self.stream else { return connection.poll_output() };
-        if !link.unread().is_empty() && self.reading == Reading::On && !connection.has_output() {
+        if link.has_unread() && self.reading == Reading::On && !connection.has_output() {
             let now = self.clock.tick(&self.runtime, connection);
-            let mut bytes = link.unread();
-            let count = bytes.len();
-            connection.handle_bytes(&mut bytes, now);
-            let taken = count - bytes.len();
-            link.consume(taken);
+            link.hand_over(connection, now);
         }
         let output = connection.poll_output();
         link.write(connection, context);
@@ -319,7 +315,10 @@ impl<R: Runtime> Shard<R> {
                 self.gate.used(self.id);
             }
             Event::Ready => self.identified = false,
-            Event::Disconnected(_) if std::mem::take(&mut self.identified) => self.gate.failed(self.id),
+            Event::Disconnected(_) if self.identified => {
+                self.identified = false;
+                self.gate.failed(self.id);
+            }
             _ => {}
         }
     }
@@ -400,7 +399,7 @@ impl<R: Runtime> Shard<R> {
                 }
             },
             Stream::Open(_) if self.reading == Reading::Paused => Poll::Pending,
-            Stream::Open(link) if !link.unread().is_empty() => Poll::Ready(None),
+            Stream::Open(link) if link.has_unread() => Poll::Ready(None),
             Stream::Open(link) => link.poll_read(context),
         }
     }

@@ -1,4 +1,4 @@
-//! The server's payloads, inflated and typed: what the state machine is told of a WebSocket message.
+//! The server's payloads, inflated and typed: what the state machine receives for a WebSocket message.
 
 use bytes::Bytes;
 use gateway_codec::{Encoding, Envelope, Raw, RawRef};

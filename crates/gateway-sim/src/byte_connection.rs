@@ -7,7 +7,6 @@ use crate::bytes_fault::{BytePlan, ByteStep};
 use crate::gateway::Gateway;
 use crate::http::Request;
 use crate::io::{ClientMessage, ConnectionId, Output};
-use crate::response::Response;
 use crate::websocket::{FromClient, WebSocketServer};
 
 /// The server's end of one byte stream to a [`Gateway`]. Bytes and the time go in, bytes come out: there is no socket here.
@@ -118,11 +117,7 @@ impl ByteConnection {
             self.id = Some(gateway.open(&target, now));
             return;
         }
-        let response = match request.method.as_str() {
-            "GET" => gateway.rest(&request.target, request.header("Authorization")),
-            _ => Response::mistake(405, "405: Method Not Allowed"),
-        };
-        self.socket.respond(&response, request.keeps_alive());
+        self.socket.respond(&gateway.answer(request), request.keeps_alive());
         self.push_written();
         if !request.keeps_alive() {
             self.finish();

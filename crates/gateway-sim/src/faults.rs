@@ -35,7 +35,7 @@ impl Faults {
         script.iter().enumerate().filter_map(due).collect()
     }
 
-    /// Nobody can connect until then.
+    /// Refuses connections until then.
     pub(crate) fn go_down(&mut self, until: Instant) {
         self.down_until = Some(until);
     }

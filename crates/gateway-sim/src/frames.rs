@@ -1,4 +1,4 @@
-//! WebSocket frames of a server (RFC 6455, section 5), as tungstenite writes them, and as nobody should.
+//! WebSocket frames of a server (RFC 6455, section 5), as tungstenite writes them, and ones that break its rules.
 
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};

@@ -16,8 +16,8 @@ use crate::response::Response;
 
 /// Bytes of a client's message that are read at all. The limit of the protocol is far below.
 const READ_LIMIT: usize = 1024 * 1024;
-/// Room for what is read, at first.
-const READ_BUFFER: usize = 4 * 1024;
+/// Bytes that are read at once.
+pub(crate) const READ_BUFFER: usize = 4 * 1024;
 
 /// The server's end of a WebSocket over bytes, for a server that a test writes by hand. [`ByteConnection`] puts a gateway
 /// behind it.
@@ -113,13 +113,8 @@ impl WebSocketServer {
                     }
                 };
                 if request.upgrade_key().is_some() {
-                    let config = WebSocketConfig::default()
-                        .read_buffer_size(READ_BUFFER)
-                        .write_buffer_size(0)
-                        .max_message_size(Some(READ_LIMIT))
-                        .max_frame_size(Some(READ_LIMIT));
                     let pipe = Pipe { incoming: mem::take(head).into(), outgoing: Vec::new() };
-                    let socket = WebSocket::from_raw_socket(pipe, Role::Server, Some(config));
+                    let socket = WebSocket::from_raw_socket(pipe, Role::Server, Some(config()));
                     self.reading = Reading::Frames(Box::new(socket));
                 }
                 return Some(FromClient::Request(request));
@@ -190,6 +185,20 @@ impl WebSocketServer {
     }
 }
 
+/// How tungstenite is set up in the role of the server.
+pub(crate) fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(Some(READ_LIMIT))
+        .max_frame_size(Some(READ_LIMIT))
+}
+
+/// The code of the close frame for a client that violates the protocol (RFC 6455, section 7.4.1).
+pub(crate) fn close_code(error: &Error) -> u16 {
+    if matches!(error, Error::Utf8(_)) { 1007 } else { 1002 }
+}
+
 fn next_frame(socket: &mut WebSocket<Pipe>) -> Option<FromClient> {
     use tungstenite::Message;
     loop {
@@ -204,10 +213,7 @@ fn next_frame(socket: &mut WebSocket<Pipe>) -> Option<FromClient> {
             Ok(Message::Frame(_)) => continue,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return None,
             Err(Error::Capacity(_)) => FromClient::TooLarge,
-            Err(error) => {
-                let code = if matches!(error, Error::Utf8(_)) { 1007 } else { 1002 };
-                FromClient::Invalid { detail: error.to_string(), code: Some(code) }
-            }
+            Err(error) => FromClient::Invalid { detail: error.to_string(), code: Some(close_code(&error)) },
         });
     }
 }

@@ -92,7 +92,7 @@ impl Line {
     /// A client whose upgrade is accepted.
     fn connect(&mut self, size: usize) -> WebSocket<Pipe> {
         let Err(HandshakeError::Interrupted(waiting)) = self.dial().handshake() else {
-            panic!("nobody has answered")
+            panic!("there was no answer")
         };
         self.carry(size);
         waiting.handshake().expect("the upgrade is accepted").0
@@ -101,7 +101,7 @@ impl Line {
     /// What the client of an upgrade that is not accepted gets.
     fn refused(&mut self) -> Error {
         let Err(HandshakeError::Interrupted(waiting)) = self.dial().handshake() else {
-            panic!("nobody has answered")
+            panic!("there was no answer")
         };
         self.carry(usize::MAX);
         match waiting.handshake() {

@@ -294,7 +294,7 @@ fn identify_budget() {
     assert_eq!(violation_in::<Honest>(24.0, 1, &faults), None);
 }
 
-/// Says in an event what nobody may read in a log.
+/// Says in an event what must not stand in a log.
 #[derive(Default)]
 struct Gossip;
 impl Lie for Gossip {

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use gateway_codec::RawRef;
+use gateway_sim::switching_protocols;
 use rustls::{ServerConnection, StreamOwned};
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
@@ -49,7 +50,7 @@ pub(super) fn open(tcp: TcpStream, shared: &Shared) -> io::Result<Option<Player>
             return stream.farewell(&http::answer(&request.target, &url, shared.options.shards));
         }
     };
-    stream.write_all(http::switching_protocols(key).as_bytes())?;
+    stream.write_all(&switching_protocols(key))?;
     let socket = WebSocket::from_partially_read(stream, request.rest, Role::Server, None);
     let mut connection = Connection { socket, mode };
     connection.write(prepared.hello())?;

@@ -3,7 +3,6 @@
 use std::io::{self, Read};
 
 use gateway_codec::{Compression, Encoding};
-use tungstenite::handshake::derive_accept_key;
 
 use crate::mode::Mode;
 
@@ -72,15 +71,6 @@ impl Request {
         }
         Some(Mode::new(encoding, compression))
     }
-}
-
-/// The answer that accepts an upgrade, without extensions.
-pub(super) fn switching_protocols(key: &str) -> String {
-    let accept = derive_accept_key(key.as_bytes());
-    format!(
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    )
 }
 
 /// The answer to a request that is not for a WebSocket: the address of the gateway (Discord Docs, Gateway), and who the

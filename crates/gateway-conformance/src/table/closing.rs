@@ -69,11 +69,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new("leaving-while-resuming", "bwmarrin/discordgo#513; discord-jda/JDA#2464: in each state, and the session stays").steps([
             session(),
-            once(Point::Resume, Action::Ignore),
-            gateway(Control::Abort),
-            loses!(DisconnectReason::Closed(_)),
-            opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            resume_unanswered(1),
             shutdown(Shutdown::Resumable),
             closes(4000),
             is_over(true),

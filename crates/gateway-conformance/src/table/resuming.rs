@@ -68,11 +68,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             session(),
             emits(2),
             messages(2, 2),
-            once(Point::Resume, Action::Ignore),
-            gateway(Control::Abort),
-            loses!(DisconnectReason::Closed(_)),
-            opens_resume_url(),
-            says(RESUME, json!({"seq": 3})),
+            resume_unanswered(3),
             payload(json!({"op": 0, "s": 3, "t": "TYPING_START", "d": {}})),
             sees!(Event::Notice(Notice::DuplicateDropped { sequence: 3 })),
             payload(json!({"op": 0, "s": 4, "t": "TYPING_START", "d": {}})),
@@ -88,11 +84,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         )
         .steps([
             session(),
-            once(Point::Resume, Action::Ignore),
-            gateway(Control::Abort),
-            loses!(DisconnectReason::Closed(_)),
-            opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            resume_unanswered(1),
             payload(json!({"op": 0, "s": 2, "t": "RESUMED", "d": {}})),
             dispatches("RESUMED", 2),
             sees!(Event::Resumed { replayed: 0 }),
@@ -103,11 +95,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         )
         .steps([
             session(),
-            once(Point::Resume, Action::Ignore),
-            gateway(Control::Abort),
-            loses!(DisconnectReason::Closed(_)),
-            opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            resume_unanswered(1),
             payload(ready_data(json!({"session_id": "another"}))),
             sees!(Event::Notice(Notice::ResumeUrlUnusable)),
             readies(),
@@ -121,11 +109,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .shard(|config| config.timeouts.resumed = seconds(30))
             .steps([
                 session(),
-                once(Point::Resume, Action::Ignore),
-                gateway(Control::Abort),
-                loses!(DisconnectReason::Closed(_)),
-                opens_resume_url(),
-                says(RESUME, json!({"seq": 1})),
+                resume_unanswered(1),
                 closes(4000).after(seconds(30)),
                 loses!(DisconnectReason::ResumedTimeout),
                 resumes(1, 0),
@@ -138,11 +122,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .gateway(|config| config.heartbeat_interval = seconds(300))
         .steps([
             session(),
-            once(Point::Resume, Action::Ignore),
-            gateway(Control::Abort),
-            loses!(DisconnectReason::Closed(_)),
-            opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            resume_unanswered(1),
             elapse(seconds(20)),
             payload(json!({"op": 0, "s": 2, "t": "TYPING_START", "d": {}})),
             dispatches("TYPING_START", 2),
@@ -385,11 +365,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new("an-event-that-is-lost-in-a-replay", "a skipped number is asked for, once").steps([
             session(),
-            once(Point::Resume, Action::Ignore),
-            gateway(Control::Abort),
-            loses!(DisconnectReason::Closed(_)),
-            opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            resume_unanswered(1),
             payload(json!({"op": 0, "s": 3, "t": "TYPING_START", "d": {}})),
             sees!(Event::Notice(Notice::SequenceGap { after: 1, got: 3 })),
             closes(4000),

@@ -258,14 +258,14 @@ impl Connection {
     /// given out yet do not count: the Resume asks for them again.
     pub fn session(&self) -> Option<SessionSnapshot> {
         let here = self.outputs.iter().filter_map(|output| match output {
-            Output::Event(event) => sequence_of(event),
+            Output::Event(event) => Some(event),
             _ => None,
         });
         let within = self.shard.queued_outputs().iter().filter_map(|output| match output {
-            crate::Output::Event(event) => sequence_of(event),
+            crate::Output::Event(event) => Some(event),
             _ => None,
         });
-        let first = here.chain(within).min();
+        let first = here.chain(within).filter_map(sequence_of).min();
         let mut session = self.shard.session()?;
         if let Some(first) = first {
             session.sequence = session.sequence.min(first.saturating_sub(1));
@@ -335,7 +335,7 @@ impl Connection {
             }
             crate::Output::Close(frame) => {
                 if let Stage::Open(open) = &mut self.stage {
-                    open.framing.close(&frame, &mut self.transmit);
+                    open.framing.close(Some(&frame), &mut self.transmit);
                 }
                 None
             }

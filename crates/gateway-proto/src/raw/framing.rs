@@ -56,11 +56,11 @@ impl Framing {
             }
             Part::Pong => Incoming::Control,
             Part::Close { answer, closed } => {
-                self.send_close(answer.as_ref(), transmit);
+                self.close(answer.as_ref(), transmit);
                 Incoming::Closed(closed)
             }
             Part::Failed(Failure { close, closed }) => {
-                self.send_close(Some(&close), transmit);
+                self.close(Some(&close), transmit);
                 Incoming::Closed(closed)
             }
         })
@@ -79,13 +79,8 @@ impl Framing {
         write_message(message, mask(&mut self.rng), transmit.buffer());
     }
 
-    /// Writes a close frame, unless one has been written. Reading goes on.
-    pub(crate) fn close(&mut self, frame: &CloseFrame, transmit: &mut Transmit) {
-        self.send_close(Some(frame), transmit);
-    }
-
-    /// There is always room for it: each connection has one.
-    fn send_close(&mut self, frame: Option<&CloseFrame>, transmit: &mut Transmit) {
+    /// Writes a close frame, unless one has been written. Reading goes on. There is always room for it: each connection has one.
+    pub(crate) fn close(&mut self, frame: Option<&CloseFrame>, transmit: &mut Transmit) {
         if !std::mem::replace(&mut self.closing, true) {
             write_close(frame, mask(&mut self.rng), transmit.buffer());
         }
@@ -181,15 +176,15 @@ mod tests {
         assert_eq!(fits, Some(256));
         let unsent = transmit.unsent().len();
         assert!((ROOM..ROOM + 4200).contains(&unsent), "{unsent}");
-        framing.close(&CloseFrame::resumable("slow"), &mut transmit);
-        framing.close(&CloseFrame::LOG_OFF, &mut transmit);
+        framing.close(Some(&CloseFrame::resumable("slow")), &mut transmit);
+        framing.close(Some(&CloseFrame::LOG_OFF), &mut transmit);
         assert_eq!(sent(&transmit.unsent()[unsent..]), [(0x88, b"\x0f\xa0slow".to_vec())]);
     }
 
     #[test]
     fn nothing_is_sent_after_a_close_frame() {
         let (mut framing, mut transmit) = framing();
-        framing.close(&CloseFrame::LOG_OFF, &mut transmit);
+        framing.close(Some(&CloseFrame::LOG_OFF), &mut transmit);
         let closed = transmit.unsent().len();
         framing.send(&Message::Text("late".into()), &mut transmit);
         framing.receive(&mut &frame(0x89, b"late")[..], &mut transmit);

@@ -59,10 +59,7 @@ async fn open(shared: &Shared, tcp: TcpStream) -> io::Result<Line> {
 }
 
 async fn answer(shared: &Shared, request: &Request) -> Response {
-    if request.method != "GET" {
-        return Response::mistake(405, "405: Method Not Allowed");
-    }
-    if shared.control && request.target.starts_with("/_ctl/") {
+    if request.method == "GET" && shared.control && request.target.starts_with("/_ctl/") {
         let answer = match Control::parse_target(&request.target) {
             Ok((target, control)) => shared.control(target, control).await,
             Err(mistake) => Err(mistake),
@@ -72,5 +69,5 @@ async fn answer(shared: &Shared, request: &Request) -> Response {
             Err(mistake) => Response::mistake(400, &mistake.to_string()),
         };
     }
-    shared.with(|state| state.gateway.rest(&request.target, request.header("Authorization")))
+    shared.with(|state| state.gateway.answer(request))
 }

@@ -43,7 +43,7 @@ pub struct ServerConfig {
     pub tls: Option<Tls>,
     /// Where one JSON line goes for each thing seen or sent on the wire.
     pub trace: Option<Box<dyn Write + Send>>,
-    /// Is told of each record of the trace, while the gateway waits. It must not ask the [`Server`] for anything.
+    /// Receives each record of the trace, while the gateway waits. It must not ask the [`Server`] for anything.
     pub observer: Option<Observer>,
     /// How many times faster than the wall's the clock of the gateway runs. Default 1.
     pub speed: u32,

@@ -56,7 +56,7 @@ pub(super) struct State {
     pub(super) listening: BTreeSet<SocketAddr>,
 }
 
-/// Is told of each record of the trace.
+/// Receives each record of the trace.
 pub type Observer = Box<dyn FnMut(&Record) + Send>;
 
 /// The way to the task of a connection.

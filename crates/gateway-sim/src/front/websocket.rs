@@ -12,8 +12,7 @@ use async_tungstenite::WebSocketStream;
 use async_tungstenite::tungstenite::Error;
 use async_tungstenite::tungstenite::error::ProtocolError;
 use async_tungstenite::tungstenite::protocol::frame::Frame;
-use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use async_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
+use async_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
 use futures_sink::Sink;
 use smol::channel::{self, Receiver};
 use smol::future;
@@ -25,11 +24,8 @@ use super::shared::{Peer, Shared};
 use crate::frames::{bytes, frames};
 use crate::http;
 use crate::io::{ClientMessage, ConnectionId, Output};
+use crate::websocket::{READ_BUFFER, close_code, config};
 
-/// Bytes that are read at once.
-const READ_BUFFER: usize = 4 * 1024;
-/// Bytes of a client's message that are read at all. The limit of the protocol is far below.
-const READ_LIMIT: usize = 1024 * 1024;
 /// Answers to pings that may wait for a client that does not read. Until it does, no more is read from it.
 const PONG_LIMIT: usize = 64;
 /// Messages and outputs that are handled before other connections get a turn.
@@ -46,12 +42,7 @@ pub(super) async fn serve(
     let (queue, outputs) = channel::unbounded();
     let queued = Arc::new(AtomicUsize::new(0));
     let peer = Peer { queue, queued: queued.clone(), tcp: line.tcp().clone() };
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_message_size(Some(READ_LIMIT))
-        .max_frame_size(Some(READ_LIMIT));
-    let socket = WebSocketStream::from_partially_read(line, already_read, Role::Server, Some(config)).await;
+    let socket = WebSocketStream::from_partially_read(line, already_read, Role::Server, Some(config())).await;
     let id = shared.step(|state, now| {
         let id = state.gateway.open(target, now);
         state.add_peer(id, peer);
@@ -228,11 +219,10 @@ impl Upgraded<'_> {
     /// Fails the connection (RFC 6455, section 7.1.7). The gateway decides about messages that are too large.
     async fn fail(&mut self, error: &Error) {
         self.reading = Reading::Rest;
-        let code = match error {
-            Error::Capacity(_) => return self.feed(ClientMessage::TooLarge),
-            Error::Utf8(_) => CloseCode::Invalid,
-            _ => CloseCode::Protocol,
-        };
+        if let Error::Capacity(_) = error {
+            return self.feed(ClientMessage::TooLarge);
+        }
+        let code = close_code(error).into();
         // Refused if a close frame was sent before, which is as good.
         let _ = self.socket.send(Message::Close(Some(CloseFrame { code, reason: "".into() }))).await;
         self.feed(ClientMessage::Gone);

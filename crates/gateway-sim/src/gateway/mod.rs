@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::connection::{Connection, Stage};
 use crate::counters::Counters;
 use crate::faults::Faults;
+use crate::http::Request;
 use crate::identify_gate::IdentifyGate;
 use crate::io::{ClientMessage, ConnectionId, Output};
 use crate::ledger::Ledger;
@@ -187,6 +188,14 @@ impl Gateway {
     /// `authorization` is the value of that header.
     pub fn rest(&self, path: &str, authorization: Option<&str>) -> Response {
         rest::answer(path, authorization, &self.config, self.gate.remaining(&self.config, self.board.now))
+    }
+
+    /// Answers an HTTP request that is no upgrade.
+    pub(crate) fn answer(&self, request: &Request) -> Response {
+        match request.method.as_str() {
+            "GET" => self.rest(&request.target, request.header("Authorization")),
+            _ => Response::mistake(405, "405: Method Not Allowed"),
+        }
     }
 
     /// Sessions, connections and counters as JSON.
