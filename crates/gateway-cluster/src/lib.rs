@@ -5,7 +5,17 @@
 )]
 
 mod cutover;
+mod error;
+mod event;
 mod generation;
+mod handover;
+mod machine;
+mod plan;
 
 pub use cutover::{CutoverTally, Switch};
+pub use error::ClusterError;
+pub use event::{AbortReason, ClusterEvent, ReshardCause, ReshardEvent};
 pub use generation::{Generation, ShardKey};
+pub use handover::Handover;
+pub use machine::{ClusterConfig, ClusterMachine, ClusterOutput};
+pub use plan::{ClusterPlan, ReshardPhase, ReshardPlan};

@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn json_and_etf_are_equal() {
-        let payload = r#"{"t":"X","s":1,"op":0,"d":{"id":"7","on":true,"list":[1,2,300],"none":null,"text":"é"}}"#;
+        let payload =
+            r#"{"t":"X","s":1,"op":0,"d":{"id":"7","on":true,"list":[1,2,300],"none":null,"text":"é"}}"#;
         let json = Dispatch::from_payload(payload, Encoding::Json).unwrap();
         let value: serde_json::Value = serde_json::from_str(payload).unwrap();
         let etf = encode(&value, Encoding::Etf).unwrap();

@@ -90,14 +90,18 @@ mod tests {
         let from = ShardKey { generation: Generation(2), shard: ShardId::ONE };
         for size in [0, 10_000] {
             let padding = "x".repeat(size);
-            let payload = format!(r#"{{"t":"GUILD_CREATE","s":9,"op":0,"d":{{"id":"7","name":"{padding}"}}}}"#);
+            let payload =
+                format!(r#"{{"t":"GUILD_CREATE","s":9,"op":0,"d":{{"id":"7","name":"{padding}"}}}}"#);
             let dispatch = Dispatch::from_payload(payload, Encoding::Json).unwrap();
             let held = Held::new(from, dispatch.clone(), Digest::of(&dispatch, 0), true);
             if cfg!(feature = "zlib") {
                 assert!(held.bytes() < 1000, "{}", held.bytes());
             }
             let back = held.into_dispatch().unwrap();
-            assert_eq!((back.name(), back.sequence(), back.key()), (dispatch.name(), Some(9), dispatch.key()));
+            assert_eq!(
+                (back.name(), back.sequence(), back.key()),
+                (dispatch.name(), Some(9), dispatch.key())
+            );
             assert_eq!(back.data().as_bytes(), dispatch.data().as_bytes());
         }
     }

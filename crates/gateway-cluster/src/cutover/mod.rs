@@ -66,8 +66,6 @@ pub(crate) enum CutoverOutput {
         /// The bot is in one of its voice channels.
         voice: bool,
     },
-    /// The new generation is in charge of everything.
-    Finished,
 }
 
 #[derive(Debug)]
@@ -246,7 +244,8 @@ impl Cutover {
             self.out.push_back(CutoverOutput::Deliver(from, dispatch));
             return;
         };
-        let is_home = self.home(part, if from.generation == self.old.0 { self.old } else { self.new }) == from;
+        let is_home =
+            self.home(part, if from.generation == self.old.0 { self.old } else { self.new }) == from;
         match self.parts.get_mut(&part) {
             Some(State::Switched) => self.pass(from, self.new.0, dispatch),
             // Without a guild and not of shard 0: there is nothing to compare it with.
@@ -345,7 +344,11 @@ impl Cutover {
         if fates.iter().any(|fate| matches!(fate, Fate::Deliver(_))) {
             self.differing.insert(part);
         }
-        let how = if self.resumed || self.differing.contains(&part) { Switch::Unmatched { snapshot: false } } else { how };
+        let how = if self.resumed || self.differing.contains(&part) {
+            Switch::Unmatched { snapshot: false }
+        } else {
+            how
+        };
         self.carry_out(fates);
         if switches {
             self.switch(part, how);
@@ -445,6 +448,11 @@ impl Cutover {
         }
     }
 
+    /// Whether the new generation is in charge of everything.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
     pub(crate) fn tally(&self) -> CutoverTally {
         self.tally
     }
@@ -496,7 +504,8 @@ impl Cutover {
             }
         }
         if now >= newest_at + self.config.silence {
-            let lacking: Vec<ShardKey> = [old, new].into_iter().filter(|key| !self.received(*key, newest_at)).collect();
+            let lacking: Vec<ShardKey> =
+                [old, new].into_iter().filter(|key| !self.received(*key, newest_at)).collect();
             if lacking.is_empty() {
                 let Some(State::Compared(window)) = self.parts.get(&part) else { return };
                 let how = if window.aligned { Switch::Matched } else { Switch::Silent };
@@ -519,7 +528,8 @@ impl Cutover {
     }
 
     fn due_at(&self, part: Part) -> Option<Instant> {
-        let voice_due_at = self.voice_turn_at.filter(|_| self.is_voice(part)).map(|at| at + self.config.overlap);
+        let voice_due_at =
+            self.voice_turn_at.filter(|_| self.is_voice(part)).map(|at| at + self.config.overlap);
         self.due_at.max(voice_due_at)
     }
 
@@ -530,7 +540,13 @@ impl Cutover {
         let since = window.announced_at.unwrap_or(now);
         let is_safe = window.aligned || self.received(old, since);
         let how = match () {
-            () if window.aligned && !window.is_behind() && !self.resumed && !self.differing.contains(&part) => Switch::Matched,
+            () if window.aligned
+                && !window.is_behind()
+                && !self.resumed
+                && !self.differing.contains(&part) =>
+            {
+                Switch::Matched
+            }
             () if window.has_snapshot() => Switch::Unmatched { snapshot: true },
             () => Switch::Unmatched { snapshot: false },
         };
@@ -547,7 +563,8 @@ impl Cutover {
         if self.ordered_at.is_none() || self.voice_turn_at.is_some() {
             return;
         }
-        let is_open = |(part, state): (&Part, &State)| !matches!(state, State::Switched) && !self.is_voice(*part);
+        let is_open =
+            |(part, state): (&Part, &State)| !matches!(state, State::Switched) && !self.is_voice(*part);
         let is_over = self.due_at.is_some_and(|due_at| now >= due_at);
         if (is_over || !self.awaits_guilds()) && !self.parts.iter().any(is_open) {
             self.voice_turn_at = Some(now);
@@ -567,11 +584,11 @@ impl Cutover {
         if self.awaits_guilds() && now < due_at {
             return;
         }
-        let old: Vec<ShardKey> = self.shards.keys().copied().filter(|key| key.generation == self.old.0).collect();
+        let old: Vec<ShardKey> =
+            self.shards.keys().copied().filter(|key| key.generation == self.old.0).collect();
         let lacking: Vec<ShardKey> = old.into_iter().filter(|key| !self.received(*key, ordered_at)).collect();
         if lacking.is_empty() || now >= due_at + self.config.patience {
             self.finished = true;
-            self.out.push_back(CutoverOutput::Finished);
         } else {
             lacking.into_iter().for_each(|key| self.ask(key, now));
         }

@@ -80,7 +80,11 @@ mod tests {
             ("MESSAGE_CREATE", r#"{"id":"7","guild_id":"41771983444115456"}"#, of_guild),
             ("MESSAGE_CREATE", r#"{"id":"41771983444115456"}"#, Subject::Part(Part::NoGuild)),
             ("MESSAGE_CREATE", r#"{"guild_id":null}"#, Subject::Part(Part::NoGuild)),
-            ("MESSAGE_CREATE", r#"{"content":"\"guild_id\":\"41771983444115456\""}"#, Subject::Part(Part::NoGuild)),
+            (
+                "MESSAGE_CREATE",
+                r#"{"content":"\"guild_id\":\"41771983444115456\""}"#,
+                Subject::Part(Part::NoGuild),
+            ),
             ("GUILD_MEMBERS_CHUNK", r#"{"guild_id":"41771983444115456"}"#, Subject::Session),
             ("READY", "{}", Subject::Session),
         ];
@@ -92,7 +96,10 @@ mod tests {
     #[test]
     fn a_guild_of_another_shard_is_none() {
         let data = r#"{"guild_id":"41771983444115456"}"#;
-        assert_eq!(subject("MESSAGE_CREATE", data, (1, 2)), Subject::Part(Part::Guild(Snowflake(41771983444115456))));
+        assert_eq!(
+            subject("MESSAGE_CREATE", data, (1, 2)),
+            Subject::Part(Part::Guild(Snowflake(41771983444115456)))
+        );
         assert_eq!(subject("MESSAGE_CREATE", data, (0, 2)), Subject::Part(Part::NoGuild));
     }
 }

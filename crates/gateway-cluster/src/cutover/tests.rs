@@ -51,7 +51,6 @@ struct Model {
     switches: BTreeMap<Option<u64>, (Switch, bool)>,
     /// Which guild was switched when.
     turns: Vec<Option<u64>>,
-    finished: bool,
     most_bytes: usize,
 }
 
@@ -68,7 +67,6 @@ impl Model {
             delivered: Vec::new(),
             switches: BTreeMap::new(),
             turns: Vec::new(),
-            finished: false,
             most_bytes: 0,
         };
         for id in 0..OLD.1 {
@@ -98,9 +96,14 @@ impl Model {
                 continue;
             }
             let id = guild_id(guild);
-            let voice = if guild == 1 { format!(r#"{{"user_id":"{BOT}","channel_id":"5"}}"#) } else { String::new() };
+            let voice =
+                if guild == 1 { format!(r#"{{"user_id":"{BOT}","channel_id":"5"}}"#) } else { String::new() };
             let data = format!(r#"{{"id":"{id}","name":"g","voice_states":[{voice}]}}"#);
-            self.links.entry(key).or_default().push_back(Message::Dispatch { name: "GUILD_CREATE", data, event: None });
+            self.links.entry(key).or_default().push_back(Message::Dispatch {
+                name: "GUILD_CREATE",
+                data,
+                event: None,
+            });
         }
     }
 
@@ -109,7 +112,8 @@ impl Model {
         let event = self.events.len();
         self.events.push(guild);
         let id = if unique { event } else { 0 };
-        let guild_field = guild.map_or_else(String::new, |guild| format!(r#","guild_id":"{}""#, guild_id(guild)));
+        let guild_field =
+            guild.map_or_else(String::new, |guild| format!(r#","guild_id":"{}""#, guild_id(guild)));
         for generation in [OLD, NEW] {
             let key = self.home(guild, generation);
             // The spelling of ids and the order of keys differ between sessions.
@@ -135,7 +139,8 @@ impl Model {
             Some(Message::Ready { create_guilds }) => {
                 self.sequences.insert(key, 0);
                 let ids = (0..GUILDS).filter(|guild| create_guilds && self.home(Some(*guild), NEW) == key);
-                let guilds: Vec<String> = ids.map(|guild| format!(r#"{{"id":"{}"}}"#, guild_id(guild))).collect();
+                let guilds: Vec<String> =
+                    ids.map(|guild| format!(r#"{{"id":"{}"}}"#, guild_id(guild))).collect();
                 ("READY", format!(r#"{{"user":{{"id":"{BOT}"}},"guilds":[{}]}}"#, guilds.join(",")), None)
             }
             Some(Message::Dispatch { name, data, event }) => (name, data, event),
@@ -179,9 +184,11 @@ impl Model {
                 CutoverOutput::Switched { guild, how, voice } => {
                     let guild = guild.map(|guild| (guild.0 >> 22) - 1000);
                     self.turns.push(guild);
-                    assert!(self.switches.insert(guild, (how, voice)).is_none(), "{guild:?} is switched once");
+                    assert!(
+                        self.switches.insert(guild, (how, voice)).is_none(),
+                        "{guild:?} is switched once"
+                    );
                 }
-                CutoverOutput::Finished => self.finished = true,
             }
         }
     }
@@ -198,12 +205,12 @@ impl Model {
                     self.receive(key);
                 }
             }
-            if self.finished {
+            if self.cutover.is_finished() {
                 break;
             }
             self.advance(Duration::from_secs(1));
         }
-        assert!(self.finished, "{:?}", self.cutover);
+        assert!(self.cutover.is_finished(), "{:?}", self.cutover);
         // What the new generation receives from now on is delivered without the cutover: the old one's part is over.
         assert_eq!(self.cutover.held_bytes(), 0);
     }
@@ -340,13 +347,19 @@ fn sessions_that_never_agree_are_switched_at_guild_create() {
             model.names.insert((key, sequence), None);
             let data = format!(r#"{{"user_id":"{id}","guild_id":"{}"}}"#, guild_id(0));
             let payload = format!(r#"{{"t":"TYPING_START","s":{sequence},"op":0,"d":{data}}}"#);
-            model.cutover.handle_dispatch(key, Dispatch::from_payload(payload, Encoding::Json).unwrap(), model.now);
+            model.cutover.handle_dispatch(
+                key,
+                Dispatch::from_payload(payload, Encoding::Json).unwrap(),
+                model.now,
+            );
         }
         model.now += Duration::from_secs(1);
         model.cutover.handle_timeout(model.now);
         while let Some(output) = model.cutover.poll_output() {
             match output {
-                CutoverOutput::Deliver(from, dispatch) if from == new => names.push(dispatch.name().to_owned()),
+                CutoverOutput::Deliver(from, dispatch) if from == new => {
+                    names.push(dispatch.name().to_owned())
+                }
                 CutoverOutput::Switched { guild, how, voice } => {
                     model.switches.insert(guild.map(|guild| (guild.0 >> 22) - 1000), (how, voice));
                 }
