@@ -54,7 +54,7 @@ pub use framing::{FrameMode, KeyOrder};
 #[cfg(feature = "tls")]
 pub use front::Tls;
 #[cfg(feature = "front")]
-pub use front::{Observer, Server, ServerConfig};
+pub use front::{Observer, ReservedPort, Server, ServerConfig};
 pub use gateway::Gateway;
 pub use http::{Request, switching_protocols};
 pub use io::{ClientMessage, ConnectionId, Output};

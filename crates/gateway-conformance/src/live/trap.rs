@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use gateway_sim::{Server, ServerConfig, Tls};
+use gateway_sim::{ReservedPort, Server, ServerConfig, Tls};
 
 use super::runtime::Route;
 use crate::scenario::DialFault;
@@ -22,8 +22,10 @@ pub(crate) struct Trap {
 }
 
 enum Kind {
-    /// There is nobody there.
+    /// There is nothing.
     Empty,
+    /// Nothing listens on the port, and no other scenario is given it.
+    Reserved { _port: ReservedPort },
     /// A listener that is no server of TLS.
     Listener { stop: Arc<AtomicBool>, address: SocketAddr },
     /// A server whose certificate is not good enough.
@@ -38,9 +40,8 @@ impl Trap {
             }
             DialFault::Unreachable => Ok(Self { route: Route::Nowhere, kind: Kind::Empty }),
             DialFault::Refused => {
-                // The listener is gone when anybody comes.
-                let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-                Ok(Self { route: to(address), kind: Kind::Empty })
+                let port = ReservedPort::new((Ipv4Addr::LOCALHOST, 0).into())?;
+                Ok(Self { route: to(port.address()), kind: Kind::Reserved { _port: port } })
             }
             DialFault::SilentTls => Self::listen(|stream, kept| kept.push(stream)),
             DialFault::ResetInTls => Self::listen(|stream, _| reset(stream)),

@@ -15,7 +15,7 @@ use gateway_driver::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use gateway_driver::rustls::{ClientConfig, ServerConfig, ServerConnection, StreamOwned, crypto::ring};
 use gateway_driver::tls::{Roots, TlsSettings};
 use gateway_driver::{DriverConfig, Runtime, Sender, Shard};
-use gateway_sim::{Config, Control, Server};
+use gateway_sim::{Config, Control, ReservedPort, Server};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
@@ -260,8 +260,8 @@ pub(crate) async fn failures_to_connect_are_told_apart<R: Live>() {
     let ConnectError::Dns(text) = &error else { panic!("{error:?}") };
     assert!(!text.contains("no-such-name"), "{text}");
 
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let refused = Shard::<R>::new(config(format!("ws://{closed}"))).unwrap();
+    let closed = ReservedPort::new(([127, 0, 0, 1], 0).into()).unwrap();
+    let refused = Shard::<R>::new(config(format!("ws://{}", closed.address()))).unwrap();
     let error = first_failure(refused).await;
     assert!(matches!(error, ConnectError::Tcp(_)), "{error:?}");
 }

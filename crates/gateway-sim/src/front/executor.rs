@@ -1,25 +1,27 @@
 //! The thread of a server: all of its tasks.
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 
 use smol::channel::{self, Receiver};
 use smol::{Async, LocalExecutor, block_on, future};
 
 use super::connection;
 use super::listener;
+use super::port::ReservedPort;
 use super::shared::Shared;
 
 /// Serves until `stop` is closed. All tasks end with the call, and with them every listener and every connection.
 pub(super) fn run(
     shared: &Shared,
-    listeners: Vec<(Async<TcpListener>, SocketAddr)>,
+    listeners: Vec<(Async<TcpListener>, ReservedPort)>,
     stop: &Receiver<Infallible>,
 ) {
     let executor = LocalExecutor::new();
     let (accepted, connections) = channel::bounded(1);
-    for (listener, address) in listeners {
-        executor.spawn(listener::accept(shared, listener, address, accepted.clone())).detach();
+    for (listener, port) in listeners {
+        let accepted = accepted.clone();
+        executor.spawn(async move { listener::accept(shared, listener, &port, accepted).await }).detach();
     }
     executor.spawn(shared.keep_time()).detach();
     let serve = async {

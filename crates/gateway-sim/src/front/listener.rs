@@ -7,6 +7,7 @@ use smol::channel::Sender;
 use smol::net::TcpStream;
 use smol::{Async, Timer, future};
 
+use super::port::ReservedPort;
 use super::shared::Shared;
 
 /// The pause after an error of a listener: too many open files, or a port that old connections still hold.
@@ -17,9 +18,10 @@ const RETRY: Duration = Duration::from_millis(10);
 pub(super) async fn accept(
     shared: &Shared,
     listener: Async<TcpListener>,
-    address: SocketAddr,
+    port: &ReservedPort,
     accepted: Sender<(TcpStream, SocketAddr)>,
 ) {
+    let address = port.address();
     let mut listener = Some(listener);
     loop {
         let turned = shared.turned();
@@ -30,7 +32,7 @@ pub(super) async fn accept(
             continue;
         }
         let Some(open) = &listener else {
-            listener = Async::<TcpListener>::bind(address).ok();
+            listener = port.listen().and_then(Async::new).ok();
             if listener.is_some() {
                 shared.step(|state, _| state.listening.insert(address));
             } else {

@@ -10,6 +10,7 @@ mod connection;
 mod executor;
 mod line;
 mod listener;
+mod port;
 mod request;
 mod server;
 mod shared;
@@ -17,6 +18,7 @@ mod shared;
 mod tls;
 mod websocket;
 
+pub use port::ReservedPort;
 pub use server::{Server, ServerConfig};
 pub use shared::Observer;
 #[cfg(feature = "tls")]

@@ -14,6 +14,7 @@ use smol::{Async, block_on};
 
 use super::clock::Clock;
 use super::executor;
+use super::port::ReservedPort;
 use super::shared::{Observer, Shared, State};
 #[cfg(feature = "tls")]
 use super::tls::{Identity, Tls};
@@ -103,7 +104,7 @@ impl Server {
         if config.resume_port {
             listeners.push(listen(SocketAddr::new(config.listen.ip(), 0))?);
         }
-        let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
+        let addresses: Vec<_> = listeners.iter().map(|(_, port)| port.address()).collect();
         #[cfg(feature = "tls")]
         let identity = config.tls.as_ref().map(Identity::new).transpose()?;
         #[cfg(feature = "tls")]
@@ -216,11 +217,10 @@ impl Drop for Server {
     }
 }
 
-/// A listener, and the address it got.
-fn listen(address: SocketAddr) -> io::Result<(Async<TcpListener>, SocketAddr)> {
-    let listener = Async::<TcpListener>::bind(address)?;
-    let address = listener.get_ref().local_addr()?;
-    Ok((listener, address))
+/// A listener, and the port that stays the gateway's while it is down.
+fn listen(address: SocketAddr) -> io::Result<(Async<TcpListener>, ReservedPort)> {
+    let port = ReservedPort::new(address)?;
+    Ok((Async::new(port.listen()?)?, port))
 }
 
 impl fmt::Debug for Server {
