@@ -6,7 +6,7 @@
 //! that may have been written; with `--frames` it has.
 
 use flate2::write::{GzEncoder, ZlibEncoder};
-use gateway_codec::{Encoding, ErrorKind, Limits, convert, http, is_zlib, json};
+use gateway_codec::{DocumentLimits, Encoding, ErrorKind, convert, http, is_zlib, json};
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -127,7 +127,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     }
     let mut document = Vec::new();
     // One byte more than is allowed: the converter refuses it then.
-    let allowed = Limits::default().input as u64 + 1;
+    let allowed = DocumentLimits::default().input as u64 + 1;
     input.take(allowed).read_to_end(&mut document).map_err(|error| reading(&error))?;
     convert_one(arguments, &document, &mut output)?;
     output.flush().map_err(|error| writing(&error))
@@ -150,7 +150,7 @@ fn convert_frames(
         let length = u64::from(u32::from_le_bytes(length));
         let place =
             |problem| format!("record {record}, whose document begins at byte {}: {problem}", offset + 4);
-        if length > Limits::default().input as u64 {
+        if length > DocumentLimits::default().input as u64 {
             return Err(place("the document is too long".to_owned()));
         }
         document.clear();

@@ -111,7 +111,7 @@ impl<'a> Envelope<'a> {
         let Some((head, d_start)) = UsualHead::read(bytes) else { return Ok(None) };
         let d_end = match bytes.get(d_start) {
             Some(b'{' | b'[' | b'"' | b'n' | b't' | b'f' | b'-' | b'0'..=b'9') => {
-                scan::value_end(bytes, d_start, crate::Limits::MAX_DEPTH - 1)?
+                scan::value_end(bytes, d_start, crate::DocumentLimits::MAX_DEPTH - 1)?
             }
             _ => return Ok(None),
         };
@@ -126,7 +126,7 @@ impl<'a> Envelope<'a> {
         let rest = bytes.strip_prefix(&[etf::VERSION, etf::tag::MAP, 0, 0, 0, 4])?;
         let after_d_key = etf::find::after_key(rest, b"d")?;
         let mut reader = etf::Reader::term_only(after_d_key);
-        let d = reader.skip_to_depth(crate::Limits::MAX_DEPTH - 1).ok()?;
+        let d = reader.skip_to_depth(crate::DocumentLimits::MAX_DEPTH - 1).ok()?;
         let rest = etf::find::after_key(reader.rest(), b"op")?;
         let [etf::tag::SMALL_INTEGER, op, ref rest @ ..] = *rest else { return None };
         let rest = etf::find::after_key(rest, b"s")?;

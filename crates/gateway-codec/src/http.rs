@@ -1,13 +1,13 @@
 //! Bodies of HTTP responses: inflated by their `Content-Encoding`, named by their `Content-Type`.
 //!
 //! ```
-//! use gateway_codec::{Limits, http};
+//! use gateway_codec::{DocumentLimits, http};
 //!
 //! #[derive(serde::Deserialize)]
 //! struct Gateway { url: String }
 //! # let body = &br#"{"url":"wss://gateway.discord.gg"}"#[..];
 //! // `body` and the values of the two headers come from the HTTP client of your choice.
-//! let raw = http::decode_body(body, None, Some("application/json"), &Limits::default())?;
+//! let raw = http::decode_body(body, None, Some("application/json"), &DocumentLimits::default())?;
 //! let gateway: Gateway = raw.decode()?;
 //! assert_eq!(gateway.url, "wss://gateway.discord.gg");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -17,7 +17,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 use crate::inflate::{Format, inflate_whole};
-use crate::{Encoding, Error, InflateError, Limits, Raw, etf, is_zlib};
+use crate::{DocumentLimits, Encoding, Error, InflateError, Raw, etf, is_zlib};
 use bytes::Bytes;
 use std::{error, fmt};
 
@@ -31,12 +31,12 @@ use std::{error, fmt};
 /// # Errors
 ///
 /// [`BodyError`] says which of the two could not be followed. A body that inflates to more than
-/// [`Limits::output`] bytes is refused, at any stage.
+/// [`DocumentLimits::output`] bytes is refused, at any stage.
 pub fn decode_body(
     body: impl Into<Bytes>,
     content_encoding: Option<&str>,
     content_type: Option<&str>,
-    limits: &Limits,
+    limits: &DocumentLimits,
 ) -> Result<Raw, BodyError> {
     let encoding = encoding_of(content_type)?;
     let mut body = decode_content(body, content_encoding, limits)?;
@@ -56,7 +56,7 @@ pub fn decode_body(
 pub fn decode_content(
     body: impl Into<Bytes>,
     content_encoding: Option<&str>,
-    limits: &Limits,
+    limits: &DocumentLimits,
 ) -> Result<Bytes, BodyError> {
     let mut body = body.into();
     // What was applied last is undone first.
@@ -181,7 +181,7 @@ mod tests {
     }
 
     fn decode(body: &[u8], content_encoding: &str) -> Result<Raw, BodyError> {
-        let limits = Limits { output: 1 << 16, ..Limits::default() };
+        let limits = DocumentLimits { output: 1 << 16, ..DocumentLimits::default() };
         decode_body(body.to_vec(), Some(content_encoding), Some("application/json; charset=utf-8"), &limits)
     }
 
@@ -230,7 +230,8 @@ mod tests {
         use std::error::Error as _;
         let error = decode(&gzip(BODY)[..20], "gzip").unwrap_err();
         assert_eq!(error.source().unwrap().to_string(), "the compressed data ended too early");
-        let term = decode_body(&b"\x83\x50\0\0"[..], None, Some("application/etf"), &Limits::default());
+        let term =
+            decode_body(&b"\x83\x50\0\0"[..], None, Some("application/etf"), &DocumentLimits::default());
         let error = term.unwrap_err();
         assert_eq!(error.source().unwrap().to_string(), "the input ended too early, at byte 4");
         assert!(decode(BODY, "br").unwrap_err().source().is_none());
@@ -283,7 +284,7 @@ mod tests {
         let body = etf::to_vec(&serde_json::json!({"shards": 2})).unwrap();
         let compressed = [&[131, 80], &(body.len() as u32 - 1).to_be_bytes()[..], &zlib(&body[1..])].concat();
         for body in [body, compressed] {
-            let raw = decode_body(body, None, Some("application/etf"), &Limits::default()).unwrap();
+            let raw = decode_body(body, None, Some("application/etf"), &DocumentLimits::default()).unwrap();
             assert_eq!(raw.get("shards").unwrap().as_u64(), Some(2));
         }
     }

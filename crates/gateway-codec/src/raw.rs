@@ -2,7 +2,7 @@
 
 use crate::json::scan::without_mark;
 use crate::transcode::transcode;
-use crate::{Encoding, Error, Limits, encode, etf};
+use crate::{DocumentLimits, Encoding, Error, encode, etf};
 use bytes::Bytes;
 use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
@@ -149,7 +149,7 @@ impl<'a> RawRef<'a> {
     ///
     /// As [`decode`](crate::decode); offsets count from the beginning of this value.
     pub fn decode<T: Deserialize<'a>>(self) -> Result<T, Error> {
-        self.decode_with(&Limits::default())
+        self.decode_with(&DocumentLimits::default())
     }
 
     /// Decodes the value into a type, within limits of one's own.
@@ -157,7 +157,7 @@ impl<'a> RawRef<'a> {
     /// # Errors
     ///
     /// As [`RawRef::decode`].
-    pub fn decode_with<T: Deserialize<'a>>(self, limits: &Limits) -> Result<T, Error> {
+    pub fn decode_with<T: Deserialize<'a>>(self, limits: &DocumentLimits) -> Result<T, Error> {
         match self.encoding {
             Encoding::Json => crate::json::value_from_slice(self, PhantomData, limits),
             Encoding::Etf => {
@@ -176,7 +176,7 @@ impl<'a> RawRef<'a> {
     /// As [`RawRef::decode`].
     pub fn decode_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<S::Value, Error> {
         match self.encoding {
-            Encoding::Json => crate::json::value_from_slice(self, seed, &Limits::default()),
+            Encoding::Json => crate::json::value_from_slice(self, seed, &DocumentLimits::default()),
             Encoding::Etf => {
                 let options = etf::Options::default();
                 seed.deserialize(&mut etf::Deserializer::term_only(self.bytes, &options)?)
@@ -289,7 +289,7 @@ impl Raw {
     /// # Errors
     ///
     /// As [`RawRef::decode`].
-    pub fn decode_with<'de, T: Deserialize<'de>>(&'de self, limits: &Limits) -> Result<T, Error> {
+    pub fn decode_with<'de, T: Deserialize<'de>>(&'de self, limits: &DocumentLimits) -> Result<T, Error> {
         self.as_ref().decode_with(limits)
     }
 

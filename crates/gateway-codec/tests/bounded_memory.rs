@@ -4,8 +4,8 @@
 //! bounded by the window limit.
 
 use gateway_codec::{
-    Compression, Encoding, Envelope, InflateError, InflateLimits, Inflater, Limits, Raw, RawRef, convert,
-    decode, decode_with, etf,
+    Compression, DocumentLimits, Encoding, Envelope, InflateError, InflateLimits, Inflater, Raw, RawRef,
+    convert, decode, decode_with, etf,
 };
 use peak_alloc::PeakAlloc;
 
@@ -48,7 +48,7 @@ fn deep_nesting() {
         let raw = RawRef::new(&document, encoding);
         let is_refused = || {
             let converts = |to| convert::convert(&document, encoding, to, &convert::Options::default());
-            etf::Value::from_slice(&document, &Limits::default()).is_err()
+            etf::Value::from_slice(&document, &DocumentLimits::default()).is_err()
                 && Envelope::parse(&document, encoding).is_err()
                 && (raw.find("no such key").is_err() || raw.find(usize::MAX).is_err())
                 && converts(Encoding::Json).is_err()
@@ -67,7 +67,7 @@ fn claimed_counts() {
         let (refused, spent) = cost(|| {
             decode::<serde_json::Value>(&document, Encoding::Etf).is_err()
                 && decode::<Vec<u64>>(&document, Encoding::Etf).is_err()
-                && etf::Value::from_slice(&document, &Limits::default()).is_err()
+                && etf::Value::from_slice(&document, &DocumentLimits::default()).is_err()
         });
         assert!(refused && spent <= 4096, "{tag}: {spent}");
     }
@@ -79,7 +79,7 @@ fn claimed_counts() {
         document.extend(((255 - level - 1) * 5 + tail.len() as u32).to_be_bytes());
     }
     document.extend(tail);
-    let (refused, spent) = cost(|| etf::Value::from_slice(&document, &Limits::default()).is_err());
+    let (refused, spent) = cost(|| etf::Value::from_slice(&document, &DocumentLimits::default()).is_err());
     assert!(refused && spent <= document.len() * 130, "{spent}");
     let (refused, spent) =
         cost(|| decode::<Nested>(&document, Encoding::Etf).map(|nested| nested.0.len()).is_err());
@@ -93,7 +93,7 @@ struct Nested(Vec<Nested>);
 fn many_small_elements() {
     let count = 1_000_000;
     let document = [&[131, 108][..], &(count as u32).to_be_bytes(), &vec![106; count + 1]].concat();
-    let (tree, spent) = cost(|| etf::Value::from_slice(&document, &Limits::default()));
+    let (tree, spent) = cost(|| etf::Value::from_slice(&document, &DocumentLimits::default()));
     assert!(tree.is_ok() && spent <= document.len() * 130, "{spent}");
     for (document, encoding) in [
         (document.clone(), Encoding::Etf),
@@ -141,7 +141,7 @@ fn inflated_too_far() {
     let bomb = deflate_zlib(&zeros);
     let (result, spent) = cost(|| inflate_zlib(&bomb, LIMIT));
     assert!(result.is_err() && spent <= 2 * LIMIT + REFUSAL, "{spent}");
-    let mut limits = Limits::default();
+    let mut limits = DocumentLimits::default();
     limits.output = LIMIT;
     let (result, spent) = cost(|| http::decode_body(bomb.clone(), Some("deflate"), None, &limits));
     assert!(result.is_err() && spent <= 2 * LIMIT + bomb.len() + REFUSAL, "{spent}");

@@ -1,6 +1,8 @@
 //! Small inputs that went wrong once. Each file stands for a kind; what is like it is beside it.
 
-use gateway_codec::{Encoding, Envelope, Error, ErrorKind, Limits, Raw, RawRef, convert, decode, etf, json};
+use gateway_codec::{
+    DocumentLimits, Encoding, Envelope, Error, ErrorKind, Raw, RawRef, convert, decode, etf, json,
+};
 use serde_json::{Value, json};
 
 const ORDER_T_S_OP: &[u8] = include_bytes!("cases/01-etf-order-t-s-op.etf");
@@ -62,7 +64,7 @@ fn read_etf(document: &[u8]) -> Vec<(&'static str, Result<(), Error>)> {
     vec![
         ("value", decode::<Value>(document, Encoding::Etf).map(drop)),
         ("ignored", decode::<serde::de::IgnoredAny>(document, Encoding::Etf).map(drop)),
-        ("tree", etf::Value::from_slice(document, &Limits::default()).map(drop)),
+        ("tree", etf::Value::from_slice(document, &DocumentLimits::default()).map(drop)),
         ("walk", etf::walk(document).try_for_each(|entry| entry.map(drop))),
         ("structure", etf::check_structure(document)),
         ("structure of a raw", raw.check_structure()),
@@ -197,7 +199,8 @@ fn bytes_after_a_compressed_term_are_ignored() {
         assert_eq!(decode::<Value>(&expanded, Encoding::Etf).unwrap(), expected);
         let json = convert(&document, Encoding::Etf, Encoding::Json).unwrap();
         assert_eq!(json::from_slice::<Value>(&json).unwrap(), expected);
-        let body = http::decode_body(document, None, Some("application/etf"), &Limits::default()).unwrap();
+        let body =
+            http::decode_body(document, None, Some("application/etf"), &DocumentLimits::default()).unwrap();
         assert_eq!(body.value().unwrap(), expected);
     }
     // The stream itself has to be whole.

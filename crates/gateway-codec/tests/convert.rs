@@ -1,7 +1,7 @@
 //! The converter against the readers and writers of types, and what it hands to a writer.
 
 use gateway_codec::convert::{Options, convert, convert_to};
-use gateway_codec::{Encoding, ErrorKind, Limits, decode, etf};
+use gateway_codec::{DocumentLimits, Encoding, ErrorKind, decode, etf};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::io;
@@ -49,7 +49,7 @@ proptest! {
         prop_assert_eq!(&convert(&json, Encoding::Json, Encoding::Etf, &options).unwrap(), &expected);
         for other in [etf::Style::Client, etf::Style::Server] {
             let written = etf::to_vec_with(&value, other).unwrap();
-            let tree = etf::Value::from_slice(&written, &Limits::default()).unwrap();
+            let tree = etf::Value::from_slice(&written, &DocumentLimits::default()).unwrap();
             let expected = etf::to_vec_with(&tree, style).unwrap();
             prop_assert_eq!(&convert(&written, Encoding::Etf, Encoding::Etf, &options).unwrap(), &expected);
         }
@@ -94,7 +94,7 @@ proptest! {
         let mut bytes = etf::to_vec_with(&[value], style).unwrap();
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        let expected = etf::Value::from_slice(&bytes, &Limits::default());
+        let expected = etf::Value::from_slice(&bytes, &DocumentLimits::default());
         for to in [Encoding::Json, Encoding::Etf] {
             let converted = convert(&bytes, Encoding::Etf, to, &Options::default());
             match (converted, &expected) {

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use gateway_codec::etf::{self, Integer, Value};
-use gateway_codec::{Encoding, Envelope, Error, ErrorKind, Limits, RawRef};
+use gateway_codec::{DocumentLimits, Encoding, Envelope, Error, ErrorKind, RawRef};
 use serde_json::json;
 use support::hex;
 
@@ -72,7 +72,7 @@ fn every_term_is_read() {
         let bytes = hex(text);
         let value: serde_json::Value = etf::from_slice(&bytes).expect(text);
         assert_eq!(value, expected, "{text}");
-        let tree = Value::from_slice(&bytes, &Limits::default()).expect(text);
+        let tree = Value::from_slice(&bytes, &DocumentLimits::default()).expect(text);
         let written = etf::to_vec(&tree).unwrap();
         assert_eq!(etf::from_slice::<serde_json::Value>(&written).unwrap(), expected, "{text}");
         etf::check_structure(&bytes).expect(text);
@@ -176,7 +176,7 @@ fn what_must_fail_fails_with_its_place() {
     for (text, kind, offset) in cases {
         let bytes = hex(text);
         let typed = etf::from_slice::<serde_json::Value>(&bytes).unwrap_err();
-        let tree = Value::from_slice(&bytes, &Limits::default()).unwrap_err();
+        let tree = Value::from_slice(&bytes, &DocumentLimits::default()).unwrap_err();
         for error in [typed, tree] {
             assert_eq!((error.kind(), error.offset()), (kind, Some(offset)), "{text}: {error}");
         }
@@ -196,7 +196,7 @@ fn every_prefix_is_incomplete() {
             let cut = &bytes[..length];
             let errors: [Error; 3] = [
                 etf::from_slice::<serde_json::Value>(cut).unwrap_err(),
-                Value::from_slice(cut, &Limits::default()).unwrap_err(),
+                Value::from_slice(cut, &DocumentLimits::default()).unwrap_err(),
                 etf::check_structure(cut).unwrap_err(),
             ];
             for error in errors {
@@ -215,11 +215,11 @@ fn depth_is_bounded_however_deep() {
             |depth: usize| [&[131][..], &opening.repeat(depth), &[106], &closing.repeat(depth)].concat();
         let deepest = nested(256);
         etf::from_slice::<serde::de::IgnoredAny>(&deepest).unwrap();
-        Value::from_slice(&deepest, &Limits::default()).unwrap();
+        Value::from_slice(&deepest, &DocumentLimits::default()).unwrap();
         for depth in [257, 1_000_000] {
             let bytes = nested(depth);
             let typed = etf::from_slice::<serde_json::Value>(&bytes).unwrap_err();
-            let tree = Value::from_slice(&bytes, &Limits::default()).unwrap_err();
+            let tree = Value::from_slice(&bytes, &DocumentLimits::default()).unwrap_err();
             let skipped = etf::check_structure(&bytes).unwrap_err();
             let offset = 1 + 256 * opening.len();
             for error in [typed, tree, skipped] {
@@ -268,7 +268,7 @@ fn integers_of_128_bits() {
     for number in [u128::MAX, u128::from(u64::MAX) + 1] {
         let bytes = etf::to_vec(&number).unwrap();
         assert_eq!(etf::from_slice::<u128>(&bytes).unwrap(), number);
-        let tree = Value::from_slice(&bytes, &Limits::default()).unwrap();
+        let tree = Value::from_slice(&bytes, &DocumentLimits::default()).unwrap();
         assert_eq!(tree, Value::Integer(Integer::from(number)));
         assert_eq!(etf::to_vec(&tree).unwrap(), bytes);
     }

@@ -179,7 +179,7 @@ fn every_changed_byte_of_the_first_frames_is_survived() {
                     assert_eq!(decoded["op"].as_u64(), Some(walked.op), "{name} {index} {value}");
                 }
                 if encoding == Encoding::Etf {
-                    let tree = etf::Value::from_slice(&changed, &gateway_codec::Limits::default());
+                    let tree = etf::Value::from_slice(&changed, &gateway_codec::DocumentLimits::default());
                     let typed = etf::from_slice::<etf::Value<'_>>(&changed);
                     assert_eq!(tree.is_ok(), typed.is_ok(), "{name} {index} {value}");
                 }

@@ -105,10 +105,10 @@ pub enum SendError {
     TooLarge {
         /// Its size in bytes.
         size: usize,
-        /// [`Limits::payload_bytes`](crate::config::Limits::payload_bytes).
+        /// [`ShardLimits::payload_bytes`](crate::config::ShardLimits::payload_bytes).
         limit: usize,
     },
-    /// As many commands as allowed wait already: see [`Limits::queued_commands`](crate::config::Limits::queued_commands).
+    /// As many commands as allowed wait already: see [`ShardLimits::queued_commands`](crate::config::ShardLimits::queued_commands).
     QueueFull {
         /// How many wait.
         waiting: usize,

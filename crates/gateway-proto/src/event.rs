@@ -248,7 +248,7 @@ pub enum Notice {
         count: usize,
     },
     /// The session was given up after this many Resumes in a row that failed, with neither RESUMED nor a replay, for
-    /// [`Limits::resume_timeout`](crate::config::Limits::resume_timeout) at least.
+    /// [`ShardLimits::resume_timeout`](crate::config::ShardLimits::resume_timeout) at least.
     ResumeGivenUp {
         /// How many there were.
         attempts: u32,

@@ -144,7 +144,7 @@ pub enum Closed {
     Failed(String),
     /// The server broke the WebSocket protocol.
     Protocol(String),
-    /// A message was larger than [`Limits::message_bytes`](crate::config::Limits::message_bytes).
+    /// A message was larger than [`ShardLimits::message_bytes`](crate::config::ShardLimits::message_bytes).
     MessageTooLarge,
 }
 

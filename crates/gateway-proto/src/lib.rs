@@ -93,7 +93,7 @@ pub mod config {
     pub use crate::backoff_config::BackoffConfig;
     pub use crate::config_error::ConfigError;
     pub use crate::resume_hosts::ResumeHosts;
-    pub use crate::shard_config::{DEFAULT_URL, IdentifyProperties, Limits, Timeouts};
+    pub use crate::shard_config::{DEFAULT_URL, IdentifyProperties, ShardLimits, Timeouts};
     pub use crate::shard_id::ShardIdError;
     pub use crate::url::{API_VERSION, UrlError};
 }

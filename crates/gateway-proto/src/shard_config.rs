@@ -54,7 +54,7 @@ pub struct ShardConfig {
     /// How long to wait between connections.
     pub backoff: BackoffConfig,
     /// What is allowed, in both directions.
-    pub limits: Limits,
+    pub limits: ShardLimits,
 }
 
 impl ShardConfig {
@@ -76,7 +76,7 @@ impl ShardConfig {
             seed: None,
             timeouts: Timeouts::default(),
             backoff: BackoffConfig::default(),
-            limits: Limits::default(),
+            limits: ShardLimits::default(),
         }
     }
 
@@ -227,7 +227,7 @@ impl BackoffConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Limits {
+pub struct ShardLimits {
     /// Messages sent on one connection in any 60 seconds, heartbeats included. Default 120
     /// (Discord Docs, Gateway > Rate Limiting).
     pub sends_per_minute: u16,
@@ -250,7 +250,7 @@ pub struct Limits {
     pub inflated_bytes: usize,
 }
 
-impl Default for Limits {
+impl Default for ShardLimits {
     fn default() -> Self {
         Self {
             sends_per_minute: 120,
@@ -264,7 +264,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl ShardLimits {
     fn validate(&self) -> Result<(), ConfigError> {
         // Below this a heartbeat interval of one second would leave no room for anything else.
         if self.sends_per_minute < 70 {

@@ -5,8 +5,8 @@
 
 use super::sink::Sink;
 use crate::Error;
+use crate::document_limits::Budget;
 use crate::etf::{Reader, Term, key_text};
-use crate::limits::Budget;
 
 /// Tells one term after the other.
 pub(super) struct EtfSource<'a, 's, S> {

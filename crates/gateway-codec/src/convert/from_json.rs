@@ -2,10 +2,10 @@
 
 use super::sink::Sink;
 use crate::Error;
+use crate::document_limits::Budget;
 use crate::etf::Integer;
 use crate::json::scan::{expect_end, skip_blank, string_end, text_start, value_end};
 use crate::json::{self, unescape};
-use crate::limits::Budget;
 use std::borrow::Cow;
 
 /// Tells one value after the other.

@@ -4,9 +4,9 @@ mod from_etf;
 mod from_json;
 mod sink;
 
+use crate::document_limits::Budget;
 use crate::etf::{self, Reader};
-use crate::limits::Budget;
-use crate::{Encoding, Error, Limits};
+use crate::{DocumentLimits, Encoding, Error};
 use from_etf::EtfSource;
 use from_json::JsonSource;
 use sink::{EtfSink, JsonSink, Sink};
@@ -17,7 +17,7 @@ use std::io;
 #[non_exhaustive]
 pub struct Options {
     /// What the document that is read may cost.
-    pub limits: Limits,
+    pub limits: DocumentLimits,
     /// From ETF: integers beyond 2^53 become text, as ids are in Discord's JSON. Default false.
     pub wide_integers_as_text: bool,
     /// To ETF: whose habits are followed. Default the client's.
@@ -97,7 +97,7 @@ fn tell(bytes: &[u8], from: Encoding, options: &Options, sink: &mut impl Sink) -
 /// Appends the JSON of a term, which has no version byte, with ids as text.
 #[cfg(feature = "simd-json")]
 pub(crate) fn term_to_json(term: &[u8], output: &mut Vec<u8>) -> Result<(), Error> {
-    let limits = Limits::default();
+    let limits = DocumentLimits::default();
     limits.check_input(term)?;
     let (reader, budget) = (Reader::term_only(term), Budget::new(&limits));
     let mut sink = JsonSink::new(output);
@@ -167,7 +167,7 @@ mod tests {
         }
         let json = convert(term, Encoding::Etf, Encoding::Json, &options).unwrap();
         assert_eq!(json, br#"{"a":1,"a":2,"7":3,"7":4}"#);
-        let tree = etf::Value::from_slice(term, &Limits::default()).unwrap();
+        let tree = etf::Value::from_slice(term, &DocumentLimits::default()).unwrap();
         assert_eq!(etf::to_vec(&tree).unwrap(), to_etf(r#"{"a":2,"7":4}"#));
     }
 
@@ -180,7 +180,7 @@ mod tests {
             })
         };
         let tree = to_etf(&deep(256));
-        let mut value = &etf::Value::from_slice(&tree, &Limits::default()).unwrap();
+        let mut value = &etf::Value::from_slice(&tree, &DocumentLimits::default()).unwrap();
         for _ in 0..256 {
             assert!(matches!(value, etf::Value::Map(entries) if entries.len() == 2));
             value = value.get("a").unwrap();

@@ -7,8 +7,8 @@ use super::find::small_integer;
 use super::key::KeyDeserializer;
 use super::reader::AsciiStretch;
 use super::{Integer, Reader, Term, key_text, tag};
-use crate::limits::Budget;
-use crate::{Error, ErrorKind, Limits};
+use crate::document_limits::Budget;
+use crate::{DocumentLimits, Error, ErrorKind};
 use serde::de::value::CowStrDeserializer;
 use serde::de::{self, DeserializeSeed, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
@@ -22,7 +22,7 @@ const MAX_SIZE_HINT: usize = 4096;
 #[non_exhaustive]
 pub struct Options {
     /// What a document may cost.
-    pub limits: Limits,
+    pub limits: DocumentLimits,
     /// Where the type does not say what it wants (values without a type, `flatten`, tagged and untagged enums),
     /// integers beyond 2^53 are text, as ids are in Discord's JSON. Default true.
     ///
@@ -34,7 +34,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limits: Limits::default(), wide_integers_as_text: true }
+        Self { limits: DocumentLimits::default(), wide_integers_as_text: true }
     }
 }
 

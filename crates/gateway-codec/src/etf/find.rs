@@ -1,7 +1,7 @@
 //! Looks up one part of a term, stepping over the others.
 
 use super::{Reader, Term, key_text, tag};
-use crate::{Error, Limits};
+use crate::{DocumentLimits, Error};
 
 /// The value of the first entry with this key; none if there is no such entry, or the term is no map.
 pub(crate) fn entry<'a>(term: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, Error> {
@@ -9,7 +9,7 @@ pub(crate) fn entry<'a>(term: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, E
     let Term::Map(length) = reader.term()? else { return Ok(None) };
     for _ in 0..length {
         let found = is_key(&mut reader, key)?;
-        let value = reader.skip_to_depth(Limits::MAX_DEPTH - 1)?;
+        let value = reader.skip_to_depth(DocumentLimits::MAX_DEPTH - 1)?;
         if found {
             return Ok(Some(value));
         }
@@ -30,7 +30,7 @@ pub(crate) fn entries<'a, const N: usize>(
             break;
         }
         let key = key_text(&mut reader)?;
-        let value = reader.skip_to_depth(Limits::MAX_DEPTH - 1)?;
+        let value = reader.skip_to_depth(DocumentLimits::MAX_DEPTH - 1)?;
         for (wanted, place) in keys.iter().zip(&mut found) {
             if place.is_none() && key == *wanted {
                 *place = Some(value);
@@ -82,7 +82,7 @@ impl<'a> Iterator for Elements<'a> {
             }
             Elements::Terms { reader, unread, has_end } => {
                 *unread -= 1;
-                let element = reader.skip_to_depth(Limits::MAX_DEPTH - 1);
+                let element = reader.skip_to_depth(DocumentLimits::MAX_DEPTH - 1);
                 if element.is_err() {
                     (*unread, *has_end) = (0, false);
                 }

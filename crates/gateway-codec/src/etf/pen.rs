@@ -1,7 +1,7 @@
 //! Writes terms piece by piece: what the serializer and the converter have in common.
 
 use super::{Integer, Style, tag};
-use crate::{Error, Limits};
+use crate::{DocumentLimits, Error};
 use std::ops::Range;
 
 /// Where in a document the next term stands, and in whose style it is written.
@@ -169,7 +169,7 @@ impl Pen {
     }
 
     fn begin(&mut self, output: &mut Vec<u8>, tag: u8, count: Option<usize>) -> Result<Open, Error> {
-        if self.depth == Limits::MAX_DEPTH {
+        if self.depth == DocumentLimits::MAX_DEPTH {
             return Err(Error::unsupported("the value is nested too deeply"));
         }
         self.depth += 1;

@@ -4,9 +4,9 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 use super::{Integer, tag};
+use crate::document_limits::Budget;
 use crate::length::{of_u32, whole};
-use crate::limits::Budget;
-use crate::{Error, Limits};
+use crate::{DocumentLimits, Error};
 use std::borrow::Cow;
 use std::ops::Range;
 use wide::u8x16;
@@ -311,7 +311,7 @@ impl<'a> Reader<'a> {
     ///
     /// As [`Reader::term`], without a look into atoms, floats and wide integers, and if it is nested too deeply.
     pub fn skip(&mut self) -> Result<&'a [u8], Error> {
-        self.skip_to_depth(Limits::MAX_DEPTH)
+        self.skip_to_depth(DocumentLimits::MAX_DEPTH)
     }
 
     pub(crate) fn skip_to_depth(&mut self, depth: usize) -> Result<&'a [u8], Error> {

@@ -5,8 +5,8 @@
 
 use super::tag;
 use crate::Error;
+use crate::document_limits::Budget;
 use crate::length::of_u32;
-use crate::limits::Budget;
 
 /// What follows the term that `document[at..]` begins with.
 ///

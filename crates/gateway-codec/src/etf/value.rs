@@ -4,8 +4,8 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 use super::{Integer, Reader, Term, key_text};
-use crate::limits::Budget;
-use crate::{Error, Limits};
+use crate::document_limits::Budget;
+use crate::{DocumentLimits, Error};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::borrow::Cow;
@@ -41,7 +41,7 @@ impl<'a> Value<'a> {
     /// # Errors
     ///
     /// As [`from_slice`](super::from_slice), without mismatches.
-    pub fn from_slice(bytes: &'a [u8], limits: &Limits) -> Result<Self, Error> {
+    pub fn from_slice(bytes: &'a [u8], limits: &DocumentLimits) -> Result<Self, Error> {
         limits.check_input(bytes)?;
         Self::read(&mut Reader::new(bytes)?, &mut Budget::new(limits))
     }

@@ -4,7 +4,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 use super::{Reader, Term, VERSION, key_text};
-use crate::{Encoding, Error, Limits, RawRef};
+use crate::{DocumentLimits, Encoding, Error, RawRef};
 use std::borrow::Cow;
 
 /// The entries of the map that a document is, in their order, duplicates included; keys as text.
@@ -79,7 +79,7 @@ impl<'a> Walk<'a> {
             return Ok(None);
         };
         let key = key_text(&mut reader)?;
-        let value = reader.skip_to_depth(Limits::MAX_DEPTH - 1)?;
+        let value = reader.skip_to_depth(DocumentLimits::MAX_DEPTH - 1)?;
         self.state = State::Entries(reader, unread);
         Ok(Some((key, RawRef::new(value, Encoding::Etf))))
     }

@@ -1,8 +1,8 @@
 //! Holds a document to its limits before an engine that knows none of them reads it.
 
 use super::scan::{skip_blank, string_end};
-use crate::limits::Budget;
-use crate::{Error, Limits};
+use crate::document_limits::Budget;
+use crate::{DocumentLimits, Error};
 
 /// How deep serde_json follows a document into a type.
 pub(super) const TYPE_DEPTH: usize = 127;
@@ -11,7 +11,7 @@ pub(super) const TYPE_DEPTH: usize = 127;
 ///
 /// The document is looked through only where it could break a limit at all: an element takes two bytes at least, and
 /// [`TYPE_DEPTH`] is left to the engine.
-pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
+pub(super) fn check(bytes: &[u8], limits: &DocumentLimits) -> Result<(), Error> {
     limits.check_input(bytes)?;
     if limits.depth >= TYPE_DEPTH && bytes.len() / 2 <= limits.elements {
         return Ok(());

@@ -2,7 +2,7 @@
 
 use super::scan::text_start;
 use super::{bounds, place};
-use crate::{Error, ErrorKind, Limits, RawRef};
+use crate::{DocumentLimits, Error, ErrorKind, RawRef};
 use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -31,7 +31,7 @@ pub enum Engine {
 /// [`ErrorKind::Incomplete`], [`ErrorKind::Malformed`], [`ErrorKind::Limit`] or [`ErrorKind::Mismatch`], with offset
 /// and path.
 pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
-    from_slice_with(bytes, &Limits::default())
+    from_slice_with(bytes, &DocumentLimits::default())
 }
 
 /// Reads one whole document into a type, within limits of one's own.
@@ -39,7 +39,10 @@ pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error
 /// # Errors
 ///
 /// As [`from_slice`].
-pub fn from_slice_with<'de, T: Deserialize<'de>>(bytes: &'de [u8], limits: &Limits) -> Result<T, Error> {
+pub fn from_slice_with<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    limits: &DocumentLimits,
+) -> Result<T, Error> {
     bounds::check(bytes, limits)?;
     let start = text_start(bytes)?;
     let text = &bytes[start..];
@@ -50,7 +53,7 @@ pub fn from_slice_with<'de, T: Deserialize<'de>>(bytes: &'de [u8], limits: &Limi
 pub(crate) fn value_from_slice<'de, S: DeserializeSeed<'de>>(
     value: RawRef<'de>,
     seed: S,
-    limits: &Limits,
+    limits: &DocumentLimits,
 ) -> Result<S::Value, Error> {
     let bytes = value.uncut_bytes();
     bounds::check(bytes, limits)?;
@@ -84,7 +87,7 @@ fn read_value<'de, R: serde_json::de::Read<'de>, S: DeserializeSeed<'de>>(
 ///
 /// As [`from_slice`]; [`Engine::Simd`] knows neither offset nor path of a mismatch.
 pub fn from_mut_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8], engine: Engine) -> Result<T, Error> {
-    from_mut_slice_with(bytes, engine, &Limits::default())
+    from_mut_slice_with(bytes, engine, &DocumentLimits::default())
 }
 
 /// Reads one whole document into a type with the engine of choice, within limits of one's own.
@@ -95,7 +98,7 @@ pub fn from_mut_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8], engine: En
 pub fn from_mut_slice_with<'de, T: Deserialize<'de>>(
     bytes: &'de mut [u8],
     engine: Engine,
-    limits: &Limits,
+    limits: &DocumentLimits,
 ) -> Result<T, Error> {
     match engine {
         Engine::Serde => from_slice_with(bytes, limits),
@@ -117,7 +120,7 @@ fn simd_from_mut_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8]) -> Result
 /// The tree that simd-json builds, at most as deep as everything else here.
 #[cfg(feature = "simd-json")]
 pub(crate) fn simd_value(bytes: &mut [u8]) -> Result<simd_json::BorrowedValue<'_>, Error> {
-    bounds::check(bytes, &Limits::default())?;
+    bounds::check(bytes, &DocumentLimits::default())?;
     super::walk::check_depth(bytes, bounds::TYPE_DEPTH)?;
     simd_json::to_borrowed_value(bytes).map_err(|error| from_simd(&error))
 }

@@ -1,7 +1,7 @@
 //! Looks up one part of a JSON value, stepping over the others.
 
 use super::scan::{skip_blank, string_end, value_end};
-use crate::{Error, Limits};
+use crate::{DocumentLimits, Error};
 
 /// The value of the first entry with this key; none if there is no such entry, or `bytes` are no object.
 pub(crate) fn entry<'a>(bytes: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, Error> {
@@ -54,7 +54,7 @@ fn each_entry<'a>(
             None => return Err(Error::incomplete(colon)),
         }
         let start = skip_blank(bytes, colon + 1);
-        let end = value_end(bytes, start, Limits::MAX_DEPTH - 1)?;
+        let end = value_end(bytes, start, DocumentLimits::MAX_DEPTH - 1)?;
         if !go_on_after(&bytes[at..key_end], &bytes[start..end]) {
             return Ok(());
         }
@@ -105,7 +105,7 @@ impl<'a> Elements<'a> {
             State::End => None,
         };
         let Some(start) = start else { return Ok(None) };
-        let end = value_end(self.bytes, start, Limits::MAX_DEPTH - 1)?;
+        let end = value_end(self.bytes, start, DocumentLimits::MAX_DEPTH - 1)?;
         self.state = State::After(end);
         Ok(Some(&self.bytes[start..end]))
     }

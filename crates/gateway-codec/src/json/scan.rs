@@ -3,7 +3,7 @@
 //! Scalars are checked in full. Of what lies inside lists and maps only brackets and strings are: they close, in the
 //! right order, and not too deep. That is what it takes to cut a value out; decoding it checks the rest.
 
-use crate::{Error, Limits};
+use crate::{DocumentLimits, Error};
 use wide::u8x16;
 
 /// "Implementations that parse JSON texts MAY ignore the presence of a byte order mark" (RFC 8259, section 8.1).
@@ -100,7 +100,7 @@ fn container_end(bytes: &[u8], at: usize, limit: usize) -> Result<usize, Error> 
     if bytes.get(at + 1) == Some(&(bytes[at] + 2)) && limit > 0 {
         return Ok(at + 2);
     }
-    filled_container_end(bytes, at, limit.min(Limits::MAX_DEPTH))
+    filled_container_end(bytes, at, limit.min(DocumentLimits::MAX_DEPTH))
 }
 
 #[inline(never)]
@@ -207,7 +207,7 @@ fn odd_ones_before(mut bits: u64) -> u64 {
 /// Which brackets are open, a bit for each: set for a map, clear for a list.
 #[derive(Default)]
 struct OpenBrackets {
-    maps: [u64; Limits::MAX_DEPTH / 64],
+    maps: [u64; DocumentLimits::MAX_DEPTH / 64],
     depth: usize,
 }
 
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     fn end(text: &str) -> Result<usize, Error> {
-        value_end(text.as_bytes(), 0, Limits::MAX_DEPTH)
+        value_end(text.as_bytes(), 0, DocumentLimits::MAX_DEPTH)
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The shallow walk over a JSON object: its keys and its values as they stand, nothing built.
 
 use super::scan::{expect_end, skip_blank, string_end, text_start, value_end};
-use crate::{Encoding, Error, Limits, RawRef};
+use crate::{DocumentLimits, Encoding, Error, RawRef};
 use std::borrow::Cow;
 
 /// The entries of the object that `bytes` hold, in their order, duplicates included.
@@ -27,7 +27,7 @@ pub(crate) fn walk_value(value: RawRef<'_>) -> Walk<'_> {
 /// [`Error::is_incomplete`] if `bytes` could be the beginning of one; otherwise
 /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) or [`ErrorKind::Limit`](crate::ErrorKind::Limit).
 pub fn check_structure(bytes: &[u8]) -> Result<(), Error> {
-    check_depth(bytes, Limits::MAX_DEPTH)
+    check_depth(bytes, DocumentLimits::MAX_DEPTH)
 }
 
 /// As [`check_structure`], with a bound on the depth.
@@ -98,7 +98,7 @@ impl<'a> Walk<'a> {
         self.at = key_end;
         self.expect(b':', "expected a colon")?;
         let value_start = skip_blank(bytes, self.at);
-        self.at = value_end(bytes, value_start, Limits::MAX_DEPTH - 1)?;
+        self.at = value_end(bytes, value_start, DocumentLimits::MAX_DEPTH - 1)?;
         Ok(Some((key, RawRef::new(&bytes[value_start..self.at], Encoding::Json))))
     }
 
@@ -127,7 +127,7 @@ impl<'a> Walk<'a> {
 /// So it is with the `d` of a payload that was cut where a payload usually ends, if the payload has further keys, or another
 /// one was joined to it.
 pub(crate) fn end_before_entries(bytes: &[u8]) -> Option<usize> {
-    let end = value_end(bytes, 0, Limits::MAX_DEPTH - 1).ok()?;
+    let end = value_end(bytes, 0, DocumentLimits::MAX_DEPTH - 1).ok()?;
     let mut rest = Walk { at: end, state: State::Between, ..walk(bytes) };
     loop {
         match bytes.get(skip_blank(bytes, rest.at)) {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::GatewayUrl;
 use crate::acknowledge::EarlierSessions;
-use crate::config::{Delivery, Limits};
+use crate::config::{Delivery, ShardLimits};
 use crate::gaps::Gaps;
 use crate::live_session::Session;
 use crate::session::{AckError, DispatchKey};
@@ -118,7 +118,7 @@ impl Sessions {
     /// A session can be "bricked": every Resume ends in an abrupt drop, or in opcode 9 with `true`. Most recover after a
     /// minute or two, so a new session is the way out only where that takes longer. Returns the number of attempts if the
     /// session is given up.
-    pub(super) fn resume_failed(&mut self, limits: &Limits, now: Instant) -> Option<u32> {
+    pub(super) fn resume_failed(&mut self, limits: &ShardLimits, now: Instant) -> Option<u32> {
         let row = self.failed_resumes.get_or_insert(FailedResumes { first: now, count: 0 });
         row.count += 1;
         let (attempts, lasting) = (row.count, now.saturating_duration_since(row.first));

@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::frames::{Frames, PONG, Part};
 use super::outgoing::{write_close, write_frame, write_message};
 use super::transmit::Transmit;
-use crate::config::Limits;
+use crate::config::ShardLimits;
 use crate::{CloseFrame, Closed, Message};
 
 /// With so many bytes unsent, a message that is to be sent ends the connection: the server has not read for long.
@@ -39,7 +39,7 @@ pub(crate) enum Incoming {
 }
 
 impl Framing {
-    pub(crate) fn new(limits: &Limits, rng: Rng) -> Self {
+    pub(crate) fn new(limits: &ShardLimits, rng: Rng) -> Self {
         let frames = Frames::new(limits.message_bytes);
         Self { frames, rng, pong: None, closing: false, overfull: false }
     }
@@ -127,7 +127,7 @@ mod tests {
     const MESSAGE_BYTES: usize = 300;
 
     fn framing() -> (Framing, Transmit) {
-        let limits = Limits { message_bytes: MESSAGE_BYTES, ..Limits::default() };
+        let limits = ShardLimits { message_bytes: MESSAGE_BYTES, ..ShardLimits::default() };
         (Framing::new(&limits, Rng::with_seed(7)), Transmit::default())
     }
 

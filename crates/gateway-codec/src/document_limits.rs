@@ -11,7 +11,7 @@ use crate::Error;
 /// converter in each direction. What takes none obeys the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Limits {
+pub struct DocumentLimits {
     /// How many lists and maps may lie in one another. Default and greatest value 256; JSON decoded into a type
     /// stops at 127 whatever this says. In ETF the empty list and STRING_EXT hold no others and do not count.
     pub depth: usize,
@@ -24,7 +24,7 @@ pub struct Limits {
     pub output: usize,
 }
 
-impl Limits {
+impl DocumentLimits {
     /// The greatest depth that any reader of this crate follows.
     pub const MAX_DEPTH: usize = 256;
 
@@ -37,7 +37,7 @@ impl Limits {
     }
 }
 
-impl Default for Limits {
+impl Default for DocumentLimits {
     fn default() -> Self {
         Self { depth: Self::MAX_DEPTH, elements: 1 << 24, input: 256 << 20, output: 256 << 20 }
     }
@@ -51,13 +51,13 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self { depth: limits.depth.min(Limits::MAX_DEPTH), elements: limits.elements }
+    pub(crate) fn new(limits: &DocumentLimits) -> Self {
+        Self { depth: limits.depth.min(DocumentLimits::MAX_DEPTH), elements: limits.elements }
     }
 
     /// For those who build nothing: only the depth is bounded.
     pub(crate) fn of_depth(depth: usize) -> Self {
-        Self { depth: depth.min(Limits::MAX_DEPTH), elements: usize::MAX }
+        Self { depth: depth.min(DocumentLimits::MAX_DEPTH), elements: usize::MAX }
     }
 
     /// Goes into a list or map that begins at `start`.
