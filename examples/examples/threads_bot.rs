@@ -16,7 +16,7 @@ use gateway_examples::keeping::{Gate, Session};
 use gateway_examples::raw::{self, Filled, HEED, Incoming, Socket, Timed, WRITE_PATIENCE};
 use gateway_examples::report::{Next, REFUSED};
 use gateway_examples::{Options, Report};
-use gateway_proto::command::{Activity, Presence};
+use gateway_proto::command::{Activity, Presence, Status};
 use gateway_proto::identify::Ticket;
 use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::{Command, Event, GatewayUrl, StopReason};
@@ -84,7 +84,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 /// The sending thread.
 fn send_lines(shared: &Mutex<Shared>, lines: impl BufRead) {
     for line in lines.lines().map_while(Result::ok) {
-        let presence = Presence { activities: vec![Activity::custom(line)], ..Presence::default() };
+        let presence = Presence::new(Status::Online, [Activity::custom(line)]);
         let mut shared = lock(shared);
         match shared.connection.send(Command::UpdatePresence(presence)) {
             Ok(()) => {

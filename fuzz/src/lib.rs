@@ -6,7 +6,7 @@
 use gateway_codec::etf::{self, Style};
 use gateway_codec::json::{self, Engine};
 use gateway_codec::{
-    Compression, Encoding, Envelope, ErrorKind, InflateLimits, Inflater, DocumentLimits, Raw, RawRef, convert,
+    Compression, DocumentLimits, Encoding, Envelope, ErrorKind, InflateLimits, Inflater, Raw, RawRef, convert,
 };
 use serde_json::Value;
 
@@ -55,7 +55,8 @@ pub fn etf_decode(data: &[u8]) {
         etf::check_structure(data).expect("a term that decodes has a structure");
         for style in [Style::Client, Style::Server] {
             let Ok(written) = etf::to_vec_with(tree, style) else { continue };
-            let again = etf::Value::from_slice(&written, &DocumentLimits::default()).expect("what is written reads");
+            let again =
+                etf::Value::from_slice(&written, &DocumentLimits::default()).expect("what is written reads");
             assert_eq!(etf::to_vec_with(&again, style).expect("and writes again"), written);
         }
     }

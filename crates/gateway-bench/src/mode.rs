@@ -37,9 +37,7 @@ impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let compression = match self.compression {
             Compression::None => "plain",
-            Compression::Payload => "payload",
-            Compression::ZlibStream => "zlib",
-            Compression::ZstdStream => "zstd",
+            other => other.as_str().trim_end_matches("-stream"),
         };
         write!(f, "{}-{compression}", self.encoding)
     }

@@ -31,7 +31,7 @@ impl DocumentLimits {
     /// Checks the length of a document.
     pub(crate) fn check_input(&self, bytes: &[u8]) -> Result<(), Error> {
         if bytes.len() > self.input {
-            return Err(Error::limit("the document is too long", self.input));
+            return Err(Error::limit("the document is longer than `DocumentLimits::input`", self.input));
         }
         Ok(())
     }
@@ -80,7 +80,12 @@ impl Budget {
     pub(crate) fn take(&mut self, elements: usize, start: usize) -> Result<(), Error> {
         match self.elements.checked_sub(elements) {
             Some(left) => self.elements = left,
-            None => return Err(Error::limit("the document has too many elements", start)),
+            None => {
+                return Err(Error::limit(
+                    "the document has more elements than `DocumentLimits::elements`",
+                    start,
+                ));
+            }
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::{error, fmt, str};
 /// How a payload spells its values. JSON is the default.
 ///
 /// The text form is the value of the gateway URL's `encoding` parameter. See Discord Docs, Gateway > Gateway URL
-/// Query String Params.
+/// Query String Params. Exhaustive, so that a new one breaks the build of what reads or writes payloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encoding {
     /// JSON, in UTF-8.
@@ -19,6 +19,7 @@ pub enum Encoding {
 ///
 /// See Discord Docs, Gateway > Encoding and Compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Compression {
     /// Nothing is compressed.
     #[default]

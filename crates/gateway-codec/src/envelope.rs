@@ -21,6 +21,7 @@ use std::fmt;
 /// # Ok::<(), gateway_codec::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Envelope<'a> {
     /// The opcode.
     pub op: u64,

@@ -3,7 +3,7 @@
 use crate::{Encoding, Error, Raw, RawRef, etf, json};
 use std::borrow::Cow;
 
-/// One step into a value: into a map by key, or into a list by index.
+/// One step into a value: into a map by key, or into a list by index. Exhaustive: there are no other containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PathSegment<'p> {
     /// The entry with this key.

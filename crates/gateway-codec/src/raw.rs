@@ -22,7 +22,7 @@ pub struct RawRef<'a> {
     uncut: bool,
 }
 
-/// Where a value stands in a payload: what finds it again without borrowing from it.
+/// Where a value stands in a payload: finds it again without borrowing from it. Exhaustive, so that it can be stored and rebuilt.
 ///
 /// ```
 /// use gateway_codec::{Encoding, Envelope};

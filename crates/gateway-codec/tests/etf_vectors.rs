@@ -143,9 +143,10 @@ fn envelopes_of_the_server() {
     assert_eq!(ready.d.get(("shard", 1)).unwrap().as_u64(), Some(1));
     // Discord's own decoder ignores what follows the term.
     let trailing = [&bytes[..], &[1, 2, 3]].concat();
-    let envelope = Envelope::parse(&trailing, Encoding::Etf).unwrap();
+    let mut envelope = Envelope::parse(&trailing, Encoding::Etf).unwrap();
     assert_eq!((ready.trailing, envelope.trailing), (0, 3));
-    assert_eq!(envelope, Envelope { trailing: 3, ..ready });
+    envelope.trailing = 0;
+    assert_eq!(envelope, ready);
     let mut walk = etf::walk(&trailing);
     assert_eq!(walk.by_ref().count(), 4);
     assert_eq!(walk.rest(), [1, 2, 3]);

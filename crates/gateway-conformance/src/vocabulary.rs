@@ -388,6 +388,7 @@ pub fn logs_off() -> Step {
             reason: gateway_driver::proto::disconnect::DisconnectReason::Shutdown(Shutdown::LogOff),
             resumable: false,
             retry_in: None,
+            ..
         })),
         stops(gateway_driver::proto::StopReason::Shutdown(Shutdown::LogOff)),
     ])
@@ -400,15 +401,10 @@ pub fn presence() -> Command {
 
 /// A command that changes the status.
 pub fn idle() -> Command {
-    Command::UpdatePresence(Presence { status: Status::Idle, ..Presence::default() })
+    Command::UpdatePresence(Presence::new(Status::Idle, []))
 }
 
 /// A command that leaves the voice channels of a guild.
 pub fn leave_voice() -> Command {
-    Command::UpdateVoiceState(VoiceStateUpdate {
-        guild_id: Snowflake::from(1),
-        channel_id: None,
-        self_mute: false,
-        self_deaf: false,
-    })
+    Command::UpdateVoiceState(VoiceStateUpdate::new(Snowflake::from(1), None))
 }

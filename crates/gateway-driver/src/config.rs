@@ -61,14 +61,8 @@ impl fmt::Display for BuildError {
     }
 }
 
-impl std::error::Error for BuildError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Config(error) => Some(error),
-            Self::Tls(error) => Some(error),
-        }
-    }
-}
+/// Its text is that of the error within, so it has no `source`.
+impl std::error::Error for BuildError {}
 
 impl From<ConfigError> for BuildError {
     fn from(error: ConfigError) -> Self {

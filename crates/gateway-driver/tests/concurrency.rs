@@ -12,12 +12,10 @@ use support::{Client, HEARTBEAT, acknowledgement, config, dispatch, event};
 
 fn command(guild: u64) -> Command {
     let guild_id = Snowflake(guild);
-    Command::UpdateVoiceState(VoiceStateUpdate {
-        guild_id,
-        channel_id: None,
-        self_mute: true,
-        self_deaf: true,
-    })
+    let mut update = VoiceStateUpdate::new(guild_id, None);
+    update.self_mute = true;
+    update.self_deaf = true;
+    Command::UpdateVoiceState(update)
 }
 
 /// The guilds of the commands that the server has received.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// From where a session is resumed: what counts as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Delivery {
     /// A dispatch counts as done once the shard has given it out. A crash before it is handled loses it.
     #[default]

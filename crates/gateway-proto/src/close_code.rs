@@ -4,6 +4,7 @@ use crate::disconnect::Rejection;
 
 /// What to do after the server closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Reaction {
     /// Connect again and resume.
     Resume,
@@ -21,7 +22,7 @@ impl Reaction {
     /// Follows Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes. The documentation's column
     /// "reconnect" does not say whether to resume. We try, because a Resume costs nothing and an Identify is scarce, and
     /// the server answers a Resume that cannot be with opcode 9. Where the explanation speaks of a new session, we identify.
-    pub const fn to_close_code(code: Option<u16>) -> Self {
+    pub const fn for_close_code(code: Option<u16>) -> Self {
         let Some(code) = code else { return Self::Resume };
         match code {
             // "The account token sent with your identify payload is incorrect."
@@ -87,14 +88,14 @@ mod tests {
             (Some(4999), Resume),
         ];
         for (code, reaction) in table {
-            assert_eq!(Reaction::to_close_code(code), reaction, "{code:?}");
+            assert_eq!(Reaction::for_close_code(code), reaction, "{code:?}");
         }
     }
 
     #[test]
     fn every_rejection_is_its_own_code() {
         for code in 0..=u16::MAX {
-            if let Reaction::Stop(rejection) = Reaction::to_close_code(Some(code)) {
+            if let Reaction::Stop(rejection) = Reaction::for_close_code(Some(code)) {
                 assert_eq!(rejection.code(), code);
             }
         }

@@ -47,6 +47,7 @@ pub enum Command {
 
 /// Opcode 4 (Discord Docs, Gateway Events > Update Voice State).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct VoiceStateUpdate {
     /// The guild.
     pub guild_id: Snowflake,
@@ -60,6 +61,7 @@ pub struct VoiceStateUpdate {
 
 /// Opcode 8 (Discord Docs, Gateway Events > Request Guild Members).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RequestGuildMembers {
     /// The guild.
     pub guild_id: Snowflake,
@@ -73,6 +75,7 @@ pub struct RequestGuildMembers {
 
 /// Which members of a guild are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MemberSelection {
     /// All of them. Needs the intent GUILD_MEMBERS; at most once in 30 s for each guild.
     Everyone,
@@ -90,6 +93,7 @@ pub enum MemberSelection {
 /// A detail of a channel (Discord Docs, Gateway Events > Request Channel Info).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ChannelInfoField {
     /// The status of a voice channel.
     Status,
@@ -192,7 +196,19 @@ impl Command {
     }
 }
 
+impl VoiceStateUpdate {
+    /// Joins a channel, or leaves the one that the bot is in; neither muted nor deaf.
+    pub fn new(guild_id: Snowflake, channel_id: Option<Snowflake>) -> Self {
+        Self { guild_id, channel_id, self_mute: false, self_deaf: false }
+    }
+}
+
 impl RequestGuildMembers {
+    /// A request without presences and without a nonce.
+    pub fn new(guild_id: Snowflake, members: MemberSelection) -> Self {
+        Self { guild_id, members, presences: false, nonce: None }
+    }
+
     fn check(&self) -> Result<(), SendError> {
         // "Nonce can only be up to 32 bytes. If you send an invalid nonce it will be ignored"
         if self.nonce.as_ref().is_some_and(|nonce| nonce.len() > 32) {
@@ -290,16 +306,10 @@ impl fmt::Display for SendError {
             }
             Self::Invalid(problem) => write!(f, "the gateway would not accept this command: {problem}"),
             Self::Encode(error) => write!(f, "the command's data cannot be written: {error}"),
-            Self::Stopped => f.write_str("the shard has stopped"),
+            Self::Stopped => f.write_str("the shard has stopped and sends nothing: make a new one"),
         }
     }
 }
 
-impl std::error::Error for SendError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Encode(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+/// Its text contains that of the error within, so it has no `source`.
+impl std::error::Error for SendError {}

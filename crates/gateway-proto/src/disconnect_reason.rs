@@ -10,6 +10,7 @@ use crate::{Closed, ConnectError, Shutdown};
 
 /// A connection, or an attempt at one, has ended.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Disconnected {
     /// Why.
     pub reason: DisconnectReason,
@@ -83,6 +84,7 @@ pub enum StopReason {
 /// The close codes after which a client must not reconnect
 /// (Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Rejection {
     /// 4004: the token is wrong.
     AuthenticationFailed,

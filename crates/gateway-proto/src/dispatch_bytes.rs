@@ -119,7 +119,7 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], DispatchBytesError
     Ok(*taken)
 }
 
-/// Bytes that are no [`Dispatch`].
+/// Bytes that are not a [`Dispatch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DispatchBytesError {
@@ -133,9 +133,12 @@ impl fmt::Display for DispatchBytesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version(version) => {
-                write!(f, "a dispatch in format {version}, where {VERSION} can be read")
+                write!(
+                    f,
+                    "the dispatch is in format {version}, and this version of gateway-proto reads format {VERSION}"
+                )
             }
-            Self::Damaged => f.write_str("bytes that are no dispatch"),
+            Self::Damaged => f.write_str("the bytes are not a dispatch, or were cut or changed"),
         }
     }
 }

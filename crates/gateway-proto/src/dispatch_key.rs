@@ -103,6 +103,7 @@ impl From<DispatchKey> for String {
 
 /// A text that is no [`DispatchKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DispatchKeyError;
 
 impl fmt::Display for DispatchKeyError {

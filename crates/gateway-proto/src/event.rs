@@ -195,6 +195,7 @@ impl fmt::Debug for Dispatch {
 
 /// A message with an opcode outside the ones that a server sends to a bot.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct UnknownMessage {
     /// The opcode (`op`).
     pub op: u64,

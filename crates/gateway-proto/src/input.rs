@@ -58,7 +58,7 @@ pub enum Input {
     Timeout,
 }
 
-/// A WebSocket data message, without its framing.
+/// A WebSocket data message, without its framing. Exhaustive: these are the two kinds (RFC 6455, section 5.6).
 #[derive(Clone, PartialEq, Eq)]
 pub enum Message {
     /// A text message: UTF-8 JSON.
@@ -80,6 +80,7 @@ impl Message {
 ///
 /// In an event the texts name neither the host nor any other secret, are escaped, and have a few hundred bytes at most.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConnectError {
     /// The host name could not be resolved.
     Dns(String),
@@ -98,6 +99,7 @@ pub enum ConnectError {
 /// In an event token, session id and resume URL are taken out of headers and body. Both are otherwise as they came: escape
 /// them ([`codec::text::escape`](gateway_codec::text::escape)) before they are printed.
 #[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refused {
     /// The HTTP status code.
     pub status: u16,
@@ -111,6 +113,11 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// A refusal with this status, without headers and body. Set the other fields as needed.
+    pub fn new(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+
     /// The value of the first header of this name, in whatever case it is written.
     pub fn header(&self, name: &str) -> Option<&str> {
         let header = self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
@@ -130,6 +137,7 @@ impl Refused {
 ///
 /// In an event the texts hold no secret, are escaped, and have a few hundred bytes at most.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Closed {
     /// The server sent a close frame (RFC 6455, section 5.5.1). A frame without a code has `code: None`.
     Frame {

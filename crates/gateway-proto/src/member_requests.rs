@@ -21,12 +21,7 @@ use crate::{Command, Dispatch, Snowflake};
 /// use gateway_proto::{Dispatch, Shard, Snowflake};
 ///
 /// fn ask(shard: &mut Shard, requests: &mut MemberRequests, now: Instant) -> Result<(), SendError> {
-///     let request = RequestGuildMembers {
-///         guild_id: Snowflake(81384788765712384),
-///         members: MemberSelection::Everyone,
-///         presences: false,
-///         nonce: None,
-///     };
+///     let request = RequestGuildMembers::new(Snowflake(81384788765712384), MemberSelection::Everyone);
 ///     let (_id, command) = requests.request(request, now);
 ///     shard.send(command)
 /// }
@@ -57,6 +52,7 @@ pub struct MemberRequestId(u64);
 
 /// What came of a request.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct MemberAnswer {
     /// Which request.
     pub id: MemberRequestId,

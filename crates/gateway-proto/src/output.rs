@@ -35,7 +35,7 @@ pub enum Output {
     Stopped(StopReason),
 }
 
-/// A close frame to send (RFC 6455, section 5.5.1).
+/// A close frame to send. Exhaustive: it has a code and a reason (RFC 6455, section 5.5.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseFrame {
     /// The close code.

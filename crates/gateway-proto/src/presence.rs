@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A presence (Discord Docs, Gateway Events > Update Presence). All four fields are always sent: leaving one out is
 /// answered with close code 4001.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct Presence {
     /// Since when the bot is idle, in milliseconds of Unix time.
     pub since: Option<u64>,
@@ -20,6 +21,7 @@ pub struct Presence {
 /// A status (Discord Docs, Gateway Events > Update Presence > Status Types).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Status {
     /// Online.
     #[default]
@@ -34,8 +36,16 @@ pub enum Status {
     Offline,
 }
 
+impl Presence {
+    /// A presence with this status and these activities.
+    pub fn new(status: Status, activities: impl Into<Vec<Activity>>) -> Self {
+        Self { status, activities: activities.into(), ..Self::default() }
+    }
+}
+
 /// An activity: the fields that a bot may set (Discord Docs, Gateway Events > Activity Object).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Activity {
     /// Its name. Required even for [`ActivityKind::Custom`], where it is not shown.
     pub name: String,
@@ -64,6 +74,7 @@ impl Activity {
 
 /// The kind of an activity (Discord Docs, Gateway Events > Activity Types).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ActivityKind {
     /// "Playing …"
     Playing,

@@ -138,7 +138,7 @@ impl Retry {
                 }
             }
             DisconnectReason::Closed(Closed::Frame { code, .. })
-                if Reaction::to_close_code(*code) == Reaction::ResumeLater =>
+                if Reaction::for_close_code(*code) == Reaction::ResumeLater =>
             {
                 AFTER_RATE_LIMIT + self.back_off(outcome, now, rng)
             }

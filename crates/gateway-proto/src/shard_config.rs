@@ -122,6 +122,7 @@ impl ShardConfig {
 
 /// What a bot says of itself (Discord Docs, Gateway Events > Identify > Identify Connection Properties).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct IdentifyProperties {
     /// The operating system.
     pub os: String,

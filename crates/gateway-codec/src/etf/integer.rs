@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// An integer of at most 128 bits and a sign.
+/// An integer of at most 128 bits and a sign. Exhaustive: these are all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Integer {
     /// Zero or above, in 64 bits.

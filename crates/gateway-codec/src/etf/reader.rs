@@ -79,7 +79,7 @@ fn ascii_length(bytes: &[u8]) -> usize {
     bytes.len().saturating_sub(rest.len()).saturating_add(ascii)
 }
 
-/// A term, or the head of one whose parts follow.
+/// A term, or the head of one whose parts follow. Exhaustive, so that a program that reads them handles every term.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Term<'a> {
     /// The atom `nil`, and `null` with it: what JSON calls null.

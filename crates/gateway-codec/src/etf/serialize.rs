@@ -8,6 +8,7 @@ use serde::{Serialize, ser};
 
 /// Whose habits are followed. Both say the same values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Style {
     /// What Discord accepts from a client: text and keys are binaries, lists are lists.
     #[default]

@@ -14,7 +14,7 @@ use std::fmt;
 /// Room that is made for a container before its elements are seen.
 const MAX_CAPACITY: usize = 64;
 
-/// A term as a tree, which borrows its text from the input.
+/// A term as a tree, which borrows its text from the input. Exhaustive, so that a program that walks it handles every term.
 #[derive(Clone, PartialEq)]
 pub enum Value<'a> {
     /// The atom `nil` (or `null`).

@@ -347,7 +347,9 @@ impl fmt::Display for InflateError {
             }
             Self::Corrupt { reason } => write!(formatter, "the compressed data is corrupt: {reason}"),
             Self::Incomplete => formatter.write_str("the compressed data ended too early"),
-            Self::Poisoned => formatter.write_str("the stream broke earlier and was not reset"),
+            Self::Poisoned => formatter.write_str(
+                "an earlier error made the stream unusable: call `Inflater::reset` with a new connection",
+            ),
             Self::Unsupported { format, feature } => {
                 write!(formatter, "{format} was not compiled in, enable the cargo feature {feature}")
             }

@@ -13,6 +13,7 @@ use std::io;
 /// map keys into booleans, and integers beyond 64 bits at all (as doubles, into a type that takes them); to it `-0` is a
 /// double, to the other an integer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Engine {
     /// serde_json: leaves its input alone, and says where a document went wrong.
     #[default]

@@ -137,7 +137,7 @@ impl OpenConnection {
 /// What the end of a connection means for the session.
 pub(super) fn reaction(reason: &DisconnectReason) -> Reaction {
     match reason {
-        DisconnectReason::Closed(Closed::Frame { code, .. }) => Reaction::to_close_code(*code),
+        DisconnectReason::Closed(Closed::Frame { code, .. }) => Reaction::for_close_code(*code),
         _ => Reaction::Resume,
     }
 }

@@ -39,6 +39,7 @@ pub struct Replay<R> {
 
 /// A line of a transcript, lived again.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Step {
     /// Something was told to the shard: an input, or a request of the application.
     Told {
@@ -299,7 +300,10 @@ impl fmt::Display for TranscriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "the transcript cannot be read: {error}"),
-            Self::Version => write!(f, "this is no transcript of version {VERSION}"),
+            Self::Version => write!(
+                f,
+                "this is not a transcript of version {VERSION}: replay it with the gateway-proto that wrote it"
+            ),
             Self::Line { number, error: Some(error) } => {
                 write!(f, "line {number} of the transcript: {error}")
             }
@@ -311,13 +315,5 @@ impl fmt::Display for TranscriptError {
     }
 }
 
-impl std::error::Error for TranscriptError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io(error) => Some(error),
-            Self::Line { error, .. } => error.as_ref().map(|error| error as _),
-            Self::Config(error) => Some(error),
-            Self::Version => None,
-        }
-    }
-}
+/// Its text contains that of the error within, so it has no `source`.
+impl std::error::Error for TranscriptError {}

@@ -8,7 +8,9 @@ use crate::support::{BASE, PHASES, Scenario, ms, secs, server};
 
 fn refused(status: u16, retry_after: Option<u64>) -> Input {
     let retry_after = retry_after.map(secs);
-    Input::ConnectFailed(ConnectError::Refused(Refused { status, retry_after, ..Refused::default() }))
+    let mut refused = Refused::new(status);
+    refused.retry_after = retry_after;
+    Input::ConnectFailed(ConnectError::Refused(refused))
 }
 
 /// Ten minutes without a network: few attempts, ever further apart, never at a hot loop's pace (serenity-rs/serenity#1433; discordjs/discord.js#9517; discord-jda/JDA#2448).

@@ -1,7 +1,9 @@
 //! What the application sends: when it goes out, how much of it, and what is refused (Discord Docs, Gateway > Sending
 //! Events, Rate Limiting).
 
-use gateway_proto::command::{ChannelInfoField, MemberSelection, RequestGuildMembers, SendError};
+use gateway_proto::command::{
+    Activity, ChannelInfoField, MemberSelection, Presence, RequestGuildMembers, SendError, Status,
+};
 use gateway_proto::health::Phase;
 use gateway_proto::{Command, Input, Message, Output, Raw, Snowflake};
 
@@ -190,12 +192,9 @@ fn reserved_opcodes_are_refused() {
 #[test]
 fn commands_against_the_documentation_are_refused() {
     let members = |members, nonce| {
-        Command::RequestGuildMembers(RequestGuildMembers {
-            guild_id: Snowflake(1),
-            members,
-            presences: false,
-            nonce,
-        })
+        let mut request = RequestGuildMembers::new(Snowflake(1), members);
+        request.nonce = nonce;
+        Command::RequestGuildMembers(request)
     };
     let prefix = |query: &str, limit| MemberSelection::Prefix { query: query.to_owned(), limit };
     let users = |count| MemberSelection::Users(vec![Snowflake(1); count]);
@@ -243,10 +242,7 @@ fn data_that_cannot_be_written_is_refused() {
 #[test]
 fn a_refused_presence_is_not_kept() {
     let mut scenario = Scenario::at(Phase::Ready);
-    let long = gateway_proto::command::Presence {
-        activities: vec![gateway_proto::command::Activity::custom("x".repeat(5_000))],
-        ..gateway_proto::command::Presence::default()
-    };
+    let long = Presence::new(Status::Online, [Activity::custom("x".repeat(5_000))]);
     assert!(scenario.shard.send(Command::UpdatePresence(long)).is_err());
     scenario.closed(4009);
     scenario.open();

@@ -1,6 +1,6 @@
 //! From Hello to READY (Discord Docs, Gateway > Identifying, Ready).
 
-use gateway_proto::command::{Activity, ActivityKind, Presence};
+use gateway_proto::command::{Activity, ActivityKind, Presence, Status};
 use gateway_proto::config::ResumeHosts;
 use gateway_proto::health::Phase;
 use gateway_proto::identify::IdentifyRefused;
@@ -243,10 +243,7 @@ fn dispatches_before_ready_are_delivered() {
 #[test]
 fn identify_carries_the_newest_presence() {
     let mut scenario = Scenario::at(Phase::Ready);
-    let playing = |name: &str| Presence {
-        activities: vec![Activity::new(ActivityKind::Playing, name)],
-        ..Presence::default()
-    };
+    let playing = |name: &str| Presence::new(Status::Online, [Activity::new(ActivityKind::Playing, name)]);
     scenario.shard.send(Command::UpdatePresence(playing("chess"))).unwrap();
     scenario.settle();
     scenario.closed(4009);
@@ -264,7 +261,7 @@ fn identify_carries_the_newest_presence() {
 #[test]
 fn identify_leaves_out_a_presence_that_does_not_fit() {
     let mut scenario = Scenario::at(Phase::Ready);
-    let long = Presence { activities: vec![Activity::custom("x".repeat(3_900))], ..Presence::default() };
+    let long = Presence::new(Status::Online, [Activity::custom("x".repeat(3_900))]);
     scenario.shard.send(Command::UpdatePresence(long)).unwrap();
     scenario.settle();
     scenario.closed(4009);

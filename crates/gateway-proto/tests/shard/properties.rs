@@ -50,7 +50,7 @@ impl Word {
             Self::Opened => Input::Opened,
             Self::ConnectFailed(None) => Input::ConnectFailed(ConnectError::Tcp(String::new())),
             Self::ConnectFailed(Some(status)) => {
-                let refused = Refused { status, ..Refused::default() };
+                let refused = Refused::new(status);
                 Input::ConnectFailed(ConnectError::Refused(refused))
             }
             Self::Closed(None) => Input::Closed(Closed::Eof),
