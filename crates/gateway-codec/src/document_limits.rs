@@ -1,31 +1,31 @@
-//! What a document may cost at most.
+//! Limits on the size and the depth of a document.
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 use crate::Error;
 
-/// Bounds on a document that is read.
+/// Limits on a document that is read.
 ///
-/// Every reader that takes limits obeys all of them: into types, into [`etf::Value`](crate::etf::Value), and the
-/// converter in each direction. What takes none obeys the defaults.
+/// Every reader that takes limits enforces all of them: into types, into [`etf::Value`](crate::etf::Value), and the
+/// converter in each direction. A reader that takes none enforces the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DocumentLimits {
-    /// How many lists and maps may lie in one another. Default and greatest value 256; JSON decoded into a type
-    /// stops at 127 whatever this says. In ETF the empty list and STRING_EXT hold no others and do not count.
+    /// How deep lists and maps may be nested. Default and maximum 256; JSON that is decoded into a type is limited to 127
+    /// in any case. In ETF the empty list and STRING_EXT contain no terms and do not count.
     pub depth: usize,
-    /// How many elements of lists and entries of maps the document may have, all its lists and maps together.
-    /// Default 2^24 (16 777 216). A tree takes some 100 bytes for each, a type often less.
+    /// How many elements and entries all lists and maps of the document may have together. Default 2^24 (16 777 216). A
+    /// tree takes about 100 bytes for each, a type often less.
     pub elements: usize,
-    /// How many bytes the document may have, as it is handed in. Default 256 MiB.
+    /// How many bytes the document may have, before anything is inflated. Default 256 MiB.
     pub input: usize,
-    /// How many bytes an input that is compressed may inflate to. Default 256 MiB.
+    /// How many bytes a compressed input may inflate to. Default 256 MiB.
     pub output: usize,
 }
 
 impl DocumentLimits {
-    /// The greatest depth that any reader of this crate follows.
+    /// The maximum of [`depth`](Self::depth).
     pub const MAX_DEPTH: usize = 256;
 
     /// Checks the length of a document.
@@ -43,7 +43,7 @@ impl Default for DocumentLimits {
     }
 }
 
-/// What is left of the limits while a document is read.
+/// The remaining limits while a document is read.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     depth: usize,
@@ -55,12 +55,12 @@ impl Budget {
         Self { depth: limits.depth.min(DocumentLimits::MAX_DEPTH), elements: limits.elements }
     }
 
-    /// For those who build nothing: only the depth is bounded.
+    /// For readers that build no values, so that only the depth needs a limit.
     pub(crate) fn of_depth(depth: usize) -> Self {
         Self { depth: depth.min(DocumentLimits::MAX_DEPTH), elements: usize::MAX }
     }
 
-    /// Goes into a list or map that begins at `start`.
+    /// Enters a list or map that begins at `start`.
     #[inline]
     pub(crate) fn enter(&mut self, start: usize) -> Result<(), Error> {
         match self.depth.checked_sub(1) {
@@ -75,7 +75,7 @@ impl Budget {
         self.depth = self.depth.saturating_add(1);
     }
 
-    /// Takes so many elements, of a container or from a place that is at `start`.
+    /// Counts `elements` of a container at `start`.
     #[inline]
     pub(crate) fn take(&mut self, elements: usize, start: usize) -> Result<(), Error> {
         match self.elements.checked_sub(elements) {

@@ -1,4 +1,4 @@
-//! Bodies of HTTP responses: inflated by their `Content-Encoding`, named by their `Content-Type`.
+//! Bodies of HTTP responses: decoded by `Content-Encoding`, with the encoding that `Content-Type` names.
 //!
 //! ```
 //! use gateway_codec::{DocumentLimits, http};
@@ -21,17 +21,16 @@ use crate::{DocumentLimits, Encoding, Error, InflateError, Raw, etf, is_zlib};
 use bytes::Bytes;
 use std::{error, fmt};
 
-/// Undoes the content encodings of a body and names what is in it.
+/// Undoes the content encodings of a body and determines its encoding.
 ///
 /// `content_encoding` is the header's value: `identity`, `deflate`, `gzip` and `zstd`, or several of them in the order
-/// in which they were applied. `content_type` is JSON (`application/json`, `…+json`, whatever its parameters) or ETF
+/// in which they were applied. `content_type` is JSON (`application/json`, `…+json`, with any parameters) or ETF
 /// (`application/etf`, `application/x-erlang-binary`, `application/erlang`); without the header it is JSON.
 /// See Discord Docs, Reference > API Reference.
 ///
 /// # Errors
 ///
-/// [`BodyError`] says which of the two could not be followed. A body that inflates to more than
-/// [`DocumentLimits::output`] bytes is refused, at any stage.
+/// [`BodyError`], also if the body inflates to more than [`DocumentLimits::output`] bytes at any stage.
 pub fn decode_body(
     body: impl Into<Bytes>,
     content_encoding: Option<&str>,
@@ -48,7 +47,7 @@ pub fn decode_body(
     Ok(Raw::new(body, encoding))
 }
 
-/// Undoes the content encodings of a body, whatever is in it. An empty body stays empty, whatever the header says.
+/// Undoes the content encodings of a body with any content. An empty body stays empty in any encoding.
 ///
 /// # Errors
 ///
@@ -59,18 +58,18 @@ pub fn decode_content(
     limits: &DocumentLimits,
 ) -> Result<Bytes, BodyError> {
     let mut body = body.into();
-    // What was applied last is undone first.
+    // The encoding applied last is undone first.
     for name in content_encoding.unwrap_or("").rsplit(',').map(str::trim) {
         body = undo(name, body, limits.output)?;
     }
     Ok(body)
 }
 
-/// What the value of a `Content-Type` header says of the encoding; JSON if there is none.
+/// The encoding for the value of a `Content-Type` header. JSON without a header.
 ///
 /// # Errors
 ///
-/// [`BodyError::UnknownType`] for anything else.
+/// [`BodyError::UnknownType`] if the type is neither JSON nor ETF.
 pub fn encoding_of(content_type: Option<&str>) -> Result<Encoding, BodyError> {
     let Some(content_type) = content_type else { return Ok(Encoding::Json) };
     let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
@@ -83,8 +82,8 @@ pub fn encoding_of(content_type: Option<&str>) -> Result<Encoding, BodyError> {
 }
 
 fn undo(name: &str, body: Bytes, limit: usize) -> Result<Bytes, BodyError> {
-    // An answer without content may have the header that it would have with it, as one to HEAD or with status 304 does
-    // (RFC 9110, sections 9.3.2 and 15.4.5).
+    // A response without content may have the header that it would have with content, as one to HEAD or with status 304
+    // does (RFC 9110, sections 9.3.2 and 15.4.5).
     if body.is_empty() {
         return Ok(body);
     }
@@ -101,13 +100,13 @@ fn undo(name: &str, body: Bytes, limit: usize) -> Result<Bytes, BodyError> {
     Ok(inflate_whole(format, &body, limit)?)
 }
 
-/// Why a body could not be decoded. The error of a layer below is its [`source`](error::Error::source).
+/// Why a body could not be decoded. An underlying error is the [`source`](error::Error::source).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// The content encoding is none of those that are understood.
+    /// The content encoding is not supported.
     UnknownEncoding,
-    /// The content type is neither JSON nor ETF: most likely an error page of something in between.
+    /// The content type is neither JSON nor ETF: probably the error page of a proxy.
     UnknownType,
     /// The body could not be inflated.
     Inflate(InflateError),
@@ -205,7 +204,7 @@ mod tests {
             if content_encoding.len() > 2 && content_encoding != "identity" {
                 for length in 1..body.len() {
                     let cut = decode(&body[..length], content_encoding);
-                    // Where one member or frame ends the body may end.
+                    // A body may end at the end of a member or frame.
                     let whole = cut.as_ref().is_ok_and(|raw| raw.as_bytes() == &BODY[..7]);
                     assert!(
                         whole || matches!(cut, Err(BodyError::Inflate(_))),
@@ -216,9 +215,9 @@ mod tests {
         }
     }
 
-    /// An answer to HEAD, or one with status 204 or 304.
+    /// A response to HEAD, or one with status 204 or 304.
     #[test]
-    fn an_empty_body_is_empty_whatever_it_would_be_encoded_in() {
+    fn an_empty_body_is_empty_in_every_content_encoding() {
         for content_encoding in ["", "identity", "gzip", "deflate", "zstd", "gzip, zstd", "br"] {
             assert_eq!(decode(b"", content_encoding).unwrap().as_bytes(), b"", "{content_encoding}");
         }

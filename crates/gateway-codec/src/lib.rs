@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Unsupported`] if a part of `value` has no form in that encoding.
+/// [`ErrorKind::Unsupported`] if a part of `value` cannot be represented in that encoding.
 pub fn encode<T: Serialize + ?Sized>(value: &T, encoding: Encoding) -> Result<Vec<u8>, Error> {
     match encoding {
         Encoding::Json => json::to_vec(value),
@@ -54,7 +54,7 @@ pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8], encoding: Encoding) ->
     decode_with(bytes, encoding, &DocumentLimits::default())
 }
 
-/// Reads one whole document into a type, within limits of one's own.
+/// Reads one whole document into a type, with limits of the caller's.
 ///
 /// # Errors
 ///
