@@ -1,7 +1,7 @@
-//! What bad input costs, counted by the allocator: never more than a small multiple of the input or of a limit.
+//! The memory that bad input costs, counted by the allocator: at most a small multiple of the input or of a limit.
 //!
-//! One test, since the count is of the whole process. What libzstd allocates for its window is its own affair and
-//! bounded by the window limit.
+//! One test, since the allocator counts for the whole process. The window of libzstd is not counted; the window limit
+//! bounds it.
 
 use gateway_codec::{
     Compression, DocumentLimits, Encoding, Envelope, InflateError, InflateLimits, Inflater, Raw, RawRef,
@@ -12,7 +12,7 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// The most memory that was in use at once while `job` ran, beyond what was before.
+/// The peak of memory while `job` runs, in bytes above the usage before.
 fn cost<T>(job: impl FnOnce() -> T) -> (T, usize) {
     let before = ALLOCATOR.current_usage();
     ALLOCATOR.reset_peak_usage();
@@ -20,7 +20,7 @@ fn cost<T>(job: impl FnOnce() -> T) -> (T, usize) {
     (result, ALLOCATOR.peak_usage().saturating_sub(before))
 }
 
-/// An error and a path: what a refusal may cost.
+/// The memory that an error may cost, with its path, in bytes.
 const REFUSAL: usize = 64 << 10;
 
 #[test]
@@ -109,7 +109,7 @@ fn many_small_elements() {
                         && convert::convert(&document, encoding, Encoding::Etf, &options).is_err())
         });
         assert!(refused && spent <= 4096, "{encoding}: {spent}");
-        // What is converted is not kept: neither a tree of it nor, but for the counts of a term, the output.
+        // The converter keeps neither a tree nor the output, except where a term needs a count.
         for to in [Encoding::Json, Encoding::Etf] {
             let options = convert::Options::default();
             let (converted, spent) =
@@ -145,7 +145,7 @@ fn inflated_too_far() {
     limits.output = LIMIT;
     let (result, spent) = cost(|| http::decode_body(bomb.clone(), Some("deflate"), None, &limits));
     assert!(result.is_err() && spent <= 2 * LIMIT + bomb.len() + REFUSAL, "{spent}");
-    // A compressed term that tells the truth about its size, and one that does not.
+    // A compressed term with the right size in its header, and one with a wrong size.
     let plain = [&[109][..], &(zeros.len() as u32).to_be_bytes(), &zeros].concat();
     for (claimed, allowed) in [(plain.len(), REFUSAL), (LIMIT, 2 * LIMIT + REFUSAL)] {
         let document = [&[131, 80][..], &(claimed as u32).to_be_bytes(), &deflate_zlib(&plain)].concat();
@@ -176,7 +176,7 @@ fn given_back_after_a_huge_message() {
         assert!(inflater.push(&small, |_| true).is_ok_and(|message| message.is_some()));
         let before = ALLOCATOR.current_usage();
         let message = inflater.push(&huge, |_| true).expect("it inflates").expect("it is whole");
-        // It takes its own length, and grew out of memory that was there before.
+        // It takes its own length, and was inflated into memory allocated before.
         let held = ALLOCATOR.current_usage();
         assert!(
             (message.len()..=before + message.len() + (16 << 10)).contains(&held),

@@ -1,4 +1,4 @@
-//! Terms byte by byte: what is read, what is written, what is refused.
+//! Terms byte by byte: read, written and rejected.
 
 mod support;
 
@@ -9,7 +9,7 @@ use gateway_codec::{DocumentLimits, Encoding, Envelope, Error, ErrorKind, RawRef
 use serde_json::json;
 use support::hex;
 
-/// Terms and the JSON they stand for.
+/// Terms and their values in JSON.
 fn readable() -> Vec<(&'static str, serde_json::Value)> {
     vec![
         ("83 73 03 6e696c", json!(null)),
@@ -123,7 +123,7 @@ fn the_server_style_is_what_discord_sends() {
     assert_eq!(etf::to_vec_with(&hello, etf::Style::Server).unwrap(), hex(HELLO));
     let ready = json!({"d": {"id": "81384788765712384", "shard": [0, 1]}, "op": 0, "s": 1, "t": "READY"});
     assert_eq!(etf::to_vec_with(&ready, etf::Style::Server).unwrap(), hex(READY));
-    // Numbers as keys stay binaries, long lists and large elements stay lists, other text of digits stays text.
+    // Numeric keys stay binaries, long lists and large elements stay lists, other text of digits stays text.
     let value = json!({"7": [0, 300], "nonce": "12", "role_ids": ["12", "x"], "t": {"t": "x"}});
     let text = "83 74 00000004 6d 00000001 37 6c 00000002 6100 62 0000012c 6a 64 0005 6e6f6e6365 6d 00000002 3132 \
         64 0008 726f6c655f696473 6c 00000002 610c 6d 00000001 78 6a 64 0001 74 74 00000001 64 0001 74 6d 00000001 78";
@@ -249,7 +249,7 @@ fn errors_have_a_path() {
 }
 
 #[test]
-fn wide_integers_are_text_where_nobody_says_what_they_are() {
+fn wide_integers_are_text_where_the_type_accepts_any_value() {
     let bytes =
         etf::to_vec(&json!([9007199254740992_u64, 9007199254740993_u64, -9007199254740993_i64])).unwrap();
     let text: serde_json::Value = etf::from_slice(&bytes).unwrap();
@@ -258,7 +258,7 @@ fn wide_integers_are_text_where_nobody_says_what_they_are() {
     options.wide_integers_as_text = false;
     let plain: serde_json::Value = etf::from_slice_with(&bytes, &options).unwrap();
     assert_eq!(plain, json!([9007199254740992_u64, 9007199254740993_u64, -9007199254740993_i64]));
-    // A type that says what it wants gets it.
+    // A type that reads an integer gets one.
     assert_eq!(etf::from_slice::<Vec<i64>>(&bytes).unwrap()[2], -9007199254740993);
     assert_eq!(etf::from_slice::<Vec<f64>>(&bytes).unwrap()[2], -9007199254740993_i64 as f64);
     assert_eq!(etf::from_slice::<Vec<String>>(&bytes).unwrap()[0], "9007199254740992");
@@ -283,7 +283,7 @@ fn integers_of_128_bits() {
     );
 }
 
-/// Texts are known to be ASCII by stretches: whatever lies where a stretch ends, the text is the same as read one by one.
+/// Texts are checked for ASCII in ranges: with any byte at the end of a range, the text is the same as one read by itself.
 #[test]
 fn texts_are_the_same_wherever_they_lie() {
     for length in (0..40).chain(240..280).chain([600]) {
@@ -307,7 +307,7 @@ fn texts_are_the_same_wherever_they_lie() {
     }
 }
 
-/// An atom is Latin-1, also behind a stretch of ASCII.
+/// An atom is Latin-1, also after a range of ASCII.
 #[test]
 fn atoms_of_latin_1_end_a_stretch() {
     let mut bytes = vec![131, 116, 0, 0, 0, 2];

@@ -1,4 +1,4 @@
-//! Each limit against each reader that takes limits: what is just within passes, what is one beyond is refused.
+//! Each limit against each reader that takes limits: a document at the limit passes, one beyond it fails.
 
 use gateway_codec::{
     DocumentLimits, Encoding, Error, ErrorKind, Raw, convert, decode_with, encode, etf, json,
@@ -6,7 +6,7 @@ use gateway_codec::{
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-/// Every way of reading a document within limits; the names are for the messages.
+/// Every reader that takes limits, with its name for messages.
 fn readers(
     bytes: &[u8],
     encoding: Encoding,
@@ -37,7 +37,7 @@ fn readers(
     readers
 }
 
-/// `limits` are just enough for the document; with one less of what `lessen` takes, every reader refuses it.
+/// `limits` are just enough for the document; after `lessen` every reader rejects it.
 fn just_enough(document: &Value, limits: DocumentLimits, lessen: fn(&mut DocumentLimits)) {
     let client = (encode(document, Encoding::Etf).unwrap(), Encoding::Etf);
     let server = (etf::to_vec_with(document, etf::Style::Server).unwrap(), Encoding::Etf);
@@ -75,7 +75,7 @@ fn depth() {
     }
 }
 
-/// Deeper than serde_json follows: the converter does, in every direction.
+/// The converter reads documents deeper than the recursion limit of serde_json, in every direction.
 #[test]
 fn depth_of_the_converter() {
     for depth in [128, 255, 256] {
