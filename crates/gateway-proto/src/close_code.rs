@@ -8,7 +8,7 @@ use crate::disconnect::Rejection;
 pub enum Reaction {
     /// Connect again and resume.
     Resume,
-    /// Connect again and resume, but not before a pause: the gateway said that too much was sent.
+    /// Connect again and resume, after a pause: the bot has sent too much.
     ResumeLater,
     /// Connect again with a new session.
     Identify,
@@ -17,11 +17,12 @@ pub enum Reaction {
 }
 
 impl Reaction {
-    /// The reaction to a close code; None where there was none (a bare close frame, a reset, the end of the stream).
+    /// The reaction to a close code. `None` stands for an end without a code (an empty close frame, a reset, the end of the
+    /// stream).
     ///
-    /// Follows Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes. The documentation's column
-    /// "reconnect" does not say whether to resume. We try, because a Resume costs nothing and an Identify is scarce, and
-    /// the server answers a Resume that cannot be with opcode 9. Where the explanation speaks of a new session, we identify.
+    /// Follows Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes. The documentation's column "reconnect" does
+    /// not say whether to resume. A Resume is tried, because it costs nothing and Identifies are scarce, and the server answers
+    /// an impossible Resume with opcode 9. Where the explanation speaks of a new session, the reaction is an Identify.
     pub const fn for_close_code(code: Option<u16>) -> Self {
         let Some(code) = code else { return Self::Resume };
         match code {
@@ -46,9 +47,9 @@ impl Reaction {
             // "You sent a disallowed intent for a Gateway Intent."
             4014 => Self::Stop(Rejection::DisallowedIntents),
             // 4000 unknown error, 4001 unknown opcode, 4002 decode error, 4005 already authenticated, the WebSocket's own
-            // codes (1000, 1001, 1011, …) and all that may be invented later. Also 4003, "You sent us a payload prior to
-            // identifying, or this session has been invalidated": the first is of the connection alone, and if it is the
-            // second, the Resume gets opcode 9.
+            // codes (1000, 1001, 1011, …) and all future codes. Also 4003, "You sent us a payload prior to identifying, or
+            // this session has been invalidated": the first concerns the connection alone, and after the second the Resume
+            // gets opcode 9.
             _ => Self::Resume,
         }
     }

@@ -1,4 +1,4 @@
-//! What a bot shows of itself.
+//! The presence of a bot.
 
 use gateway_codec::Raw;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -90,20 +90,20 @@ pub enum ActivityKind {
     Competing,
 }
 
-/// The presence to identify with, as the application has said it last.
+/// The presence to identify with: the newest of the application.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(crate) enum LatestPresence {
     Typed(Presence),
-    /// The data of a raw command, with whatever fields it has.
+    /// The data of a raw command, with all of its fields.
     Raw(Raw),
 }
 
 impl LatestPresence {
-    /// None: the gateway would not accept it, and it must not spoil every Identify from here on.
+    /// `None` if the gateway would reject it, since then it would reject every further Identify too.
     pub(crate) fn of_raw(data: &Raw) -> Option<Self> {
         #[derive(Deserialize)]
-        #[allow(dead_code, reason = "it is read to see whether it can be")]
+        #[allow(dead_code, reason = "decoded only to check that it can be")]
         struct Documented {
             #[serde(deserialize_with = "present")]
             since: Option<u64>,
@@ -112,13 +112,13 @@ impl LatestPresence {
             afk: bool,
         }
         #[derive(Deserialize)]
-        #[allow(dead_code, reason = "it is read to see whether it can be")]
+        #[allow(dead_code, reason = "decoded only to check that it can be")]
         struct DocumentedActivity {
             name: String,
             #[serde(rename = "type")]
             kind: u64,
         }
-        /// Null, but not left out.
+        /// Accepts null, but not a missing field.
         fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
             Option::deserialize(deserializer)
         }

@@ -21,9 +21,9 @@ use crate::payload::{Check, InboundPayload, ReadMessage, Reading};
 use crate::session::SessionSnapshot;
 use crate::{Closed, ConnectError, Shard, ShardConfig};
 
-/// The most bytes of a line. Those that are written have a few hundred.
+/// The maximum length of a line in bytes. Written lines have a few hundred.
 const LINE_BYTES: u64 = 1 << 16;
-/// What the wall clock says when it is told first: so late that it can be set back by centuries.
+/// The first reading of the wall clock in a replay: late enough that it can be set back by centuries.
 const FIRST_WALL_CLOCK: Duration = Duration::from_secs(20_000_000_000);
 
 /// Reads a transcript, and lets a fresh shard live what it tells, step by step.
