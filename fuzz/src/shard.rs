@@ -367,7 +367,7 @@ impl Driver {
     /// Every request is answered, and once.
     fn answers(&mut self) {
         while self.requests.poll(self.now).is_some() {
-            self.unanswered = self.unanswered.checked_sub(1).expect("an answer that nobody asked for");
+            self.unanswered = self.unanswered.checked_sub(1).expect("an answer to a request");
         }
         match self.requests.next_deadline() {
             Some(deadline) => {

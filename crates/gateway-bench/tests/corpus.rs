@@ -1,4 +1,4 @@
-//! The traffic keeps what it promises: its mix, its sizes, its order of keys, and that everybody can read it.
+//! The traffic has its documented mix, sizes and order of keys, and every contender can read it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_written_anew_once_nobody_keeps_a_message_of_it() {
+    fn a_block_is_reused_once_no_message_of_it_is_kept() {
         as_on_a_thread_of_its_own();
         let message = vec![7; LARGE];
         let first = copy_to_block(&message).as_ptr();

@@ -26,7 +26,7 @@ pub(crate) trait Way {
     fn next_seen(&mut self) -> Result<Observed<Seen>, Stall>;
     /// After the end of the shard: waits until the server has seen the end of every connection. False if it does not.
     fn all_connections_end(&mut self) -> bool;
-    /// What the server saw and nobody has asked for yet, without waiting.
+    /// The observations of the server that no step has taken yet. Does not wait.
     fn seen_but_not_asked_for(&mut self) -> Vec<Observed<ClientAct>>;
     /// The server does something.
     fn control(&mut self, control: Control) -> Result<(), String>;
@@ -51,7 +51,7 @@ pub(crate) trait Way {
 /// Nothing more happens, or nothing in time.
 pub(crate) struct Stall(pub(crate) &'static str);
 
-/// How far a scenario has come, for whoever waits for its end.
+/// The progress of a scenario, for the suite that waits for its end.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress(Arc<AtomicUsize>);
 

@@ -118,9 +118,9 @@ pub enum Deed {
     StopTaking,
     /// Takes events again.
     TakeAgain,
-    /// The process is suspended: nobody drives the shard, though time passes.
+    /// The process is suspended: time passes, and the shard is not driven.
     Suspend,
-    /// The process goes on.
+    /// The process continues.
     WakeUp,
     /// Says that it has dealt with all events up to this sequence number.
     Acknowledge(u64),
@@ -140,19 +140,19 @@ pub enum Network {
     StopWrites,
 }
 
-/// How a connection fails to be made.
+/// Why a connection cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DialFault {
     /// The name cannot be looked up.
     UnknownName,
-    /// Nobody listens there.
+    /// The connection is refused: no socket listens at the port.
     Refused,
-    /// The TCP connection never comes about.
+    /// The TCP connection never opens.
     Unreachable,
-    /// The server says nothing at all: TLS is never finished.
+    /// The server sends nothing, so the TLS handshake never ends.
     SilentTls,
-    /// The connection is reset before TLS has been agreed on.
+    /// The connection is reset during the TLS handshake.
     ResetInTls,
     /// The server does not speak TLS.
     GarbageForTls,
@@ -160,7 +160,7 @@ pub enum DialFault {
     WrongName,
     /// The certificate has expired.
     Expired,
-    /// Nobody that is trusted has signed the certificate.
+    /// The certificate is not signed by a trusted root.
     UnknownRoot,
 }
 

@@ -246,7 +246,7 @@ impl Job {
                 let sentence = "it panicked".to_owned();
                 (Err(Failure { sentence, step: progress.step() }), Vec::new())
             });
-            // Nobody waits any more: it was too late.
+            // Fails if the suite no longer waits: the scenario was overdue.
             let _ = finished.send((self.id, played));
         };
         // Without a thread it is overdue in the end, and says so.

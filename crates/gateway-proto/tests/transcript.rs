@@ -88,7 +88,7 @@ fn config() -> ShardConfig {
     config
 }
 
-/// A life with everything in it that is nobody's business.
+/// A shard's life with a secret in every text that a transcript must not contain.
 fn whole_life(mut config: ShardConfig, secret: &str) -> Life {
     let url = format!("wss://{secret}.s3cret.example");
     config.token = format!("token{secret}").into();

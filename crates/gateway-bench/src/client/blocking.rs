@@ -76,7 +76,7 @@ impl Bot {
                     }
                     self.wait(deadline);
                 }
-                // Only a connection that ends has these, and its end is told before.
+                // Only a connection that ends has these, and its end is reported before.
                 Output::ShutDown | Output::CancelIdentify => {}
                 Output::Stopped(reason) => return Err(format!("the shard has stopped: {reason:?}")),
             }

@@ -23,7 +23,7 @@ pub enum Who {
     Twilight,
     /// serenity, likewise.
     Serenity,
-    /// Nobody can be quicker: it reads, and inflates or copies.
+    /// Lower bound: read and inflate, or copy.
     Bound,
 }
 
@@ -93,7 +93,7 @@ impl ClientOptions {
     /// Whether the contender can do this, as it is compiled.
     pub fn supports(&self) -> bool {
         let job = match (self.who, self.job) {
-            // It decodes every event before anybody sees it.
+            // It decodes every event before the application receives it.
             (Who::Serenity, job) => !matches!(job, Job::Raw | Job::Growth),
             (Who::Bound, job) => job == Job::Raw && !self.check,
             (_, Job::Typed) => cfg!(feature = "twilight"),

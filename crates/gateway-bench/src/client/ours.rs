@@ -1,4 +1,4 @@
-//! What our clients do with an event, whoever drives them.
+//! What our clients do with an event, with any driver.
 
 use std::future::pending;
 use std::sync::Arc;

@@ -45,7 +45,7 @@ fn is_trusted(ca: &Path) -> bool {
     std::env::var_os("SSL_CERT_FILE").is_some_and(|file| Path::new(&file) == ca)
 }
 
-/// Lets everybody identify at once.
+/// Lets all shards identify at once.
 #[derive(Debug, Clone)]
 struct AtOnce;
 

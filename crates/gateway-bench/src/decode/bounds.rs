@@ -1,4 +1,4 @@
-//! What nobody can beat: the inflate alone, into memory that is there; without compression a copy.
+//! Lower bound: the inflate alone, into allocated memory; without compression a copy.
 
 use std::cell::RefCell;
 

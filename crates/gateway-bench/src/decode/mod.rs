@@ -49,7 +49,7 @@ pub enum Who {
     Serenity,
     /// erltf, borrowed.
     Erltf,
-    /// Nobody can be quicker: the inflate alone into memory that is there, or a copy.
+    /// Lower bound: the inflate alone into allocated memory, or a copy.
     Bound,
 }
 
@@ -62,7 +62,7 @@ pub struct Tally {
     pub found: u64,
 }
 
-/// Somebody who takes one message after the other.
+/// A contender, which takes one message after the other.
 pub trait Contender {
     /// Takes a message.
     ///

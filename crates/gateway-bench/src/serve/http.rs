@@ -98,7 +98,7 @@ pub(super) fn answer(target: &str, url: &str, shards: usize) -> String {
     response("200 OK", &body.to_string())
 }
 
-/// The answer to whoever asks for what is not served.
+/// The answer to a request for an unknown path.
 pub(super) fn not_found() -> String {
     response("404 Not Found", r#"{"message":"404: Not Found","code":0}"#)
 }

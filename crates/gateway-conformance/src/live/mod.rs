@@ -30,7 +30,7 @@ use trap::Trap;
 /// By this name the shard knows the server: looking it up is a part of what is proved.
 const HOST: &str = "localhost";
 
-/// How much faster than the wall's the clocks of shard and server run, so that nobody waits long for a minute to pass.
+/// How much faster than the wall clock the clocks of shard and server run, so that a minute of a scenario passes quickly.
 pub(crate) const SPEED: u32 = 10;
 
 /// A future that has to be run to its end.
@@ -51,9 +51,9 @@ pub(crate) struct Live<R: Runtime> {
     config: ShardConfig,
     setup: Setup,
     block_on: BlockOn,
-    /// How long something is waited for that must be seen.
+    /// How long to wait for an expected observation.
     patience: Duration,
-    /// The shard, once somebody waits for something that it does.
+    /// The shard, once a step waits for it.
     running: Option<Running>,
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .gateway(|config| config.heartbeat_interval = RARE_HEARTBEATS)
         .steps(idle_and_woken()),
         Scenario::new(
-            "leaving-while-a-handler-blocks",
+            "shutdown-while-a-handler-blocks",
             "twilight-rs/twilight#1070: the end comes, behind the events that wait",
         )
         .background(100)

@@ -146,7 +146,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ),
             delivers("CHANNEL_INFO", json!({"guild_id": guild_text()})),
         ]),
-        Scenario::new("a-command-of-ones-own", "written in the encoding of the connection").steps([
+        Scenario::new("a-raw-command", "written in the encoding of the connection").steps([
             session(),
             send(Command::Raw {
                 op: 4,

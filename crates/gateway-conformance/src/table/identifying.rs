@@ -112,13 +112,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             Rejection::ShardingRequired,
         ),
         rejected(
-            "an-intent-that-is-not-switched-on",
+            "an-intent-that-is-not-enabled",
             |config| config.disallowed_intents = Intents::GUILD_MESSAGES.bits(),
             Rejection::DisallowedIntents,
         ),
         rejected("an-intent-that-does-not-exist", |_| {}, Rejection::InvalidIntents)
             .shard(|config| config.intents = Intents::from_bits(1 << 60)),
-        Scenario::new("each-shard-says-which-it-is", "Discord Docs, Gateway > Sharding: [id, count], which READY repeats")
+        Scenario::new("identify-names-the-shard", "Discord Docs, Gateway > Sharding: [id, count], which READY repeats")
             .shard(|config| config.shard = ShardId::new(2, 16).expect("2 is below 16"))
             .variants(BOTH)
             .gateway(|config| config.guilds = 0)

@@ -131,7 +131,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             resumes(1, 1),
         ]),
         Scenario::new(
-            "the-stream-takes-no-bytes",
+            "the-socket-accepts-no-bytes",
             "bad input: a stream that stops accepting writes; Gelbpunkt/gateway-proxy#29; Gelbpunkt/tokio-websockets#92",
         )
         .gateway(|config| {

@@ -152,7 +152,7 @@ fn retry_after_is_obeyed() {
     }
 }
 
-/// Five refusals in a row that waiting may not cure are told, and so are ten; other failures are not among them.
+/// Five refusals in a row that waiting may not change are reported, and so are ten; other failures do not count.
 #[test]
 fn refusals_in_a_row_are_told() {
     let mut scenario = Scenario::at(Phase::Connecting);
@@ -230,7 +230,7 @@ fn only_a_minute_of_ready_begins_the_waits_anew() {
     }
 }
 
-/// A day of Identifies that come to nothing costs fewer than a third of the thousand starts after which the token is
+/// A day of Identifies that fail costs fewer than a third of the thousand starts after which the token is
 /// reset, with any seed (discord/discord-api-docs#1023).
 #[test]
 fn a_day_of_failing_identifies_stays_within_the_budget() {

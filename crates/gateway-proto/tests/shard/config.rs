@@ -108,7 +108,7 @@ fn identify_may_fill_the_limit() {
     assert_eq!(scenario.said()[1].len() - "send ".len(), least);
 }
 
-/// A compression that was not compiled in is told when the shard is made, not when the server has answered with it.
+/// A compression that was not compiled in is an error when the shard is built, not when the server has answered with it.
 #[test]
 fn every_compression_works_or_is_refused() {
     let all = [Compression::None, Compression::Payload, Compression::ZlibStream, Compression::ZstdStream];

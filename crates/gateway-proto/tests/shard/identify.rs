@@ -29,7 +29,7 @@ fn identify_goes_out_after_hello_with_the_permit() {
     assert_eq!(scenario.shard.stats().identifies, 1);
 }
 
-/// A permit that nobody waits for changes nothing: no second Identify (it would be answered with 4005).
+/// A permit that is not awaited changes nothing: no second Identify (it would be answered with 4005).
 #[test]
 fn a_permit_that_is_not_awaited_is_not_used() {
     for phase in PHASES.into_iter().filter(|phase| *phase != Phase::AwaitingIdentify) {
@@ -219,7 +219,7 @@ fn a_plain_resume_url_is_used_behind_a_plain_base_url() {
 
 /// READY counts where it is an answer; before Identify it is an event like any other.
 #[test]
-fn a_ready_that_nobody_asked_for_begins_nothing() {
+fn an_unrequested_ready_begins_nothing() {
     for phase in [Phase::AwaitingHello, Phase::AwaitingIdentify] {
         let mut scenario = Scenario::at(phase);
         scenario.server(&server::ready());

@@ -23,9 +23,9 @@ fn one_failed_dial_of_the_resume_url_leads_to_the_base_url() {
     assert_eq!(scenario.next_connect(), RESUME);
 }
 
-/// So does a host that opens the connection and then says nothing, or hangs up before Hello.
+/// So does a host that opens the connection and then sends nothing, or closes it before Hello.
 #[test]
-fn a_resume_url_where_nobody_says_hello_leads_to_the_base_url() {
+fn a_resume_url_without_hello_leads_to_the_base_url() {
     let ends: [(&str, Step); 4] = [
         ("silence", |scenario| scenario.advance(secs(25))),
         ("end of stream", Scenario::eof),
@@ -47,7 +47,7 @@ fn a_resume_url_where_nobody_says_hello_leads_to_the_base_url() {
     }
 }
 
-/// op 7 before Hello is the server's word: the URL stays.
+/// After opcode 7 before Hello the URL stays: the server has answered.
 #[test]
 fn a_resume_url_that_asks_for_a_reconnect_is_kept() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -58,7 +58,7 @@ fn a_resume_url_that_asks_for_a_reconnect_is_kept() {
     assert_eq!(scenario.next_connect(), RESUME);
 }
 
-/// The parameters of the URL are there once each, whatever the server's URL brings along (twilight-rs/twilight#1894).
+/// Each parameter of the URL is there once, for any URL of the server (twilight-rs/twilight#1894).
 #[test]
 fn the_resume_url_gets_its_parameters_once() {
     for (url, dialled) in [

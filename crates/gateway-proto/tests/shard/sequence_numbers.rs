@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::support::{Scenario, resume_message, secs, server};
 
-/// The number advances on receipt of any dispatch, also one that nobody knows, and only on dispatches.
+/// The number advances on receipt of any dispatch, also an unknown one, and only on dispatches.
 #[test]
 fn the_number_advances_on_every_dispatch_and_on_nothing_else() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -215,9 +215,9 @@ fn a_server_that_always_skips_causes_no_loop() {
     assert_eq!((connects, resumed), (30, 29), "60 s, 120 s, 240 s and so on, and then 24 hours");
 }
 
-/// What a server does whose journal is whole, though not all of it arrives.
+/// An action of a server with a complete journal, of which not everything arrives.
 #[derive(Debug, Clone, Copy)]
-enum Deed {
+enum Action {
     /// Dispatches an event, which arrives.
     Event,
     /// Dispatches an event, which does not.
@@ -229,21 +229,21 @@ enum Deed {
     Wait(u64),
 }
 
-/// A server with a journal. Gives the numbers of its events.
-fn serve(scenario: &mut Scenario, deeds: &[Deed]) -> Vec<u64> {
+/// Runs a server with a journal. Returns the numbers of its events.
+fn serve(scenario: &mut Scenario, actions: &[Action]) -> Vec<u64> {
     let (mut journal, mut newest) = (Vec::new(), 1);
-    for deed in deeds.iter().chain(&[Deed::Event]) {
-        match deed {
-            Deed::Event | Deed::Lost => {
+    for action in actions.iter().chain(&[Action::Event]) {
+        match action {
+            Action::Event | Action::Lost => {
                 newest += 1;
                 journal.push(newest);
-                if let Deed::Event = deed {
+                if let Action::Event = action {
                     scenario.server(&server::message(newest));
                 }
             }
-            Deed::Skip => newest += 1,
-            Deed::Break => scenario.eof(),
-            Deed::Wait(seconds) => scenario.live(secs(*seconds)),
+            Action::Skip => newest += 1,
+            Action::Break => scenario.eof(),
+            Action::Wait(seconds) => scenario.live(secs(*seconds)),
         }
         while scenario.shard.phase() != Phase::Ready {
             match scenario.shard.phase() {
@@ -264,7 +264,7 @@ fn serve(scenario: &mut Scenario, deeds: &[Deed]) -> Vec<u64> {
     journal
 }
 
-/// The numbers of the events that were delivered, and those that a gap was told of.
+/// The numbers of the delivered events, and those that a notice of a gap names.
 fn delivered(scenario: &mut Scenario) -> (Vec<u64>, Vec<u64>) {
     let (mut delivered, mut told) = (Vec::new(), Vec::new());
     for line in scenario.said() {
@@ -278,33 +278,33 @@ fn delivered(scenario: &mut Scenario) -> (Vec<u64>, Vec<u64>) {
     (delivered, told)
 }
 
-fn deeds(skips: bool) -> impl Strategy<Value = Vec<Deed>> {
-    let deed = prop_oneof![
-        6 => Just(Deed::Event),
-        2 => Just(Deed::Lost),
-        1 => Just(if skips { Deed::Skip } else { Deed::Lost }),
-        1 => Just(Deed::Break),
-        1 => (1_u64..200).prop_map(Deed::Wait),
+fn actions(skips: bool) -> impl Strategy<Value = Vec<Action>> {
+    let action = prop_oneof![
+        6 => Just(Action::Event),
+        2 => Just(Action::Lost),
+        1 => Just(if skips { Action::Skip } else { Action::Lost }),
+        1 => Just(Action::Break),
+        1 => (1_u64..200).prop_map(Action::Wait),
     ];
-    proptest::collection::vec(deed, 1..60)
+    proptest::collection::vec(action, 1..60)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Where a server has what is missing, all of it is delivered, in order and once, however much is lost on its way.
+    /// If the server has the missing events, all of them are delivered, in order and once, however many are lost.
     #[test]
-    fn what_is_lost_on_its_way_is_delivered_once_and_in_order(deeds in deeds(false)) {
+    fn what_is_lost_on_its_way_is_delivered_once_and_in_order(actions in actions(false)) {
         let mut scenario = Scenario::at(Phase::Ready);
-        let journal = serve(&mut scenario, &deeds);
+        let journal = serve(&mut scenario, &actions);
         prop_assert_eq!(delivered(&mut scenario).0, journal);
     }
 
-    /// Where it also skips numbers, nothing comes twice or out of order, and what does not come was told of.
+    /// If the server also skips numbers, no event comes twice or out of order, and a notice names the missing ones.
     #[test]
-    fn nothing_is_missing_without_a_word(deeds in deeds(true)) {
+    fn nothing_is_missing_without_a_notice(actions in actions(true)) {
         let mut scenario = Scenario::at(Phase::Ready);
-        let journal = serve(&mut scenario, &deeds);
+        let journal = serve(&mut scenario, &actions);
         let (delivered, told) = delivered(&mut scenario);
         prop_assert!(delivered.windows(2).all(|pair| pair[0] < pair[1]), "{delivered:?}");
         for number in journal {

@@ -222,7 +222,7 @@ impl Scenario {
         self.advance(Duration::ZERO);
     }
 
-    /// Time passes while nobody drives the shard.
+    /// Time passes while the shard is not driven.
     pub(crate) fn lag(&mut self, by: Duration) {
         self.now += by;
     }
