@@ -21,8 +21,8 @@ use gateway_sim::{Config, Control, Gateway, Server, ServerConfig, Tls};
 use crate::memory::{refused, through_a_file};
 use crate::observation::{ClientAct, Observed, Seen, TraceLine, Wire};
 use crate::probe::Probe;
-use crate::runner::{Stall, Way};
-use crate::scenario::{Deed, Network, Setup};
+use crate::runner::{Backend, Stall};
+use crate::scenario::{ClientAction, Network, Setup};
 use runtime::{Faulty, Routes};
 use stage::{Clock, Stage};
 use trap::Trap;
@@ -177,7 +177,7 @@ fn serve(gateway: Config, mut wire: Wire, tls: bool, stage: &Arc<Stage>) -> std:
     Server::start(config)
 }
 
-impl<R: Runtime> Way for Live<R> {
+impl<R: Runtime> Backend for Live<R> {
     fn next_act(&mut self) -> Result<Observed<ClientAct>, Stall> {
         self.sender().map_err(|_| Stall("the shard could not be made"))?;
         self.stage.next_act(self.patience)
@@ -206,25 +206,27 @@ impl<R: Runtime> Way for Live<R> {
         self.server.control(control).map(drop).map_err(|error| error.to_string())
     }
 
-    fn act(&mut self, deed: &Deed) -> Result<(), String> {
+    fn act(&mut self, action: &ClientAction) -> Result<(), String> {
         let sender = self.sender()?;
-        match deed {
-            Deed::Send(command) => sender.send(command.clone()).map_err(|error| error.to_string())?,
-            Deed::SendMany(command, count) => {
+        match action {
+            ClientAction::Send(command) => sender.send(command.clone()).map_err(|error| error.to_string())?,
+            ClientAction::SendMany(command, count) => {
                 for _ in 0..*count {
                     sender.send(command.clone()).map_err(|error| error.to_string())?;
                 }
             }
-            Deed::SendInVain(command, expected) => refused(sender.send(command.clone()), expected)?,
-            Deed::Shutdown(how) => sender.shutdown(*how),
-            Deed::Reconnect(how) => sender.reconnect(*how),
-            Deed::StopTaking => self.stage.set_taking(false),
-            Deed::TakeAgain => self.stage.set_taking(true),
-            Deed::Suspend => self.stage.set_suspended(true),
-            Deed::WakeUp => self.stage.set_suspended(false),
-            Deed::Acknowledge(sequence) => sender.ack(*sequence).map_err(|error| error.to_string())?,
-            Deed::SetWallClock(ahead) => self.routes.set_wall_clock(*ahead),
-            Deed::Restart(change) => self.restart(*change)?,
+            ClientAction::SendInVain(command, expected) => refused(sender.send(command.clone()), expected)?,
+            ClientAction::Shutdown(how) => sender.shutdown(*how),
+            ClientAction::Reconnect(how) => sender.reconnect(*how),
+            ClientAction::StopTaking => self.stage.set_taking(false),
+            ClientAction::TakeAgain => self.stage.set_taking(true),
+            ClientAction::Suspend => self.stage.set_suspended(true),
+            ClientAction::WakeUp => self.stage.set_suspended(false),
+            ClientAction::Acknowledge(sequence) => {
+                sender.ack(*sequence).map_err(|error| error.to_string())?
+            }
+            ClientAction::SetWallClock(ahead) => self.routes.set_wall_clock(*ahead),
+            ClientAction::Restart(change) => self.restart(*change)?,
         }
         Ok(())
     }

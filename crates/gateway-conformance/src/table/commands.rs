@@ -9,7 +9,7 @@ use gateway_driver::proto::{Command, Encoding, Raw, Snowflake};
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 
-use crate::scenario::{BOTH, Deed, JSON, Scenario, Step};
+use crate::scenario::{BOTH, ClientAction, JSON, Scenario, Step};
 use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -201,7 +201,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .shard(|config| config.limits.queued_commands = 3)
             .steps([
                 once(Point::Identify, Action::Delay(seconds(5))),
-                Step::Client(Deed::SendMany(leave_voice(), 3)),
+                Step::Client(ClientAction::SendMany(leave_voice(), 3)),
                 send_in_vain!(leave_voice(), SendError::QueueFull { waiting: 3 }),
                 session(),
                 all(std::array::from_fn::<_, 3, _>(|_| says(VOICE_STATE_UPDATE, json!({})))),
@@ -212,7 +212,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         )
         .steps([
             once(Point::Identify, Action::Delay(seconds(5))),
-            Step::Client(Deed::SendMany(leave_voice(), 5)),
+            Step::Client(ClientAction::SendMany(leave_voice(), 5)),
             opens_base_url(),
             says(IDENTIFY, json!({})),
             says(VOICE_STATE_UPDATE, json!({})).after(seconds(5)),
@@ -224,7 +224,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             once(Point::Resume, Action::Delay(seconds(5))),
             gateway(Control::Abort),
             loses!(DisconnectReason::Closed(_)),
-            Step::Client(Deed::SendMany(leave_voice(), 5)),
+            Step::Client(ClientAction::SendMany(leave_voice(), 5)),
             opens_resume_url(),
             says(RESUME, json!({"seq": 1})),
             says(VOICE_STATE_UPDATE, json!({})).after(seconds(5)),

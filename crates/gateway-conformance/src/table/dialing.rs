@@ -72,7 +72,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 once(Point::Upgrade, Action::Ignore),
                 opens_base_url(),
                 loses_all!(DisconnectReason::ConnectTimeout).after(seconds(60)),
-                leaves(),
+                ends_stream(),
                 session(),
             ]),
         tls_fails("a-reset-in-tls", "bad input: a reset in the TLS handshake", DialFault::ResetInTls),

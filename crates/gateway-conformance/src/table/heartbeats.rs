@@ -6,7 +6,7 @@ use gateway_driver::proto::{Closed, Notice};
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 
-use crate::scenario::{BOTH, Deed, JSON, Scenario, Step};
+use crate::scenario::{BOTH, ClientAction, JSON, Scenario, Step};
 use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -257,9 +257,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             session(),
             beats(1),
             sees!(Event::HeartbeatAcknowledged { .. }),
-            Step::Client(Deed::Suspend),
+            Step::Client(ClientAction::Suspend),
             elapse(seconds(95)),
-            Step::Client(Deed::WakeUp),
+            Step::Client(ClientAction::WakeUp),
             sees!(Event::Notice(Notice::NotDriven { .. })),
             beats(1).after(seconds(0)),
             beats(1).after(seconds(10)),
@@ -273,7 +273,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::Suspended { .. }),
                 resumes(1, 0),
             ]),
-        Scenario::new("a-clock-that-is-set-back", "means nothing, to no limit and no judgement")
+        Scenario::new("a-clock-that-is-set-back", "changes nothing: no limit and no deadline")
             .steps([
                 session(),
                 beats(1),
@@ -292,9 +292,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .gateway(|config| config.heartbeat_interval = seconds(10))
         .steps([
             session(),
-            Step::Client(Deed::Suspend),
+            Step::Client(ClientAction::Suspend),
             elapse(seconds(60)),
-            Step::Client(Deed::WakeUp),
+            Step::Client(ClientAction::WakeUp),
             sees!(Event::Notice(Notice::NotDriven { .. })),
             loses_all!(DisconnectReason::Closed(Closed::Frame { code: Some(4009), .. })),
             session(),

@@ -131,7 +131,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "resumes-that-fail-in-seconds-cost-no-session",
-            "api-docs 1619: for 90 s the server may have no answer, and then it has",
+            "discord/discord-api-docs#1619: for 90 s the server may have no answer, and then it has",
         )
         .shard(|config| config.backoff.cap = seconds(2))
         .steps([

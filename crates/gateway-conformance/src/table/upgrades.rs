@@ -79,7 +79,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::ConnectFailed(ConnectError::Handshake(_))),
                 session(),
             ]),
-        Scenario::new("the-upgrade-answers-another-question", "RFC 6455, 4.1: a wrong Sec-WebSocket-Accept")
+        Scenario::new("a-wrong-accept-key-in-the-upgrade", "RFC 6455, 4.1: a wrong Sec-WebSocket-Accept")
             .variants(JSON)
             .steps([
                 once(Point::Upgrade, Action::Bytes(ByteFault { at: 110, effect: ByteEffect::Corrupt })),
