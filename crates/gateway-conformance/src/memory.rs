@@ -245,7 +245,7 @@ impl Backend for Simulation {
                 }
             }
             ClientAction::SendInVain(command, expected) => {
-                refused(self.pair.client.send(command.clone()), expected)?
+                refused(self.pair.client.send(command.clone()), expected)?;
             }
             ClientAction::Shutdown(how) => self.pair.client.shutdown(*how),
             ClientAction::Reconnect(how) => self.pair.client.reconnect(*how),

@@ -223,7 +223,7 @@ impl<R: Runtime> Backend for Live<R> {
             ClientAction::Suspend => self.stage.set_suspended(true),
             ClientAction::WakeUp => self.stage.set_suspended(false),
             ClientAction::Acknowledge(sequence) => {
-                sender.ack(*sequence).map_err(|error| error.to_string())?
+                sender.ack(*sequence).map_err(|error| error.to_string())?;
             }
             ClientAction::SetWallClock(ahead) => self.routes.set_wall_clock(*ahead),
             ClientAction::Restart(change) => self.restart(*change)?,
