@@ -61,8 +61,8 @@ fn a_command_goes_out_at_once_when_ready() {
     assert_eq!(numbers(&mut scenario), [7]);
 }
 
-/// At most 120 messages in 60 seconds, Identify and heartbeats included, with room kept for the heartbeats. The sixtieth
-/// second gets one of margin (protocol, 4.2).
+/// At most 120 messages in 60 seconds, Identify and heartbeats included, with slots reserved for the heartbeats, and one second
+/// of margin (Discord Docs, Gateway > Rate Limiting).
 #[test]
 fn commands_leave_room_for_heartbeats() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -188,7 +188,8 @@ fn reserved_opcodes_are_refused() {
     }
 }
 
-/// What the server would drop in silence, or close the connection for, is refused with words (protocol, 4.1).
+/// A command that the server would drop silently, or close the connection for, is refused with a reason (Discord Docs, Gateway
+/// Events > Send Events).
 #[test]
 fn commands_against_the_documentation_are_refused() {
     let members = |members, nonce| {

@@ -1,5 +1,6 @@
-//! Every message that goes out, byte by byte (protocol, 2.2 and 4.1). A message of the wrong shape is answered with close
-//! code 4001 or 4002 (serenity-rs/serenity#1200; discord/discord-api-docs#2262).
+//! Every message that a shard sends, byte by byte (Discord Docs, Gateway Events > Send Events, and Gateway > Using ETF Encoding).
+//! A message of the wrong shape is answered with close code 4001 or 4002 (serenity-rs/serenity#1200;
+//! discord/discord-api-docs#2262).
 
 use gateway_proto::codec::etf::{Reader, Term};
 use gateway_proto::command::{
@@ -187,7 +188,7 @@ fn is_golden(said: &str, golden: &[u8]) {
     check_keys(&bytes).unwrap();
 }
 
-/// Walks a document to its last byte: every map key has to be a binary, or the close code is 4002 (protocol, 2.2).
+/// Walks a document to its last byte: every map key has to be a binary, or the close code is 4002 (Discord Docs, Gateway > Using ETF Encoding).
 fn check_keys(document: &[u8]) -> Result<(), String> {
     let mut reader = Reader::new(document).map_err(|error| error.to_string())?;
     check_keys_of_next(&mut reader)?;
