@@ -115,8 +115,8 @@ impl Bot {
                 }
                 Output::Timeout(deadline) => {
                     self.session.in_time(&self.connection);
-                    self.session.complain(report);
-                    self.identify.complain(report);
+                    self.session.report_errors(report);
+                    self.identify.report_errors(report);
                     let over = self.until.is_some_and(|until| until <= Instant::now());
                     if over || interrupted.load(Ordering::Relaxed) {
                         self.until = None;

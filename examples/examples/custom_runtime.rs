@@ -149,7 +149,7 @@ impl ThreadStream {
 }
 
 impl Channel {
-    /// The reading thread, until the stream ends or nobody wants it any more.
+    /// The reading thread, until the stream ends or its receiver is dropped.
     fn fill_from(&self, mut socket: &TcpStream) {
         let mut buffer = [0; 16 << 10];
         loop {
@@ -279,7 +279,7 @@ fn wake(state: &mut ChannelState) {
 // ---- Time --------------------------------------------------------------------------------------------------------------
 
 static TIMERS: LazyLock<Timers> = LazyLock::new(|| {
-    // Without its thread nobody would be woken, ever.
+    // Without its thread no timer would ever fire.
     thread::Builder::new()
         .name("timers".to_owned())
         .spawn(|| TIMERS.run())

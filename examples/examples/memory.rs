@@ -82,7 +82,7 @@ impl World {
         }
     }
 
-    /// Goes from deadline to deadline. Nobody waits in between.
+    /// Moves the time from deadline to deadline, without waiting.
     pub(crate) fn run_until(&mut self, end: Instant) {
         loop {
             let deadline = self.settle();

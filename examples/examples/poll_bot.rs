@@ -144,8 +144,8 @@ impl Loop {
             for index in 0..self.shards.len() {
                 enough |= self.turn(index, report);
             }
-            self.session.complain(report);
-            self.identify.complain(report);
+            self.session.report_errors(report);
+            self.identify.report_errors(report);
             if let Some(stop) = self.stop() {
                 return Ok(stop);
             }
@@ -361,7 +361,7 @@ impl Shard {
     }
 }
 
-/// Whether a shard has stopped because somebody refused it.
+/// Whether a shard has stopped because the gateway or the gate refused it.
 fn is_refusal(stop: &StopReason) -> bool {
     matches!(stop, StopReason::Rejected(_) | StopReason::IdentifyRefused(_))
 }

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use gateway_codec::Limits;
+use gateway_codec::DocumentLimits;
 use gateway_codec::http::decode_body;
 use gateway_examples::options::is_answered;
 use serde::Deserialize;
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 }
 
 pub(crate) fn gateway_bot(base: &str, token: &str) -> Result<GatewayBot, Box<dyn std::error::Error>> {
-    let limits = Limits::default();
+    let limits = DocumentLimits::default();
     let mut response = ureq::get(format!("{base}/gateway/bot"))
         .header("Authorization", format!("Bot {token}"))
         .header("User-Agent", "DiscordBot (https://docs.rs/gateway-codec, 0.1.0)")

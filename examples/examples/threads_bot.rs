@@ -1,8 +1,8 @@
 //! The small bot with two threads: one reads, the other sends commands. Each line on standard input becomes the bot's custom
 //! status: `echo hello | cargo run --example threads_bot -- FLAGS`.
 //!
-//! Both drive the same connection, behind a lock that nobody holds while he waits. Whoever makes the connection say something
-//! writes it, so nothing has to be passed from one thread to the other.
+//! Both drive the same connection, behind a lock that neither holds while it blocks. The thread whose input causes bytes to send
+//! writes them, so the threads exchange no messages.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use gateway_examples::keeping::{Gate, Session};
 use gateway_examples::raw::{self, Filled, HEED, Incoming, Socket, Timed, WRITE_PATIENCE};
 use gateway_examples::report::{Next, REFUSED};
 use gateway_examples::{Options, Report};
-use gateway_proto::command::{Activity, Presence};
+use gateway_proto::command::{Activity, Presence, Status};
 use gateway_proto::identify::Ticket;
 use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::{Command, Event, GatewayUrl, StopReason};
@@ -67,10 +67,10 @@ struct Shared {
     connection: Connection,
     socket: Option<Socket<Half>>,
     /// What the sending thread has to say to the user.
-    complaints: Vec<String>,
+    errors: Vec<String>,
 }
 
-/// A TCP connection for writing. What it gives to read was read before, while nobody held the lock.
+/// A TCP connection for writing. Reads return bytes that were received before, without the lock.
 struct Half {
     tcp: Timed,
     /// What the last read has given, until TLS has taken it.
@@ -84,14 +84,14 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 /// The sending thread.
 fn send_lines(shared: &Mutex<Shared>, lines: impl BufRead) {
     for line in lines.lines().map_while(Result::ok) {
-        let presence = Presence { activities: vec![Activity::custom(line)], ..Presence::default() };
+        let presence = Presence::new(Status::Online, [Activity::custom(line)]);
         let mut shared = lock(shared);
         match shared.connection.send(Command::UpdatePresence(presence)) {
             Ok(()) => {
                 shared.connection.handle_input(Input::Timeout, Instant::now());
                 shared.write();
             }
-            Err(error) => shared.complaints.push(error.to_string()),
+            Err(error) => shared.errors.push(error.to_string()),
         }
     }
 }
@@ -131,7 +131,7 @@ impl Reader {
     fn new(options: &Options) -> Result<Self, String> {
         let shard = options.only_shard().map_err(|error| error.to_string())?;
         let connection = raw::connection(options, shard)?;
-        let shared = Shared { connection, socket: None, complaints: Vec::new() };
+        let shared = Shared { connection, socket: None, errors: Vec::new() };
         Ok(Self {
             shared: Arc::new(Mutex::new(shared)),
             tcp: None,
@@ -169,10 +169,10 @@ impl Reader {
                 }
                 Todo::WaitUntil(deadline) => {
                     self.session.in_time(&lock(&self.shared).connection);
-                    self.session.complain(report);
-                    self.identify.complain(report);
-                    for complaint in std::mem::take(&mut lock(&self.shared).complaints) {
-                        report.say(&complaint);
+                    self.session.report_errors(report);
+                    self.identify.report_errors(report);
+                    for error in std::mem::take(&mut lock(&self.shared).errors) {
+                        report.say(&error);
                     }
                     if self.until.is_some_and(|until| until <= Instant::now())
                         || interrupted.swap(false, Ordering::Relaxed)

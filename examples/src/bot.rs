@@ -59,7 +59,7 @@ pub async fn run<R: Runtime, O: Write, E: Write>(
         {
             report.say(&error);
         }
-        keepers.complain(report);
+        keepers.report_errors(report);
     }
     let stop = shard.stop_reason().expect("a shard's events end only with a reason").clone();
     let (stats, session) = (shard.stats(), shard.session());
@@ -96,8 +96,8 @@ struct Keepers<R: Runtime> {
 }
 
 impl<R: Runtime> Keepers<R> {
-    /// Says what could not be written.
-    fn complain<O: Write, E: Write>(&self, report: &mut Report<O, E>) {
+    /// Reports the last error of each store.
+    fn report_errors<O: Write, E: Write>(&self, report: &mut Report<O, E>) {
         if let Some(error) = self.session.as_ref().and_then(|keeper| keeper.take_error()) {
             report.say(&format_args!("the session could not be kept: {error}"));
         }
@@ -108,7 +108,7 @@ impl<R: Runtime> Keepers<R> {
 
     /// Waits until everything is written.
     fn flush<O: Write, E: Write>(&self, report: &mut Report<O, E>) {
-        self.complain(report);
+        self.report_errors(report);
         if let Some(keeper) = &self.session
             && let Err(error) = keeper.flush()
         {

@@ -59,7 +59,7 @@ impl Session {
     }
 
     /// Reports the last error of the store.
-    pub fn complain<O: Write, E: Write>(&self, report: &mut Report<O, E>) {
+    pub fn report_errors<O: Write, E: Write>(&self, report: &mut Report<O, E>) {
         if let Some(error) = self.keeper.as_ref().and_then(|(keeper, _)| keeper.take_error()) {
             report.say(&format_args!("the session could not be kept: {error}"));
         }
@@ -71,7 +71,7 @@ impl Session {
         connection: &Connection,
         report: &mut Report<O, E>,
     ) -> Option<SessionSnapshot> {
-        self.complain(report);
+        self.report_errors(report);
         if let Some((keeper, _)) = &self.keeper
             && let Err(error) = keeper.flush()
         {
@@ -153,7 +153,7 @@ impl Gate {
     }
 
     /// Reports the last error of the store.
-    pub fn complain<O: Write, E: Write>(&mut self, report: &mut Report<O, E>) {
+    pub fn report_errors<O: Write, E: Write>(&mut self, report: &mut Report<O, E>) {
         if let Some(error) = self.error.take() {
             report.say(&format_args!("the session starts could not be persisted: {error}"));
         }

@@ -292,7 +292,7 @@ impl Options {
         Some(FileIdentifyStore::in_file(name))
     }
 
-    /// Whoever has a session to resume can begin although no session start is left.
+    /// A bot with a session to resume can begin although no session start is left.
     pub fn identify_budget(&self) -> IdentifyBudget {
         let mut budget = IdentifyBudget::default();
         budget.shards = self.shards.unwrap_or(1);

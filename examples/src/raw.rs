@@ -274,7 +274,7 @@ impl Socket<Timed> {
         self.write_from(connection);
     }
 
-    /// Writes what is left without waiting, and says goodbye.
+    /// Flushes what can be written without blocking, and sends TLS close_notify.
     pub fn leave(mut self, connection: &mut Connection) {
         self.tcp.set_deadline(Instant::now() + WRITE_PATIENCE);
         // Where that fails there is nothing to be left.
@@ -330,7 +330,7 @@ impl<S: Read + Write> Socket<S> {
         let _ = self.flush();
     }
 
-    /// Writes what is left, and says goodbye. For connections that do not wait.
+    /// Flushes what can be written, and sends TLS close_notify. For non-blocking connections.
     pub fn farewell(&mut self, connection: &mut Connection) {
         self.write_from(connection);
         if let Some(tls) = &mut self.tls {

@@ -23,7 +23,7 @@ pub struct Report<O, E> {
     log: E,
     options: Box<Options>,
     dispatches: u64,
-    /// The number of the newest dispatch whose line has left this process, until somebody takes it.
+    /// The number of the newest dispatch whose line was written, until it is taken.
     written: Option<u64>,
 }
 
@@ -58,7 +58,7 @@ struct Summary {
 pub enum Next {
     /// It does.
     GoOn,
-    /// It has seen as many events as asked for, or nobody reads its output any more.
+    /// Whether it has printed the requested number of events, or its output is closed.
     Enough,
 }
 
@@ -149,7 +149,7 @@ impl<O: Write, E: Write> Report<O, E> {
         self.written.take()
     }
 
-    /// Writes a sentence on the log. A log that nobody reads is no reason to stop.
+    /// Writes a line to the log. An error in writing it is ignored.
     pub fn say(&mut self, words: &dyn fmt::Display) {
         let _ = writeln!(self.log, "{words}");
     }

@@ -6,7 +6,7 @@
 use gateway_codec::etf::{self, Style};
 use gateway_codec::json::{self, Engine};
 use gateway_codec::{
-    Compression, Encoding, Envelope, ErrorKind, InflateLimits, Inflater, Limits, Raw, RawRef, convert,
+    Compression, DocumentLimits, Encoding, Envelope, ErrorKind, InflateLimits, Inflater, Raw, RawRef, convert,
 };
 use serde_json::Value;
 
@@ -48,14 +48,15 @@ pub fn json_walk(data: &[u8]) {
 
 /// The tree, the typed decode and the step over agree; what is written of it reads the same.
 pub fn etf_decode(data: &[u8]) {
-    let tree = etf::Value::from_slice(data, &Limits::default());
+    let tree = etf::Value::from_slice(data, &DocumentLimits::default());
     let typed = etf::from_slice::<etf::Value<'_>>(data);
     assert_eq!(tree.is_ok(), typed.is_ok());
     if let Ok(tree) = &tree {
         etf::check_structure(data).expect("a term that decodes has a structure");
         for style in [Style::Client, Style::Server] {
             let Ok(written) = etf::to_vec_with(tree, style) else { continue };
-            let again = etf::Value::from_slice(&written, &Limits::default()).expect("what is written reads");
+            let again =
+                etf::Value::from_slice(&written, &DocumentLimits::default()).expect("what is written reads");
             assert_eq!(etf::to_vec_with(&again, style).expect("and writes again"), written);
         }
     }
@@ -118,7 +119,7 @@ pub fn convert(data: &[u8]) {
         (Ok(_), Err(error)) => panic!("the converter refuses JSON: {error}"),
         (Err(_), Err(_)) => {}
     }
-    let Ok(tree) = etf::Value::from_slice(data, &Limits::default()) else { return };
+    let Ok(tree) = etf::Value::from_slice(data, &DocumentLimits::default()) else { return };
     for style in [Style::Client, Style::Server] {
         let mut options = options;
         options.style = style;

@@ -204,12 +204,11 @@ impl Driver {
                     self.send(Command::UpdatePresence(Presence::default()));
                 }
             }
-            b'v' => self.send(Command::UpdateVoiceState(VoiceStateUpdate {
-                guild_id: Snowflake(7),
-                channel_id: None,
-                self_mute: true,
-                self_deaf: false,
-            })),
+            b'v' => {
+                let mut update = VoiceStateUpdate::new(Snowflake(7), None);
+                update.self_mute = true;
+                self.send(Command::UpdateVoiceState(update));
+            }
             b'n' => {
                 let guild_ids = vec![Snowflake(7); take_byte(rest).into()];
                 self.send(Command::RequestSoundboardSounds { guild_ids });
@@ -249,7 +248,7 @@ impl Driver {
             1 => MemberSelection::Prefix { query: "a".to_owned(), limit: choice.into() },
             _ => MemberSelection::Users(vec![Snowflake(8); usize::from(choice)]),
         };
-        let request = RequestGuildMembers { guild_id: Snowflake(7), members, presences: false, nonce: None };
+        let request = RequestGuildMembers::new(Snowflake(7), members);
         let (id, command) = self.requests.request(request, self.now);
         let Command::RequestGuildMembers(request) = &command else { panic!("a request for members") };
         self.nonce.clone_from(&request.nonce);
@@ -368,7 +367,7 @@ impl Driver {
     /// Every request is answered, and once.
     fn answers(&mut self) {
         while self.requests.poll(self.now).is_some() {
-            self.unanswered = self.unanswered.checked_sub(1).expect("an answer that nobody asked for");
+            self.unanswered = self.unanswered.checked_sub(1).expect("an answer to a request");
         }
         match self.requests.next_deadline() {
             Some(deadline) => {
@@ -394,11 +393,11 @@ fn failure(how: u8) -> ConnectError {
         1 => ConnectError::Tcp(String::new()),
         2 => ConnectError::Tls(String::new()),
         3 => ConnectError::Handshake(String::new()),
-        _ => ConnectError::Refused(Refused {
-            status: 400 + u16::from(how),
-            retry_after: Some(Duration::from_secs(u64::from(how) * 100)),
-            ..Refused::default()
-        }),
+        _ => {
+            let mut refused = Refused::new(400 + u16::from(how));
+            refused.retry_after = Some(Duration::from_secs(u64::from(how) * 100));
+            ConnectError::Refused(refused)
+        }
     }
 }
 

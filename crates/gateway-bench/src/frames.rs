@@ -1,4 +1,4 @@
-//! Traffic as it goes over a connection: one WebSocket message after the other, in an encoding and a compression.
+//! The messages of a connection, in an encoding and a compression.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use gateway_codec::{Compression, Deflater, Encoding, deflate_zlib};
 use crate::corpus::Payload;
 use crate::mode::Mode;
 
-/// WebSocket messages in their order, in one piece of memory.
+/// WebSocket messages in order, in one buffer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Frames {
     bytes: Bytes,
@@ -19,7 +19,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Writes payloads in a mode, each in one message.
+    /// Encodes payloads in a mode, each in one message.
     pub fn encode(payloads: impl IntoIterator<Item = Payload>, mode: Mode) -> Self {
         let mut deflater = Deflater::new(mode.compression);
         let (mut bytes, mut frames) = (Vec::new(), Vec::new());
@@ -44,7 +44,7 @@ impl Frames {
         self.frames.iter().map(|range| self.bytes.slice(range.clone()))
     }
 
-    /// The messages in groups that have about so many bytes together, each group in memory of its own.
+    /// The messages in groups of about `size` bytes, each group in its own memory.
     pub fn batches(&self, size: usize) -> impl Iterator<Item = Vec<Bytes>> {
         let mut rest = self.frames.as_slice();
         std::iter::from_fn(move || {
@@ -57,7 +57,7 @@ impl Frames {
         })
     }
 
-    /// How many messages there are.
+    /// The number of messages.
     pub fn len(&self) -> usize {
         self.frames.len()
     }
@@ -87,7 +87,7 @@ impl Frames {
         file.flush()
     }
 
-    /// Reads what [`Frames::write`] has written.
+    /// Reads a file of [`Frames::write`].
     ///
     /// # Errors
     ///

@@ -1,13 +1,13 @@
-//! How many files a process may have open.
+//! The limit on open files of a process.
 
 use std::io;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Files that a process has open besides its connections: its streams, the runtime's, and the system's own.
+/// Open files of a process besides its connections: its streams, the runtime's, and the system's.
 const BESIDES: u64 = 64;
 
-/// Makes room for so many connections, within what the system allows.
+/// Raises the limit for this many connections, within the hard limit.
 ///
 /// # Errors
 ///

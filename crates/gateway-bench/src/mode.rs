@@ -1,4 +1,4 @@
-//! In which encoding and compression a connection speaks.
+//! The encoding and the compression of a connection.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,14 +8,14 @@ use gateway_codec::{Compression, Encoding};
 /// An encoding and a compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mode {
-    /// How payloads are written.
+    /// The encoding of payloads.
     pub encoding: Encoding,
-    /// How they are compressed.
+    /// Their compression.
     pub compression: Compression,
 }
 
 impl Mode {
-    /// Every mode that the gateway has.
+    /// Every mode of the gateway.
     pub const ALL: [Self; 7] = [
         Self::new(Encoding::Json, Compression::None),
         Self::new(Encoding::Json, Compression::Payload),
@@ -37,9 +37,7 @@ impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let compression = match self.compression {
             Compression::None => "plain",
-            Compression::Payload => "payload",
-            Compression::ZlibStream => "zlib",
-            Compression::ZstdStream => "zstd",
+            other => other.as_str().trim_end_matches("-stream"),
         };
         write!(f, "{}-{compression}", self.encoding)
     }

@@ -1,9 +1,9 @@
-//! How a program of this crate begins and ends.
+//! The beginning and the end of the programs of this crate.
 
 use std::fmt::Display;
 use std::process::ExitCode;
 
-/// Prints what it has found, or the sentence that says why it has found nothing.
+/// Prints the result, or the error.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 pub fn end(result: Result<impl Display, String>) -> ExitCode {
     match result {
@@ -18,7 +18,7 @@ pub fn end(result: Result<impl Display, String>) -> ExitCode {
     }
 }
 
-/// Prints the help or the version if the command line asks for it. True: it does, and nothing else is to be done.
+/// Prints the help or the version if the command line requests it. Returns whether it does.
 #[expect(clippy::print_stdout, reason = "a program talks to its user")]
 pub fn is_answered(name: &str, help: &str) -> bool {
     for argument in std::env::args_os().skip(1) {

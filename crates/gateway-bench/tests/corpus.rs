@@ -1,9 +1,9 @@
-//! The traffic keeps what it promises: its mix, its sizes, its order of keys, and that everybody can read it.
+//! The traffic has its documented mix, sizes and order of keys, and every contender can read it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_bench::corpus::{MIX, Payload, Traffic, traffic};
-use gateway_codec::{Encoding, Envelope, Limits, etf};
+use gateway_codec::{DocumentLimits, Encoding, Envelope, etf};
 use serde_json::{Value, json};
 
 /// Bytes of JSON of an average event.
@@ -139,7 +139,7 @@ fn json_and_etf_say_the_same() {
         assert_eq!(json.d.decode::<Value>().unwrap(), payload.d);
         // Trees have an id as text, whatever it was written as.
         assert_eq!(etf.d.decode::<Value>().unwrap(), payload.d);
-        let integers = wide_integers(&etf::Value::from_slice(&terms, &Limits::default()).unwrap());
+        let integers = wide_integers(&etf::Value::from_slice(&terms, &DocumentLimits::default()).unwrap());
         assert!(payload.op == 10 || integers > 0, "no id is an integer in {payload:?}");
     }
 }

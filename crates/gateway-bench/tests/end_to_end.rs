@@ -144,7 +144,7 @@ fn script_sees_the_same(script: &str, command: impl Fn() -> Command) -> usize {
     runs
 }
 
-/// Runs whoever can do it, and compares what they saw. Gives how many there were.
+/// Runs every contender that supports the job, and compares what they received. Returns their number.
 fn all_see_the_same(stand: &Stand, modes: &[Mode], jobs: &[Job]) -> usize {
     let (mut runs, mut first) = (0, [None, None, None]);
     for &mode in modes {

@@ -1,12 +1,12 @@
 //! Converts documents between JSON and ETF: `convert --from json|etf --to json|etf`.
 //!
-//! Input that is compressed with zlib, gzip or zstd is recognised by how it begins. `--compress` compresses the output.
-//! With `--frames` both sides are records, each a length as u32, little-endian, and a document; every record is written
-//! before the next one is read. Bad input ends it with status 2 and a line that says where. What was converted before
-//! that may have been written; with `--frames` it has.
+//! Input in zlib, gzip or zstd is recognised by its first bytes. `--compress` compresses the output. With `--frames` input and
+//! output are records: a length of 32 bits in little-endian order, then a document. Each record is written before the next
+//! one is read. Bad input ends the program with status 2 and a line with the position. The output before it may have been
+//! written; with `--frames` it has been.
 
 use flate2::write::{GzEncoder, ZlibEncoder};
-use gateway_codec::{Encoding, ErrorKind, Limits, convert, http, is_zlib, json};
+use gateway_codec::{DocumentLimits, Encoding, ErrorKind, convert, http, is_zlib, json};
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -46,14 +46,14 @@ fn main() -> ExitCode {
 }
 
 fn say(mut stream: impl Write, text: &str) {
-    // Nobody is left to tell if that fails.
+    // There is no other stream to report a failure to.
     let _ = writeln!(stream, "{text}");
 }
 
-/// What the command line asks for.
+/// The request of a command line.
 enum Asked {
     Run(Arguments),
-    /// To print this.
+    /// Print this text.
     Text(&'static str),
 }
 
@@ -126,8 +126,8 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return convert_frames(arguments, &mut input, &mut output);
     }
     let mut document = Vec::new();
-    // One byte more than is allowed: the converter refuses it then.
-    let allowed = Limits::default().input as u64 + 1;
+    // One byte more than the limit, so that the converter rejects a longer input.
+    let allowed = DocumentLimits::default().input as u64 + 1;
     input.take(allowed).read_to_end(&mut document).map_err(|error| reading(&error))?;
     convert_one(arguments, &document, &mut output)?;
     output.flush().map_err(|error| writing(&error))
@@ -150,7 +150,7 @@ fn convert_frames(
         let length = u64::from(u32::from_le_bytes(length));
         let place =
             |problem| format!("record {record}, whose document begins at byte {}: {problem}", offset + 4);
-        if length > Limits::default().input as u64 {
+        if length > DocumentLimits::default().input as u64 {
             return Err(place("the document is too long".to_owned()));
         }
         document.clear();
@@ -172,7 +172,7 @@ fn convert_frames(
     Ok(())
 }
 
-/// Fills the buffer unless the input ends; says how far it got.
+/// Fills the buffer unless the input ends. Returns the number of bytes read.
 fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -227,12 +227,12 @@ fn writing(error: &io::Error) -> String {
     format!("cannot write the output: {error}")
 }
 
-/// An error, and the one of the layer below.
+/// An error with its source.
 fn with_cause(error: &dyn Error) -> String {
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
-/// What the input is compressed with. Of all documents only a number in JSON may begin like one of these, as `80` does.
+/// The compression of the input. Of all documents only a number in JSON can begin like a compressed input, as `80` does.
 fn recognise(bytes: &[u8], encoding: Encoding) -> &'static str {
     match bytes {
         [0x1f, 0x8b, ..] => "gzip",

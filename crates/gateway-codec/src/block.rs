@@ -1,29 +1,29 @@
-//! Blocks of memory for each thread, from which small messages are cut, so that they cost no allocation.
+//! Per-thread blocks of memory that small messages are cut from, so that a message costs no allocation.
 
 use bytes::{Bytes, BytesMut};
 use std::cell::RefCell;
 
-/// The size of a block. A kept message keeps its block, so it is not large.
+/// The size of a block, in bytes. A message that is kept keeps its whole block alive, so the block is small.
 const BLOCK: usize = 32 << 10;
 
-/// A message of more than this has memory of its own.
+/// A message of more bytes than this gets its own allocation.
 const LARGE: usize = BLOCK / 4;
 
 thread_local! {
-    /// For all connections of a thread: one that is idle holds none, and what many connections write to stays in the
+    /// Shared by all connections of a thread, so that an idle connection holds no block, and the block in use stays in the
     /// processor's cache.
     static SHARED: RefCell<Blocks> = RefCell::default();
 }
 
-/// Two blocks: who keeps each message until it has the next leaves one of them free.
+/// Two blocks, so that a caller that holds one message until the next arrives still leaves one reusable.
 #[derive(Default)]
 struct Blocks {
     current: BytesMut,
     other: BytesMut,
 }
 
-/// Copies a message, for most without an allocation: those of at most 8 KiB are cut from a block of 32 KiB, which lives until
-/// the last of them is dropped.
+/// Copies a message. A message of at most 8 KiB is cut from a block of 32 KiB without an allocation of its own; the block
+/// lives until the last message from it is dropped.
 ///
 /// ```
 /// let message = gateway_codec::copy_to_block(b"{\"op\":11}");
@@ -41,8 +41,8 @@ pub fn copy_to_block(message: &[u8]) -> Bytes {
 }
 
 impl Blocks {
-    /// One with room for so many bytes: from its beginning if nobody keeps a message of it, since what was written last is in
-    /// the processor's cache.
+    /// A block with room for `length` bytes. A block without live messages is reused from its beginning: the bytes written
+    /// last are in the processor's cache.
     fn with_room(&mut self, length: usize) -> &mut BytesMut {
         if self.current.try_reclaim(BLOCK) {
             return &mut self.current;
@@ -60,7 +60,7 @@ impl Blocks {
 mod tests {
     use super::*;
 
-    /// Where there are no threads, all tests share one.
+    /// On targets without threads, all tests share one set of blocks.
     fn as_on_a_thread_of_its_own() {
         SHARED.set(Blocks::default());
     }
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_written_anew_once_nobody_keeps_a_message_of_it() {
+    fn a_block_is_reused_once_no_message_of_it_is_kept() {
         as_on_a_thread_of_its_own();
         let message = vec![7; LARGE];
         let first = copy_to_block(&message).as_ptr();

@@ -1,4 +1,4 @@
-//! Transport compression, sending: what a server does, for simulators and tests.
+//! The sending side of transport compression, for simulators and tests.
 
 use crate::Compression;
 
@@ -12,13 +12,13 @@ enum Context {
     Zlib(flate2::Compress),
     #[cfg(feature = "zstd")]
     Zstd(zstd::zstd_safe::CCtx<'static>),
-    /// Never made: it keeps the enum whole when both features are off.
+    /// Never constructed. It keeps the enum inhabited when both features are off.
     #[allow(dead_code)]
     Missing(std::convert::Infallible),
 }
 
 impl Deflater {
-    /// A context for one connection; `None` if `compression` is none for streams, or was not compiled in
+    /// A context for one connection. `None` if `compression` is not a transport compression, or was not compiled in
     /// ([`Compression::is_supported`]).
     pub fn new(compression: Compression) -> Option<Self> {
         match compression {
@@ -34,7 +34,7 @@ impl Deflater {
     }
 
     /// Compresses one whole message, which is not empty, into the payload of one WebSocket message.
-    #[allow(unused_variables)] // Without any compression there is no way to get here.
+    #[allow(unused_variables)] // Unreachable when no compression is compiled in.
     pub fn push(&mut self, message: &[u8]) -> Vec<u8> {
         match &mut self.context {
             #[cfg(feature = "zlib")]
@@ -69,7 +69,7 @@ fn deflate(compress: &mut flate2::Compress, mut input: &[u8], flush: flate2::Flu
             .compress_vec(input, &mut output, flush)
             .expect("deflate fails only when it is used after its end");
         input = after(input, compress.total_in().saturating_sub(before));
-        // Output that fills the buffer exactly may have more behind it.
+        // If the output filled the buffer exactly, more may follow.
         let room_left = output.len() < output.capacity();
         if status == flate2::Status::StreamEnd
             || (flush == flate2::FlushCompress::Sync && input.is_empty() && room_left)
@@ -80,7 +80,7 @@ fn deflate(compress: &mut flate2::Compress, mut input: &[u8], flush: flate2::Flu
     }
 }
 
-/// A window of 256 KiB and no content size, as the gateway has it.
+/// A window of 256 KiB and no content size, as the gateway sends.
 #[cfg(feature = "zstd")]
 fn zstd_context() -> zstd::zstd_safe::CCtx<'static> {
     use zstd::zstd_safe::{CCtx, CParameter};

@@ -1,11 +1,11 @@
-//! The choices that a connection is made with: the encoding of its payloads and their compression.
+//! The encoding and the compression of a connection.
 
 use std::{error, fmt, str};
 
-/// How a payload spells its values. JSON is the default.
+/// The encoding of a payload. JSON is the default.
 ///
 /// The text form is the value of the gateway URL's `encoding` parameter. See Discord Docs, Gateway > Gateway URL
-/// Query String Params.
+/// Query String Params. Exhaustive, so that a new one breaks the build of what reads or writes payloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encoding {
     /// JSON, in UTF-8.
@@ -19,11 +19,12 @@ pub enum Encoding {
 ///
 /// See Discord Docs, Gateway > Encoding and Compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Compression {
     /// Nothing is compressed.
     #[default]
     None,
-    /// Some payloads are, each a zlib stream of its own; asked for in Identify, with JSON only.
+    /// Payload compression: large payloads are each a zlib stream. Requested in Identify, with JSON only.
     Payload,
     /// One zlib stream for the whole connection.
     ZlibStream,
@@ -42,7 +43,7 @@ impl Encoding {
 }
 
 impl Compression {
-    /// The name as programs take it: `none`, `payload`, `zlib-stream` or `zstd-stream`.
+    /// The name on a command line: `none`, `payload`, `zlib-stream` or `zstd-stream`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Compression::None => "none",
@@ -115,7 +116,7 @@ impl str::FromStr for Compression {
     }
 }
 
-/// The text names no encoding, or no compression; the message says which names there are.
+/// A text that is not the name of an encoding or a compression. The message lists the names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownName {
     expected: &'static str,
@@ -143,7 +144,7 @@ mod tests {
         {
             assert_eq!(compression.to_string().parse(), Ok(compression));
         }
-        // zstd first, then zlib, and what is best can be used.
+        // zstd before zlib, and the best is always supported.
         let best = match (cfg!(feature = "zstd"), cfg!(feature = "zlib")) {
             (true, _) => Compression::ZstdStream,
             (false, true) => Compression::ZlibStream,

@@ -1,4 +1,4 @@
-//! The top level of a gateway payload, read without building anything.
+//! The top level of a gateway payload, read without decoding `d`.
 
 use crate::etf::Term;
 use crate::json::{self, scan};
@@ -21,6 +21,7 @@ use std::fmt;
 /// # Ok::<(), gateway_codec::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Envelope<'a> {
     /// The opcode.
     pub op: u64,
@@ -30,19 +31,20 @@ pub struct Envelope<'a> {
     pub t: Option<Cow<'a, str>>,
     /// The data as it stands; a null if it is missing.
     pub d: RawRef<'a>,
-    /// How many bytes follow the payload. ETF has them ignored, as Discord's own decoder does; in JSON there are none.
+    /// How many bytes follow the payload. In ETF they are ignored, as Discord's own decoder ignores them; in JSON they are an
+    /// error, so this is 0.
     pub trailing: usize,
 }
 
 impl<'a> Envelope<'a> {
     /// Reads the envelope of one whole payload.
     ///
-    /// The structure of `d` is checked as far as to know where it ends; decoding it checks the rest.
+    /// The structure of `d` is checked as far as needed to find its end; decoding it checks the rest.
     ///
     /// # Errors
     ///
-    /// [`Error::is_incomplete`] if `bytes` are the beginning of a payload; [`ErrorKind::Malformed`] if they are no
-    /// object, or in JSON have bytes after it ([`Envelope::trailing`] counts them in ETF); [`ErrorKind::Mismatch`] if
+    /// [`Error::is_incomplete`] if `bytes` are the beginning of a payload; [`ErrorKind::Malformed`] if they are not an
+    /// object, or in JSON if bytes follow it ([`Envelope::trailing`] counts them in ETF); [`ErrorKind::Mismatch`] if
     /// `op` is missing or not an integer; [`ErrorKind::Limit`] if `d` is nested too deeply.
     pub fn parse(bytes: &'a [u8], encoding: Encoding) -> Result<Self, Error> {
         let usual = match encoding {
@@ -55,17 +57,17 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Reads the envelope of one whole payload, and leaves `d` unread where the structure before it allows that.
+    /// Reads the envelope of one whole payload, and leaves `d` unread if it is the last key.
     ///
-    /// In JSON it does if `t`, `s` and `op` come before `d`, without blanks, as the gateway writes them. They are read
-    /// from the first byte on, each where the one before it ends, so nothing inside `d` can take their place. The end
-    /// of `d` is found when [`RawRef::as_bytes`] asks for it, and a `d` that is broken fails when it is used. Nothing
-    /// looks behind the payload: of two that were joined, `skim` reads the first, where `parse` refuses both.
+    /// In JSON `d` stays unread if `t`, `s` and `op` precede it without blanks, as the gateway writes them. They are read in
+    /// sequence from the first byte, so no text inside `d` can be taken for one of them. [`RawRef::as_bytes`] finds the end
+    /// of `d` when it is called, and a malformed `d` fails when it is used. Bytes after the payload are not looked at: of two
+    /// joined payloads `skim` reads the first, where `parse` rejects both.
     ///
-    /// In ETF `d` comes first, and its text may hold any bytes: those of a whole end of a payload too. Only a step over
-    /// each of its terms proves where it ends, so `skim` is [`Envelope::parse`] there, and in JSON of any other order.
+    /// In ETF `d` comes first, and its text may contain any bytes, also those that end a payload. Only stepping over each
+    /// term proves where `d` ends, so `skim` does what [`Envelope::parse`] does, as it does for any other order in JSON.
     ///
-    /// Whatever `parse` accepts, `skim` reads as the same envelope.
+    /// `skim` reads every payload that `parse` accepts as the same envelope.
     ///
     /// ```
     /// use gateway_codec::{Encoding, Envelope};
@@ -93,12 +95,11 @@ impl<'a> Envelope<'a> {
         Self::parse(bytes, encoding)
     }
 
-    /// Whether `bytes` are a whole payload rather than the beginning of one. One that is wrong is whole too: more bytes
-    /// will not mend it.
+    /// Whether `bytes` are a whole payload rather than the beginning of one. A malformed payload is whole too: more bytes
+    /// would not make it valid.
     ///
-    /// This is what [`Inflater::push`](crate::Inflater::push) asks at the end of each frame of a zlib stream. A server
-    /// may flush in the middle of a payload, and a text just there may imitate the end of one, so the structure of all
-    /// bytes decides.
+    /// [`Inflater::push`](crate::Inflater::push) needs this at the end of each frame of a zlib stream. A server may flush in
+    /// the middle of a payload, and a text at that point may imitate the end of one, so the structure of all bytes decides.
     pub fn is_whole(bytes: &[u8], encoding: Encoding) -> bool {
         match Envelope::parse(bytes, encoding) {
             Ok(_) => true,
@@ -106,12 +107,12 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// `t`, `s`, `op`, `d` without blanks, as the gateway writes JSON; `None` for anything else.
+    /// Reads `t`, `s`, `op`, `d` without blanks, as the gateway writes JSON. `None` for any other form.
     fn parse_usual_json(bytes: &'a [u8]) -> Result<Option<Self>, Error> {
         let Some((head, d_start)) = UsualHead::read(bytes) else { return Ok(None) };
         let d_end = match bytes.get(d_start) {
             Some(b'{' | b'[' | b'"' | b'n' | b't' | b'f' | b'-' | b'0'..=b'9') => {
-                scan::value_end(bytes, d_start, crate::Limits::MAX_DEPTH - 1)?
+                scan::value_end(bytes, d_start, crate::DocumentLimits::MAX_DEPTH - 1)?
             }
             _ => return Ok(None),
         };
@@ -121,18 +122,18 @@ impl<'a> Envelope<'a> {
         Ok(Some(head.envelope(RawRef::new(&bytes[d_start..d_end], Encoding::Json))))
     }
 
-    /// `d`, `op`, `s`, `t`, as Erlang orders them; `None` for anything else, and for what is wrong.
+    /// Reads `d`, `op`, `s`, `t`, as Erlang orders them. `None` for any other form and for a malformed payload.
     fn parse_usual_etf(bytes: &'a [u8]) -> Option<Self> {
         let rest = bytes.strip_prefix(&[etf::VERSION, etf::tag::MAP, 0, 0, 0, 4])?;
         let after_d_key = etf::find::after_key(rest, b"d")?;
         let mut reader = etf::Reader::term_only(after_d_key);
-        let d = reader.skip_to_depth(crate::Limits::MAX_DEPTH - 1).ok()?;
+        let d = reader.skip_to_depth(crate::DocumentLimits::MAX_DEPTH - 1).ok()?;
         let rest = etf::find::after_key(reader.rest(), b"op")?;
         let [etf::tag::SMALL_INTEGER, op, ref rest @ ..] = *rest else { return None };
         let rest = etf::find::after_key(rest, b"s")?;
         let mut reader = etf::Reader::term_only(rest);
         let s = match *rest {
-            // Not negative, so its first bit is clear.
+            // The first bit is clear: the integer is not negative.
             [etf::tag::INTEGER, a @ ..0x80, b, c, d, ref rest @ ..] => {
                 reader = etf::Reader::term_only(rest);
                 Some(u32::from_be_bytes([a, b, c, d]).into())
@@ -192,7 +193,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// What stands before `d` in the usual order.
+/// The fields that precede `d` in the usual order.
 struct UsualHead<'a> {
     t: Option<&'a str>,
     s: Option<u64>,
@@ -212,7 +213,7 @@ impl<'a> UsualHead<'a> {
             Some(rest) => (None, rest),
             None => {
                 let rest = rest.strip_prefix(b"\"")?;
-                // With a backslash there is more to it.
+                // A name with a backslash needs unescaping, which the general path does.
                 let (name, rest) = rest.split_at(scan::quote_or_backslash(rest)?);
                 let name = match known_event_name(name) {
                     Some(known) => known,
@@ -369,7 +370,7 @@ mod tests {
         }
     }
 
-    /// What looks like the end of a payload, inside `d`.
+    /// Texts inside `d` that look like the end of a payload.
     #[test]
     fn text_that_imitates_the_end_of_etf_is_text() {
         let tail = b"d\0\x02opa\x09d\0\x01sa\x07d\0\x01td\0\x01A";
@@ -379,14 +380,14 @@ mod tests {
         let term = [&head[..], &decoy, real].concat();
         let skimmed = Envelope::skim(&term, Encoding::Etf).unwrap();
         assert_eq!((skimmed.op, skimmed.d.as_bytes()), (11, &*decoy));
-        // The text stands at the end of what has come so far.
+        // The text is at the end of the bytes received so far.
         let part = [&head[..], &decoy].concat();
         assert!(!Envelope::is_whole(&part, Encoding::Etf));
         assert!(Envelope::skim(&part, Encoding::Etf).unwrap_err().is_incomplete());
-        // The last value of a payload with another key.
+        // The last value of a payload with an additional key.
         let other = [&head[..], b"jd\0\x02opa\x0bd\0\x01sd\0\x03nilw\x01x", &decoy].concat();
         assert_eq!(Envelope::skim(&other, Encoding::Etf).unwrap().op, 11);
-        // Nothing but a tail is no payload.
+        // A tail alone is not a payload.
         assert!(Envelope::skim(&[&head[..], tail].concat(), Encoding::Etf).is_err());
     }
 
@@ -402,7 +403,7 @@ mod tests {
         assert_eq!(keys, ["a"]);
         assert_eq!((d, d.as_bytes()), (expected, expected.as_bytes()));
         assert_eq!(d.to_raw(), expected.to_raw());
-        // Only the `d` of a payload may have more behind it.
+        // Entries may follow a value only if it is the `d` of a payload.
         let value = crate::RawRef::new(br#"{"a":[1]},"x":{"a":2}"#, Encoding::Json);
         assert!(value.value().is_err() && value.entries().last().unwrap().is_err());
         let list = Envelope::skim(br#"{"t":"A","s":1,"op":0,"d":[7],"x":[8]}"#, Encoding::Json).unwrap().d;
@@ -429,7 +430,7 @@ mod tests {
         for length in 0..text.len() {
             assert!(!whole(&text[..length]), "{}", &text[..length]);
         }
-        // Braces in a text, with a flush in it or behind it.
+        // Braces in a text, with a flush within the text or after it.
         for part in [
             r#"{"t":"A","s":1,"op":0,"d":{"a":"}}","b":{}"#,
             r#"{"t":"A","s":1,"op":0,"d":{"a":"}}"#,

@@ -1,4 +1,4 @@
-//! The one error of reading and writing values: what went wrong, where, and never what the payload said.
+//! The error of reading and writing values: what went wrong and where, without content of the payload.
 
 use crate::json::place;
 use crate::text::escape;
@@ -6,8 +6,8 @@ use std::{error, fmt};
 
 /// Why a document could not be read or a value could not be written.
 ///
-/// Neither `Display` nor `Debug` shows content of the payload, so the error can be logged as it is.
-/// [`Error::detail`] keeps the full text of a type's own complaint for those who want it.
+/// Neither `Display` nor `Debug` shows content of the payload, so the error can be logged.
+/// [`Error::detail`] has the full message of the type that rejected a value.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -24,26 +24,26 @@ enum Message {
     Built(String),
 }
 
-/// The sort of an [`Error`].
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The input ended too early: what there is could be the beginning of a whole document.
+    /// The input ended too early: it could be the beginning of a whole document.
     Incomplete,
     /// The input is not a document of its encoding.
     Malformed,
-    /// The document is well-formed, but does not fit the type that was asked for.
+    /// The document is well-formed, but does not fit the requested type.
     Mismatch,
     /// The document is deeper, larger or longer than the limits allow.
     Limit,
-    /// The value has no form in this encoding, or what it takes was not compiled in.
+    /// The value cannot be represented in this encoding, or the cargo feature for it is off.
     Unsupported,
-    /// The writer that was given refused the bytes: its error is the [`source`](error::Error::source).
+    /// The caller's writer failed: its error is the [`source`](error::Error::source).
     Write,
 }
 
 impl Error {
-    /// What sort of error this is.
+    /// The kind of this error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
@@ -53,21 +53,21 @@ impl Error {
         self.0.kind == ErrorKind::Incomplete
     }
 
-    /// How many bytes into the input the error was found, where that is known.
+    /// The position of the error in bytes from the beginning of the input, if it is known.
     pub fn offset(&self) -> Option<usize> {
         self.0.offset
     }
 
-    /// Where in the document the error was found, as in `d.members[3].user.id`, where that is known.
+    /// The path of the error in the document, such as `d.members[3].user.id`, if it is known.
     ///
-    /// Keys of the document are part of it, escaped and cut if they are long; values never are.
+    /// It contains keys of the document, escaped and truncated, and never values.
     pub fn path(&self) -> Option<&str> {
         self.0.path.as_deref()
     }
 
-    /// The complaint in full, as the type's own `Deserialize` or `Serialize` worded it.
+    /// The full message of the type's own `Deserialize` or `Serialize`.
     ///
-    /// It may quote the payload, tokens included: think before it goes to a log.
+    /// It may quote the payload, tokens included, so do not log it without a check.
     pub fn detail(&self) -> Option<&str> {
         self.0.detail.as_deref()
     }
@@ -101,32 +101,32 @@ impl Error {
     }
 
     pub(crate) fn write(source: std::io::Error) -> Self {
-        let mut error = Self::new(ErrorKind::Write, "the writer refused the bytes");
+        let mut error = Self::new(ErrorKind::Write, "the bytes could not be written");
         error.0.detail = Some(source.to_string());
         error.0.source = Some(source);
         error
     }
 
-    /// A complaint that came as text: kept whole in `detail`, shown only as far as it quotes no payload.
-    pub(crate) fn complaint(kind: ErrorKind, text: String) -> Self {
+    /// An error with the message of a type. `detail` has all of it; `Display` has it without what it quotes of the payload.
+    pub(crate) fn from_text(kind: ErrorKind, text: String) -> Self {
         let mut error = Self::built(kind, escape(&without_content(&text)).to_string());
         error.0.detail = Some(text);
         error
     }
 
-    /// Sets the offset unless a more exact one is known already.
+    /// Sets the offset unless one is set already, which is more exact.
     pub(crate) fn at(mut self, offset: usize) -> Self {
         self.0.offset.get_or_insert(offset);
         self
     }
 
-    /// Forgets an offset that was counted in something else.
+    /// Removes an offset that counts from another beginning.
     pub(crate) fn without_offset(mut self) -> Self {
         self.0.offset = None;
         self
     }
 
-    /// Counts the offset from the beginning of a document in which the input lies at `base`.
+    /// Moves the offset into a document that contains the input at `base`.
     pub(crate) fn shifted(mut self, base: usize) -> Self {
         self.0.offset = self.0.offset.map(|offset| offset + base);
         self
@@ -139,12 +139,12 @@ impl Error {
         self
     }
 
-    /// Puts a key before the path, on the way out of a map.
+    /// Prepends a key to the path, on the way out of a map.
     pub(crate) fn inside_key(self, key: &str) -> Self {
         self.inside(|path| place::push_key(path, key))
     }
 
-    /// Puts an index before the path, on the way out of a list.
+    /// Prepends an index to the path, on the way out of a list.
     pub(crate) fn inside_index(self, index: usize) -> Self {
         self.inside(|path| place::push_index(path, index))
     }
@@ -165,7 +165,7 @@ impl Error {
     }
 }
 
-/// What a complaint of serde's making says, without the value that it quotes.
+/// A message that serde has formatted, without the value that it quotes.
 fn without_content(text: &str) -> String {
     const QUOTE_NOTHING: [&str; 4] =
         ["missing field ", "duplicate field ", "data did not match any variant", "cannot deserialize"];
@@ -181,18 +181,18 @@ fn without_content(text: &str) -> String {
     }
     for (known, shown) in QUOTE_THE_VALUE {
         if text.starts_with(known) {
-            // With nothing to be expected, only the peer can have written that word.
+            // Without expected names, only the peer can have written ", expected ".
             if [", there are no fields", ", there are no variants"].iter().any(|end| text.ends_with(end)) {
                 return shown.to_owned();
             }
-            // What follows the last ", expected " was written by the program, not by the peer.
+            // The text after the last ", expected " is the program's, not the peer's.
             return match text.rfind(", expected ") {
                 Some(found) => format!("{shown}{}", &text[found..]),
                 None => shown.to_owned(),
             };
         }
     }
-    "the type refused the value".to_owned()
+    "the type rejected the value".to_owned()
 }
 
 impl fmt::Display for Error {
@@ -225,13 +225,13 @@ impl error::Error for Error {
 
 impl serde::de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::complaint(ErrorKind::Mismatch, message.to_string())
+        Self::from_text(ErrorKind::Mismatch, message.to_string())
     }
 }
 
 impl serde::ser::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::complaint(ErrorKind::Unsupported, message.to_string())
+        Self::from_text(ErrorKind::Unsupported, message.to_string())
     }
 }
 
@@ -249,11 +249,11 @@ mod tests {
         let error = Error::unknown_variant("secret", &["a", "b"]);
         assert_eq!(error.to_string(), "unknown variant, expected `a` or `b`");
         let error = <Error as serde::de::Error>::custom("token secret is bad");
-        assert_eq!(error.to_string(), "the type refused the value");
+        assert_eq!(error.to_string(), "the type rejected the value");
         assert_eq!(Error::missing_field("id").to_string(), "missing field `id`");
     }
 
-    /// A type without fields expects nothing: what looks like its expectation is the peer's.
+    /// The message for a type without fields contains no expected names, so what looks like them is the peer's text.
     #[test]
     fn a_peer_cannot_word_the_expectation() {
         let error = Error::unknown_field("x`, expected \u{1b}[31msecret", &[]);

@@ -1,16 +1,15 @@
-//! The names of the gateway's events, known beforehand.
+//! The documented names of gateway events, as constants.
 
-/// The name that these bytes are, if it is one of those that Discord documents.
+/// The event name in these bytes, if Discord documents it (Discord Docs, Gateway Events > Receive Events).
 ///
-/// A name that is known needs no check that it is text, and borrows from nobody. There are others: what a name means is the
-/// matter of whoever reads it. See Discord Docs, Gateway Events > Receive Events.
+/// A known name needs no UTF-8 check and no allocation. The gateway also sends names that are not documented.
 ///
 /// ```
 /// assert_eq!(gateway_codec::known_event_name(b"MESSAGE_CREATE"), Some("MESSAGE_CREATE"));
 /// assert_eq!(gateway_codec::known_event_name(b"MESSAGE_CREATED"), None);
 /// ```
 pub fn known_event_name(name: &[u8]) -> Option<&'static str> {
-    /// The arms of a match that gives out as text what it has found as bytes.
+    /// Expands to a match from the bytes of each name to its text.
     macro_rules! known {
         ($($known:literal)*) => {
             match name {

@@ -1,13 +1,13 @@
-//! Bodies of HTTP responses: inflated by their `Content-Encoding`, named by their `Content-Type`.
+//! Bodies of HTTP responses: decoded by `Content-Encoding`, with the encoding that `Content-Type` names.
 //!
 //! ```
-//! use gateway_codec::{Limits, http};
+//! use gateway_codec::{DocumentLimits, http};
 //!
 //! #[derive(serde::Deserialize)]
 //! struct Gateway { url: String }
 //! # let body = &br#"{"url":"wss://gateway.discord.gg"}"#[..];
 //! // `body` and the values of the two headers come from the HTTP client of your choice.
-//! let raw = http::decode_body(body, None, Some("application/json"), &Limits::default())?;
+//! let raw = http::decode_body(body, None, Some("application/json"), &DocumentLimits::default())?;
 //! let gateway: Gateway = raw.decode()?;
 //! assert_eq!(gateway.url, "wss://gateway.discord.gg");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -17,26 +17,25 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 use crate::inflate::{Format, inflate_whole};
-use crate::{Encoding, Error, InflateError, Limits, Raw, etf, is_zlib};
+use crate::{DocumentLimits, Encoding, Error, InflateError, Raw, etf, is_zlib};
 use bytes::Bytes;
 use std::{error, fmt};
 
-/// Undoes the content encodings of a body and names what is in it.
+/// Undoes the content encodings of a body and determines its encoding.
 ///
 /// `content_encoding` is the header's value: `identity`, `deflate`, `gzip` and `zstd`, or several of them in the order
-/// in which they were applied. `content_type` is JSON (`application/json`, `…+json`, whatever its parameters) or ETF
+/// in which they were applied. `content_type` is JSON (`application/json`, `…+json`, with any parameters) or ETF
 /// (`application/etf`, `application/x-erlang-binary`, `application/erlang`); without the header it is JSON.
 /// See Discord Docs, Reference > API Reference.
 ///
 /// # Errors
 ///
-/// [`BodyError`] says which of the two could not be followed. A body that inflates to more than
-/// [`Limits::output`] bytes is refused, at any stage.
+/// [`BodyError`], also if the body inflates to more than [`DocumentLimits::output`] bytes at any stage.
 pub fn decode_body(
     body: impl Into<Bytes>,
     content_encoding: Option<&str>,
     content_type: Option<&str>,
-    limits: &Limits,
+    limits: &DocumentLimits,
 ) -> Result<Raw, BodyError> {
     let encoding = encoding_of(content_type)?;
     let mut body = decode_content(body, content_encoding, limits)?;
@@ -48,7 +47,7 @@ pub fn decode_body(
     Ok(Raw::new(body, encoding))
 }
 
-/// Undoes the content encodings of a body, whatever is in it. An empty body stays empty, whatever the header says.
+/// Undoes the content encodings of a body with any content. An empty body stays empty in any encoding.
 ///
 /// # Errors
 ///
@@ -56,21 +55,21 @@ pub fn decode_body(
 pub fn decode_content(
     body: impl Into<Bytes>,
     content_encoding: Option<&str>,
-    limits: &Limits,
+    limits: &DocumentLimits,
 ) -> Result<Bytes, BodyError> {
     let mut body = body.into();
-    // What was applied last is undone first.
+    // The encoding applied last is undone first.
     for name in content_encoding.unwrap_or("").rsplit(',').map(str::trim) {
         body = undo(name, body, limits.output)?;
     }
     Ok(body)
 }
 
-/// What the value of a `Content-Type` header says of the encoding; JSON if there is none.
+/// The encoding for the value of a `Content-Type` header. JSON without a header.
 ///
 /// # Errors
 ///
-/// [`BodyError::UnknownType`] for anything else.
+/// [`BodyError::UnknownType`] if the type is neither JSON nor ETF.
 pub fn encoding_of(content_type: Option<&str>) -> Result<Encoding, BodyError> {
     let Some(content_type) = content_type else { return Ok(Encoding::Json) };
     let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
@@ -83,8 +82,8 @@ pub fn encoding_of(content_type: Option<&str>) -> Result<Encoding, BodyError> {
 }
 
 fn undo(name: &str, body: Bytes, limit: usize) -> Result<Bytes, BodyError> {
-    // An answer without content may have the header that it would have with it, as one to HEAD or with status 304 does
-    // (RFC 9110, sections 9.3.2 and 15.4.5).
+    // A response without content may have the header that it would have with content, as one to HEAD or with status 304
+    // does (RFC 9110, sections 9.3.2 and 15.4.5).
     if body.is_empty() {
         return Ok(body);
     }
@@ -101,13 +100,13 @@ fn undo(name: &str, body: Bytes, limit: usize) -> Result<Bytes, BodyError> {
     Ok(inflate_whole(format, &body, limit)?)
 }
 
-/// Why a body could not be decoded. The error of a layer below is its [`source`](error::Error::source).
+/// Why a body could not be decoded. An underlying error is the [`source`](error::Error::source).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// The content encoding is none of those that are understood.
+    /// The content encoding is not supported.
     UnknownEncoding,
-    /// The content type is neither JSON nor ETF: most likely an error page of something in between.
+    /// The content type is neither JSON nor ETF: probably the error page of a proxy.
     UnknownType,
     /// The body could not be inflated.
     Inflate(InflateError),
@@ -181,7 +180,7 @@ mod tests {
     }
 
     fn decode(body: &[u8], content_encoding: &str) -> Result<Raw, BodyError> {
-        let limits = Limits { output: 1 << 16, ..Limits::default() };
+        let limits = DocumentLimits { output: 1 << 16, ..DocumentLimits::default() };
         decode_body(body.to_vec(), Some(content_encoding), Some("application/json; charset=utf-8"), &limits)
     }
 
@@ -205,7 +204,7 @@ mod tests {
             if content_encoding.len() > 2 && content_encoding != "identity" {
                 for length in 1..body.len() {
                     let cut = decode(&body[..length], content_encoding);
-                    // Where one member or frame ends the body may end.
+                    // A body may end at the end of a member or frame.
                     let whole = cut.as_ref().is_ok_and(|raw| raw.as_bytes() == &BODY[..7]);
                     assert!(
                         whole || matches!(cut, Err(BodyError::Inflate(_))),
@@ -216,9 +215,9 @@ mod tests {
         }
     }
 
-    /// An answer to HEAD, or one with status 204 or 304.
+    /// A response to HEAD, or one with status 204 or 304.
     #[test]
-    fn an_empty_body_is_empty_whatever_it_would_be_encoded_in() {
+    fn an_empty_body_is_empty_in_every_content_encoding() {
         for content_encoding in ["", "identity", "gzip", "deflate", "zstd", "gzip, zstd", "br"] {
             assert_eq!(decode(b"", content_encoding).unwrap().as_bytes(), b"", "{content_encoding}");
         }
@@ -230,7 +229,8 @@ mod tests {
         use std::error::Error as _;
         let error = decode(&gzip(BODY)[..20], "gzip").unwrap_err();
         assert_eq!(error.source().unwrap().to_string(), "the compressed data ended too early");
-        let term = decode_body(&b"\x83\x50\0\0"[..], None, Some("application/etf"), &Limits::default());
+        let term =
+            decode_body(&b"\x83\x50\0\0"[..], None, Some("application/etf"), &DocumentLimits::default());
         let error = term.unwrap_err();
         assert_eq!(error.source().unwrap().to_string(), "the input ended too early, at byte 4");
         assert!(decode(BODY, "br").unwrap_err().source().is_none());
@@ -283,7 +283,7 @@ mod tests {
         let body = etf::to_vec(&serde_json::json!({"shards": 2})).unwrap();
         let compressed = [&[131, 80], &(body.len() as u32 - 1).to_be_bytes()[..], &zlib(&body[1..])].concat();
         for body in [body, compressed] {
-            let raw = decode_body(body, None, Some("application/etf"), &Limits::default()).unwrap();
+            let raw = decode_body(body, None, Some("application/etf"), &DocumentLimits::default()).unwrap();
             assert_eq!(raw.get("shards").unwrap().as_u64(), Some(2));
         }
     }

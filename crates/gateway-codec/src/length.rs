@@ -1,9 +1,9 @@
-//! Lengths that come from the wire, which may be as large as a pointer counts: no sum with one may wrap.
+//! Lengths from the wire, which may be as large as a `usize`.
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
-/// A count of bytes, as wide as the pointers of some machine.
+/// A count of bytes, of the pointer width of some machine.
 pub(crate) trait Count: Copy + Ord {
     fn checked_add(self, other: Self) -> Option<Self>;
 }
@@ -15,17 +15,16 @@ impl Count for usize {
     }
 }
 
-/// How many bytes `head` and the `length` that it names are together. None if there are not so many `left`, or no pointer counts
-/// them.
+/// The sum of `head` and the `length` that it names, in bytes. `None` if it overflows or exceeds `left`.
 ///
-/// Generic over the width of a pointer, so that a machine of 64 bits can test what one of 32 bits does.
+/// Generic over the pointer width, so that a test on 64 bits covers 32 bits.
 #[inline]
 pub(crate) fn whole<C: Count>(head: C, length: C, left: C) -> Option<C> {
     let whole = head.checked_add(length)?;
     (whole <= left).then_some(whole)
 }
 
-/// A length or a count of 32 bits. One that no pointer counts is the greatest, which no input has.
+/// A length or a count of 32 bits as a `usize`. Where it does not fit it saturates, which is more than any input has.
 #[inline]
 pub(crate) fn of_u32(length: u32) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
@@ -48,7 +47,7 @@ mod tests {
         assert_eq!(whole(0_usize, 0, 0), Some(0));
     }
 
-    /// On 32 bits the head and 2^32 - 4 bytes would be one byte together.
+    /// On 32 bits the head plus 2^32 - 4 would wrap to 1.
     #[test]
     fn no_length_wraps_on_any_width() {
         for length in [u32::MAX, u32::MAX - 3, u32::MAX - 4, u32::MAX - 5, 0xffff_fff0, 1 << 31] {

@@ -3,6 +3,7 @@
 mod block;
 pub mod convert;
 mod deflate;
+mod document_limits;
 mod encoding;
 mod envelope;
 mod error;
@@ -12,7 +13,6 @@ pub mod http;
 mod inflate;
 pub mod json;
 mod length;
-mod limits;
 mod lookup;
 mod raw;
 pub mod text;
@@ -22,12 +22,12 @@ pub use block::copy_to_block;
 pub use deflate::Deflater;
 #[cfg(feature = "zlib")]
 pub use deflate::deflate_zlib;
+pub use document_limits::DocumentLimits;
 pub use encoding::{Compression, Encoding, UnknownName};
 pub use envelope::Envelope;
 pub use error::{Error, ErrorKind};
 pub use event_name::known_event_name;
 pub use inflate::{InflateError, InflateLimits, Inflater, inflate_zlib, is_zlib};
-pub use limits::Limits;
 pub use lookup::{Path, PathSegment, Segment};
 pub use raw::{Place, Raw, RawRef};
 
@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Unsupported`] if a part of `value` has no form in that encoding.
+/// [`ErrorKind::Unsupported`] if a part of `value` cannot be represented in that encoding.
 pub fn encode<T: Serialize + ?Sized>(value: &T, encoding: Encoding) -> Result<Vec<u8>, Error> {
     match encoding {
         Encoding::Json => json::to_vec(value),
@@ -51,10 +51,10 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, encoding: Encoding) -> Result<Ve
 ///
 /// If `bytes` is not one document of that encoding, or does not fit `T`.
 pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8], encoding: Encoding) -> Result<T, Error> {
-    decode_with(bytes, encoding, &Limits::default())
+    decode_with(bytes, encoding, &DocumentLimits::default())
 }
 
-/// Reads one whole document into a type, within limits of one's own.
+/// Reads one whole document into a type, with limits of the caller's.
 ///
 /// # Errors
 ///
@@ -62,7 +62,7 @@ pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8], encoding: Encoding) ->
 pub fn decode_with<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
     encoding: Encoding,
-    limits: &Limits,
+    limits: &DocumentLimits,
 ) -> Result<T, Error> {
     match encoding {
         Encoding::Json => json::from_slice_with(bytes, limits),

@@ -3,7 +3,7 @@
 use crate::{Encoding, Error, Raw, RawRef, etf, json};
 use std::borrow::Cow;
 
-/// One step into a value: into a map by key, or into a list by index.
+/// One step into a value: into a map by key, or into a list by index. Exhaustive: there are no other containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PathSegment<'p> {
     /// The entry with this key.
@@ -12,7 +12,7 @@ pub enum PathSegment<'p> {
     Index(usize),
 }
 
-/// What is one step: text is a key, a number an index.
+/// A type that is one step: text is a key, a number an index.
 pub trait Segment {
     /// The step.
     fn as_segment(&self) -> PathSegment<'_>;
@@ -27,8 +27,8 @@ pub trait Path {
 impl<'a> RawRef<'a> {
     /// The value at a path: `get("content")`, `get(["author", "id"])`, `get(("members", 3, "user"))`.
     ///
-    /// `None` if there is none, or if the document is not well-formed up to there: [`RawRef::find`] tells the two
-    /// apart. Of duplicate keys the first counts, since nothing behind it is read.
+    /// `None` if there is none, or if the document is malformed before it: [`RawRef::find`] distinguishes the two. Of
+    /// duplicate keys the first counts, since nothing after it is read.
     ///
     /// ```
     /// use gateway_codec::{Encoding, Raw};
@@ -42,10 +42,10 @@ impl<'a> RawRef<'a> {
         self.find(path).ok().flatten()
     }
 
-    /// The values of several keys of a map, in one pass over it: quicker than one [`RawRef::get`] after the other.
+    /// The values of several keys of a map, in one pass: faster than one [`RawRef::get`] for each.
     ///
-    /// `None` for a key that is not there, and for all of them if this is no map, or not well-formed up to the last of
-    /// them. Of duplicate keys the first counts.
+    /// `None` for a missing key, and for every key if this is not a map or is malformed before the last of them. Of
+    /// duplicate keys the first counts.
     ///
     /// ```
     /// use gateway_codec::{Encoding, Raw};
@@ -68,7 +68,7 @@ impl<'a> RawRef<'a> {
     ///
     /// # Errors
     ///
-    /// If what is stepped over is not well-formed; offsets count from the beginning of the innermost value entered.
+    /// If the document is malformed before the value. Offsets count from the beginning of the innermost value entered.
     pub fn find(self, path: impl Path) -> Result<Option<RawRef<'a>>, Error> {
         let mut value = self;
         for segment in path.segments() {
@@ -80,7 +80,7 @@ impl<'a> RawRef<'a> {
         Ok(Some(value))
     }
 
-    /// The entries of a map, in their order, duplicates included. Anything else gives one error.
+    /// The entries of a map in order, duplicates included. Any other value yields one error.
     pub fn entries(self) -> impl Iterator<Item = Result<(Cow<'a, str>, RawRef<'a>), Error>> + use<'a> {
         let (json, etf) = match self.encoding() {
             Encoding::Json => (Some(json::walk_value(self)), None),
@@ -89,7 +89,7 @@ impl<'a> RawRef<'a> {
         json.into_iter().flatten().chain(etf.into_iter().flatten())
     }
 
-    /// The elements of a list. Anything else has none.
+    /// The elements of a list. Any other value has none.
     pub fn elements(self) -> impl Iterator<Item = Result<RawRef<'a>, Error>> + use<'a> {
         let (json, etf, error) = match self.encoding() {
             Encoding::Json => (Some(json::find::elements(self.uncut_bytes())), None, None),
@@ -105,8 +105,8 @@ impl<'a> RawRef<'a> {
             .map(move |element| element.map(|bytes| RawRef::new(bytes, self.encoding())))
     }
 
-    /// Text; in ETF a binary, an atom other than null and the booleans, or an integer beyond 2^53, since JSON has ids as
-    /// text.
+    /// The value as text. In ETF this is a binary, an atom other than null and the booleans, or an integer beyond 2^53,
+    /// since ids are text in JSON.
     pub fn as_str(self) -> Option<Cow<'a, str>> {
         match self.encoding() {
             Encoding::Json => json::text(self.as_bytes()),
@@ -121,34 +121,34 @@ impl<'a> RawRef<'a> {
         }
     }
 
-    /// An integer from 0 to 2^64 - 1.
+    /// The value as an integer from 0 to 2^64 - 1.
     pub fn as_u64(self) -> Option<u64> {
         self.decode().ok()
     }
 
-    /// An integer from -2^63 to 2^63 - 1.
+    /// The value as an integer from -2^63 to 2^63 - 1.
     pub fn as_i64(self) -> Option<i64> {
         self.decode().ok()
     }
 
-    /// Any number, as the nearest double.
+    /// The value of any number as the nearest double.
     pub fn as_f64(self) -> Option<f64> {
         self.decode().ok()
     }
 
-    /// A boolean.
+    /// The value as a boolean.
     pub fn as_bool(self) -> Option<bool> {
         self.decode().ok()
     }
 
-    /// An id: an integer, or the text of one. See Discord Docs, Reference > Snowflakes.
+    /// The value as an id: an integer, or the text of one. See Discord Docs, Reference > Snowflakes.
     pub fn as_id(self) -> Option<u64> {
         if self.encoding() == Encoding::Json
             && let Some(id) = json::quoted_id(self.as_bytes())
         {
             return Some(id);
         }
-        // Each is looked at as what it is: trying the other costs more, for the error or the text that comes of it.
+        // The first byte tells text from integer, since a failed attempt costs an error or an allocation.
         let is_text = match self.encoding() {
             Encoding::Json => self.as_bytes().first() == Some(&b'"'),
             Encoding::Etf => {

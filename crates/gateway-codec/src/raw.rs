@@ -1,8 +1,8 @@
-//! A value as it stands in its encoding: borrowed or owned, decoded when and if somebody asks.
+//! Encoded values, borrowed or owned, which are decoded on request.
 
 use crate::json::scan::without_mark;
 use crate::transcode::transcode;
-use crate::{Encoding, Error, Limits, encode, etf};
+use crate::{DocumentLimits, Encoding, Error, encode, etf};
 use bytes::Bytes;
 use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
@@ -18,11 +18,11 @@ use std::ops::Range;
 pub struct RawRef<'a> {
     bytes: &'a [u8],
     encoding: Encoding,
-    /// Further entries of the payload may follow the value in `bytes`: nothing has looked for its end.
+    /// Whether further entries of the payload may follow the value in `bytes`, since its end was not searched.
     uncut: bool,
 }
 
-/// Where a value stands in a payload: what finds it again without borrowing from it.
+/// Where a value stands in a payload: finds it again without borrowing from it. Exhaustive, so that it can be stored and rebuilt.
 ///
 /// ```
 /// use gateway_codec::{Encoding, Envelope};
@@ -34,13 +34,13 @@ pub struct RawRef<'a> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Where it begins, in bytes from the start of the payload.
+    /// The beginning of the value, in bytes from the start of the payload.
     pub start: usize,
-    /// Where it ends; further entries of the payload may stand before that if `is_exact` is false.
+    /// The end of the value; if `is_exact` is false, further entries of the payload may precede it.
     pub end: usize,
-    /// Whether the end of the value was looked for.
+    /// Whether `end` is the end of the value.
     pub is_exact: bool,
-    /// What it is encoded in.
+    /// The encoding of the payload.
     pub encoding: Encoding,
 }
 
@@ -55,7 +55,7 @@ impl Place {
 
 /// One encoded value, owned: `Send`, `Sync`, and cheap to clone.
 ///
-/// A part cut out of a larger buffer keeps that buffer alive; [`Raw::detached`] lets go of it.
+/// A part of a larger buffer keeps that buffer alive; [`Raw::detached`] copies it out.
 ///
 /// ```
 /// use gateway_codec::{Encoding, Raw};
@@ -74,14 +74,14 @@ pub struct Raw {
 }
 
 impl<'a> RawRef<'a> {
-    /// A value from its bytes, which are not looked at: what is wrong with them shows when they are used.
+    /// A value from its bytes, which are not checked: errors in them show when they are used.
     ///
     /// An ETF document may come with its version byte or without.
     pub fn new(bytes: &'a [u8], encoding: Encoding) -> Self {
         Self { bytes: value_in(bytes, encoding), encoding, uncut: false }
     }
 
-    /// A value in JSON that begins `bytes`, and that further entries of the payload may follow.
+    /// A value in JSON at the beginning of `bytes`, which further entries of the payload may follow.
     pub(crate) fn uncut(bytes: &'a [u8]) -> Self {
         Self { bytes, encoding: Encoding::Json, uncut: true }
     }
@@ -96,8 +96,7 @@ impl<'a> RawRef<'a> {
 
     /// The encoded value.
     ///
-    /// Of the `d` of an envelope that was skimmed, this looks for its end; a `d` that is broken comes with all that
-    /// follows it.
+    /// For the `d` of a skimmed envelope, this searches its end; a malformed `d` includes all bytes after it.
     pub fn as_bytes(self) -> &'a [u8] {
         match self.uncut.then(|| crate::json::end_before_entries(self.bytes)).flatten() {
             Some(end) => &self.bytes[..end],
@@ -105,7 +104,7 @@ impl<'a> RawRef<'a> {
         }
     }
 
-    /// The value with what may follow it.
+    /// The value with the bytes that may follow it.
     pub(crate) fn uncut_bytes(self) -> &'a [u8] {
         self.bytes
     }
@@ -115,12 +114,12 @@ impl<'a> RawRef<'a> {
         self.uncut
     }
 
-    /// What the value is encoded in.
+    /// The encoding of the value.
     pub fn encoding(self) -> Encoding {
         self.encoding
     }
 
-    /// Where the value stands in the memory it was cut from: which bytes of `whole` it is. None if it was cut from elsewhere.
+    /// The range of the value in `whole`, the memory it was cut from. `None` if it was cut from other memory.
     ///
     /// ```
     /// use gateway_codec::{Encoding, Envelope};
@@ -134,9 +133,9 @@ impl<'a> RawRef<'a> {
         range_in(self.as_bytes(), whole)
     }
 
-    /// Where the value stands in the payload it was cut from. None if it was cut from elsewhere.
+    /// The place of the value in the payload it was cut from. `None` if it was cut from other memory.
     ///
-    /// Unlike [`RawRef::range_in`] it does not look for the end of a `d` that was skimmed.
+    /// Unlike [`RawRef::range_in`] it does not search the end of a skimmed `d`.
     #[inline]
     pub fn place_in(self, payload: &[u8]) -> Option<Place> {
         let Range { start, end } = range_in(self.bytes, payload)?;
@@ -149,15 +148,15 @@ impl<'a> RawRef<'a> {
     ///
     /// As [`decode`](crate::decode); offsets count from the beginning of this value.
     pub fn decode<T: Deserialize<'a>>(self) -> Result<T, Error> {
-        self.decode_with(&Limits::default())
+        self.decode_with(&DocumentLimits::default())
     }
 
-    /// Decodes the value into a type, within limits of one's own.
+    /// Decodes the value into a type, with limits of the caller's.
     ///
     /// # Errors
     ///
     /// As [`RawRef::decode`].
-    pub fn decode_with<T: Deserialize<'a>>(self, limits: &Limits) -> Result<T, Error> {
+    pub fn decode_with<T: Deserialize<'a>>(self, limits: &DocumentLimits) -> Result<T, Error> {
         match self.encoding {
             Encoding::Json => crate::json::value_from_slice(self, PhantomData, limits),
             Encoding::Etf => {
@@ -167,16 +166,16 @@ impl<'a> RawRef<'a> {
         }
     }
 
-    /// Decodes the value with a seed: for types that need to be told something first, such as the name of an event.
+    /// Decodes the value with a seed, for types that need context such as the name of an event.
     ///
-    /// A seed can be used once: the second try of [`etf::Options::wide_integers_as_text`] is not made.
+    /// A seed can be used once, so there is no second attempt as with [`etf::Options::wide_integers_as_text`].
     ///
     /// # Errors
     ///
     /// As [`RawRef::decode`].
     pub fn decode_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<S::Value, Error> {
         match self.encoding {
-            Encoding::Json => crate::json::value_from_slice(self, seed, &Limits::default()),
+            Encoding::Json => crate::json::value_from_slice(self, seed, &DocumentLimits::default()),
             Encoding::Etf => {
                 let options = etf::Options::default();
                 seed.deserialize(&mut etf::Deserializer::term_only(self.bytes, &options)?)
@@ -184,15 +183,15 @@ impl<'a> RawRef<'a> {
         }
     }
 
-    /// The value as a tree, whose objects and lists can be looked through at leisure.
+    /// Decodes the value into a tree.
     ///
     /// From ETF, integers beyond 2^53 are text, as ids are in Discord's JSON.
     ///
-    /// serde_json reads it from JSON, with simd-json compiled in or not. Nearly all that this tree costs is its maps and
-    /// texts, whoever makes them: by way of simd-json, with the look at the depth that it needs, a GUILD_CREATE of 4.9 KB
-    /// takes 369 thousand instructions instead of 358, a MESSAGE_CREATE of 0.7 KB 86 instead of 71 (counted by callgrind,
-    /// x86-64 with AVX2), and integers beyond 64 bits and `-0` would be other values. What is fast of simd-json is its own
-    /// tree, with 110 and 25 thousand: `simd_value` gives that one.
+    /// From JSON, serde_json reads it, with or without the feature `simd-json`. Most of the cost is the maps and texts of the
+    /// tree, with any parser: simd-json, including the depth check that it needs, takes 369 thousand instructions instead of
+    /// 358 for a GUILD_CREATE of 4.9 KB, and 86 instead of 71 for a MESSAGE_CREATE of 0.7 KB (callgrind, x86-64 with AVX2).
+    /// It would also read integers beyond 64 bits and `-0` differently. Its own tree takes 110 and 25 thousand: see
+    /// `simd_value`.
     ///
     /// # Errors
     ///
@@ -201,9 +200,9 @@ impl<'a> RawRef<'a> {
         self.decode()
     }
 
-    /// The value as a tree of simd-json, which borrows from `scratch` and costs less than [`RawRef::value`].
+    /// Decodes the value into a tree of simd-json, which borrows from `scratch` and costs less than [`RawRef::value`].
     ///
-    /// `scratch` is overwritten; keeping it saves an allocation each time. ETF is converted on the way.
+    /// `scratch` is overwritten; reusing it saves an allocation. ETF is converted to JSON first.
     ///
     /// # Errors
     ///
@@ -219,11 +218,11 @@ impl<'a> RawRef<'a> {
     }
 
     /// Checks that the value is whole, as [`json::check_structure`](crate::json::check_structure) and
-    /// [`etf::check_structure`] do: nothing is decoded.
+    /// [`etf::check_structure`] do, without decoding it.
     ///
     /// # Errors
     ///
-    /// As those.
+    /// As those two.
     pub fn check_structure(self) -> Result<(), Error> {
         match self.encoding {
             Encoding::Json => crate::json::check_structure(self.as_bytes()),
@@ -238,7 +237,7 @@ impl<'a> RawRef<'a> {
 }
 
 impl Raw {
-    /// A value from its bytes, which are not looked at: what is wrong with them shows when they are used.
+    /// A value from its bytes, which are not checked: errors in them show when they are used.
     ///
     /// An ETF document may come with its version byte or without.
     pub fn new(bytes: impl Into<Bytes>, encoding: Encoding) -> Self {
@@ -270,7 +269,7 @@ impl Raw {
         &self.bytes
     }
 
-    /// What the value is encoded in.
+    /// The encoding of the value.
     pub fn encoding(&self) -> Encoding {
         self.encoding
     }
@@ -289,7 +288,7 @@ impl Raw {
     /// # Errors
     ///
     /// As [`RawRef::decode`].
-    pub fn decode_with<'de, T: Deserialize<'de>>(&'de self, limits: &Limits) -> Result<T, Error> {
+    pub fn decode_with<'de, T: Deserialize<'de>>(&'de self, limits: &DocumentLimits) -> Result<T, Error> {
         self.as_ref().decode_with(limits)
     }
 
@@ -326,7 +325,7 @@ impl Raw {
         self.as_ref().is_null()
     }
 
-    /// Owns `part` without a copy if it was cut from this value, and with one otherwise.
+    /// `part` as an owned value, without a copy if it was cut from this value.
     pub fn slice(&self, part: RawRef<'_>) -> Raw {
         match part.range_in(&self.bytes) {
             Some(range) => Raw { bytes: self.bytes.slice(range), encoding: part.encoding },
@@ -334,13 +333,13 @@ impl Raw {
         }
     }
 
-    /// The same value in memory of its own, for those who keep it long after the message it came with.
+    /// A copy in its own memory. Use it to keep a value longer than its message.
     pub fn detached(&self) -> Raw {
         self.as_ref().to_raw()
     }
 }
 
-/// Writes the value into a larger document, of either encoding, whatever its own is. Integers stay integers.
+/// Writes the value into a larger document of either encoding. Integers stay integers.
 impl Serialize for RawRef<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.encoding {
@@ -388,11 +387,11 @@ fn range_in(part: &[u8], whole: &[u8]) -> Option<Range<usize>> {
     (end <= whole.len()).then_some(start..end)
 }
 
-/// The value without what may stand around it: a byte order mark and blanks in JSON, the version byte in ETF.
+/// The value without a byte order mark and blanks in JSON, and without the version byte in ETF.
 fn value_in(bytes: &[u8], encoding: Encoding) -> &[u8] {
     match encoding {
         Encoding::Json => without_mark(bytes).trim_ascii(),
-        // 131 is no tag of a term, so a first byte of that value can only be the version.
+        // 131 is not the tag of any term, so a first byte of 131 is the version.
         Encoding::Etf => bytes.strip_prefix(&[etf::VERSION]).unwrap_or(bytes),
     }
 }

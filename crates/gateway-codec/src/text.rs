@@ -1,22 +1,22 @@
-//! Text that a peer has written, made fit for a log: one line, of bounded length, that no terminal takes for a command.
+//! Escapes text of a peer for a log: one line of bounded length without control sequences.
 
 use std::fmt::{self, Write};
 
-/// The most bytes that [`escape`] shows of a text.
+/// The maximum number of bytes that [`escape`] prints.
 pub const SHOWN_BYTES: usize = 300;
 
-/// A text to be printed: see [`escape`].
+/// Prints a text escaped: see [`escape`].
 #[derive(Clone, Copy)]
 pub struct Escaped<'a> {
     text: &'a str,
     limit: usize,
 }
 
-/// Shows a text with everything in it escaped that is not visible: control characters, and so the escape sequences of
-/// terminals and ends of lines, characters that change the direction of writing, and blanks other than the space.
+/// Prints a text with every invisible character escaped: control characters, and so terminal escape sequences and line ends,
+/// characters that change the direction of writing, and blanks other than the space.
 ///
-/// What is longer than [`SHOWN_BYTES`], escapes included, is cut and ends in `…`. Quotes and backslashes stay as they are, so
-/// escaping a text twice changes nothing.
+/// A text longer than [`SHOWN_BYTES`], escapes included, is truncated and ends in `…`. Quotes and backslashes stay as they are,
+/// so escaping a text twice changes nothing.
 ///
 /// ```
 /// use gateway_codec::text::escape;
@@ -27,7 +27,7 @@ pub fn escape(text: &str) -> Escaped<'_> {
     escape_at_most(text, SHOWN_BYTES)
 }
 
-/// As [`escape`], with another bound, in bytes.
+/// As [`escape`], with another maximum, in bytes.
 pub fn escape_at_most(text: &str, limit: usize) -> Escaped<'_> {
     Escaped { text, limit }
 }
@@ -54,7 +54,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// In quotes.
+/// Prints the text in quotes.
 impl fmt::Debug for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{self}\"")

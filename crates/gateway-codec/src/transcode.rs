@@ -1,4 +1,4 @@
-//! From one format straight into another: what a deserializer reads, a serializer writes, and nothing is kept.
+//! Writes what a deserializer reads with a serializer, without a tree in between.
 
 use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 use serde::ser::{self, Error as _, Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -101,7 +101,7 @@ impl<'de, M: SerializeMap> DeserializeSeed<'de> for ValueWriter<'_, M> {
     }
 }
 
-/// A value that is read when it is written.
+/// A value that is read at the time it is written.
 struct Unread<D>(Cell<Option<D>>);
 
 impl<D> Unread<D> {
@@ -114,7 +114,7 @@ impl<'de, D: Deserializer<'de>> Serialize for Unread<D> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0.take() {
             Some(deserializer) => transcode(deserializer, serializer),
-            None => Err(ser::Error::custom("the value was read before")),
+            None => Err(ser::Error::custom("the value was read already")),
         }
     }
 }

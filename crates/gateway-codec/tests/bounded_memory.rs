@@ -1,18 +1,18 @@
-//! What bad input costs, counted by the allocator: never more than a small multiple of the input or of a limit.
+//! The memory that bad input costs, counted by the allocator: at most a small multiple of the input or of a limit.
 //!
-//! One test, since the count is of the whole process. What libzstd allocates for its window is its own affair and
-//! bounded by the window limit.
+//! One test, since the allocator counts for the whole process. The window of libzstd is not counted; the window limit
+//! bounds it.
 
 use gateway_codec::{
-    Compression, Encoding, Envelope, InflateError, InflateLimits, Inflater, Limits, Raw, RawRef, convert,
-    decode, decode_with, etf,
+    Compression, DocumentLimits, Encoding, Envelope, InflateError, InflateLimits, Inflater, Raw, RawRef,
+    convert, decode, decode_with, etf,
 };
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// The most memory that was in use at once while `job` ran, beyond what was before.
+/// The peak of memory while `job` runs, in bytes above the usage before.
 fn cost<T>(job: impl FnOnce() -> T) -> (T, usize) {
     let before = ALLOCATOR.current_usage();
     ALLOCATOR.reset_peak_usage();
@@ -20,7 +20,7 @@ fn cost<T>(job: impl FnOnce() -> T) -> (T, usize) {
     (result, ALLOCATOR.peak_usage().saturating_sub(before))
 }
 
-/// An error and a path: what a refusal may cost.
+/// The memory that an error may cost, with its path, in bytes.
 const REFUSAL: usize = 64 << 10;
 
 #[test]
@@ -48,7 +48,7 @@ fn deep_nesting() {
         let raw = RawRef::new(&document, encoding);
         let is_refused = || {
             let converts = |to| convert::convert(&document, encoding, to, &convert::Options::default());
-            etf::Value::from_slice(&document, &Limits::default()).is_err()
+            etf::Value::from_slice(&document, &DocumentLimits::default()).is_err()
                 && Envelope::parse(&document, encoding).is_err()
                 && (raw.find("no such key").is_err() || raw.find(usize::MAX).is_err())
                 && converts(Encoding::Json).is_err()
@@ -67,7 +67,7 @@ fn claimed_counts() {
         let (refused, spent) = cost(|| {
             decode::<serde_json::Value>(&document, Encoding::Etf).is_err()
                 && decode::<Vec<u64>>(&document, Encoding::Etf).is_err()
-                && etf::Value::from_slice(&document, &Limits::default()).is_err()
+                && etf::Value::from_slice(&document, &DocumentLimits::default()).is_err()
         });
         assert!(refused && spent <= 4096, "{tag}: {spent}");
     }
@@ -79,7 +79,7 @@ fn claimed_counts() {
         document.extend(((255 - level - 1) * 5 + tail.len() as u32).to_be_bytes());
     }
     document.extend(tail);
-    let (refused, spent) = cost(|| etf::Value::from_slice(&document, &Limits::default()).is_err());
+    let (refused, spent) = cost(|| etf::Value::from_slice(&document, &DocumentLimits::default()).is_err());
     assert!(refused && spent <= document.len() * 130, "{spent}");
     let (refused, spent) =
         cost(|| decode::<Nested>(&document, Encoding::Etf).map(|nested| nested.0.len()).is_err());
@@ -93,7 +93,7 @@ struct Nested(Vec<Nested>);
 fn many_small_elements() {
     let count = 1_000_000;
     let document = [&[131, 108][..], &(count as u32).to_be_bytes(), &vec![106; count + 1]].concat();
-    let (tree, spent) = cost(|| etf::Value::from_slice(&document, &Limits::default()));
+    let (tree, spent) = cost(|| etf::Value::from_slice(&document, &DocumentLimits::default()));
     assert!(tree.is_ok() && spent <= document.len() * 130, "{spent}");
     for (document, encoding) in [
         (document.clone(), Encoding::Etf),
@@ -109,7 +109,7 @@ fn many_small_elements() {
                         && convert::convert(&document, encoding, Encoding::Etf, &options).is_err())
         });
         assert!(refused && spent <= 4096, "{encoding}: {spent}");
-        // What is converted is not kept: neither a tree of it nor, but for the counts of a term, the output.
+        // The converter keeps neither a tree nor the output, except where a term needs a count.
         for to in [Encoding::Json, Encoding::Etf] {
             let options = convert::Options::default();
             let (converted, spent) =
@@ -141,11 +141,11 @@ fn inflated_too_far() {
     let bomb = deflate_zlib(&zeros);
     let (result, spent) = cost(|| inflate_zlib(&bomb, LIMIT));
     assert!(result.is_err() && spent <= 2 * LIMIT + REFUSAL, "{spent}");
-    let mut limits = Limits::default();
+    let mut limits = DocumentLimits::default();
     limits.output = LIMIT;
     let (result, spent) = cost(|| http::decode_body(bomb.clone(), Some("deflate"), None, &limits));
     assert!(result.is_err() && spent <= 2 * LIMIT + bomb.len() + REFUSAL, "{spent}");
-    // A compressed term that tells the truth about its size, and one that does not.
+    // A compressed term with the right size in its header, and one with a wrong size.
     let plain = [&[109][..], &(zeros.len() as u32).to_be_bytes(), &zeros].concat();
     for (claimed, allowed) in [(plain.len(), REFUSAL), (LIMIT, 2 * LIMIT + REFUSAL)] {
         let document = [&[131, 80][..], &(claimed as u32).to_be_bytes(), &deflate_zlib(&plain)].concat();
@@ -176,7 +176,7 @@ fn given_back_after_a_huge_message() {
         assert!(inflater.push(&small, |_| true).is_ok_and(|message| message.is_some()));
         let before = ALLOCATOR.current_usage();
         let message = inflater.push(&huge, |_| true).expect("it inflates").expect("it is whole");
-        // It takes its own length, and grew out of memory that was there before.
+        // It takes its own length, and was inflated into memory allocated before.
         let held = ALLOCATOR.current_usage();
         assert!(
             (message.len()..=before + message.len() + (16 << 10)).contains(&held),

@@ -1,6 +1,8 @@
-//! Small inputs that went wrong once. Each file stands for a kind; what is like it is beside it.
+//! Small inputs that once failed. Each file stands for a class of inputs; the tests add the other members of the class.
 
-use gateway_codec::{Encoding, Envelope, Error, ErrorKind, Limits, Raw, RawRef, convert, decode, etf, json};
+use gateway_codec::{
+    DocumentLimits, Encoding, Envelope, Error, ErrorKind, Raw, RawRef, convert, decode, etf, json,
+};
 use serde_json::{Value, json};
 
 const ORDER_T_S_OP: &[u8] = include_bytes!("cases/01-etf-order-t-s-op.etf");
@@ -32,7 +34,7 @@ fn text_that_imitates_the_end_of_a_payload_is_text() {
     }
 }
 
-/// Two payloads in one message. `parse` refuses them; `skim` reads the first, and its `d` is not touched by the other.
+/// Two payloads in one message. `parse` rejects them; `skim` reads the first, and its `d` does not extend into the second.
 #[test]
 fn joined_payloads_are_told_apart() {
     assert_eq!(Envelope::parse(JOINED, Encoding::Json).unwrap_err().kind(), ErrorKind::Malformed);
@@ -56,13 +58,13 @@ fn keys_behind_d_are_no_part_of_it() {
     assert_eq!(skimmed.d.value().unwrap(), json!({"a": 1}));
 }
 
-/// What every reader of a document in ETF says.
+/// The result of every reader of a document in ETF.
 fn read_etf(document: &[u8]) -> Vec<(&'static str, Result<(), Error>)> {
     let raw = Raw::new(document.to_vec(), Encoding::Etf);
     vec![
         ("value", decode::<Value>(document, Encoding::Etf).map(drop)),
         ("ignored", decode::<serde::de::IgnoredAny>(document, Encoding::Etf).map(drop)),
-        ("tree", etf::Value::from_slice(document, &Limits::default()).map(drop)),
+        ("tree", etf::Value::from_slice(document, &DocumentLimits::default()).map(drop)),
         ("walk", etf::walk(document).try_for_each(|entry| entry.map(drop))),
         ("structure", etf::check_structure(document)),
         ("structure of a raw", raw.check_structure()),
@@ -75,11 +77,11 @@ fn read_etf(document: &[u8]) -> Vec<(&'static str, Result<(), Error>)> {
     ]
 }
 
-/// On 32 bits the end of such a length is before its beginning: an endless walk, a panic, or bytes that are not its own.
+/// On 32 bits such a length wraps to an end before its beginning, which may cause an endless loop, a panic, or wrong bytes.
 #[test]
 fn a_length_beyond_the_input_is_incomplete() {
     let mut documents = vec![LENGTH_32BIT.to_vec()];
-    // Every tag with a length or a count of 32 bits, in a map behind bytes that it could wrap to.
+    // Every tag with a length or a count of 32 bits, in a map after bytes that it could wrap to.
     for tag in [108, 105, 109, 111, 116] {
         for length in
             [u32::MAX, u32::MAX - 4, 0xffff_fff0, 0xffff_ffec, 0x8000_0000, 0x7fff_ffff, 0x4000_0000]
@@ -93,7 +95,7 @@ fn a_length_beyond_the_input_is_incomplete() {
     for document in documents {
         for (reader, result) in read_etf(&document) {
             let Err(error) = result else { panic!("{reader} accepts {document:x?}") };
-            // Where it is no map there is nothing to look up, and a key may not be a list.
+            // A look-up needs a map, and a key cannot be a list.
             let is_map = document[1] == 116;
             assert!(error.is_incomplete() || !is_map, "{reader}: {error} in {document:x?}");
             assert!(error.offset().is_some_and(|offset| offset <= document.len()), "{reader}: {error}");
@@ -161,7 +163,7 @@ fn a_byte_order_mark_stands_before_the_document_only() {
         assert!(Raw::new(document, Encoding::Json).value().is_err());
     }
     assert!(json::from_slice::<Value>(&[b"{", mark, b"}"].concat()).is_err());
-    // Cut in the middle of it, or behind it, more may come.
+    // Truncated within the mark or after it, the document is incomplete.
     let whole = [mark, b"{\"a\":[1]}"].concat();
     for length in 0..whole.len() {
         for (reader, result) in readers(&whole[..length]) {
@@ -177,7 +179,7 @@ fn a_byte_order_mark_stands_before_the_document_only() {
     }
 }
 
-/// Erlang refuses a map with a key twice.
+/// Erlang rejects a map with duplicate keys.
 #[test]
 fn of_a_key_that_comes_twice_the_last_value_stays() {
     let term = convert(DUPLICATE_KEYS, Encoding::Json, Encoding::Etf).unwrap();
@@ -197,7 +199,8 @@ fn bytes_after_a_compressed_term_are_ignored() {
         assert_eq!(decode::<Value>(&expanded, Encoding::Etf).unwrap(), expected);
         let json = convert(&document, Encoding::Etf, Encoding::Json).unwrap();
         assert_eq!(json::from_slice::<Value>(&json).unwrap(), expected);
-        let body = http::decode_body(document, None, Some("application/etf"), &Limits::default()).unwrap();
+        let body =
+            http::decode_body(document, None, Some("application/etf"), &DocumentLimits::default()).unwrap();
         assert_eq!(body.value().unwrap(), expected);
     }
     // The stream itself has to be whole.

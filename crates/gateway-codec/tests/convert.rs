@@ -1,7 +1,7 @@
-//! The converter against the readers and writers of types, and what it hands to a writer.
+//! The converter against the readers and writers of types, and the writes that it makes.
 
 use gateway_codec::convert::{Options, convert, convert_to};
-use gateway_codec::{Encoding, ErrorKind, Limits, decode, etf};
+use gateway_codec::{DocumentLimits, Encoding, ErrorKind, decode, etf};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::io;
@@ -40,7 +40,7 @@ fn options(style: etf::Style) -> Options {
 }
 
 proptest! {
-    /// From JSON to ETF and within ETF, byte by byte what the serializer writes.
+    /// From JSON to ETF and within ETF the output equals that of the serializer.
     #[test]
     fn terms_are_those_of_the_serializer(value in value(), style in style(), pretty in any::<bool>()) {
         let options = options(style);
@@ -49,13 +49,13 @@ proptest! {
         prop_assert_eq!(&convert(&json, Encoding::Json, Encoding::Etf, &options).unwrap(), &expected);
         for other in [etf::Style::Client, etf::Style::Server] {
             let written = etf::to_vec_with(&value, other).unwrap();
-            let tree = etf::Value::from_slice(&written, &Limits::default()).unwrap();
+            let tree = etf::Value::from_slice(&written, &DocumentLimits::default()).unwrap();
             let expected = etf::to_vec_with(&tree, style).unwrap();
             prop_assert_eq!(&convert(&written, Encoding::Etf, Encoding::Etf, &options).unwrap(), &expected);
         }
     }
 
-    /// To JSON, byte by byte what the serializer writes.
+    /// To JSON the output equals that of the serializer.
     #[test]
     fn text_is_that_of_the_serializer(value in value()) {
         let expected = serde_json::to_vec(&value).unwrap();
@@ -66,7 +66,7 @@ proptest! {
         prop_assert_eq!(&convert(&term, Encoding::Etf, Encoding::Json, &options).unwrap(), &expected);
     }
 
-    /// What is no JSON to serde_json is none to the converter, and the error is of the same kind.
+    /// The converter rejects what serde_json rejects, with an error of the same kind.
     #[test]
     fn both_refuse_the_same_text(value in value(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
         let mut text = serde_json::to_vec(&[value]).unwrap();
@@ -88,13 +88,13 @@ proptest! {
         }
     }
 
-    /// What is no term to the tree is none to the converter, with the same error.
+    /// The converter rejects what the tree rejects, with the same error.
     #[test]
     fn both_refuse_the_same_terms(value in value(), style in style(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut bytes = etf::to_vec_with(&[value], style).unwrap();
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        let expected = etf::Value::from_slice(&bytes, &Limits::default());
+        let expected = etf::Value::from_slice(&bytes, &DocumentLimits::default());
         for to in [Encoding::Json, Encoding::Etf] {
             let converted = convert(&bytes, Encoding::Etf, to, &Options::default());
             match (converted, &expected) {
@@ -103,7 +103,7 @@ proptest! {
                     let place = (expected.kind(), expected.offset(), expected.path());
                     prop_assert_eq!((error.kind(), error.offset(), error.path()), place);
                 }
-                // The converter expands a compressed term, which the tree refuses.
+                // The converter expands a compressed term, which the tree rejects.
                 (Err(_), Err(_)) => {}
                 (one, other) => prop_assert!(false, "{one:?} {other:?}"),
             }
@@ -129,7 +129,7 @@ fn binaries_that_are_no_text_stay_within_etf() {
     assert_eq!(convert(term, Encoding::Etf, Encoding::Json, &options).unwrap(), "\"a\u{fffd}\"".as_bytes());
 }
 
-/// Every form of a list of small integers, and every empty one, has one normal form for each style.
+/// Every form of a list of small integers, and every empty list, has one normal form for each style.
 #[test]
 fn lists_have_one_normal_form() {
     let string = b"\x83k\0\x02\x07\x08".to_vec();
@@ -149,7 +149,7 @@ fn lists_have_one_normal_form() {
     }
 }
 
-/// Takes pieces, and fails when it has taken enough.
+/// A writer that records its writes, and fails after a number of bytes.
 struct Pieces {
     taken: Vec<usize>,
     fail_after: usize,
@@ -184,7 +184,7 @@ fn output_comes_in_pieces_and_a_writer_that_fails_ends_it() {
             convert_to(&document, from, to, &options, &mut pieces).unwrap();
             assert_eq!(pieces.taken.iter().sum::<usize>(), whole.len());
             match (from, to) {
-                // The count of a map comes first, and how many of its keys differ shows at its end.
+                // The count of a map precedes it, and the number of distinct keys is known at its end.
                 (_, Encoding::Etf) => assert_eq!(pieces.taken.len(), 1),
                 (_, Encoding::Json) => {
                     assert!(pieces.taken.iter().all(|piece| *piece < 17 << 10), "{:?}", pieces.taken);

@@ -1,4 +1,4 @@
-//! The converter as a program: its flags, its status, what it says of bad input.
+//! The converter as a program: its flags, its status, its errors for bad input.
 #![cfg(all(feature = "zlib", feature = "zstd"))]
 
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ fn convert(arguments: &str, input: &[u8]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the example is built with the tests");
-    // A program that refuses its flags does not read: the pipe may be closed.
+    // A program that rejects its flags does not read, so the pipe may be closed.
     let _ = child.stdin.take().expect("stdin is a pipe").write_all(input);
     child.wait_with_output().expect("the program ends")
 }
@@ -56,7 +56,7 @@ fn frames_are_converted_one_by_one() {
     assert_eq!(json.stdout, frames);
 }
 
-/// The records before a bad one come out, and the message names it.
+/// The records before a bad one are written, and the message names the bad one.
 #[test]
 fn frames_before_a_bad_one_come_out() {
     let good = frames(&[b"[10]", b"null"]);
@@ -83,7 +83,7 @@ fn frames_before_a_bad_one_come_out() {
     }
 }
 
-/// A record comes out before the next one is there: whoever writes may wait for it.
+/// A record is written before the next one is read: the producer may wait for it.
 #[test]
 fn frames_come_out_as_they_go_in() {
     let mut child = Command::new(program())
@@ -141,7 +141,7 @@ fn bad_input_is_named_with_its_offset() {
     }
 }
 
-/// What a number is written with is a header of zlib too, whose window has 2 KiB; and zlib has windows of other sizes.
+/// The digits of a number can be the header of a zlib stream with a window of 2 KiB. Windows have other sizes too.
 #[test]
 fn a_number_is_not_taken_for_compressed_data() {
     let number = convert("--from json --to json", b"80");

@@ -1,4 +1,4 @@
-//! What the codec brings along: nothing that a REST tool would not want.
+//! The dependencies of the codec: none that a REST tool does not need.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! serde_json and simd-json against each other, on documents of every shape and on documents that are none.
+//! serde_json and simd-json against each other, on documents of every shape and on malformed ones.
 #![cfg(feature = "simd-json")]
 
 use gateway_codec::json::{self, Engine};
@@ -74,7 +74,7 @@ proptest! {
         }
     }
 
-    /// The walk finds the keys and values that a full decode finds; the fast envelope those of the slow one.
+    /// The walk finds the keys and values that a full decode finds, and the fast path of the envelope those of the slow one.
     #[test]
     fn the_walk_agrees_with_a_full_decode(entries in prop::collection::btree_map("[a-z\\\\\"é]{0,3}", value(), 0..8), d in value()) {
         let mut object: serde_json::Map<String, Value> = entries.into_iter().collect();
@@ -95,7 +95,7 @@ proptest! {
     }
 }
 
-/// The engines differ in what `-0` is: a double or an integer.
+/// The engines differ in `-0`: a double or an integer.
 fn without_negative_zero(value: Value) -> Value {
     match value {
         Value::Number(number) if number.as_f64() == Some(0.0) => Value::from(0),
@@ -107,7 +107,7 @@ fn without_negative_zero(value: Value) -> Value {
     }
 }
 
-/// Whether there may be an integer beyond 64 bits, which simd-json refuses.
+/// Whether the text may contain an integer beyond 64 bits, which simd-json rejects.
 fn has_wide_integer(text: &[u8]) -> bool {
     text.split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() >= 19)
 }

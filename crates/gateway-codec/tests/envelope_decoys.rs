@@ -1,4 +1,4 @@
-//! What a user of Discord can write is never read as structure, whatever it imitates.
+//! Text that a user of Discord can write is never read as structure.
 
 mod decoys;
 

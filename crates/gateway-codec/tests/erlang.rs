@@ -1,4 +1,4 @@
-//! Terms that a real Erlang wrote, and what a real Erlang reads of ours. Needs `escript` (Debian: erlang-base).
+//! Terms written by Erlang, and our terms read by Erlang. Needs `escript` (Debian: erlang-base).
 
 mod support;
 
@@ -66,7 +66,7 @@ fn terms_of_ours_are_read_by_erlang() {
     }
 }
 
-/// Values whose keys Erlang's `safe` mode knows as atoms, where they become atoms.
+/// Values whose keys exist as atoms in Erlang's `safe` mode, where they are written as atoms.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -88,7 +88,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Runs the script; false, with a note, where Erlang is missing.
+/// Runs the script. Returns false, with a note, if Erlang is not installed.
 fn run(arguments: &[&str]) -> bool {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/terms.escript");
     match Command::new("escript").arg(script).args(arguments).output() {

@@ -1,15 +1,15 @@
-//! Terms byte by byte: what is read, what is written, what is refused.
+//! Terms byte by byte: read, written and rejected.
 
 mod support;
 
 use std::collections::BTreeMap;
 
 use gateway_codec::etf::{self, Integer, Value};
-use gateway_codec::{Encoding, Envelope, Error, ErrorKind, Limits, RawRef};
+use gateway_codec::{DocumentLimits, Encoding, Envelope, Error, ErrorKind, RawRef};
 use serde_json::json;
 use support::hex;
 
-/// Terms and the JSON they stand for.
+/// Terms and their values in JSON.
 fn readable() -> Vec<(&'static str, serde_json::Value)> {
     vec![
         ("83 73 03 6e696c", json!(null)),
@@ -72,7 +72,7 @@ fn every_term_is_read() {
         let bytes = hex(text);
         let value: serde_json::Value = etf::from_slice(&bytes).expect(text);
         assert_eq!(value, expected, "{text}");
-        let tree = Value::from_slice(&bytes, &Limits::default()).expect(text);
+        let tree = Value::from_slice(&bytes, &DocumentLimits::default()).expect(text);
         let written = etf::to_vec(&tree).unwrap();
         assert_eq!(etf::from_slice::<serde_json::Value>(&written).unwrap(), expected, "{text}");
         etf::check_structure(&bytes).expect(text);
@@ -123,7 +123,7 @@ fn the_server_style_is_what_discord_sends() {
     assert_eq!(etf::to_vec_with(&hello, etf::Style::Server).unwrap(), hex(HELLO));
     let ready = json!({"d": {"id": "81384788765712384", "shard": [0, 1]}, "op": 0, "s": 1, "t": "READY"});
     assert_eq!(etf::to_vec_with(&ready, etf::Style::Server).unwrap(), hex(READY));
-    // Numbers as keys stay binaries, long lists and large elements stay lists, other text of digits stays text.
+    // Numeric keys stay binaries, long lists and large elements stay lists, other text of digits stays text.
     let value = json!({"7": [0, 300], "nonce": "12", "role_ids": ["12", "x"], "t": {"t": "x"}});
     let text = "83 74 00000004 6d 00000001 37 6c 00000002 6100 62 0000012c 6a 64 0005 6e6f6e6365 6d 00000002 3132 \
         64 0008 726f6c655f696473 6c 00000002 610c 6d 00000001 78 6a 64 0001 74 74 00000001 64 0001 74 6d 00000001 78";
@@ -143,9 +143,10 @@ fn envelopes_of_the_server() {
     assert_eq!(ready.d.get(("shard", 1)).unwrap().as_u64(), Some(1));
     // Discord's own decoder ignores what follows the term.
     let trailing = [&bytes[..], &[1, 2, 3]].concat();
-    let envelope = Envelope::parse(&trailing, Encoding::Etf).unwrap();
+    let mut envelope = Envelope::parse(&trailing, Encoding::Etf).unwrap();
     assert_eq!((ready.trailing, envelope.trailing), (0, 3));
-    assert_eq!(envelope, Envelope { trailing: 3, ..ready });
+    envelope.trailing = 0;
+    assert_eq!(envelope, ready);
     let mut walk = etf::walk(&trailing);
     assert_eq!(walk.by_ref().count(), 4);
     assert_eq!(walk.rest(), [1, 2, 3]);
@@ -176,7 +177,7 @@ fn what_must_fail_fails_with_its_place() {
     for (text, kind, offset) in cases {
         let bytes = hex(text);
         let typed = etf::from_slice::<serde_json::Value>(&bytes).unwrap_err();
-        let tree = Value::from_slice(&bytes, &Limits::default()).unwrap_err();
+        let tree = Value::from_slice(&bytes, &DocumentLimits::default()).unwrap_err();
         for error in [typed, tree] {
             assert_eq!((error.kind(), error.offset()), (kind, Some(offset)), "{text}: {error}");
         }
@@ -196,7 +197,7 @@ fn every_prefix_is_incomplete() {
             let cut = &bytes[..length];
             let errors: [Error; 3] = [
                 etf::from_slice::<serde_json::Value>(cut).unwrap_err(),
-                Value::from_slice(cut, &Limits::default()).unwrap_err(),
+                Value::from_slice(cut, &DocumentLimits::default()).unwrap_err(),
                 etf::check_structure(cut).unwrap_err(),
             ];
             for error in errors {
@@ -215,11 +216,11 @@ fn depth_is_bounded_however_deep() {
             |depth: usize| [&[131][..], &opening.repeat(depth), &[106], &closing.repeat(depth)].concat();
         let deepest = nested(256);
         etf::from_slice::<serde::de::IgnoredAny>(&deepest).unwrap();
-        Value::from_slice(&deepest, &Limits::default()).unwrap();
+        Value::from_slice(&deepest, &DocumentLimits::default()).unwrap();
         for depth in [257, 1_000_000] {
             let bytes = nested(depth);
             let typed = etf::from_slice::<serde_json::Value>(&bytes).unwrap_err();
-            let tree = Value::from_slice(&bytes, &Limits::default()).unwrap_err();
+            let tree = Value::from_slice(&bytes, &DocumentLimits::default()).unwrap_err();
             let skipped = etf::check_structure(&bytes).unwrap_err();
             let offset = 1 + 256 * opening.len();
             for error in [typed, tree, skipped] {
@@ -248,7 +249,7 @@ fn errors_have_a_path() {
 }
 
 #[test]
-fn wide_integers_are_text_where_nobody_says_what_they_are() {
+fn wide_integers_are_text_where_the_type_accepts_any_value() {
     let bytes =
         etf::to_vec(&json!([9007199254740992_u64, 9007199254740993_u64, -9007199254740993_i64])).unwrap();
     let text: serde_json::Value = etf::from_slice(&bytes).unwrap();
@@ -257,7 +258,7 @@ fn wide_integers_are_text_where_nobody_says_what_they_are() {
     options.wide_integers_as_text = false;
     let plain: serde_json::Value = etf::from_slice_with(&bytes, &options).unwrap();
     assert_eq!(plain, json!([9007199254740992_u64, 9007199254740993_u64, -9007199254740993_i64]));
-    // A type that says what it wants gets it.
+    // A type that reads an integer gets one.
     assert_eq!(etf::from_slice::<Vec<i64>>(&bytes).unwrap()[2], -9007199254740993);
     assert_eq!(etf::from_slice::<Vec<f64>>(&bytes).unwrap()[2], -9007199254740993_i64 as f64);
     assert_eq!(etf::from_slice::<Vec<String>>(&bytes).unwrap()[0], "9007199254740992");
@@ -268,7 +269,7 @@ fn integers_of_128_bits() {
     for number in [u128::MAX, u128::from(u64::MAX) + 1] {
         let bytes = etf::to_vec(&number).unwrap();
         assert_eq!(etf::from_slice::<u128>(&bytes).unwrap(), number);
-        let tree = Value::from_slice(&bytes, &Limits::default()).unwrap();
+        let tree = Value::from_slice(&bytes, &DocumentLimits::default()).unwrap();
         assert_eq!(tree, Value::Integer(Integer::from(number)));
         assert_eq!(etf::to_vec(&tree).unwrap(), bytes);
     }
@@ -282,7 +283,7 @@ fn integers_of_128_bits() {
     );
 }
 
-/// Texts are known to be ASCII by stretches: whatever lies where a stretch ends, the text is the same as read one by one.
+/// Texts are checked for ASCII in ranges: with any byte at the end of a range, the text is the same as one read by itself.
 #[test]
 fn texts_are_the_same_wherever_they_lie() {
     for length in (0..40).chain(240..280).chain([600]) {
@@ -306,7 +307,7 @@ fn texts_are_the_same_wherever_they_lie() {
     }
 }
 
-/// An atom is Latin-1, also behind a stretch of ASCII.
+/// An atom is Latin-1, also after a range of ASCII.
 #[test]
 fn atoms_of_latin_1_end_a_stretch() {
     let mut bytes = vec![131, 116, 0, 0, 0, 2];

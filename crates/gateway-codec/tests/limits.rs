@@ -1,11 +1,17 @@
-//! Each limit against each reader that takes limits: what is just within passes, what is one beyond is refused.
+//! Each limit against each reader that takes limits: a document at the limit passes, one beyond it fails.
 
-use gateway_codec::{Encoding, Error, ErrorKind, Limits, Raw, convert, decode_with, encode, etf, json};
+use gateway_codec::{
+    DocumentLimits, Encoding, Error, ErrorKind, Raw, convert, decode_with, encode, etf, json,
+};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-/// Every way of reading a document within limits; the names are for the messages.
-fn readers(bytes: &[u8], encoding: Encoding, limits: &Limits) -> Vec<(&'static str, Result<(), Error>)> {
+/// Every reader that takes limits, with its name for messages.
+fn readers(
+    bytes: &[u8],
+    encoding: Encoding,
+    limits: &DocumentLimits,
+) -> Vec<(&'static str, Result<(), Error>)> {
     let mut readers = vec![
         ("value", decode_with::<Value>(bytes, encoding, limits).map(drop)),
         ("ignored", decode_with::<IgnoredAny>(bytes, encoding, limits).map(drop)),
@@ -31,8 +37,8 @@ fn readers(bytes: &[u8], encoding: Encoding, limits: &Limits) -> Vec<(&'static s
     readers
 }
 
-/// `limits` are just enough for the document; with one less of what `lessen` takes, every reader refuses it.
-fn just_enough(document: &Value, limits: Limits, lessen: fn(&mut Limits)) {
+/// `limits` are just enough for the document; after `lessen` every reader rejects it.
+fn just_enough(document: &Value, limits: DocumentLimits, lessen: fn(&mut DocumentLimits)) {
     let client = (encode(document, Encoding::Etf).unwrap(), Encoding::Etf);
     let server = (etf::to_vec_with(document, etf::Style::Server).unwrap(), Encoding::Etf);
     let compact = (encode(document, Encoding::Json).unwrap(), Encoding::Json);
@@ -63,13 +69,13 @@ fn nested(depth: usize) -> Value {
 #[test]
 fn depth() {
     for depth in [1, 2, 3, 50, 126, 127] {
-        let mut limits = Limits::default();
+        let mut limits = DocumentLimits::default();
         limits.depth = depth;
         just_enough(&nested(depth), limits, |limits| limits.depth -= 1);
     }
 }
 
-/// Deeper than serde_json follows: the converter does, in every direction.
+/// The converter reads documents deeper than the recursion limit of serde_json, in every direction.
 #[test]
 fn depth_of_the_converter() {
     for depth in [128, 255, 256] {
@@ -104,11 +110,11 @@ fn elements() {
         (json!({"a": [[[[1000]]]], "b": {"c": {"\\\"": "\\"}}}), 8),
         (json!(vec![json!({"x": [1, 2]}); 100]), 400),
     ] {
-        let mut limits = Limits::default();
+        let mut limits = DocumentLimits::default();
         limits.elements = elements;
         just_enough(&document, limits, |limits| limits.elements -= 1);
     }
-    let mut limits = Limits::default();
+    let mut limits = DocumentLimits::default();
     limits.elements = 0;
     for (bytes, encoding) in
         [(&b"7"[..], Encoding::Json), (b"[ ]", Encoding::Json), (b"\x83j", Encoding::Etf)]
@@ -123,7 +129,7 @@ fn elements() {
 fn input() {
     for encoding in [Encoding::Json, Encoding::Etf] {
         let bytes = encode(&nested(3), encoding).unwrap();
-        let mut limits = Limits::default();
+        let mut limits = DocumentLimits::default();
         limits.input = bytes.len();
         for (name, result) in readers(&bytes, encoding, &limits) {
             assert!(result.is_ok(), "{encoding} {name}");

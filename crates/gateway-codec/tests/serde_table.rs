@@ -1,4 +1,4 @@
-//! What serde can say, in JSON and in ETF side by side: each row is a test.
+//! The data model of serde in JSON and ETF: each row is a test.
 
 use gateway_codec::{Encoding, ErrorKind, Raw, decode, encode, etf, json};
 use serde::de::DeserializeOwned;
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 const ENCODINGS: [Encoding; 2] = [Encoding::Json, Encoding::Etf];
 
-/// `value` reads back from what is written of it, with both engines and in both styles, and is `document` in JSON.
+/// `value` survives writing and reading, with both engines and in both styles, and is `document` in JSON.
 fn supported<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T, document: serde_json::Value) {
     for encoding in ENCODINGS {
         let bytes = encode(&value, encoding).unwrap_or_else(|error| panic!("{encoding}: {error}"));
@@ -32,7 +32,7 @@ fn supported<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T, docu
     }
 }
 
-/// What Discord sends reads as `value` in both encodings: `document` has ids as text, as in JSON; in ETF they are integers.
+/// `document` as Discord sends it reads as `value` in both encodings: it has ids as text; in ETF they are integers.
 fn received<T: DeserializeOwned + PartialEq + Debug>(value: T, document: serde_json::Value) {
     let json = json::to_vec(&document).unwrap();
     let etf = etf::to_vec_with(&document, etf::Style::Server).unwrap();
@@ -53,7 +53,7 @@ fn received<T: DeserializeOwned + PartialEq + Debug>(value: T, document: serde_j
     }
 }
 
-/// `document` does not fit `T` in either encoding, and both say so in the same way.
+/// `document` does not fit `T` in either encoding, with the same error.
 fn refused<T: DeserializeOwned + Debug>(document: serde_json::Value) {
     for encoding in ENCODINGS {
         let bytes = encode(&document, encoding).unwrap();
@@ -256,7 +256,7 @@ struct NewtypeKey(u16);
 const ID: &str = "81384788765712384";
 const ROLE: &str = "1574465550518669358";
 
-/// An id as models have it: text or an integer, whichever comes.
+/// An id as models read it, from text or from an integer.
 #[derive(PartialEq, Debug)]
 struct Id(u64);
 
@@ -418,7 +418,7 @@ fn integers_are_read_into_floats() {
     }
 }
 
-/// simd-json has no boolean keys: the one thing in which the engines differ.
+/// simd-json has no boolean keys, unlike serde_json.
 #[test]
 fn map_with_boolean_keys() {
     let value = map([(true, 1_u8), (false, 0)]);
@@ -480,7 +480,7 @@ fn text_and_bytes_are_borrowed_where_they_stand() {
     assert_eq!(etf::from_slice::<&[u8]>(&bytes).unwrap(), b"\xff\x00");
 }
 
-/// A type that says integer is given one, buffered or not; with text alone that is what JSON refuses.
+/// A type that reads an integer gets one, buffered or not. Text does not fit it, as in JSON.
 #[test]
 fn ids_are_text_or_integers() {
     #[derive(Deserialize, PartialEq, Debug)]
@@ -504,7 +504,7 @@ fn ids_are_text_or_integers() {
     assert_eq!(decode::<Outer>(&text, Encoding::Json).unwrap_err().kind(), ErrorKind::Mismatch);
 }
 
-/// Buffered, one document has its wide integers all as text or all as integers; a type that wants both is told so.
+/// In a buffered document all wide integers are text or all are integers. A type that needs both gets an error.
 #[test]
 fn ids_are_not_text_and_integers_at_once() {
     #[derive(Deserialize, Debug)]

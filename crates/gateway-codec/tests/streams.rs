@@ -1,4 +1,4 @@
-//! The inflaters against every way in which a stream can be cut, broken, or too much.
+//! The inflaters against streams that are cut, corrupt or too large.
 #![cfg(all(feature = "zlib", feature = "zstd"))]
 
 mod support;
@@ -120,17 +120,17 @@ fn an_output_that_has_not_grown_is_not_looked_at_again() {
             let unasked = |_: &[u8]| -> bool { panic!("it has not grown") };
             assert_eq!(inflater.push(&EMPTY_FLUSH, unasked).unwrap(), None);
         }
-        // The next message is looked at afresh, although its beginning is as long.
+        // The next message is checked anew, although its beginning has the same length.
         assert_eq!(inflater.push(&deflater.push(tail), is_whole).unwrap().unwrap(), A);
     }
-    // A marker of which the last byte alone is missing comes behind all of the output.
+    // A marker without its last byte follows all of the output.
     let frame = deflater.push(A);
     let (most, last) = frame.split_at(frame.len() - 1);
     assert_eq!(inflater.push(most, is_whole).unwrap(), None);
     assert_eq!(inflater.push(last, is_whole).unwrap().unwrap(), A);
 }
 
-/// What is walked to find an end is bounded by the size of the message.
+/// The search for the end of a message is bounded by its size.
 #[test]
 fn a_message_that_is_flushed_over_and_over_without_an_end_is_corrupt() {
     const MIB: usize = 1 << 20;
@@ -168,7 +168,7 @@ fn a_message_that_is_flushed_piece_by_piece_is_whole_with_the_last_of_them() {
         let mut deflater = Deflater::new(Compression::ZlibStream).unwrap();
         let mut inflater = inflater(Compression::ZlibStream);
         let message = vec![b'x'; size];
-        // What is spent on one message does not count against the next.
+        // The cost of one message does not count against the next.
         for _ in 0..3 {
             let messages: Vec<_> = message
                 .chunks(piece)
@@ -339,7 +339,7 @@ fn a_zlib_stream_that_ends_is_corrupt() {
     assert!(matches!(inflater.push(&deflate_zlib(A), is_whole), Err(InflateError::Corrupt { .. })));
 }
 
-/// A stream's header is judged as zlib judges that of a payload.
+/// The header of a stream is checked as zlib checks that of a payload.
 #[test]
 fn every_other_header_is_refused() {
     let mut inflater = inflater(Compression::ZlibStream);
@@ -364,7 +364,7 @@ fn a_zstd_frame_may_end_and_another_begin() {
     for message in [A, B, &noise(100_000), A] {
         assert_eq!(inflater.push(&whole(message), is_whole).unwrap().unwrap(), message);
     }
-    // From frames that end to one that does not.
+    // From frames that end to an endless one.
     let mut deflater = Deflater::new(Compression::ZstdStream).unwrap();
     for message in [A, B] {
         assert_eq!(inflater.push(&deflater.push(message), is_whole).unwrap().unwrap(), message);
@@ -411,7 +411,7 @@ fn only_streams_have_an_inflater() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// However the stream is cut, the same messages come out.
+    /// The same messages come out of a stream for every cut.
     #[test]
     fn whole_and_chunked_agree(
         messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..3000), 1..8),
@@ -421,7 +421,7 @@ proptest! {
         let stream: Vec<u8> = messages.iter().flat_map(|message| deflater.push(message)).collect();
         let mut inflater = inflater(Compression::ZlibStream);
         let mut received = Vec::new();
-        // Cut without regard to the messages: what is complete is what is as long as the next one.
+        // Cut without regard to the messages: an output is complete if it is as long as the next message.
         let mut rest = &stream[..];
         let mut pieces = pieces.iter().cycle();
         while !rest.is_empty() {
@@ -429,14 +429,14 @@ proptest! {
             rest = behind;
             received.extend(inflater.push(piece, |_| true).unwrap().map(|message| message.to_vec()).unwrap_or_default());
         }
-        // A piece may hold the end of one message and the beginning of the next: the bytes are what must agree.
+        // A piece may contain the end of one message and the beginning of the next, so only the bytes must agree.
         let mut whole = self::inflater(Compression::ZlibStream);
         let expected = whole.push(&stream, |_| true).unwrap().unwrap();
         prop_assert_eq!(&received[..], &expected[..]);
         prop_assert_eq!(&received, &messages.concat());
     }
 
-    /// Frame by frame, both compressions give back what was sent.
+    /// Both compressions return each message that was sent.
     #[test]
     fn frames_give_back_their_messages(
         messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40_000), 1..6),
@@ -451,7 +451,7 @@ proptest! {
         }
     }
 
-    /// Garbage is refused or waits; it never panics.
+    /// Garbage is an error or incomplete, and never panics.
     #[test]
     fn garbage_is_survived(garbage in prop::collection::vec(any::<u8>(), 0..500)) {
         for compression in STREAMS {

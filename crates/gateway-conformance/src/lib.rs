@@ -17,13 +17,13 @@ pub use probe::Probe;
 pub use report::{Outcome, Report};
 pub use runner::Failure;
 pub use scenario::{
-    ALL, BOTH, Deed, DialFault, ETF, Expectation, JSON, Network, PAYLOAD, STREAMS, Scenario, Setup, Step,
-    Test, Variant, ZLIB, ZSTD,
+    ALL, BOTH, ClientAction, DialFault, ETF, Expectation, JSON, Network, PAYLOAD, STREAMS, Scenario, Setup,
+    Step, Test, Variant, ZLIB, ZSTD,
 };
 pub use suite::{Suite, run};
 pub use table::table;
 
-/// What scenarios are written with.
+/// The vocabulary of scenarios.
 pub mod words {
     pub use crate::vocabulary::*;
     pub use crate::{holds, loses, loses_all, sees, send_in_vain};

@@ -12,15 +12,15 @@ use gateway_world::{ByteClient, Chunking, Dial, Moved, Pair};
 
 use crate::observation::{ClientAct, Observed, Seen, TraceLine, Wire};
 use crate::probe::Probe;
-use crate::runner::{Stall, Way};
-use crate::scenario::{Deed, DialFault, Network, Setup};
+use crate::runner::{Backend, Stall};
+use crate::scenario::{ClientAction, DialFault, Network, Setup};
 
 const BASE_HOST: &str = "gateway.test";
 const RESUME_HOST: &str = "resume.gateway.test";
-/// Longer than anything a scenario waits for.
+/// Longer than any wait of a scenario.
 const LONGEST: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
-/// Makes a shard.
+/// Builds a shard.
 pub(crate) type MakeClient = fn(ShardConfig, Instant) -> Result<Box<dyn ByteClient>, ConfigError>;
 
 /// One scenario in memory.
@@ -38,16 +38,16 @@ pub(crate) struct Simulation {
     has_wall_clock: bool,
 }
 
-/// What stands between the shard and the scenario's application.
+/// The queue between the shard and the scenario's application.
 struct Application {
-    /// How many events may wait, if the shard runs in the background.
+    /// The capacity for events, if the shard runs in the background.
     capacity: Option<usize>,
     taking: bool,
     waiting: VecDeque<Observed<Seen>>,
 }
 
 impl Simulation {
-    /// A scenario that begins.
+    /// A scenario at its beginning.
     pub(crate) fn new(
         make: MakeClient,
         chunking: Chunking,
@@ -56,7 +56,7 @@ impl Simulation {
         setup: &Setup,
         started: Instant,
     ) -> Result<Self, String> {
-        // There is no TLS in memory, but what is asked for is the same.
+        // There is no TLS in memory, but the URL is the same.
         let scheme = if setup.tls { "wss" } else { "ws" };
         let (base_url, capacity) = (format!("{scheme}://{BASE_HOST}"), setup.background);
         config.url = format!("{base_url}{}", config.url);
@@ -80,7 +80,7 @@ impl Simulation {
         })
     }
 
-    /// Does all there is to do at this moment.
+    /// Does everything that is due.
     fn settle(&mut self) {
         loop {
             let moved = self.pair.step();
@@ -101,7 +101,7 @@ impl Simulation {
         }
     }
 
-    /// Lets time pass up to the next deadline, but not beyond `limit`. False if nothing will ever happen.
+    /// Moves the time to the next deadline, but not beyond `limit`. Returns false if there is no deadline.
     fn advance(&mut self, limit: Instant) -> bool {
         self.settle();
         let Some(next) = self.pair.next_event() else { return false };
@@ -126,7 +126,7 @@ impl Simulation {
         }
     }
 
-    /// False: there was nothing to hand over.
+    /// Passes events to the application. Returns false if there were none.
     fn hand_to_application(&mut self) -> bool {
         let application = &mut self.application;
         let mut handed = false;
@@ -161,7 +161,7 @@ impl Simulation {
     }
 }
 
-/// How a connection attempt with this fault goes.
+/// The result of a connection attempt with this fault.
 fn dial(fault: DialFault) -> Dial {
     Dial::Fails(match fault {
         DialFault::Unreachable | DialFault::SilentTls => return Dial::Hangs,
@@ -175,19 +175,19 @@ fn dial(fault: DialFault) -> Dial {
     })
 }
 
-/// The wall clock so long after the start, if it is so many seconds ahead.
+/// The wall clock at this time after the start, if it is this many seconds ahead.
 pub(crate) fn wall_clock(time: Duration, ahead: i64) -> Duration {
     let start = Duration::from_secs(1_780_000_000_u64.saturating_add_signed(ahead));
     start + time
 }
 
-/// A session as it is after it was written to a file and read from it.
+/// A session after it was written to a file and read from it.
 pub(crate) fn through_a_file(session: &SessionSnapshot) -> Result<SessionSnapshot, String> {
     let text = serde_json::to_string(session).map_err(|error| error.to_string())?;
     serde_json::from_str(&text).map_err(|error| error.to_string())
 }
 
-impl Way for Simulation {
+impl Backend for Simulation {
     fn next_act(&mut self) -> Result<Observed<ClientAct>, Stall> {
         let limit = self.started + LONGEST;
         loop {
@@ -225,7 +225,7 @@ impl Way for Simulation {
     }
 
     fn control(&mut self, control: Control) -> Result<(), String> {
-        // The result is carried at the next step: a shard that has not begun must not begin by this.
+        // Takes effect at the next step: a shard that has not begun must not begin by this.
         self.pair
             .gateway
             .control(Target::All, control, self.pair.now())
@@ -233,33 +233,35 @@ impl Way for Simulation {
             .map_err(|error| error.to_string())
     }
 
-    fn act(&mut self, deed: &Deed) -> Result<(), String> {
+    fn act(&mut self, action: &ClientAction) -> Result<(), String> {
         self.settle();
-        match deed {
-            Deed::Send(command) => {
+        match action {
+            ClientAction::Send(command) => {
                 self.pair.client.send(command.clone()).map_err(|error| error.to_string())?;
             }
-            Deed::SendMany(command, count) => {
+            ClientAction::SendMany(command, count) => {
                 for _ in 0..*count {
                     self.pair.client.send(command.clone()).map_err(|error| error.to_string())?;
                 }
             }
-            Deed::SendInVain(command, expected) => refused(self.pair.client.send(command.clone()), expected)?,
-            Deed::Shutdown(how) => self.pair.client.shutdown(*how),
-            Deed::Reconnect(how) => self.pair.client.reconnect(*how),
-            Deed::StopTaking => self.application.taking = false,
-            Deed::TakeAgain => self.application.taking = true,
-            Deed::Suspend => self.pair.suspended = true,
-            Deed::WakeUp => self.pair.suspended = false,
-            Deed::Acknowledge(sequence) => {
+            ClientAction::SendInVain(command, expected) => {
+                refused(self.pair.client.send(command.clone()), expected)?;
+            }
+            ClientAction::Shutdown(how) => self.pair.client.shutdown(*how),
+            ClientAction::Reconnect(how) => self.pair.client.reconnect(*how),
+            ClientAction::StopTaking => self.application.taking = false,
+            ClientAction::TakeAgain => self.application.taking = true,
+            ClientAction::Suspend => self.pair.suspended = true,
+            ClientAction::WakeUp => self.pair.suspended = false,
+            ClientAction::Acknowledge(sequence) => {
                 self.pair.client.ack(*sequence).map_err(|error| error.to_string())?;
             }
-            Deed::SetWallClock(ahead) => {
+            ClientAction::SetWallClock(ahead) => {
                 self.pair.wall_clock = self.has_wall_clock.then(|| wall_clock(Duration::ZERO, *ahead));
             }
-            Deed::Restart(change) => self.restart(*change)?,
+            ClientAction::Restart(change) => self.restart(*change)?,
         }
-        // Commands and requests are taken up at the next input.
+        // Commands and requests take effect at the next input.
         if !self.pair.suspended && self.pair.stopped().is_none() {
             self.pair.tell_time();
         }
@@ -303,7 +305,7 @@ impl Way for Simulation {
     }
 }
 
-/// Checks that a command was refused as it should be.
+/// Checks that a command was refused with the expected error.
 pub(crate) fn refused(
     result: Result<(), gateway_driver::proto::command::SendError>,
     expected: &crate::scenario::Expectation<gateway_driver::proto::command::SendError>,

@@ -1,4 +1,4 @@
-//! What was seen: by the server of the client, by the application of its shard, and by a reader of the trace.
+//! Observations: of the client by the server, of the shard by the application, and the lines of the trace.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,32 +9,32 @@ use gateway_driver::proto::{Event, StopReason};
 use gateway_sim::{ConnectionId, Direction, Record};
 use serde_json::Value;
 
-/// Something, and when it was seen: time since the start of the scenario, by the shard's clock.
+/// An observation and its time: since the start of the scenario, by the shard's clock.
 #[derive(Debug, Clone)]
 pub(crate) struct Observed<T> {
     pub(crate) at: Duration,
     pub(crate) what: T,
 }
 
-/// What the server sees a client do.
+/// An action of the client, as the server sees it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ClientAct {
-    /// It asks for a WebSocket. The target is a whole URL if it is at the address for Resume.
+    /// It requests a WebSocket. The target is a whole URL if it is at the address for Resume.
     Opens {
         /// Path and query, or URL.
         target: String,
     },
-    /// It sends a payload, here as JSON whatever the encoding.
+    /// It sends a payload, here as JSON for any encoding.
     Says {
         /// The opcode.
         op: u64,
         /// The data.
         data: Value,
     },
-    /// It sends something that is no payload in the encoding of the connection.
-    Babbles {
-        /// Why it is none.
+    /// It sends a message that is not a payload in the encoding of the connection.
+    SendsGarbage {
+        /// Why it is not a payload.
         problem: String,
     },
     /// It begins to close the WebSocket.
@@ -49,18 +49,18 @@ pub enum ClientAct {
     },
     /// It answers a ping.
     Pong,
-    /// It ends the TCP stream, or had it ended.
-    Leaves,
+    /// It ends the TCP stream, or the stream has ended.
+    EndsStream,
 }
 
 impl ClientAct {
     /// Whether this may happen at any time, and need not be awaited.
     pub(crate) fn is_quiet(&self) -> bool {
-        matches!(self, Self::Says { op: 1, .. } | Self::Echoes { .. } | Self::Pong | Self::Leaves)
+        matches!(self, Self::Says { op: 1, .. } | Self::Echoes { .. } | Self::Pong | Self::EndsStream)
     }
 }
 
-/// What an application sees of its shard.
+/// An observation of the shard by its application.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Seen {
@@ -99,7 +99,7 @@ impl fmt::Display for Seen {
 impl fmt::Display for ClientAct {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // Which port it is differs from run to run.
+            // The port differs between runs.
             Self::Opens { target } => match target.split_once("://") {
                 Some((_, rest)) => {
                     let path = rest.find('/').map_or("", |start| &rest[start..]);
@@ -108,21 +108,21 @@ impl fmt::Display for ClientAct {
                 None => write!(f, "opens {target}"),
             },
             Self::Says { op, data } => write!(f, "says op {op} {data}"),
-            Self::Babbles { problem } => write!(f, "sends what is no payload: {problem}"),
+            Self::SendsGarbage { problem } => write!(f, "sends a message that is not a payload: {problem}"),
             Self::Closes { code: Some(code) } => write!(f, "closes with {code}"),
             Self::Closes { code: None } => f.write_str("closes without a code"),
             Self::Echoes { .. } => f.write_str("answers the close frame"),
             Self::Pong => f.write_str("answers a ping"),
-            Self::Leaves => f.write_str("ends the stream"),
+            Self::EndsStream => f.write_str("ends the stream"),
         }
     }
 }
 
-/// Turns the records of a server into what it saw, and into lines of a trace.
+/// Converts the records of a server to observations and to lines of a trace.
 pub(crate) struct Wire {
     started: Instant,
     encoding: Encoding,
-    /// The connections on which the server's close frame came first.
+    /// The connections on which the server sent its close frame first.
     closing: BTreeSet<ConnectionId>,
 }
 
@@ -148,7 +148,7 @@ impl Wire {
         Self { started, encoding, closing: BTreeSet::new() }
     }
 
-    /// What a record says, if it is about the client, and its line.
+    /// The observation in a record, if it concerns the client, and its line.
     pub(crate) fn read(&mut self, record: &Record) -> (Option<Observed<ClientAct>>, TraceLine) {
         let at = record.at.saturating_duration_since(self.started);
         let connection = record.connection.map_or(0, |connection| connection.0);
@@ -178,7 +178,7 @@ impl Wire {
             }
             "close" => ClientAct::Closes { code: record.code },
             "pong" => ClientAct::Pong,
-            "gone" => ClientAct::Leaves,
+            "gone" => ClientAct::EndsStream,
             _ => return None,
         })
     }
@@ -186,10 +186,10 @@ impl Wire {
     fn payload(&self, payload: &[u8]) -> ClientAct {
         let value: Value = match codec::decode(payload, self.encoding) {
             Ok(value) => value,
-            Err(error) => return ClientAct::Babbles { problem: error.to_string() },
+            Err(error) => return ClientAct::SendsGarbage { problem: error.to_string() },
         };
         if self.encoding == Encoding::Etf && !is_written_as_clients_must(payload) {
-            return ClientAct::Babbles {
+            return ClientAct::SendsGarbage {
                 problem: "its keys are not binaries, or its lists are texts".to_owned(),
             };
         }
@@ -197,18 +197,18 @@ impl Wire {
             (Some(op), Some(2)) if value.get("d").is_some() => {
                 ClientAct::Says { op, data: value["d"].clone() }
             }
-            _ => ClientAct::Babbles { problem: "its keys are not op and d".to_owned() },
+            _ => ClientAct::SendsGarbage { problem: "its keys are not op and d".to_owned() },
         }
     }
 }
 
-/// Whether a term has binaries for keys and no STRING_EXT: then writing it anew in a client's habits changes nothing.
+/// Whether a term has binaries for keys and no STRING_EXT: then encoding it again in the client's style changes nothing.
 fn is_written_as_clients_must(term: &[u8]) -> bool {
     let options = codec::convert::Options::default();
     codec::convert::convert(term, Encoding::Etf, Encoding::Etf, &options).is_ok_and(|written| written == term)
 }
 
-/// What the server sent, in words.
+/// The description of a message of the server.
 fn sent(record: &Record) -> String {
     let mut text = record.kind.to_owned();
     if let Some(op) = record.about.op {

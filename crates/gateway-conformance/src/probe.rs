@@ -1,4 +1,4 @@
-//! What an application can ask its shard.
+//! The queries of an application to its shard.
 
 use gateway_driver::proto::health::{Health, Stats};
 use gateway_driver::proto::session::SessionSnapshot;
@@ -7,9 +7,9 @@ use gateway_driver::proto::session::SessionSnapshot;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Probe {
-    /// How it is doing.
+    /// Its condition.
     pub health: Health,
-    /// What it has done.
+    /// Its counters.
     pub stats: Stats,
     /// Its session.
     pub session: Option<SessionSnapshot>,

@@ -1,4 +1,4 @@
-//! What came of a run: one result for each scenario and way.
+//! The results of a run: one for each scenario and way.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,9 +17,9 @@ pub struct Outcome {
     pub rule: &'static str,
     /// The way, such as `virtual`, or the name that was given to the runtime.
     pub way: String,
-    /// The variant that failed, and how. None: all passed.
+    /// The variant that failed, and how. `None` if all passed.
     pub failure: Option<(Variant, Failure)>,
-    /// What happened in the variant that failed, or else in the first one.
+    /// The trace of the variant that failed, otherwise of the first one.
     pub trace: Vec<TraceLine>,
 }
 
@@ -30,7 +30,7 @@ impl Outcome {
     }
 }
 
-/// All results of a run. `Display` prints them as a matrix, scenarios by ways, and what went wrong below it.
+/// All results of a run. `Display` prints them as a matrix, scenarios by ways, and the failures below it.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -39,17 +39,17 @@ pub struct Report {
 }
 
 impl Report {
-    /// How many results are good.
+    /// The number of scenarios that passed, over all ways.
     pub fn passed(&self) -> usize {
         self.outcomes.iter().filter(|outcome| outcome.passed()).count()
     }
 
-    /// The bad results.
+    /// The failed results.
     pub fn failures(&self) -> impl Iterator<Item = &Outcome> {
         self.outcomes.iter().filter(|outcome| !outcome.passed())
     }
 
-    /// How many scenarios there were.
+    /// The number of scenarios.
     pub fn scenarios(&self) -> usize {
         self.rows().len()
     }
@@ -65,8 +65,8 @@ impl Report {
         ways
     }
 
-    /// The closing line: `conformance: N scenarios x W ways: P passed, F failed, S skipped`. Nothing is ever skipped: the
-    /// number is of results that are missing.
+    /// The last line: `conformance: N scenarios x W ways: P passed, F failed, S skipped`. No scenario is skipped on purpose: the
+    /// number counts missing results.
     pub fn summary(&self) -> String {
         let (scenarios, ways) = (self.scenarios(), self.ways().len());
         let (passed, failed) = (self.passed(), self.failures().count());
@@ -75,7 +75,7 @@ impl Report {
         format!("conformance: {scenarios} scenarios x {ways} ways: {results}")
     }
 
-    /// Panics with the whole report if a result is bad, or if there is none.
+    /// Panics with the whole report if a scenario has failed, or if there is no result.
     ///
     /// # Panics
     ///

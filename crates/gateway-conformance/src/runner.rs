@@ -1,4 +1,4 @@
-//! Runs one scenario in one way: tells the three parties what to do, and holds what is seen against what must be seen.
+//! Runs one scenario in one way: drives server, network and application, and compares the observations with the expected ones.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,52 +11,52 @@ use gateway_world::Told;
 
 use crate::observation::{ClientAct, Observed, Seen, TraceLine};
 use crate::probe::Probe;
-use crate::scenario::{Deed, Expectation, Network, Step, TOKEN};
+use crate::scenario::{ClientAction, Expectation, Network, Step, TOKEN};
 
 /// A way of running scenarios: a shard, a server and a network, and a clock for all of them.
-pub(crate) trait Way {
-    /// The next thing that the server saw. Waits for it.
+pub(crate) trait Backend {
+    /// Waits for the next observation of the server.
     fn next_act(&mut self) -> Result<Observed<ClientAct>, Stall>;
 
-    /// Takes acts back that were seen too early: they come next again. False where connections cannot cross.
+    /// Returns observations that came too early: they are next again. False if connections cannot overlap.
     fn put_back(&mut self, _acts: Vec<Observed<ClientAct>>) -> bool {
         false
     }
-    /// The next thing that the application saw. Waits for it.
+    /// Waits for the next observation of the application.
     fn next_seen(&mut self) -> Result<Observed<Seen>, Stall>;
-    /// After the end of the shard: waits until the server has seen the end of every connection. False if it does not.
+    /// After the end of the shard, waits until the server has seen the end of every connection. Returns whether it has.
     fn all_connections_end(&mut self) -> bool;
-    /// What the server saw and nobody has asked for yet, without waiting.
+    /// The observations of the server that no step has taken yet. Does not wait.
     fn seen_but_not_asked_for(&mut self) -> Vec<Observed<ClientAct>>;
-    /// The server does something.
+    /// Carries out a command of the server.
     fn control(&mut self, control: Control) -> Result<(), String>;
-    /// The application does something.
-    fn act(&mut self, deed: &Deed) -> Result<(), String>;
-    /// The network does something.
+    /// Carries out an action of the application.
+    fn act(&mut self, action: &ClientAction) -> Result<(), String>;
+    /// Carries out an action of the network.
     fn network(&mut self, network: Network);
     /// Lets time pass.
     fn elapse(&mut self, time: Duration);
-    /// Waits until this holds; false if it does not come to.
+    /// Waits until this holds. Returns whether it does.
     fn comes_to_hold(&mut self, test: &dyn Fn(&Probe) -> bool) -> bool;
     /// The time since the start.
     fn now(&self) -> Duration;
     /// Whether times are exact, so that they can be asserted.
     fn is_exact(&self) -> bool;
-    /// What the present shard answers, if there is one.
+    /// The state of the current shard, if there is one.
     fn probe(&mut self) -> Option<Probe>;
-    /// Everything so far, for people.
+    /// The trace so far.
     fn trace(&self) -> Vec<TraceLine>;
 }
 
-/// Nothing more happens, or nothing in time.
+/// No further observation comes, or none in time.
 pub(crate) struct Stall(pub(crate) &'static str);
 
-/// How far a scenario has come, for whoever waits for its end.
+/// The progress of a scenario, for the suite that waits for its end.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress(Arc<AtomicUsize>);
 
 impl Progress {
-    /// Which step it is at, from 1; 0 before the first one and after the last one.
+    /// The number of the current step, from 1; 0 before the first and after the last.
     pub(crate) fn step(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
@@ -66,13 +66,13 @@ impl Progress {
     }
 }
 
-/// Why a scenario has failed, and what had happened until then.
+/// Why a scenario has failed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Failure {
-    /// What was wrong, in a sentence.
+    /// The failure, in a sentence.
     pub sentence: String,
-    /// Which step it was, from 1; 0 for what must hold at the end of every scenario.
+    /// The number of the step, from 1; 0 for the checks at the end of every scenario.
     pub step: usize,
 }
 
@@ -86,7 +86,7 @@ impl fmt::Display for Failure {
 }
 
 /// Runs the steps, ends the shard, and checks what must hold in every scenario.
-pub(crate) fn run(steps: &[Step], way: &mut dyn Way, progress: &Progress) -> Result<(), Failure> {
+pub(crate) fn run(steps: &[Step], way: &mut dyn Backend, progress: &Progress) -> Result<(), Failure> {
     let told = Told::new(TOKEN);
     let mut runner = Runner { way, progress, mark: Duration::ZERO, told, stopped: false };
     let result = runner.steps(steps).and_then(|()| {
@@ -98,19 +98,19 @@ pub(crate) fn run(steps: &[Step], way: &mut dyn Way, progress: &Progress) -> Res
     result
 }
 
-/// Whether it is the last that is to be seen of a connection, or the beginning of its end.
+/// Whether it is the last expected observation of a connection, or the beginning of its end.
 fn ends_a_connection(expected: &Expectation<ClientAct>) -> bool {
     let closes = [1000, 1002, 1007, 1009, 4000].map(|code| ClientAct::Closes { code: Some(code) });
-    let mut ends = [ClientAct::Leaves, ClientAct::Echoes { code: None }].into_iter().chain(closes);
+    let mut ends = [ClientAct::EndsStream, ClientAct::Echoes { code: None }].into_iter().chain(closes);
     ends.any(|act| expected.is_met_by(&act))
 }
 
 struct Runner<'a> {
-    way: &'a mut dyn Way,
+    way: &'a mut dyn Backend,
     progress: &'a Progress,
-    /// When the last thing happened that was asked for.
+    /// The time of the last expected observation.
     mark: Duration,
-    /// What must hold in every scenario of all that the application sees.
+    /// The rules that the application's observations must follow in every scenario.
     told: Told,
     stopped: bool,
 }
@@ -131,12 +131,12 @@ impl Runner<'_> {
             Step::Wire(expected) => return self.wire(expected),
             Step::App(expected) => return self.application(expected),
             Step::Gateway(control) => self.way.control(control.clone())?,
-            Step::Client(deed) => {
-                if let Deed::Restart(_) = deed {
+            Step::Client(action) => {
+                if let ClientAction::Restart(_) = action {
                     self.told.restarted();
                     self.stopped = false;
                 }
-                self.way.act(deed)?;
+                self.way.act(action)?;
             }
             Step::Network(network) => self.way.network(*network),
             Step::Elapse(time) => self.way.elapse(*time),
@@ -153,7 +153,7 @@ impl Runner<'_> {
     }
 
     fn wire(&mut self, expected: &Expectation<ClientAct>) -> Result<(), String> {
-        // Over real sockets the end of one connection may be seen after the beginning of the next.
+        // Over real sockets the end of one connection may be observed after the beginning of the next.
         let may_cross = ends_a_connection(expected) && self.way.put_back(Vec::new());
         let mut early = Vec::new();
         loop {
@@ -182,7 +182,7 @@ impl Runner<'_> {
             let Observed { at, what } = self.way.next_seen().map_err(|stall| {
                 format!("the application should have seen {}, but {}", expected.text, stall.0)
             })?;
-            self.tell(&what)?;
+            self.check(&what)?;
             if expected.is_met_by(&what) {
                 return self.on_time(at, expected.within, &what);
             }
@@ -195,7 +195,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Where times are not exact, the machine may be too busy to drive the shard.
+    /// If times are not exact, the machine may be too busy to drive the shard.
     fn may_happen_at_any_time(&self, seen: &Seen) -> bool {
         let not_driven = matches!(seen, Seen::Event(Event::Notice(Notice::NotDriven { .. })));
         seen.is_quiet() || (not_driven && !self.way.is_exact())
@@ -217,12 +217,12 @@ impl Runner<'_> {
         }
     }
 
-    /// Ends the shard if it has not ended, and looks at everything that is left.
+    /// Ends the shard if it has not ended, and checks the remaining observations.
     fn end(&mut self) -> Result<(), String> {
         if !self.stopped {
-            self.way.act(&Deed::TakeAgain)?;
-            self.way.act(&Deed::WakeUp)?;
-            self.way.act(&Deed::Shutdown(Shutdown::Resumable))?;
+            self.way.act(&ClientAction::TakeAgain)?;
+            self.way.act(&ClientAction::WakeUp)?;
+            self.way.act(&ClientAction::Shutdown(Shutdown::Resumable))?;
         }
         let mut ending = Vec::new();
         while !self.stopped {
@@ -230,16 +230,16 @@ impl Runner<'_> {
                 .way
                 .next_seen()
                 .map_err(|stall| format!("the shard should have stopped when asked to, but {}", stall.0))?;
-            self.tell(&observed.what)?;
+            self.check(&observed.what)?;
             ending.push(observed.what);
         }
-        // The end of the shard is its own doing; what came before it is not.
+        // Observations of the end are expected; earlier ones are not.
         let extra = ending.iter().find(|seen| {
             !self.may_happen_at_any_time(seen)
                 && !matches!(seen, Seen::Stopped(_) | Seen::Event(Event::Disconnected(_)))
         });
         if let Some(extra) = extra {
-            return Err(format!("the application saw {extra} besides all that it should"));
+            return Err(format!("the application saw {extra}, which no step expects"));
         }
         if !self.way.all_connections_end() {
             return Err("the shard has stopped, and a connection of it is still open".to_owned());
@@ -250,13 +250,13 @@ impl Runner<'_> {
                 && !matches!(act.what, ClientAct::Closes { code: Some(4000) } | ClientAct::Opens { .. })
         });
         if let Some(extra) = extra {
-            return Err(format!("the client {} besides all that it should", extra.what));
+            return Err(format!("the client {}, which no step expects", extra.what));
         }
         Ok(())
     }
 
-    /// Holds what the application sees against what must hold in every scenario.
-    fn tell(&mut self, seen: &Seen) -> Result<(), String> {
+    /// Checks an observation of the application against the rules of every scenario.
+    fn check(&mut self, seen: &Seen) -> Result<(), String> {
         match seen {
             Seen::Event(event) => self.told.event(event),
             Seen::Stopped(reason) => {

@@ -1,4 +1,4 @@
-//! A scenario: what happens, and what must be seen.
+//! A scenario: its actions and expected observations.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use gateway_sim::{Config, Control};
 use crate::observation::{ClientAct, Seen};
 use crate::probe::Probe;
 
-/// One scenario of the table: data, told by a runner to a server, a network and an application.
+/// One scenario of the table: data, which a runner plays on a server, a network and an application.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Scenario {
@@ -22,18 +22,18 @@ pub struct Scenario {
     pub rule: &'static str,
     /// The encodings and compressions in which it is run, one after the other.
     pub variants: &'static [Variant],
-    /// How the shard and the server are set up.
+    /// The configuration of shard and server.
     pub setup: Setup,
-    /// What happens and what must be seen, in this order.
+    /// The actions and expected observations, in order.
     pub steps: Vec<Step>,
 }
 
 /// One encoding with one compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variant {
-    /// How messages are written.
+    /// The encoding of messages.
     pub encoding: Encoding,
-    /// How the server compresses them.
+    /// The compression of the server's messages.
     pub compression: Compression,
 }
 
@@ -43,19 +43,19 @@ impl fmt::Display for Variant {
     }
 }
 
-/// How the two sides are set up, besides the variant.
+/// The configuration of both sides, besides the variant.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Setup {
-    /// Changes to the shard's configuration. Of the URL only what comes after the address may be set.
+    /// Changes to the shard's configuration. Of the URL only the part after the address may be set.
     pub shard: fn(&mut ShardConfig),
     /// Changes to the server's.
     pub gateway: fn(&mut Config),
-    /// How many events may wait for the application if the shard runs in the background; None if it does not.
+    /// The capacity for events if the shard runs in the background. `None` if it does not.
     pub background: Option<usize>,
     /// Whether live runs go over TLS.
     pub tls: bool,
-    /// Whether there is a wall clock. With one, a shard that has nothing to do looks at it every ten seconds.
+    /// Whether there is a wall clock. With one, an idle shard reads it every ten seconds.
     pub wall_clock: bool,
 }
 
@@ -65,45 +65,45 @@ impl Default for Setup {
     }
 }
 
-/// One thing that happens, or must be seen.
+/// One action or expected observation.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Step {
-    /// The server must see this of the client next. Heartbeats, pongs and echoes may come before it.
+    /// The next observation of the server. Heartbeats, pongs and echoes may precede it.
     Wire(Expectation<ClientAct>),
-    /// The application must see this next. What tells of the making of connections, and acknowledgements, may come before.
+    /// The next observation of the application. Events of opening connections, and acknowledgements, may precede it.
     App(Expectation<Seen>),
-    /// The server does this.
+    /// An action of the server.
     Gateway(Control),
-    /// The application does this.
-    Client(Deed),
-    /// The network does this.
+    /// An action of the application.
+    Client(ClientAction),
+    /// An action of the network.
     Network(Network),
-    /// So much time passes. What happens meanwhile is for the steps that follow.
+    /// This much time passes. The steps after it take the observations of that time.
     Elapse(Duration),
-    /// This must hold, or come to hold without anything more happening.
+    /// This must hold, or begin to hold without a further action.
     Holds(Expectation<Probe>),
     /// Several steps, one after the other.
     Group(Vec<Step>),
 }
 
-/// What must be seen, and when.
+/// An expected observation, and its time.
 pub struct Expectation<T: ?Sized> {
-    /// How it is written in the table.
+    /// Its text in the table.
     pub text: String,
-    /// How long after the step before, where times are exact: not before the first, not after the second.
+    /// The earliest and the latest time after the step before, checked if times are exact.
     pub within: Option<(Duration, Duration)>,
-    /// Whether something is it.
+    /// Whether an observation meets it.
     pub test: Test<T>,
 }
 
-/// A question about something seen.
+/// A predicate of observations.
 pub type Test<T> = Arc<dyn Fn(&T) -> bool + Send + Sync>;
 
-/// What an application does.
+/// An action of the application.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub enum Deed {
+pub enum ClientAction {
     /// Sends a command, which must be accepted.
     Send(Command),
     /// Sends a command, which must be refused like this.
@@ -112,47 +112,47 @@ pub enum Deed {
     SendMany(Command, usize),
     /// Ends the shard.
     Shutdown(Shutdown),
-    /// Asks for another connection.
+    /// Requests another connection.
     Reconnect(Reconnect),
     /// Takes no more events: its handler blocks.
     StopTaking,
     /// Takes events again.
     TakeAgain,
-    /// The process is suspended: nobody drives the shard, though time passes.
+    /// The process is suspended: time passes, and the shard is not driven.
     Suspend,
-    /// The process goes on.
+    /// The process continues.
     WakeUp,
-    /// Says that it has dealt with all events up to this sequence number.
+    /// Acknowledges all events up to this sequence number.
     Acknowledge(u64),
-    /// The wall clock is so many seconds ahead of where it should be, or behind: the machine has slept, or was set.
+    /// Sets the wall clock this many seconds ahead or behind: the machine was suspended, or its clock was set.
     SetWallClock(i64),
-    /// Starts another shard from the session of the last one, which went through a file, and with these changes.
+    /// Starts another shard with the stored session of the last one, and these changes.
     Restart(fn(&mut ShardConfig)),
 }
 
-/// What a network does.
+/// An action of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Network {
-    /// The next so many connections fail like this.
+    /// This many of the next connections fail like this.
     Dials(DialFault, u32),
-    /// The present connection takes no more bytes from the client, though it gives some.
+    /// The current connection accepts no more bytes from the client, but still delivers bytes to it.
     StopWrites,
 }
 
-/// How a connection fails to be made.
+/// Why a connection cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DialFault {
     /// The name cannot be looked up.
     UnknownName,
-    /// Nobody listens there.
+    /// The connection is refused: no socket listens at the port.
     Refused,
-    /// The TCP connection never comes about.
+    /// The TCP connection never opens.
     Unreachable,
-    /// The server says nothing at all: TLS is never finished.
+    /// The server sends nothing, so the TLS handshake never ends.
     SilentTls,
-    /// The connection is reset before TLS has been agreed on.
+    /// The connection is reset during the TLS handshake.
     ResetInTls,
     /// The server does not speak TLS.
     GarbageForTls,
@@ -160,7 +160,7 @@ pub enum DialFault {
     WrongName,
     /// The certificate has expired.
     Expired,
-    /// Nobody that is trusted has signed the certificate.
+    /// The certificate is not signed by a trusted root.
     UnknownRoot,
 }
 
@@ -191,7 +191,7 @@ impl Scenario {
         self
     }
 
-    /// The shard runs in the background, and so many events may wait.
+    /// The shard runs in the background, with this capacity for events.
     #[must_use]
     pub fn background(mut self, capacity: usize) -> Self {
         self.setup.background = Some(capacity);
@@ -205,14 +205,14 @@ impl Scenario {
         self
     }
 
-    /// There is no wall clock, so that an idle shard has nothing to wake up for before the next heartbeat.
+    /// There is no wall clock, so that an idle shard has no deadline before the next heartbeat.
     #[must_use]
     pub fn without_wall_clock(mut self) -> Self {
         self.setup.wall_clock = false;
         self
     }
 
-    /// What happens and what must be seen.
+    /// The actions and expected observations.
     #[must_use]
     pub fn steps(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
         self.steps.extend(steps);
@@ -225,7 +225,7 @@ impl Scenario {
         shard.encoding = variant.encoding;
         shard.compression = variant.compression;
         shard.seed = Some(SEED);
-        // Only what comes after the address, which is not known yet.
+        // Only the part after the address, which is not known yet.
         shard.url = String::new();
         shard.timeouts = timeouts;
         shard.backoff = BackoffConfig::default();
@@ -241,7 +241,7 @@ impl Scenario {
     }
 }
 
-/// The bot's token in every scenario. It must not show anywhere but in Identify and Resume.
+/// The bot's token in every scenario. It must appear in Identify and Resume only.
 pub(crate) const TOKEN: &str = "token-of-the-conformance-suite";
 const SEED: u64 = 7;
 
@@ -283,12 +283,12 @@ pub const ALL: &[Variant] = &[
 ];
 
 impl<T: ?Sized> Expectation<T> {
-    /// Something that must be seen.
+    /// An expected observation.
     pub fn new(text: impl Into<String>, test: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
         Self { text: text.into(), within: None, test: Arc::new(test) }
     }
 
-    /// Whether this is it.
+    /// Whether this observation meets it.
     pub fn is_met_by(&self, seen: &T) -> bool {
         (self.test)(seen)
     }
@@ -307,13 +307,13 @@ impl<T: ?Sized> fmt::Debug for Expectation<T> {
 }
 
 impl Step {
-    /// Where times are exact: seen exactly so long after the step before.
+    /// If times are exact, it comes exactly this long after the step before.
     #[must_use]
     pub fn after(self, time: Duration) -> Self {
         self.between(time, time)
     }
 
-    /// Where times are exact: seen so long after the step before, at the earliest and at the latest.
+    /// If times are exact, it comes between these times after the step before.
     #[must_use]
     pub fn between(mut self, earliest: Duration, latest: Duration) -> Self {
         let within = Some((earliest, latest));

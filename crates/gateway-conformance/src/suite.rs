@@ -1,4 +1,4 @@
-//! Running the table, or a part of it, in as many ways as wanted.
+//! Runs the table, or a part of it, in the chosen ways.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{self, AssertUnwindSafe};
@@ -18,18 +18,18 @@ use crate::live::{BlockOn, Driving, Live, SPEED};
 use crate::memory::{MakeClient, Simulation};
 use crate::observation::TraceLine;
 use crate::report::{Outcome, Report};
-use crate::runner::{self, Failure, Progress, Way};
+use crate::runner::{self, Backend, Failure, Progress};
 use crate::scenario::{Scenario, Variant};
 use crate::table::table;
 
-/// How long, by the wall's clock, something is waited for that must be seen.
+/// How long to wait for an expected observation, by the wall clock.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long, by the wall's clock, one variant of a scenario may take: more than it takes to be impatient at its last
-/// step, and then with the shard that does not end.
+/// How long one variant of a scenario may take, by the wall clock: more than a wait that is in vain at its last step, and then
+/// another for the end of the shard.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// How many live scenarios are run at the same time: they mostly wait.
+/// The number of live scenarios that run at the same time. They mostly wait.
 const AT_ONCE: usize = 32;
 
 /// Runs the whole table on a runtime: over real sockets, against a simulated gateway behind TLS.
@@ -42,7 +42,7 @@ pub fn run<R: Runtime>(runtime: R, block_on: impl Fn(Driving) + Send + Sync + 's
     suite.run()
 }
 
-/// Scenarios, and the ways in which they are to be run.
+/// Scenarios, and the ways to run them in.
 pub struct Suite {
     scenarios: Vec<Arc<Scenario>>,
     patience: Duration,
@@ -53,13 +53,13 @@ pub struct Suite {
 /// Runs one variant of one scenario.
 type Play = Arc<dyn Fn(&Scenario, Variant, &Progress) -> Played + Send + Sync>;
 
-/// What came of it, and what happened.
+/// The result of a variant, and its trace.
 type Played = (Result<(), Failure>, Vec<TraceLine>);
 
 enum Kind {
-    /// One after the other: they never wait.
+    /// Run one after the other: they never wait.
     Computed(Play),
-    /// Many at the same time.
+    /// Run in parallel.
     Waited(Play),
 }
 
@@ -70,32 +70,31 @@ impl Default for Suite {
 }
 
 impl Suite {
-    /// The whole table, in no way yet.
+    /// The whole table, without a way.
     pub fn new() -> Self {
         Self::of(table())
     }
 
-    /// Scenarios of your own.
+    /// Custom scenarios.
     pub fn of(scenarios: Vec<Scenario>) -> Self {
         let scenarios = scenarios.into_iter().map(Arc::new).collect();
         Self { scenarios, patience: PATIENCE, limit: LIMIT, ways: Vec::new() }
     }
 
-    /// Only the scenarios whose names are like this.
+    /// Keeps only the scenarios whose names meet the predicate.
     pub fn only(&mut self, is_wanted: impl Fn(&str) -> bool) -> &mut Self {
         self.scenarios.retain(|scenario| is_wanted(scenario.name));
         self
     }
 
-    /// How long a live scenario waits for something that must be seen, before it has failed. Default 20 s. For the ways
-    /// that are added after this.
+    /// How long a live scenario waits for an expected observation before it fails. Default 20 s. Applies to the ways that are
+    /// added after this.
     pub fn patience(&mut self, patience: Duration) -> &mut Self {
         self.patience = patience;
         self
     }
 
-    /// How long one variant of a scenario may take before it has failed, whatever it hangs in. Default 120 s. The others
-    /// go on.
+    /// How long one variant of a scenario may take before it fails, wherever it hangs. Default 120 s. The others continue.
     pub fn limit(&mut self, limit: Duration) -> &mut Self {
         self.limit = limit;
         self
@@ -113,7 +112,7 @@ impl Suite {
     }
 
     /// The way `raw`: the whole client over bytes, in memory, on a virtual clock. It is run with whole reads and byte by
-    /// byte, and both must see the same at the same times.
+    /// byte, and both must yield the same observations at the same times.
     pub fn over_raw_bytes(&mut self) -> &mut Self {
         let play: Play = Arc::new(|scenario, variant, progress| {
             let (result, trace) = play(scenario, variant, progress, Timeouts::default(), |shard, gateway| {
@@ -151,7 +150,7 @@ impl Suite {
             play(scenario, variant, progress, patient_timeouts(), |shard, gateway| {
                 let live =
                     Live::new(runtime.clone(), block_on.clone(), shard, gateway, scenario.setup, patience)?;
-                Ok(Box::new(live) as Box<dyn Way>)
+                Ok(Box::new(live) as Box<dyn Backend>)
             })
         });
         self.ways.push((name.to_owned(), Kind::Waited(play)));
@@ -173,8 +172,8 @@ impl Suite {
         Report { outcomes: outcomes.into_iter().map(|(_, _, outcome)| outcome).collect() }
     }
 
-    /// One job for each variant of each scenario, so that none waits for another. A job that does not come to its end has
-    /// failed, and its thread is left behind.
+    /// One job for each variant of each scenario, so that none waits for another. A job that does not end has failed, and its
+    /// thread is detached.
     fn run_way(&self, name: &str, play: &Play, at_once: usize) -> Vec<(usize, Outcome)> {
         let mut waiting: VecDeque<Job> = self.jobs().collect();
         let mut running: BTreeMap<JobId, Running> = BTreeMap::new();
@@ -188,7 +187,7 @@ impl Suite {
             }
             let Some(first) = running.values().map(|running| running.deadline).min() else { break };
             match results.recv_timeout(first.saturating_duration_since(Instant::now())) {
-                // Else it comes too late: it has failed already.
+                // Otherwise it is too late: the job has failed already.
                 Ok((id, played)) if running.remove(&id).is_some() => drop(done.insert(id, played)),
                 Ok(_) => {}
                 Err(_) => {
@@ -220,7 +219,7 @@ impl Suite {
     }
 }
 
-/// Which scenario it is, and which of its variants.
+/// The indexes of a scenario and of its variant.
 type JobId = (usize, usize);
 
 struct Job {
@@ -229,7 +228,7 @@ struct Job {
     variant: Variant,
 }
 
-/// A job whose end is waited for.
+/// A running job.
 struct Running {
     deadline: Instant,
     progress: Progress,
@@ -246,10 +245,10 @@ impl Job {
                 let sentence = "it panicked".to_owned();
                 (Err(Failure { sentence, step: progress.step() }), Vec::new())
             });
-            // Nobody waits any more: it was too late.
+            // Fails if the suite no longer waits: the scenario was overdue.
             let _ = finished.send((self.id, played));
         };
-        // Without a thread it is overdue in the end, and says so.
+        // Without a thread the job becomes overdue, and fails.
         let _ = thread::Builder::new().name("scenario".to_owned()).spawn(work);
         running
     }
@@ -257,12 +256,12 @@ impl Job {
 
 impl Running {
     fn overdue(&self, limit: Duration) -> Played {
-        let sentence = format!("it has not come to its end within {limit:?}");
+        let sentence = format!("it has not ended within {limit:?}");
         (Err(Failure { sentence, step: self.progress.step() }), Vec::new())
     }
 }
 
-/// The first variant that failed counts, or else the first that passed.
+/// The first variant that failed counts, otherwise the first that passed.
 fn outcome(scenario: &Scenario, way: &str, played: impl Iterator<Item = (Variant, Played)>) -> Outcome {
     let mut outcome = Outcome {
         scenario: scenario.name,
@@ -288,7 +287,7 @@ fn play(
     variant: Variant,
     progress: &Progress,
     timeouts: Timeouts,
-    make: impl FnOnce(ShardConfig, Config) -> Result<Box<dyn Way>, String>,
+    make: impl FnOnce(ShardConfig, Config) -> Result<Box<dyn Backend>, String>,
 ) -> Played {
     let (shard, gateway) = scenario.configs(variant, timeouts);
     match make(shard, gateway) {
@@ -314,13 +313,13 @@ fn in_memory(
     scenario: &Scenario,
     shard: ShardConfig,
     gateway: Config,
-) -> Result<Box<dyn Way>, String> {
-    // Any moment will do: nothing looks at a clock again.
+) -> Result<Box<dyn Backend>, String> {
+    // Any moment suffices: the simulation reads no clock after it.
     let simulation = Simulation::new(make, chunking, shard, gateway, &scenario.setup, Instant::now())?;
     Ok(Box::new(simulation))
 }
 
-/// Where a scenario says nothing about a timeout, a busy machine must not run into it.
+/// Long timeouts for scenarios that do not set their own, so that a busy machine does not exceed them.
 fn patient_timeouts() -> Timeouts {
     let mut timeouts = Timeouts::default();
     for timeout in [

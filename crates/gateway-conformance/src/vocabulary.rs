@@ -9,7 +9,7 @@ use gateway_sim::{Action, Control, Point, Rule};
 use serde_json::Value;
 
 use crate::observation::{ClientAct, Seen};
-use crate::scenario::{Deed, DialFault, Expectation, Network, Step};
+use crate::scenario::{ClientAction, DialFault, Expectation, Network, Step};
 
 /// The opcode of a heartbeat.
 pub const HEARTBEAT: u64 = 1;
@@ -88,7 +88,7 @@ macro_rules! holds {
 #[macro_export]
 macro_rules! send_in_vain {
     ($command:expr, $($pattern:tt)+) => {
-        $crate::Step::Client($crate::Deed::SendInVain(
+        $crate::Step::Client($crate::ClientAction::SendInVain(
             $command,
             $crate::Expectation::new(stringify!($($pattern)+), |error| matches!(error, $($pattern)+)),
         ))
@@ -180,14 +180,14 @@ pub fn pongs() -> Step {
 }
 
 /// The client ends the stream.
-pub fn leaves() -> Step {
-    Step::Wire(Expectation::new("ends the stream", |act: &ClientAct| *act == ClientAct::Leaves))
+pub fn ends_stream() -> Step {
+    Step::Wire(Expectation::new("ends the stream", |act: &ClientAct| *act == ClientAct::EndsStream))
 }
 
 /// The client gives a connection up: it ends the stream, or says before why, with a code that does not end the session.
 pub fn breaks_off() -> Step {
     Step::Wire(Expectation::new("breaks off", |act: &ClientAct| {
-        matches!(act, ClientAct::Leaves | ClientAct::Closes { code: Some(1002 | 1007 | 4000) })
+        matches!(act, ClientAct::EndsStream | ClientAct::Closes { code: Some(1002 | 1007 | 4000) })
     }))
 }
 
@@ -296,32 +296,32 @@ pub fn payload(payload: Value) -> Step {
 
 /// The application sends a command.
 pub fn send(command: Command) -> Step {
-    Step::Client(Deed::Send(command))
+    Step::Client(ClientAction::Send(command))
 }
 
 /// The application has dealt with all events up to this sequence number.
 pub fn acknowledges(sequence: u64) -> Step {
-    Step::Client(Deed::Acknowledge(sequence))
+    Step::Client(ClientAction::Acknowledge(sequence))
 }
 
 /// The wall clock is so many seconds ahead, or behind.
 pub fn wall_clock(ahead: i64) -> Step {
-    Step::Client(Deed::SetWallClock(ahead))
+    Step::Client(ClientAction::SetWallClock(ahead))
 }
 
 /// The application ends the shard.
 pub fn shutdown(how: Shutdown) -> Step {
-    Step::Client(Deed::Shutdown(how))
+    Step::Client(ClientAction::Shutdown(how))
 }
 
 /// The application asks for another connection.
 pub fn reconnect(how: Reconnect) -> Step {
-    Step::Client(Deed::Reconnect(how))
+    Step::Client(ClientAction::Reconnect(how))
 }
 
 /// Another shard starts from the session of the last one, with these changes.
 pub fn restart(change: fn(&mut ShardConfig)) -> Step {
-    Step::Client(Deed::Restart(change))
+    Step::Client(ClientAction::Restart(change))
 }
 
 /// The next so many connections fail like this.
@@ -388,6 +388,7 @@ pub fn logs_off() -> Step {
             reason: gateway_driver::proto::disconnect::DisconnectReason::Shutdown(Shutdown::LogOff),
             resumable: false,
             retry_in: None,
+            ..
         })),
         stops(gateway_driver::proto::StopReason::Shutdown(Shutdown::LogOff)),
     ])
@@ -400,15 +401,10 @@ pub fn presence() -> Command {
 
 /// A command that changes the status.
 pub fn idle() -> Command {
-    Command::UpdatePresence(Presence { status: Status::Idle, ..Presence::default() })
+    Command::UpdatePresence(Presence::new(Status::Idle, []))
 }
 
 /// A command that leaves the voice channels of a guild.
 pub fn leave_voice() -> Command {
-    Command::UpdateVoiceState(VoiceStateUpdate {
-        guild_id: Snowflake::from(1),
-        channel_id: None,
-        self_mute: false,
-        self_deaf: false,
-    })
+    Command::UpdateVoiceState(VoiceStateUpdate::new(Snowflake::from(1), None))
 }

@@ -8,7 +8,7 @@ use gateway_tokio::TokioRuntime;
 /// Scenarios that take no time, so that no heartbeat comes at a moment of its own.
 const SCENARIOS: [&str; 4] = [
     "a-session-from-first-to-last",
-    "op-7-is-obeyed-at-once",
+    "op-7-reconnects-at-once",
     "a-session-outlives-its-process",
     "commands-go-out-in-order",
 ];

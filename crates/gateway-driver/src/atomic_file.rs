@@ -160,9 +160,9 @@ impl Drop for Claim {
         if let Some(lock) = held.get_mut(&self.lock) {
             lock.claims -= 1;
             if lock.claims == 0 {
-                // Released before anybody else looks. Closing alone would not do: a child process that another thread starts
-                // just now has the file open too, until it runs its program. The file stays: removing it would let two
-                // processes lock two of them.
+                // Unlocked before the entry is visible as free. Closing alone would not suffice: a child process that another
+                // thread forks has the file open too, until exec. The file stays: if it were removed, two processes could
+                // lock two files.
                 if let Some(held) = held.remove(&self.lock) {
                     let _ = held.file.unlock();
                 }

@@ -118,7 +118,7 @@ impl<R: Runtime> Future for Task<R> {
                     wake(&mut state.reader);
                 }
                 None => {
-                    // At once: whoever has polled this may keep it for longer.
+                    // Not left to the drop: the executor may keep a finished task.
                     this.queue.end();
                     return Poll::Ready(this.shard.stop_reason().cloned());
                 }

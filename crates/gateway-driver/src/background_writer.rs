@@ -56,7 +56,7 @@ impl<K: Ord + Clone + Send + 'static, V: Send + 'static> BackgroundWriter<K, V> 
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Has a value written, in place of one of the same key that still waits. Does not block.
+    /// Queues a value to be written, in place of a waiting one with the same key. Does not block.
     pub(crate) fn put(&self, key: K, value: V) {
         let mut state = self.shared.lock();
         if state.waiting.insert(key.clone(), value).is_none() {
@@ -65,7 +65,7 @@ impl<K: Ord + Clone + Send + 'static, V: Send + 'static> BackgroundWriter<K, V> 
         self.shared.changed.notify_all();
     }
 
-    /// Waits until everything is written. Gives the newest error that nobody has taken.
+    /// Blocks until everything is written. Returns the newest error that was not taken yet.
     pub(crate) fn flush(&self) -> io::Result<()> {
         let mut state = self.shared.lock();
         while state.busy || !state.waiting.is_empty() {
@@ -74,19 +74,19 @@ impl<K: Ord + Clone + Send + 'static, V: Send + 'static> BackgroundWriter<K, V> 
         state.error.take().map_or(Ok(()), Err)
     }
 
-    /// The newest error that nobody has taken. Does not block.
+    /// Takes the newest error that was not taken yet. Does not block.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
         self.shared.lock().error.take()
     }
 
-    /// Has this called on the thread with every error from now on.
+    /// Sets a callback for every further error, which the writing thread calls.
     pub(crate) fn on_error(&self, on_error: OnError<K>) {
         self.shared.lock().on_error = Some(on_error);
     }
 }
 
 impl<K: Ord, V> Shared<K, V> {
-    /// What the thread does.
+    /// Runs on the writing thread.
     fn write(&self, write: &impl Fn(&K, &V) -> io::Result<()>, done: &impl Fn(&V, bool)) {
         let mut state = self.lock();
         loop {
@@ -116,7 +116,7 @@ impl<K: Ord, V> Shared<K, V> {
     fn report(&self, key: &K, error: io::Error) {
         let on_error = self.lock().on_error.take();
         if let Some(mut on_error) = on_error {
-            // Without the lock: it may ask for anything.
+            // Without the lock, so that the callback may call this writer.
             let told = catching(|| {
                 on_error(key, &error);
                 Ok(())
@@ -137,9 +137,9 @@ impl<K: Ord, V> Shared<K, V> {
     }
 }
 
-/// A panic of somebody else's is a failure like any other.
+/// Runs code of the application, and converts a panic to an error.
 fn catching(work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    // Whatever was left half done belongs to whoever panicked.
+    // State that the panic left inconsistent belongs to that code.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic: Box<dyn Any + Send>| {
         let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
         let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -152,11 +152,11 @@ impl<K, V> Drop for BackgroundWriter<K, V> {
     fn drop(&mut self) {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).ending = true;
         self.shared.changed.notify_all();
-        // What is called on the thread may have held the last reference to this. The thread then ends by itself.
+        // A callback on the thread may hold the last reference to this writer. The thread then ends by itself.
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != std::thread::current().id()
         {
-            // Its panics are caught where they happen.
+            // Panics on the thread are already caught.
             let _ = thread.join();
         }
     }

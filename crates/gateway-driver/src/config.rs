@@ -1,4 +1,4 @@
-//! How a shard is driven, as opposed to what it says.
+//! The configuration of the driver.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::store::SessionKeeper;
 use crate::stream::Connector;
 use crate::tls::TlsError;
 
-/// How a shard is driven. The default is right for one shard on the open internet.
+/// The configuration of the driver. The default is right for one shard on the open internet.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct DriverConfig {
@@ -21,16 +21,16 @@ pub struct DriverConfig {
     pub tls: Option<Arc<ClientConfig>>,
     /// Opens connections in place of the runtime, for instance through a proxy.
     pub connector: Option<Arc<dyn Connector>>,
-    /// Who says when the shard may identify. Shards of one bot share one gate. None: a gate of its own.
+    /// The gate that grants permits to identify. Shards of one bot share one gate. `None`: the shard has its own.
     pub identify_gate: Option<Arc<dyn IdentifyGate>>,
-    /// Keeps the shard's session for the next process. May be shared by many shards. None: nobody does.
+    /// Stores the shard's session for the next process. Shards may share one. `None`: sessions are not stored.
     pub session_keeper: Option<Arc<SessionKeeper>>,
-    /// Where to write down what happens to the shard, without secrets, to be played again
-    /// ([`gateway_proto::transcript`]). For one shard only. None: nowhere.
+    /// The writer for a transcript of the shard, without secrets, which can be replayed ([`gateway_proto::transcript`]). For one
+    /// shard only. `None`: no transcript.
     pub transcript: Option<TranscriptWriter>,
 }
 
-/// Why a shard cannot be made.
+/// Why a shard cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -61,14 +61,8 @@ impl fmt::Display for BuildError {
     }
 }
 
-impl std::error::Error for BuildError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Config(error) => Some(error),
-            Self::Tls(error) => Some(error),
-        }
-    }
-}
+/// Its text is that of the error within, so it has no `source`.
+impl std::error::Error for BuildError {}
 
 impl From<ConfigError> for BuildError {
     fn from(error: ConfigError) -> Self {

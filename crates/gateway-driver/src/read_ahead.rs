@@ -1,4 +1,4 @@
-//! What was read from a socket and is still to be dealt with.
+//! Bytes that were read from a socket and not consumed yet.
 
 use std::cell::RefCell;
 use std::io;
@@ -7,23 +7,23 @@ use std::task::{Context, Poll};
 
 use futures_io::AsyncRead;
 
-/// How much is read at once: many small messages cost one system call, and wake the sender once. Only as much of it takes up
-/// memory as was ever read at once.
+/// The size of a read, in bytes: many small messages cost one system call, and wake the sender once. The buffer occupies only as
+/// much memory as the largest read.
 const LARGE: usize = 512 << 10;
-/// The same, for whoever reads while another connection of the thread still deals with what is in the large buffer.
+/// The size of a read while another connection of the thread uses the large buffer, in bytes.
 const SMALL: usize = 256 << 10;
 
 thread_local! {
     static SPARE: RefCell<Spare> = RefCell::default();
 }
 
-/// Between two readings the buffer belongs to nobody: one serves all connections of a thread, and one that is idle holds none.
+/// The buffer between two reads: all connections of a thread share it, so an idle connection holds none.
 ///
-/// A thread makes one large buffer and never gives it back: where that is done again and again, the heap falls to pieces.
+/// A thread allocates one large buffer and never frees it: repeated allocation fragments the heap.
 #[derive(Default)]
 struct Spare {
     buffer: Option<Box<[u8]>>,
-    /// The large buffer was made.
+    /// Whether the large buffer was allocated.
     made: bool,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// What is there.
+    /// The unconsumed bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.buffer {
             Some(buffer) => &buffer[self.start..self.end],
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_reads_while_the_buffer_is_in_use_has_one_of_its_own() {
+    fn a_read_while_the_buffer_is_in_use_has_its_own_buffer() {
         on_a_thread(|| {
             let mut context = Context::from_waker(Waker::noop());
             let mut both = [ReadAhead::default(), ReadAhead::default()];

@@ -100,7 +100,7 @@ pub(crate) struct Shared {
 
 pub(crate) struct State {
     pub(crate) connection: Connection,
-    /// Wakes whoever drives the shard.
+    /// Wakes the task that drives the shard.
     waker: Option<Waker>,
     pub(crate) shutting_down: bool,
     dropped: bool,
@@ -113,12 +113,12 @@ impl Shared {
         })
     }
 
-    /// A panic elsewhere while the lock was held is no reason to panic here.
+    /// Locks the state, also after a panic of another thread that held the lock.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`Shared::lock`], for who drives the shard and is to be woken when a sender has done something.
+    /// As [`Shared::lock`], for the task that drives the shard. Senders wake it.
     pub(crate) fn lock_to_drive(&self, waker: &Waker) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         match &mut state.waker {
@@ -128,7 +128,7 @@ impl Shared {
         state
     }
 
-    /// Nobody will drive the shard any more.
+    /// Marks the shard as dropped: no task drives it any more.
     pub(crate) fn abandon(&self) {
         let mut state = self.lock();
         state.dropped = true;

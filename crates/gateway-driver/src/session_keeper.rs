@@ -29,14 +29,14 @@ impl Default for Checkpoints {
 
 /// Keeps the sessions of a process's shards in a [`SessionStore`], so that the next process can resume them.
 ///
-/// The store is called on a thread of its own, and never waited for. If it is slow, only the newest session of each shard
-/// is written. A session that begins or ends is written at once, others as the [`Checkpoints`] say. After a crash, the
-/// replay begins at the last one written: with [`Delivery::Acknowledged`](gateway_proto::config::Delivery::Acknowledged) nothing is
-/// lost, and what was handled since comes twice.
+/// The store is called on a separate thread, and shards never wait for it. If it is slow, only the newest session of each shard
+/// is written. A session that begins or ends is written at once, others as the [`Checkpoints`] determine. After a crash, the
+/// replay begins at the last written session: with
+/// [`Delivery::Acknowledged`](gateway_proto::config::Delivery::Acknowledged) no dispatch is lost, and those handled since are delivered
+/// again.
 ///
-/// What goes wrong is told by [`on_error`](SessionKeeper::on_error), or when asked for by
-/// [`take_error`](SessionKeeper::take_error). The next session is written all the same. Dropping the keeper waits until
-/// everything is written.
+/// Errors go to the callback of [`on_error`](SessionKeeper::on_error), and [`take_error`](SessionKeeper::take_error) returns the
+/// newest. The next session is written after an error too. Dropping the keeper blocks until everything is written.
 ///
 /// ```no_run
 /// # fn keeper(mut config: gateway_driver::proto::ShardConfig) -> std::io::Result<gateway_driver::DriverConfig> {
@@ -63,7 +63,7 @@ impl SessionKeeper {
     ///
     /// # Errors
     ///
-    /// Where the system has no thread to give.
+    /// If the system cannot start a thread.
     pub fn new(store: impl SessionStore, checkpoints: Checkpoints) -> io::Result<Self> {
         let store: Arc<dyn SessionStore> = Arc::new(store);
         let written = store.clone();
@@ -72,7 +72,7 @@ impl SessionKeeper {
         Ok(Self { store, writer, checkpoints })
     }
 
-    /// The session that was kept last for a shard. Blocks.
+    /// The stored session of a shard. Blocks.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl SessionKeeper {
         self.store.load(shard)
     }
 
-    /// Has a session kept. Does not block.
+    /// Queues a session to be stored. Does not block.
     pub fn keep(&self, shard: ShardId, session: Option<SessionSnapshot>) {
         self.writer.put(shard, session);
     }
@@ -90,19 +90,18 @@ impl SessionKeeper {
     ///
     /// # Errors
     ///
-    /// The last thing that went wrong, if nobody was given it yet. Later sessions may have been written all the same. A
-    /// store that panics has failed.
+    /// The newest error that was not returned yet. Later sessions may have been written. A panic of the store is an error.
     pub fn flush(&self) -> io::Result<()> {
         self.writer.flush()
     }
 
-    /// The last thing that went wrong, if nobody was given it yet. Does not block.
+    /// Takes the newest error that was not returned yet. Does not block.
     pub fn take_error(&self) -> Option<io::Error> {
         self.writer.take_error()
     }
 
-    /// Has this called whenever a session could not be kept, in place of what was set before: on the thread that writes,
-    /// which waits for it. It must not call [`SessionKeeper::flush`].
+    /// Sets the callback for sessions that could not be stored, in place of an earlier one. The writing thread calls it and
+    /// waits for it, so it must not call [`SessionKeeper::flush`].
     pub fn on_error(&self, mut on_error: impl FnMut(ShardId, &io::Error) + Send + 'static) {
         self.writer.on_error(Box::new(move |shard, error| on_error(*shard, error)));
     }

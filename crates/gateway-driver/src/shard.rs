@@ -28,16 +28,16 @@ use crate::timer::Timer;
 use crate::tls::default_client_config;
 use crate::{BuildError, DriverConfig, Runtime, Sender};
 
-/// The wall clock is told no more often than this.
+/// The shortest time between two readings of the wall clock.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
 
-/// A shard of a bot: connects, identifies, keeps itself alive, resumes.
+/// A shard of a bot: connects, identifies, sends heartbeats, resumes.
 ///
-/// It does all that while it is polled, as a [`Stream`](futures_core::Stream) or by [`Shard::next_event`], and nothing in between. Where a
-/// handler may take longer than some seconds, let it run in the background: [`Shard::background`].
+/// It works only while it is polled, as a [`Stream`](futures_core::Stream) or by [`Shard::next_event`]. If a handler may take longer
+/// than a few seconds, run the shard in the background: [`Shard::background`].
 ///
-/// All state lives in the shard. Any future that it gives out may be dropped at any point, and nothing is lost.
-/// Dropping the shard itself closes its socket; the session can then be resumed for some minutes.
+/// All state is in the shard. Its futures may be dropped at any point, and nothing is lost. Dropping the shard closes its socket;
+/// the session can then be resumed for some minutes.
 pub struct Shard<R> {
     runtime: R,
     dialer: Dialer<R>,

@@ -1,4 +1,4 @@
-//! Where a shard's transcript goes.
+//! The writer of a shard's transcript.
 
 use std::fmt;
 use std::io::Write;
@@ -6,23 +6,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A writer for the transcript of one shard: see [`gateway_proto::transcript`].
 ///
-/// It gets whole lines while the shard is polled, so it should not wait: a `BufWriter`, or memory. It is flushed when the
-/// shard has stopped. [`create_private_file`](crate::store::create_private_file) makes a file for it that is not everybody's. If it fails, the transcript ends with a notice and the shard goes on.
+/// It gets whole lines while the shard is polled, so it should not block: use a `BufWriter`, or memory. It is flushed when the
+/// shard has stopped. [`create_private_file`](crate::store::create_private_file) creates a file for it that only its owner can read.
+/// If the writer fails, the transcript ends with a notice and the shard continues.
 ///
-/// The first shard that is made with it takes it. A second one is an error: lines of two shards in one file could not be told
-/// apart.
+/// The first shard built with it takes it. A second shard is an error, since lines of two shards in one file cannot be
+/// distinguished.
 #[derive(Clone)]
 pub struct TranscriptWriter {
     writer: Arc<Mutex<Option<Box<dyn Write + Send>>>>,
 }
 
 impl TranscriptWriter {
-    /// A transcript that goes there.
+    /// A transcript to this writer.
     pub fn new(writer: impl Write + Send + 'static) -> Self {
         Self { writer: Arc::new(Mutex::new(Some(Box::new(writer)))) }
     }
 
-    /// None: a shard has it already.
+    /// Takes the writer. `None` if a shard has taken it.
     pub(crate) fn take(&self) -> Option<Box<dyn Write + Send>> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

@@ -30,7 +30,7 @@ impl Background {
         (Self { runtime, events, task, wakeups: Arc::default(), ended: None }, server)
     }
 
-    /// Lets the task run until it waits for something, if anybody has woken it.
+    /// Polls the task until it is pending, if it was woken.
     fn settle(&mut self) {
         let waker = Waker::from(self.wakeups.clone());
         while self.ended.is_none() && self.wakeups.take() {
@@ -100,7 +100,7 @@ fn a_full_queue_stops_reading_and_nothing_else() {
 }
 
 #[test]
-fn memory_stays_bounded_while_nobody_takes_events_and_connections_are_lost() {
+fn memory_stays_bounded_while_events_are_not_taken_and_connections_are_lost() {
     let (mut background, server) = Background::new(3);
     server.end.reset();
     for _ in 0..1000 {

@@ -12,12 +12,10 @@ use support::{Client, HEARTBEAT, acknowledgement, config, dispatch, event};
 
 fn command(guild: u64) -> Command {
     let guild_id = Snowflake(guild);
-    Command::UpdateVoiceState(VoiceStateUpdate {
-        guild_id,
-        channel_id: None,
-        self_mute: true,
-        self_deaf: true,
-    })
+    let mut update = VoiceStateUpdate::new(guild_id, None);
+    update.self_mute = true;
+    update.self_deaf = true;
+    Command::UpdateVoiceState(update)
 }
 
 /// The guilds of the commands that the server has received.
@@ -130,8 +128,8 @@ fn a_command_that_can_never_be_sent_is_refused_at_once() {
     config.limits.queued_commands = 2;
     let mut client = Client::new(config);
     let sender = client.shard.sender();
-    let nobody = Command::RequestSoundboardSounds { guild_ids: vec![] };
-    assert!(matches!(sender.send(nobody), Err(SendError::Invalid(_))));
+    let empty = Command::RequestSoundboardSounds { guild_ids: vec![] };
+    assert!(matches!(sender.send(empty), Err(SendError::Invalid(_))));
     let too_large = Command::RequestSoundboardSounds { guild_ids: vec![Snowflake(u64::MAX); 1000] };
     assert!(matches!(sender.send(too_large), Err(SendError::TooLarge { .. })));
     sender.send(command(1)).unwrap();
@@ -174,7 +172,7 @@ fn a_late_look_finds_what_came_in_time() {
     client.runtime.jump(HEARTBEAT * 10);
     client.settle();
     assert_eq!(client.sequences(), (1..=20).collect::<Vec<_>>());
-    assert_eq!(client.disconnects(), [], "silence while nobody looked is no proof");
+    assert_eq!(client.disconnects(), [], "silence while the shard was not polled proves nothing");
     let ready = client.events.iter().filter(|event| matches!(event, Event::Ready)).count();
     assert_eq!(ready, 1);
 }

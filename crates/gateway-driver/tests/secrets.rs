@@ -1,4 +1,4 @@
-//! Token, session id and resume URL are in nothing that anybody may print.
+//! Token, session id and resume URL are in no text that an application may print.
 
 mod support;
 

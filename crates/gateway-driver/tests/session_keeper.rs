@@ -33,7 +33,7 @@ impl SessionStore for SlowStore {
     }
 }
 
-/// In this order: without anybody to let it go on, the store goes on by itself, and the keeper can end.
+/// Dropped in this order: without the test's end the store continues by itself, and the keeper can end.
 struct Kept {
     go_on: Sender<io::Result<()>>,
     keeper: Arc<SessionKeeper>,
@@ -157,7 +157,7 @@ fn errors_are_told_without_waiting() {
     assert!(kept.keeper.take_error().is_none(), "once");
 }
 
-/// A store that panics as long as it is told to.
+/// A store that panics while a flag is set.
 struct PanickingStore(Arc<Mutex<Vec<&'static str>>>);
 
 impl SessionStore for PanickingStore {
@@ -175,7 +175,7 @@ impl SessionStore for PanickingStore {
 }
 
 #[test]
-fn a_store_that_panics_hangs_nobody_and_is_tried_again() {
+fn a_store_that_panics_blocks_nothing_and_is_tried_again() {
     let panics = Arc::new(Mutex::new(vec!["no index 7"]));
     let keeper = SessionKeeper::new(PanickingStore(panics.clone()), Checkpoints::default()).unwrap();
     keeper.on_error(|_, _| panic!("and so does the one who hears of it"));

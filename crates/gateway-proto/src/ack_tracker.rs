@@ -1,4 +1,4 @@
-//! How far dispatches are dealt with that are dealt with in any order.
+//! The acknowledgement of dispatches that are handled in any order.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,17 +6,18 @@ use std::fmt;
 use crate::dispatch_key::SessionKey;
 use crate::session::DispatchKey;
 
-/// Turns dispatches that are done in any order into the cumulative acknowledgement that a shard takes.
+/// Converts dispatches that are done in any order to the cumulative acknowledgement that a shard takes.
 ///
-/// For a pool of workers with [`Delivery::Acknowledged`](crate::config::Delivery::Acknowledged). Tell it each dispatch as it is
-/// received, before it is given to a worker, and each that is done; give what [`done`](Self::done) returns to
-/// [`Shard::ack_up_to`](crate::Shard::ack_up_to). One for each shard. It has no clock and no lock: share it in a mutex.
+/// For a pool of workers with [`Delivery::Acknowledged`](crate::config::Delivery::Acknowledged). Call [`received`](Self::received)
+/// for each dispatch before a worker gets it, and [`done`](Self::done) when the worker is done; pass the key that `done` returns
+/// to [`Shard::ack_up_to`](crate::Shard::ack_up_to). Each shard needs its own tracker. It has no clock and no lock: share it in
+/// a mutex.
 ///
-/// - It holds the numbers of the dispatches that are outstanding, at most as many as its capacity; nothing of those that are done.
-/// - Dispatches that it was not told of count as done. A dispatch without a key needs no acknowledgement.
-/// - A new session begins anew: what is outstanding of the one before is forgotten, since nothing can be resumed there.
-/// - A dispatch that is done twice, that was never received, or that belongs to another session changes nothing.
-/// - A dispatch that is never done holds everything after it back. [`oldest`](Self::oldest) names it.
+/// - It stores the numbers of the outstanding dispatches, up to its capacity, and nothing of those that are done.
+/// - A dispatch that was not passed to `received` counts as done. A dispatch without a key needs no acknowledgement.
+/// - A new session clears the outstanding dispatches of the session before, which cannot be resumed.
+/// - `done` for a dispatch that is done already, was never received, or belongs to another session changes nothing.
+/// - A dispatch that is never done holds back all that follow it. [`oldest`](Self::oldest) returns it.
 ///
 /// ```
 /// # use gateway_proto::session::{AckTracker, DispatchKey};
@@ -38,7 +39,7 @@ pub struct AckTracker {
     session: Option<Tracked>,
 }
 
-/// What is tracked of the newest session.
+/// The state of the newest session.
 #[derive(Debug, Clone)]
 struct Tracked {
     session: SessionKey,
@@ -50,19 +51,19 @@ struct Tracked {
 }
 
 impl AckTracker {
-    /// A tracker for so many outstanding dispatches. 0 is read as 1.
+    /// A tracker for at most `capacity` outstanding dispatches. 0 is read as 1.
     pub fn new(capacity: usize) -> Self {
         Self { capacity: capacity.max(1), session: None }
     }
 
-    /// A dispatch was received. To be called in the order of delivery.
+    /// Records a received dispatch. Call it in the order of delivery.
     ///
-    /// One that is outstanding already, or is up to the watermark, changes nothing.
+    /// A dispatch that is outstanding already, or not above the watermark, changes nothing.
     ///
     /// # Errors
     ///
-    /// Where as many are outstanding as there is room for. Nothing has changed then: wait until a worker is done, and call
-    /// this again before the dispatch is given to one. [`is_full`](Self::is_full) says so beforehand.
+    /// If the tracker is full: see [`is_full`](Self::is_full). Nothing has changed then. Wait until a worker is done, and call
+    /// this again before a worker gets the dispatch.
     pub fn received(&mut self, key: DispatchKey) -> Result<(), AckTrackerFull> {
         let (session, sequence) = (key.session(), key.sequence());
         let tracked = match &mut self.session {
@@ -85,15 +86,15 @@ impl AckTracker {
         Ok(())
     }
 
-    /// A dispatch is done. Gives what is to be acknowledged now, if that is more than before: the key up to which, and with
-    /// which, everything is done.
-    #[must_use = "give it to `Shard::ack_up_to`"]
+    /// Records that a dispatch is done. Returns the key to acknowledge, if it is newer than before: all dispatches up to and
+    /// including it are done.
+    #[must_use = "pass it to `Shard::ack_up_to`"]
     pub fn done(&mut self, key: DispatchKey) -> Option<DispatchKey> {
         let tracked = self.session.as_mut().filter(|tracked| tracked.session == key.session())?;
         if !tracked.outstanding.remove(&key.sequence()) {
             return None;
         }
-        // Below the oldest that is outstanding there is nothing that is not done.
+        // All dispatches before the oldest outstanding one are done.
         let done = tracked.outstanding.first().map_or(tracked.newest, |oldest| oldest - 1);
         if done <= tracked.done {
             return None;
@@ -102,7 +103,7 @@ impl AckTracker {
         Some(DispatchKey::new(tracked.session, done))
     }
 
-    /// How many dispatches are outstanding.
+    /// The number of outstanding dispatches.
     pub fn outstanding(&self) -> usize {
         self.session.as_ref().map_or(0, |tracked| tracked.outstanding.len())
     }
@@ -112,7 +113,7 @@ impl AckTracker {
         self.outstanding() >= self.capacity
     }
 
-    /// The oldest dispatch that is outstanding: what holds the others back.
+    /// The oldest outstanding dispatch, which holds the others back.
     pub fn oldest(&self) -> Option<DispatchKey> {
         let tracked = self.session.as_ref()?;
         tracked.outstanding.first().map(|sequence| DispatchKey::new(tracked.session, *sequence))
@@ -200,7 +201,7 @@ mod tests {
     }
 
     proptest! {
-        /// At every moment exactly that is acknowledged before which nothing is outstanding.
+        /// At every step the acknowledged key is the newest before which nothing is outstanding.
         #[test]
         fn the_watermark_is_right_in_any_order(
             gaps in proptest::collection::vec(1_u64..4, 1..40),

@@ -1,45 +1,45 @@
-//! Which dispatches the application has dealt with, where it says so.
+//! Which dispatches the application has acknowledged.
 
 use std::collections::VecDeque;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// From where a session is resumed: what counts as done.
+/// When a dispatch counts as handled, and so from which number a session is resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Delivery {
-    /// A dispatch counts as done once the shard has given it out. A crash before it is handled loses it.
+    /// A dispatch counts as handled once `poll_output` returns it. A crash before the application handles it loses it.
     #[default]
     Received,
-    /// A dispatch counts as done once the application says so with [`Shard::ack`](crate::Shard::ack): **at least once**.
+    /// A dispatch counts as handled once the application calls [`Shard::ack`](crate::Shard::ack): **at least once**.
     ///
-    /// Snapshots and every Resume carry the newest acknowledged number. What the application has not acknowledged is
-    /// replayed to the process that resumes; within one process nothing is given out twice. The gateway keeps a bounded
-    /// number of dispatches for a replay, so acknowledge soon: a session whose application is too far behind cannot be
-    /// resumed.
+    /// Snapshots and every Resume contain the newest acknowledged number. Unacknowledged dispatches are replayed to the
+    /// process that resumes; within one process no dispatch is delivered twice. The gateway keeps a bounded number of
+    /// dispatches for a replay, so acknowledge soon: a session whose application is too far behind cannot be resumed.
     Acknowledged,
 }
 
-/// Sessions that are over, some of whose dispatches the application may still be dealing with. Oldest first.
+/// Ended sessions with dispatches that the application may still acknowledge. Oldest first.
 #[derive(Default)]
 pub(crate) struct EarlierSessions(VecDeque<Outstanding>);
 
-/// What is outstanding of a session: the numbers above `acknowledged`, up to `delivered`.
+/// The outstanding numbers of a session: above `acknowledged`, up to `delivered`.
 struct Outstanding {
     acknowledged: u64,
     delivered: u64,
 }
 
 impl EarlierSessions {
-    /// A session is over. `acknowledged` and `delivered` are its newest sequence numbers.
+    /// Adds an ended session. `acknowledged` and `delivered` are its newest sequence numbers.
     pub(crate) fn push(&mut self, acknowledged: u64, delivered: u64) {
         if acknowledged < delivered {
             self.0.push_back(Outstanding { acknowledged, delivered });
         }
     }
 
-    /// The application has acknowledged a dispatch of a later session, so all of these are done with.
+    /// Removes all sessions, since the application has acknowledged a dispatch of a later one.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
@@ -53,10 +53,10 @@ impl EarlierSessions {
         self.0.iter().position(|session| session.acknowledged < sequence && sequence <= session.delivered)
     }
 
-    /// Takes an acknowledgement for the oldest session that it can belong to; those before it are done with. False: it
-    /// belongs to none of them.
+    /// Takes an acknowledgement for the oldest session that it can belong to, and removes the sessions before it. Returns
+    /// false if it belongs to none of them.
     ///
-    /// Acknowledgements keep the order of delivery: a number below the newest one acknowledged is of a later session.
+    /// Acknowledgements come in the order of delivery: a number below the newest acknowledged one is of a later session.
     pub(crate) fn acknowledge(&mut self, sequence: u64) -> bool {
         let Some(position) = self.position_of(sequence) else { return false };
         self.0.drain(..position);
@@ -68,17 +68,17 @@ impl EarlierSessions {
     }
 }
 
-/// An acknowledgement that makes no sense. Nothing has changed.
+/// An acknowledgement that the shard does not expect. Nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AckError {
     /// The shard was not set up for acknowledgements.
     NotAwaited,
-    /// The session has given out no dispatch with this number.
+    /// The session has delivered no dispatch with this number.
     NotDelivered {
         /// The number.
         sequence: u64,
-        /// The newest number that was given out.
+        /// The newest number that was delivered.
         delivered: u64,
     },
 }
@@ -91,7 +91,7 @@ impl fmt::Display for AckError {
             ),
             Self::NotDelivered { sequence, delivered } => write!(
                 f,
-                "dispatch {sequence} was not delivered, the newest is {delivered}: acknowledge what `Dispatch::sequence` said"
+                "dispatch {sequence} was not delivered, the newest is {delivered}: acknowledge a number from `Dispatch::sequence`"
             ),
         }
     }

@@ -4,10 +4,11 @@ use crate::disconnect::Rejection;
 
 /// What to do after the server closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Reaction {
     /// Connect again and resume.
     Resume,
-    /// Connect again and resume, but not before a pause: the gateway said that too much was sent.
+    /// Connect again and resume, after a pause: the bot has sent too much.
     ResumeLater,
     /// Connect again with a new session.
     Identify,
@@ -16,12 +17,13 @@ pub enum Reaction {
 }
 
 impl Reaction {
-    /// The reaction to a close code; None where there was none (a bare close frame, a reset, the end of the stream).
+    /// The reaction to a close code. `None` stands for an end without a code (an empty close frame, a reset, the end of the
+    /// stream).
     ///
-    /// Follows Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes. The documentation's column
-    /// "reconnect" does not say whether to resume. We try, because a Resume costs nothing and an Identify is scarce, and
-    /// the server answers a Resume that cannot be with opcode 9. Where the explanation speaks of a new session, we identify.
-    pub const fn to_close_code(code: Option<u16>) -> Self {
+    /// Follows Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes. The documentation's column "reconnect" does
+    /// not say whether to resume. A Resume is tried, because it costs nothing and Identifies are scarce, and the server answers
+    /// an impossible Resume with opcode 9. Where the explanation speaks of a new session, the reaction is an Identify.
+    pub const fn for_close_code(code: Option<u16>) -> Self {
         let Some(code) = code else { return Self::Resume };
         match code {
             // "The account token sent with your identify payload is incorrect."
@@ -45,9 +47,9 @@ impl Reaction {
             // "You sent a disallowed intent for a Gateway Intent."
             4014 => Self::Stop(Rejection::DisallowedIntents),
             // 4000 unknown error, 4001 unknown opcode, 4002 decode error, 4005 already authenticated, the WebSocket's own
-            // codes (1000, 1001, 1011, …) and all that may be invented later. Also 4003, "You sent us a payload prior to
-            // identifying, or this session has been invalidated": the first is of the connection alone, and if it is the
-            // second, the Resume gets opcode 9.
+            // codes (1000, 1001, 1011, …) and all future codes. Also 4003, "You sent us a payload prior to identifying, or
+            // this session has been invalidated": the first concerns the connection alone, and after the second the Resume
+            // gets opcode 9.
             _ => Self::Resume,
         }
     }
@@ -87,14 +89,14 @@ mod tests {
             (Some(4999), Resume),
         ];
         for (code, reaction) in table {
-            assert_eq!(Reaction::to_close_code(code), reaction, "{code:?}");
+            assert_eq!(Reaction::for_close_code(code), reaction, "{code:?}");
         }
     }
 
     #[test]
     fn every_rejection_is_its_own_code() {
         for code in 0..=u16::MAX {
-            if let Reaction::Stop(rejection) = Reaction::to_close_code(Some(code)) {
+            if let Reaction::Stop(rejection) = Reaction::for_close_code(Some(code)) {
                 assert_eq!(rejection.code(), code);
             }
         }

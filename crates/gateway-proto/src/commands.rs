@@ -1,4 +1,4 @@
-//! What a bot may say to the gateway.
+//! The messages that a bot may send to the gateway.
 
 use std::fmt;
 
@@ -31,12 +31,12 @@ pub enum Command {
     RequestChannelInfo {
         /// The guild.
         guild_id: Snowflake,
-        /// What is wanted.
+        /// The requested fields.
         fields: Vec<ChannelInfoField>,
     },
-    /// Any opcode, any data. Size and rate are checked all the same, presences and requests for all members are held to their
-    /// own limits, and opcodes that are the shard's own are refused. A presence is kept for the next Identify if it has the
-    /// documented shape.
+    /// Any opcode and any data. Size and rate are checked as for the other commands, presences and requests for all members
+    /// have their own limits, and opcodes that belong to the shard are rejected. A presence of the documented shape is also
+    /// sent with the next Identify.
     Raw {
         /// The opcode.
         op: u64,
@@ -47,40 +47,43 @@ pub enum Command {
 
 /// Opcode 4 (Discord Docs, Gateway Events > Update Voice State).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct VoiceStateUpdate {
     /// The guild.
     pub guild_id: Snowflake,
-    /// The channel to be in; None leaves.
+    /// The channel to join. `None` leaves the voice channel.
     pub channel_id: Option<Snowflake>,
-    /// Whether the bot's microphone is off.
+    /// Whether the bot is muted.
     pub self_mute: bool,
-    /// Whether the bot does not listen.
+    /// Whether the bot is deafened.
     pub self_deaf: bool,
 }
 
 /// Opcode 8 (Discord Docs, Gateway Events > Request Guild Members).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RequestGuildMembers {
     /// The guild.
     pub guild_id: Snowflake,
-    /// Which members.
+    /// The members.
     pub members: MemberSelection,
-    /// Whether their presences are wanted too.
+    /// Whether to send their presences too.
     pub presences: bool,
     /// Comes back in the chunks that answer. At most 32 bytes.
     pub nonce: Option<String>,
 }
 
-/// Which members of a guild are asked for.
+/// The members of a guild that are requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MemberSelection {
     /// All of them. Needs the intent GUILD_MEMBERS; at most once in 30 s for each guild.
     Everyone,
-    /// Those whose name begins with this text.
+    /// Members whose name begins with this text.
     Prefix {
         /// The beginning of the name.
         query: String,
-        /// How many at most: 1 to 100.
+        /// The maximum number of members, 1 to 100.
         limit: u8,
     },
     /// These users, at most 100.
@@ -90,6 +93,7 @@ pub enum MemberSelection {
 /// A detail of a channel (Discord Docs, Gateway Events > Request Channel Info).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ChannelInfoField {
     /// The status of a voice channel.
     Status,
@@ -105,12 +109,12 @@ pub enum SendError {
     TooLarge {
         /// Its size in bytes.
         size: usize,
-        /// [`Limits::payload_bytes`](crate::config::Limits::payload_bytes).
+        /// [`ShardLimits::payload_bytes`](crate::config::ShardLimits::payload_bytes).
         limit: usize,
     },
-    /// As many commands as allowed wait already: see [`Limits::queued_commands`](crate::config::Limits::queued_commands).
+    /// The maximum number of commands wait already: see [`ShardLimits::queued_commands`](crate::config::ShardLimits::queued_commands).
     QueueFull {
-        /// How many wait.
+        /// The number of waiting commands.
         waiting: usize,
     },
     /// The opcode belongs to the shard itself.
@@ -139,7 +143,7 @@ impl Command {
         }
     }
 
-    /// Checks the command and writes it as it will go over the wire.
+    /// Checks the command and encodes it.
     pub(crate) fn encode(&self, encoding: Encoding, limit: usize) -> Result<Vec<u8>, SendError> {
         self.check()?;
         let op = self.op();
@@ -162,7 +166,7 @@ impl Command {
         Ok(bytes)
     }
 
-    /// The rules that the server enforces silently or by closing the connection.
+    /// Checks the rules that the server enforces silently or by closing the connection.
     fn check(&self) -> Result<(), SendError> {
         match self {
             Self::Raw { op, .. }
@@ -192,7 +196,19 @@ impl Command {
     }
 }
 
+impl VoiceStateUpdate {
+    /// Joins a channel, or leaves the one that the bot is in; neither muted nor deaf.
+    pub fn new(guild_id: Snowflake, channel_id: Option<Snowflake>) -> Self {
+        Self { guild_id, channel_id, self_mute: false, self_deaf: false }
+    }
+}
+
 impl RequestGuildMembers {
+    /// A request without presences and without a nonce.
+    pub fn new(guild_id: Snowflake, members: MemberSelection) -> Self {
+        Self { guild_id, members, presences: false, nonce: None }
+    }
+
     fn check(&self) -> Result<(), SendError> {
         // "Nonce can only be up to 32 bytes. If you send an invalid nonce it will be ignored"
         if self.nonce.as_ref().is_some_and(|nonce| nonce.len() > 32) {
@@ -203,7 +219,7 @@ impl RequestGuildMembers {
                 Err(SendError::Invalid("ask for 1 to 100 users"))
             }
             MemberSelection::Prefix { query, .. } if query.is_empty() => {
-                Err(SendError::Invalid("an empty prefix means everyone: say so"))
+                Err(SendError::Invalid("an empty prefix means everyone: use `MemberSelection::Everyone`"))
             }
             MemberSelection::Prefix { limit, .. } if !(1..=100).contains(limit) => {
                 Err(SendError::Invalid("a prefix returns 1 to 100 members"))
@@ -239,7 +255,7 @@ impl Serialize for RequestGuildMembers {
     }
 }
 
-/// The data of a raw opcode 8, as far as it says how many members are asked for.
+/// The fields of a raw opcode 8 that select the members.
 #[derive(serde::Deserialize)]
 pub(crate) struct RawMembersRequest {
     guild_id: Snowflake,
@@ -249,8 +265,8 @@ pub(crate) struct RawMembersRequest {
 }
 
 impl RawMembersRequest {
-    /// The guild, if all of its members are asked for: "an empty string and `limit` of `0`" (Discord Docs, Gateway Events >
-    /// Request Guild Members). What is left out is taken for empty.
+    /// The guild, if all of its members are requested: "an empty string and `limit` of `0`" (Discord Docs, Gateway Events >
+    /// Request Guild Members). A missing field is read as empty.
     pub(crate) fn everyone_of(data: &Raw) -> Option<Snowflake> {
         let request: Self = data.decode().ok()?;
         let everyone = match (&request.query, request.limit.unwrap_or(0)) {
@@ -290,16 +306,10 @@ impl fmt::Display for SendError {
             }
             Self::Invalid(problem) => write!(f, "the gateway would not accept this command: {problem}"),
             Self::Encode(error) => write!(f, "the command's data cannot be written: {error}"),
-            Self::Stopped => f.write_str("the shard has stopped"),
+            Self::Stopped => f.write_str("the shard has stopped and sends nothing: make a new one"),
         }
     }
 }
 
-impl std::error::Error for SendError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Encode(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+/// Its text contains that of the error within, so it has no `source`.
+impl std::error::Error for SendError {}

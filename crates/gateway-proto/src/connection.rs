@@ -1,4 +1,4 @@
-//! What belongs to one connection and dies with it.
+//! The state of one connection, which is dropped with it.
 
 use std::time::Instant;
 
@@ -14,19 +14,19 @@ pub(crate) struct OpenConnection {
     pub(crate) window: SendWindow,
     /// From Hello on.
     pub(crate) heartbeat: Option<Heartbeat>,
-    /// When anything was last received.
+    /// The time of the last received bytes.
     pub(crate) last_received: Instant,
-    /// The beginning of a payload has come, its end has not.
+    /// Whether the beginning of a message was received, and its end was not.
     pub(crate) message_under_way: bool,
     /// Since when READY or RESUMED.
     pub(crate) ready_since: Option<Instant>,
-    /// Dialled at the session's own URL.
+    /// Whether it was opened at the resume URL.
     pub(crate) at_resume_url: bool,
-    /// The shard was called late, and nothing has been received since. A second time is not excused.
+    /// Whether the shard was called late, and nothing was received since. A second late call ends the connection.
     pub(crate) called_late: bool,
 }
 
-/// How far the connection has come.
+/// The stage of the connection.
 pub(crate) enum OpenStage {
     AwaitingHello {
         deadline: Instant,
@@ -34,26 +34,26 @@ pub(crate) enum OpenStage {
     AwaitingIdentify,
     AwaitingReady {
         deadline: Instant,
-        /// However alive the server is.
+        /// The last moment for READY, also if the server acknowledges heartbeats.
         latest: Instant,
     },
     Resuming {
         deadline: Instant,
-        /// However long the next message of the replay keeps coming.
+        /// The last moment for the next message of the replay, also while its bytes arrive.
         latest: Instant,
-        /// The sequence number given in Resume: the server has no reason to replay what comes up to it.
+        /// The sequence number in Resume: the server does not replay dispatches up to it.
         from: u64,
-        /// The newest sequence number when Resume was sent: what comes up to it was delivered before.
+        /// The newest sequence number when Resume was sent: dispatches up to it were delivered before.
         delivered: u64,
         replayed: u64,
-        /// The newest sequence number of the replay so far. None: it has not begun.
+        /// The newest sequence number of the replay so far. `None` before it has begun.
         reached: Option<u64>,
     },
     Ready,
 }
 
 impl OpenConnection {
-    /// Nothing of an earlier connection is in it.
+    /// A new connection, without any state of an earlier one.
     pub(crate) fn new(config: &ShardConfig, at_resume_url: bool, now: Instant) -> Self {
         Self {
             stage: OpenStage::AwaitingHello { deadline: now + config.timeouts.hello },
@@ -67,7 +67,7 @@ impl OpenConnection {
         }
     }
 
-    /// `command`: when a command waits to be sent, whatever this connection's window says.
+    /// The next deadline. `command` is the time of the next command by its own limits, before this connection's send window.
     pub(crate) fn next_deadline(&self, now: Instant, command: Option<Instant>) -> Instant {
         let stage = match self.stage {
             OpenStage::AwaitingHello { deadline }
@@ -78,16 +78,16 @@ impl OpenConnection {
         };
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
         let answer = self.window.next_answer(self.kept_places(), now);
-        // Before Hello there is the stage's deadline, after it the heartbeat's.
+        // Before Hello the deadline is the stage's, after it the heartbeat's.
         stage.into_iter().chain(heartbeat).chain(answer).min().unwrap_or(now)
     }
 
-    /// A heartbeat that the server asks for leaves a place for what begins the session.
+    /// The slots of the send window that a requested heartbeat must leave free for Identify or Resume.
     fn kept_places(&self) -> usize {
         usize::from(matches!(self.stage, OpenStage::AwaitingHello { .. } | OpenStage::AwaitingIdentify))
     }
 
-    /// Whether a heartbeat that the server asked for goes out now. It counts as sent.
+    /// Takes a requested heartbeat that can be sent now, and counts it as sent. Returns whether there is one.
     pub(crate) fn answer_heartbeat_request(&mut self, now: Instant) -> bool {
         if !self.window.answer_request(self.kept_places(), now) {
             return false;
@@ -98,13 +98,13 @@ impl OpenConnection {
         true
     }
 
-    /// Bytes have come that make no message yet.
+    /// Records bytes that complete no message.
     pub(crate) fn progress(&mut self, message: bool, now: Instant) {
         self.last_received = now;
         self.message_under_way |= message;
     }
 
-    /// The silence so far says nothing of the server: all waits begin anew.
+    /// Restarts all waits, since the silence so far is not the server's fault.
     pub(crate) fn restart_waits(&mut self, timeouts: &Timeouts, now: Instant) {
         self.extend_deadline(timeouts, now);
         if let Some(heartbeat) = &mut self.heartbeat {
@@ -112,7 +112,7 @@ impl OpenConnection {
         }
     }
 
-    /// The wait of the stage begins anew.
+    /// Restarts the wait of the stage.
     pub(crate) fn extend_deadline(&mut self, timeouts: &Timeouts, now: Instant) {
         let (deadline, timeout) = match &mut self.stage {
             OpenStage::AwaitingHello { deadline } => (deadline, timeouts.hello),
@@ -126,8 +126,8 @@ impl OpenConnection {
         *deadline = (*deadline).max(now + timeout);
     }
 
-    /// Why the wait of the stage is over. None: it is not, and goes on as long as what is waited for may be in the message
-    /// whose bytes still come. Hello is too small for that.
+    /// The reason why the wait of the stage is over. `None` if it is not. The wait is extended while the expected payload may be
+    /// in the message that is arriving, except for Hello, which is too small for that.
     pub(crate) fn overdue(&mut self, timeouts: &Timeouts, now: Instant) -> Option<DisconnectReason> {
         let (deadline, latest, timeout, reason) = match &mut self.stage {
             OpenStage::AwaitingHello { deadline } => {

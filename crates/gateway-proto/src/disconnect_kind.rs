@@ -1,9 +1,9 @@
-//! Kinds of disconnects, to be counted.
+//! Kinds of disconnects, for counters.
 
 use crate::disconnect::DisconnectReason;
 use crate::{Closed, ConnectError};
 
-/// A [`DisconnectReason`] without its details: what a chart has a line for.
+/// A [`DisconnectReason`] without its details: the label of a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum DisconnectKind {
@@ -15,7 +15,7 @@ pub enum DisconnectKind {
     Tls,
     /// The upgrade was refused.
     Refused,
-    /// The answer to the upgrade was no WebSocket handshake.
+    /// The answer to the upgrade was not a WebSocket handshake.
     Handshake,
     /// The connection did not open in time.
     ConnectTimeout,
@@ -25,13 +25,13 @@ pub enum DisconnectKind {
     ReadyTimeout,
     /// RESUMED did not come in time.
     ResumedTimeout,
-    /// The machine has slept.
+    /// The machine was suspended.
     Suspended,
     /// Heartbeats went unanswered.
     Zombie,
-    /// The server asked for it (opcode 7).
+    /// The server requested a reconnect (opcode 7).
     ReconnectRequested,
-    /// The server said something about the session (opcode 9).
+    /// The server sent Invalid Session (opcode 9).
     InvalidSession,
     /// The server sent a close frame, with this code if it had one.
     CloseFrame(Option<u16>),
@@ -49,7 +49,7 @@ pub enum DisconnectKind {
     MessageTooLarge,
     /// The identify gate refused a permit.
     IdentifyRefused,
-    /// The application asked for it.
+    /// The application requested a reconnect.
     Requested,
     /// The shard was shut down.
     Shutdown,

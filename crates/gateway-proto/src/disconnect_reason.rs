@@ -10,12 +10,13 @@ use crate::{Closed, ConnectError, Shutdown};
 
 /// A connection, or an attempt at one, has ended.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Disconnected {
-    /// Why.
+    /// The reason.
     pub reason: DisconnectReason,
     /// Whether the session can still be resumed.
     pub resumable: bool,
-    /// When the next attempt begins. None: there will be none.
+    /// The wait before the next attempt. `None` if there is none.
     pub retry_in: Option<Duration>,
 }
 
@@ -27,35 +28,35 @@ pub enum DisconnectReason {
     ConnectFailed(ConnectError),
     /// It did not open within [`Timeouts::connect`](crate::config::Timeouts::connect).
     ConnectTimeout,
-    /// Hello did not come within [`Timeouts::hello`](crate::config::Timeouts::hello).
+    /// Hello was not received within [`Timeouts::hello`](crate::config::Timeouts::hello).
     HelloTimeout,
-    /// READY did not come, nor any acknowledgement, within [`Timeouts::ready`](crate::config::Timeouts::ready).
+    /// Neither READY nor an acknowledgement was received within [`Timeouts::ready`](crate::config::Timeouts::ready).
     ReadyTimeout,
-    /// Neither RESUMED nor a replayed dispatch came within [`Timeouts::resumed`](crate::config::Timeouts::resumed).
+    /// Neither RESUMED nor a replayed dispatch was received within [`Timeouts::resumed`](crate::config::Timeouts::resumed).
     ResumedTimeout,
-    /// The machine has slept: whatever is left of the connection is stale.
+    /// The machine was suspended, so the connection is stale.
     Suspended {
-        /// How long it slept.
+        /// How long it was suspended.
         slept: Duration,
     },
     /// Heartbeats went unanswered: the connection was dead.
     Zombie,
-    /// The server asked for it (opcode 7).
+    /// The server requested a reconnect (opcode 7).
     ReconnectRequested,
-    /// The server ended the session (opcode 9), or said that it may be resumed.
+    /// The server sent Invalid Session (opcode 9).
     InvalidSession {
-        /// The server's word on whether it may be resumed.
+        /// Whether the session may be resumed, by the server's `d`.
         resumable: bool,
     },
-    /// The other side closed it, or it broke.
+    /// The server closed the connection, or it failed.
     Closed(Closed),
     /// A message could not be decoded.
     Undecodable(String),
-    /// The server skipped sequence numbers. A Resume asks for the events that may have had them.
+    /// The server skipped sequence numbers. A Resume requests the events that may have them.
     SequenceGap {
         /// The newest number before.
         after: u64,
-        /// The number that came. Its dispatch is not delivered before those that it skipped.
+        /// The number received. Its dispatch is not delivered before the skipped ones.
         got: u64,
     },
     /// A message was larger, compressed or inflated, than the limits allow.
@@ -64,7 +65,7 @@ pub enum DisconnectReason {
     IdentifyRefused(IdentifyRefused),
     /// The application asked for it.
     Requested,
-    /// The shard is shutting down.
+    /// The shard shuts down.
     Shutdown(Shutdown),
 }
 
@@ -74,15 +75,16 @@ pub enum DisconnectReason {
 pub enum StopReason {
     /// The application asked for it.
     Shutdown(Shutdown),
-    /// The gateway refused the bot in a way that no reconnect can cure.
+    /// The gateway rejected the bot, and a reconnect would not help.
     Rejected(Rejection),
-    /// The identify gate refused a permit: the session starts that may be spent are used up, or could not be persisted.
+    /// The identify gate refused a permit: the budget of session starts is spent, or the start could not be persisted.
     IdentifyRefused(IdentifyRefused),
 }
 
 /// The close codes after which a client must not reconnect
 /// (Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Rejection {
     /// 4004: the token is wrong.
     AuthenticationFailed,
@@ -90,11 +92,11 @@ pub enum Rejection {
     InvalidShard,
     /// 4011: the bot is in too many guilds for this number of shards.
     ShardingRequired,
-    /// 4012: the gateway does not speak this version.
+    /// 4012: the gateway does not support this API version.
     InvalidApiVersion,
     /// 4013: an intent bit that does not exist.
     InvalidIntents,
-    /// 4014: a privileged intent that is not switched on for the bot.
+    /// 4014: a privileged intent that is not enabled for the bot.
     DisallowedIntents,
 }
 
@@ -122,10 +124,10 @@ impl fmt::Display for Rejection {
                 "the shard id or shard count is not allowed; use the count that GET /gateway/bot recommends"
             }
             Self::ShardingRequired => "the bot is in too many guilds for this shard count; use more shards",
-            Self::InvalidApiVersion => "the gateway no longer speaks this API version; update this library",
+            Self::InvalidApiVersion => "the gateway no longer supports this API version; update this library",
             Self::InvalidIntents => "the intents contain a bit that does not exist; check their value",
             Self::DisallowedIntents => {
-                "the bot asks for privileged intents that are not switched on; switch them on in the developer portal"
+                "the bot uses privileged intents that are not enabled; enable them in the developer portal"
             }
         };
         write!(f, "{text} (close code {})", self.code())

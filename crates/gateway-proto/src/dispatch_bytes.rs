@@ -1,4 +1,4 @@
-//! A dispatch as bytes: to be put on a queue and taken off it in another process.
+//! A dispatch as bytes, for a queue that another process reads.
 //!
 //! ```text
 //! byte 0      the version: 1
@@ -30,7 +30,7 @@ const OF_SESSION: u8 = 4;
 
 impl Dispatch {
     /// The dispatch as bytes, for [`Dispatch::from_bytes`] in this process or another: name, sequence number, key, encoding and
-    /// data, the data as it came.
+    /// the encoded data.
     ///
     /// ```
     /// use gateway_proto::{Dispatch, Encoding};
@@ -61,13 +61,13 @@ impl Dispatch {
         bytes
     }
 
-    /// A dispatch from the bytes that [`Dispatch::to_bytes`] gave. It shares them.
+    /// A dispatch from the bytes of [`Dispatch::to_bytes`], which it shares.
     ///
-    /// The data is not looked at: what is wrong with it shows when it is decoded.
+    /// The data is not checked: errors in it show when it is decoded.
     ///
     /// # Errors
     ///
-    /// Where the bytes are no dispatch, or one of another version of this format.
+    /// If the bytes are not a dispatch, or one of another version of this format.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self, DispatchBytesError> {
         let bytes = bytes.into();
         let mut rest = &bytes[..];
@@ -101,7 +101,8 @@ impl Dispatch {
     ///
     /// # Errors
     ///
-    /// Where the bytes are no payload of that encoding, and [`ErrorKind::Mismatch`](gateway_codec::ErrorKind::Mismatch) where its opcode is not 0.
+    /// If the bytes are not a payload of that encoding, and [`ErrorKind::Mismatch`](gateway_codec::ErrorKind::Mismatch) if its
+    /// opcode is not 0.
     pub fn from_payload(payload: impl Into<Bytes>, encoding: Encoding) -> Result<Self, Error> {
         let payload = payload.into();
         let envelope = Envelope::parse(&payload, encoding)?;
@@ -119,13 +120,13 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], DispatchBytesError
     Ok(*taken)
 }
 
-/// Bytes that are no [`Dispatch`].
+/// Bytes that are not a [`Dispatch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DispatchBytesError {
-    /// They are of another version of the format, this one.
+    /// They are in another version of the format, this one.
     Version(u8),
-    /// They were cut or changed, or are something else.
+    /// They are not a dispatch, or were cut or changed.
     Damaged,
 }
 
@@ -133,9 +134,12 @@ impl fmt::Display for DispatchBytesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version(version) => {
-                write!(f, "a dispatch in format {version}, where {VERSION} can be read")
+                write!(
+                    f,
+                    "the dispatch is in format {version}, and this version of gateway-proto reads format {VERSION}"
+                )
             }
-            Self::Damaged => f.write_str("bytes that are no dispatch"),
+            Self::Damaged => f.write_str("the bytes are not a dispatch, or were cut or changed"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What tells a dispatch from all others, outside of the shard and of the process.
+//! A key of a dispatch that is unique across shards and processes.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -7,12 +7,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
-/// What the hash of a session id begins with, so that it is no other hash of the same id.
+/// The prefix of the hashed text, so that the hash differs from any other hash of the same id.
 const DOMAIN: &[u8] = b"gateway-proto session key 1\0";
 
-/// What a session is known by where its id must not go: the first 64 bits of SHA-1 over it.
+/// Identifies a session where its id must not appear: the first 64 bits of a SHA-1 hash of it.
 ///
-/// Session ids have 128 random bits, so none can be guessed from its hash. Two ids with the same hash are of use to no attacker.
+/// Session ids have 128 random bits, so an id cannot be guessed from its hash. Two ids with the same hash do not help an
+/// attacker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SessionKey(NonZeroU64);
 
@@ -32,11 +33,11 @@ impl SessionKey {
     }
 }
 
-/// What tells a [`Dispatch`](crate::Dispatch) from all others: for removing duplicates, and for naming messages of a queue.
+/// Identifies a [`Dispatch`](crate::Dispatch), to remove duplicates and to name messages of a queue.
 ///
 /// It is the same for the same dispatch on each connection of a session, after a Resume, and in a process that has resumed a
-/// stored session. Dispatches of different sessions have different keys. Nothing secret is in it: of the session it holds 64 bits
-/// of a hash of its id.
+/// stored session. Dispatches of different sessions have different keys. It contains no secret: only 64 bits of a hash of the
+/// session id.
 ///
 /// Keys of one session are ordered as their dispatches are. As text, in JSON too, a key is 16 hexadecimal digits for the session,
 /// a hyphen, and the sequence number: `91ab3c5f00d1e2a4-17`.
@@ -76,13 +77,13 @@ impl fmt::Display for DispatchKey {
 impl FromStr for DispatchKey {
     type Err = DispatchKeyError;
 
-    /// Reads what `Display` writes, and nothing that is written in another way.
+    /// Reads the text of `Display`, in that form only.
     fn from_str(text: &str) -> Result<Self, DispatchKeyError> {
         let (session, sequence) = text.split_once('-').ok_or(DispatchKeyError)?;
         let session = u64::from_str_radix(session, 16).ok().and_then(SessionKey::from_bits);
         let sequence = sequence.parse().map_err(|_| DispatchKeyError)?;
         let key = Self::new(session.ok_or(DispatchKeyError)?, sequence);
-        // A key is compared as text too, so each has one form.
+        // Keys are also compared as text, so each has one form.
         if key.to_string() == text { Ok(key) } else { Err(DispatchKeyError) }
     }
 }
@@ -101,8 +102,9 @@ impl From<DispatchKey> for String {
     }
 }
 
-/// A text that is no [`DispatchKey`].
+/// A text that is not a [`DispatchKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DispatchKeyError;
 
 impl fmt::Display for DispatchKeyError {

@@ -1,7 +1,6 @@
-//! What an application prints: one line each, without secrets, with whatever the server wrote escaped and bounded.
+//! `Display` of the types that an application prints: one line, without secrets, with text of the server escaped and bounded.
 //!
-//! Types whose line needs more than their fields have it beside them: errors, [`Closed`](crate::Closed),
-//! [`StopReason`](crate::StopReason).
+//! Errors, [`Closed`](crate::Closed) and [`StopReason`](crate::StopReason) have theirs beside their definition.
 
 use std::fmt;
 use std::time::Duration;
@@ -53,7 +52,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// Name, sequence number and size. No data: it is what people say, or a session id.
+/// Name, sequence number and size. No data: it contains messages of users, or a session id.
 impl fmt::Display for Dispatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
@@ -67,7 +66,7 @@ impl fmt::Display for Dispatch {
     }
 }
 
-/// Kinds and sizes. The texts are the server's, and the shard has not taken secrets out of them.
+/// Kinds and sizes. No texts: the server's texts may contain secrets, which the shard has not removed yet.
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
@@ -95,7 +94,7 @@ impl fmt::Debug for Input {
     }
 }
 
-/// The opcode. No data: it could be anything.
+/// The opcode and the size. No data: its content is unknown.
 impl fmt::Display for UnknownMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a message with the unknown opcode {}, {} bytes", self.op, self.data.as_bytes().len())
@@ -135,7 +134,7 @@ impl fmt::Display for Notice {
             Self::UnexpectedFormat => {
                 f.write_str("a message came in another format than was asked for; it was read all the same")
             }
-            Self::TrailingBytes { count } => write!(f, "{count} bytes behind a payload were ignored"),
+            Self::TrailingBytes { count } => write!(f, "{count} bytes after a payload were ignored"),
             Self::ResumeGivenUp { attempts } => {
                 write!(f, "the session was given up after {attempts} Resumes without an answer")
             }
@@ -158,7 +157,7 @@ impl fmt::Display for Notice {
     }
 }
 
-/// The condition, and what a line of a status page has room for.
+/// The condition, the latency and the number of waiting commands.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.condition, self.phase)?;
@@ -216,7 +215,7 @@ impl fmt::Display for Ages {
     }
 }
 
-/// The counters that a line has room for.
+/// The most important counters.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -285,7 +284,7 @@ impl fmt::Display for RefusalCause {
     }
 }
 
-/// The name of the line of a chart.
+/// The label of a counter.
 impl fmt::Display for DisconnectKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -323,7 +322,7 @@ impl fmt::Display for CloseFrame {
     }
 }
 
-/// The status. Headers and body are whatever stood at that address.
+/// The status and `Retry-After`. No headers and no body: their content is unknown.
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HTTP status {}", self.status)?;

@@ -1,4 +1,4 @@
-//! What a shard has to say to the application.
+//! The events of a shard for the application.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,8 +14,8 @@ use crate::disconnect::Disconnected;
 use crate::dispatch_key::SessionKey;
 use crate::session::DispatchKey;
 
-/// Something the application may want to know, in the order in which it happened.
-// Events are handed on a lot: with a tag of one byte each time 103 bytes would be moved from an odd place.
+/// An event of a shard. Events come in the order in which they happened.
+// Events are moved often. With a tag of one byte each move would copy 103 unaligned bytes.
 #[repr(u64)]
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -27,18 +27,18 @@ pub enum Event {
         /// How many connections in a row have failed before this one; 0 after a stable connection.
         attempt: u32,
     },
-    /// The WebSocket is open; Hello has not come yet.
+    /// The WebSocket is open; Hello was not received yet.
     Connected,
-    /// The server has said Hello (opcode 10).
+    /// Hello was received (opcode 10).
     Hello {
         /// How often a heartbeat is sent.
         heartbeat_interval: Duration,
     },
-    /// Identify (opcode 2) goes out: a new session, counted against the daily limit.
+    /// Identify (opcode 2) is sent: a new session, counted against the daily limit.
     Identifying,
-    /// Resume (opcode 6) goes out.
+    /// Resume (opcode 6) is sent.
     Resuming {
-        /// The newest sequence number received, or acknowledged: the server replays what came after it.
+        /// The newest sequence number received, or acknowledged: the server replays the dispatches after it.
         sequence: u64,
     },
     /// An event of the gateway (opcode 0).
@@ -66,15 +66,15 @@ pub enum Event {
 /// One event of the gateway: its name, its sequence number and its data, not yet decoded.
 ///
 /// It owns the bytes it came in, and a clone shares them.
-// A number and a flag, not an `Option`: so there is room for the key in what an event had before.
+// A number and a flag instead of an `Option`, so that the key does not make an event larger.
 #[derive(Clone)]
 pub struct Dispatch {
     payload: Bytes,
-    /// Borrowed of an event that is known.
+    /// Borrowed if the event is documented.
     name: Cow<'static, str>,
-    /// Where `d` stands: the parts of a [`Place`]. Empty if there is none.
+    /// The place of `d` in the payload: the parts of a [`Place`]. Empty if there is none.
     data: Range<usize>,
-    /// Says nothing where `numbered` is false.
+    /// Meaningless if `numbered` is false.
     sequence: u64,
     session: Option<SessionKey>,
     encoding: Encoding,
@@ -82,7 +82,7 @@ pub struct Dispatch {
     numbered: bool,
 }
 
-/// Where the fields of a dispatch stand in its payload.
+/// The fields of a dispatch and their places in its payload.
 pub(crate) struct Fields {
     name: Cow<'static, str>,
     sequence: Option<u64>,
@@ -90,16 +90,16 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Of a dispatch that was written down.
+    /// The fields of a dispatch that was stored.
     pub(crate) fn new(name: &str, sequence: Option<u64>, data: Option<Place>) -> Self {
         let known = known_event_name(name.as_bytes());
         let name = known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
         Self { name, sequence, data }
     }
 
-    /// Copies nothing of an event that is known.
+    /// The fields of an envelope. Copies nothing of a documented event.
     pub(crate) fn of(payload: &[u8], envelope: &Envelope<'_>) -> Self {
-        // A `d` that is missing stands outside the payload.
+        // A missing `d` is not a part of the payload.
         Self::new(envelope.t.as_deref().unwrap_or_default(), envelope.s, envelope.d.place_in(payload))
     }
 }
@@ -113,13 +113,13 @@ impl Dispatch {
         Self { payload, name, data, sequence, session: None, encoding, is_exact, numbered }
     }
 
-    /// Says which session it belongs to.
+    /// Sets the session that it belongs to.
     pub(crate) fn with_session(mut self, session: Option<SessionKey>) -> Self {
         self.session = session;
         self
     }
 
-    /// Its name, if that is none that is known.
+    /// Its name, if it is not documented.
     pub(crate) fn unknown_name(&mut self) -> Option<&mut String> {
         match &mut self.name {
             Cow::Borrowed(_) => None,
@@ -129,8 +129,8 @@ impl Dispatch {
 
     /// The event's name, such as `MESSAGE_CREATE` (`t`). Empty if the server sent none.
     ///
-    /// A name that Discord does not document is the server's own text: secrets are taken out of it, and it is cut after 4096
-    /// bytes. It may hold control characters; `Display` and `Debug` of the dispatch escape them.
+    /// A name that Discord does not document is text of the server: secrets are removed from it, and it is truncated after
+    /// 4096 bytes. It may contain control characters; `Display` and `Debug` of the dispatch escape them.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -140,8 +140,8 @@ impl Dispatch {
         self.numbered.then_some(self.sequence)
     }
 
-    /// What tells this dispatch from all others, in any process: the same for the same dispatch after a Resume and after a
-    /// restart. None if it has no sequence number, or came without a session that could be resumed.
+    /// The key of this dispatch: unique in any process, and the same for the same dispatch after a Resume and after a restart.
+    /// `None` if it has no sequence number, or no session that can be resumed.
     pub fn key(&self) -> Option<DispatchKey> {
         Some(DispatchKey::new(self.session?, self.sequence()?))
     }
@@ -150,12 +150,12 @@ impl Dispatch {
         self.session
     }
 
-    /// How `d` is written.
+    /// The encoding of `d`.
     pub fn encoding(&self) -> Encoding {
         self.encoding
     }
 
-    /// The event's data (`d`), as it came.
+    /// The event's data (`d`), encoded.
     pub fn data(&self) -> RawRef<'_> {
         let (Range { start, end }, is_exact, encoding) = (self.data.clone(), self.is_exact, self.encoding);
         let place = Place { start, end, is_exact, encoding };
@@ -163,7 +163,7 @@ impl Dispatch {
         data.unwrap_or_else(|| RawRef::null(encoding))
     }
 
-    /// The event's data (`d`), to keep. Shares the bytes of the whole payload.
+    /// The event's data (`d`) as an owned value. Shares the bytes of the whole payload.
     pub fn raw(&self) -> Raw {
         let data = self.data();
         match data.range_in(&self.payload) {
@@ -176,13 +176,13 @@ impl Dispatch {
     ///
     /// # Errors
     ///
-    /// Where `d` does not fit the type. The shard goes on all the same.
+    /// If `d` does not fit the type. The shard is not affected.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
         self.data().decode()
     }
 }
 
-/// Prints no data: it is the content of people's messages, or a session id.
+/// Prints no data: it contains messages of users, or a session id.
 impl fmt::Debug for Dispatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dispatch")
@@ -193,8 +193,9 @@ impl fmt::Debug for Dispatch {
     }
 }
 
-/// A message with an opcode outside the ones that a server sends to a bot.
+/// A message with an opcode that servers do not send to bots.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct UnknownMessage {
     /// The opcode (`op`).
     pub op: u64,
@@ -208,70 +209,71 @@ impl fmt::Debug for UnknownMessage {
     }
 }
 
-/// Something unusual that the shard has dealt with by itself.
+/// Something unusual that the shard has handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// The heartbeat interval of Hello was absurd; another is used.
+    /// The heartbeat interval of Hello was out of range, so another is used.
     HeartbeatIntervalClamped {
-        /// What the server asked for, in milliseconds. None if it was not a number.
+        /// The interval of Hello in milliseconds. `None` if it was not a number.
         asked_ms: Option<u64>,
-        /// What is used.
+        /// The interval that is used.
         used: Duration,
     },
     /// READY names no session, so this one cannot be resumed.
     SessionNotResumable,
-    /// READY, or a saved session, names a resume URL that cannot be used: it is none, would leave TLS, or has a host that
-    /// [`ShardConfig::resume_hosts`](crate::ShardConfig::resume_hosts) does not allow. The base URL is used instead.
+    /// READY, or a saved session, has a resume URL that cannot be used: it is not a gateway URL, has no TLS although the base
+    /// URL has, or has a host that [`ShardConfig::resume_hosts`](crate::ShardConfig::resume_hosts) does not allow. The base URL
+    /// is used instead.
     ResumeUrlUnusable,
-    /// The server skipped sequence numbers: events may have been lost on their way.
+    /// The server skipped sequence numbers: events may be lost.
     ///
-    /// Where the connection then ends with [`DisconnectReason::SequenceGap`](crate::disconnect::DisconnectReason::SequenceGap), a Resume
-    /// brings them, and nothing comes twice. Where the dispatch follows, the gap is taken as it is: a Resume has not brought
-    /// these numbers, they are those of a RESUMED that was lost, or lately a Resume for others brought nothing.
+    /// If the connection then ends with [`DisconnectReason::SequenceGap`](crate::disconnect::DisconnectReason::SequenceGap), a Resume
+    /// brings the events, and none is delivered twice. If the dispatch follows instead, the gap is accepted: a Resume did not
+    /// bring these numbers, a lost RESUMED may have had them, or a recent Resume for other numbers brought nothing.
     SequenceGap {
         /// The newest number before.
         after: u64,
-        /// The number that came.
+        /// The number received.
         got: u64,
     },
-    /// The server replayed a dispatch that it was not asked for. It was not delivered again.
+    /// The server replayed a dispatch from before the Resume. It was not delivered again.
     DuplicateDropped {
         /// Its sequence number.
         sequence: u64,
     },
-    /// A plain message came where a compressed one was expected, or JSON where ETF was. It was read all the same.
+    /// A plain message was received where a compressed one was expected, or JSON where ETF was. It was read.
     UnexpectedFormat,
     /// Bytes followed a payload in ETF. They were ignored, as Discord's own decoder ignores them.
     TrailingBytes {
-        /// How many there were.
+        /// The number of bytes.
         count: usize,
     },
     /// The session was given up after this many Resumes in a row that failed, with neither RESUMED nor a replay, for
-    /// [`Limits::resume_timeout`](crate::config::Limits::resume_timeout) at least.
+    /// [`ShardLimits::resume_timeout`](crate::config::ShardLimits::resume_timeout) at least.
     ResumeGivenUp {
-        /// How many there were.
+        /// The number of Resumes.
         attempts: u32,
     },
-    /// The session was given up because a Resume would bring a message again that the shard cannot take: one that could not be
-    /// decoded for the second time, or one larger than the limits. [`Event::Disconnected`] follows and says which.
+    /// The session was given up because a Resume would bring a message again that the shard cannot read: it could not be
+    /// decoded twice, or is larger than the limits. [`Event::Disconnected`] follows with the reason.
     ReplayGivenUp {
         /// The newest sequence number before that message.
         after: u64,
     },
-    /// The edge has refused the upgrade this many times in a row with a status (401, 403, 404) that waiting may not cure.
+    /// The upgrade was refused repeatedly with a status (401, 403, 404) that waiting may not change.
     RefusedRepeatedly {
         /// The HTTP status code.
         status: u16,
         /// How many times in a row.
         times: u32,
     },
-    /// The shard was not driven for this long; silence in that time is not held against the server.
+    /// The shard was called late. Silence in that time does not count as missed heartbeats.
     NotDriven {
-        /// How late it was called.
+        /// How late the call was.
         late: Duration,
     },
-    /// The transcript could not be written on. The shard is not concerned.
+    /// Writing the transcript failed, and the transcript ends. The shard is not affected.
     TranscriptEnded {
         /// The kind of the writer's error.
         kind: std::io::ErrorKind,

@@ -1,48 +1,48 @@
-//! Sequence numbers that the server skips: when to resume for them, and when to take them as they are.
+//! Sequence numbers that the server skips: when to resume for them, and when to accept the gap.
 //!
 //! "`s` […] Sequence number of event used for resuming sessions and heartbeating" (Discord Docs, Gateway Events > Payload
-//! Structure). A skipped number may be an event that was lost on its way, for instance one that stood behind another in the
-//! same message; the replay after a Resume brings it. Nothing promises that the server never skips a number that no event
-//! has. So a gap is asked about once, with a Resume from the last number before it; and a server that has nothing to give is
-//! asked again only after a wait.
+//! Structure). A skipped number may be a lost event, for instance one that followed another in the same message; the replay
+//! after a Resume brings it. But the documentation does not say that the server never skips a number without an event. So the
+//! shard resumes once for a gap, from the last number before it; after a Resume that brought nothing, it resumes for another
+//! gap only after a wait.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-/// How long gaps are taken as they are, after a Resume that did not bring what the server had skipped.
+/// How long gaps are accepted after a Resume that did not bring the skipped numbers.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
-/// The longest of these waits; each doubles the one before.
+/// The longest of these waits. Each doubles the one before.
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
-/// What is known of the gaps in a shard's sequence numbers.
+/// The state of the gaps in a shard's sequence numbers.
 #[derive(Default)]
 pub(crate) struct Gaps {
-    /// The numbers that a Resume of this session was to bring.
+    /// The numbers that the newest Resume for a gap requested.
     asked: Option<RangeInclusive<u64>>,
-    /// None of them has come so far.
+    /// Whether none of them was received so far.
     unfilled: bool,
-    /// Until then gaps are taken as they are.
+    /// Gaps are accepted until then.
     quiet_until: Option<Instant>,
-    /// The wait that the next Resume for nothing begins. None: the first.
+    /// The wait after the next Resume that brings nothing. `None`: the first wait.
     wait: Option<Duration>,
-    /// How many numbers RESUMED may have taken without arriving: one for each Resume of this session that none has answered.
+    /// The number of Resumes of this session without an answer. Each may have used a number for a RESUMED that was lost.
     unanswered: u64,
 }
 
 impl Gaps {
-    /// Whether a dispatch with the number `got`, where `after` was the newest, is to wait for what a Resume brings. Otherwise
-    /// the gap is taken as it is. `replaying`: between Resume and RESUMED.
+    /// Whether to resume for the numbers between `after`, the newest, and `got`, the one received. If not, the gap is accepted.
+    /// `replaying` is true between Resume and RESUMED.
     pub(crate) fn resumes_for(&mut self, after: u64, got: u64, replaying: bool, now: Instant) -> bool {
-        // RESUMED has a number, and is not replayed. One that was lost with its connection leaves a gap.
+        // RESUMED has a number and is not replayed, so a RESUMED that was lost with its connection leaves a gap.
         let skipped = got - after - 1;
         if replaying && skipped < self.unanswered {
             self.unanswered -= skipped;
             return false;
         }
-        // The server was asked for what comes next, and does not have it. It may skip more than it did at first: what it
-        // sent with the number that showed the gap need not be kept for a replay.
+        // A Resume requested the next number, and the server does not have it. It may skip more than at first, since it need
+        // not keep the dispatch that showed the gap.
         if self.asked.as_ref().is_some_and(|asked| asked.contains(&(after + 1))) {
-            self.came_to_nothing(now);
+            self.brought_nothing(now);
             return false;
         }
         if self.quiet_until.is_some_and(|until| now < until) {
@@ -53,12 +53,12 @@ impl Gaps {
         true
     }
 
-    /// A Resume goes out.
+    /// A Resume was sent.
     pub(crate) fn resume_sent(&mut self) {
         self.unanswered += 1;
     }
 
-    /// A dispatch of a replay has come in its turn.
+    /// A dispatch of a replay was received in order.
     pub(crate) fn replayed(&mut self, sequence: u64) {
         if self.asked.as_ref().is_some_and(|asked| asked.contains(&sequence)) {
             self.unfilled = false;
@@ -66,15 +66,15 @@ impl Gaps {
         }
     }
 
-    /// RESUMED has come: the replay is over.
+    /// RESUMED was received: the replay is over.
     pub(crate) fn resumed(&mut self, now: Instant) {
         self.unanswered = 0;
         if self.asked.is_some() {
-            self.came_to_nothing(now);
+            self.brought_nothing(now);
         }
     }
 
-    /// The session has ended: its numbers mean nothing to the next one. How the server counts does.
+    /// The session has ended, and with it its numbers. The waits stay, since they depend on how the server counts.
     pub(crate) fn session_ended(&mut self) {
         self.asked = None;
         self.unfilled = false;
@@ -82,7 +82,7 @@ impl Gaps {
     }
 
     /// Begins the wait, once for each Resume that brought nothing.
-    fn came_to_nothing(&mut self, now: Instant) {
+    fn brought_nothing(&mut self, now: Instant) {
         if std::mem::take(&mut self.unfilled) {
             let wait = self.wait.unwrap_or(FIRST_WAIT);
             self.quiet_until = Some(now + wait);

@@ -1,10 +1,10 @@
-//! When to send heartbeats, and when their silence means that a connection is dead.
+//! When to send heartbeats, and when missing acknowledgements mean that a connection is dead.
 
 use std::time::{Duration, Instant};
 
-/// The shortest interval that is believed.
+/// The shortest interval that is accepted.
 pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
-/// The longest interval that is believed.
+/// The longest interval that is accepted.
 pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The heartbeat of one connection, from Hello on.
@@ -23,13 +23,13 @@ pub(crate) struct Heartbeat {
 /// Heartbeats sent since the newest acknowledgement.
 struct Unacknowledged {
     newest: Instant,
-    /// How many of them were scheduled ones, not asked for by the server.
+    /// The number of scheduled ones among them, as opposed to those that the server requested.
     scheduled: u32,
     /// When the first of the scheduled ones went out.
     first_scheduled: Instant,
     /// When the newest of the scheduled ones went out.
     newest_scheduled: Instant,
-    /// When the acknowledgement becomes conspicuous by its absence. None once that was noted.
+    /// When the acknowledgement counts as late. `None` once that was noted.
     late_at: Option<Instant>,
 }
 
@@ -75,13 +75,13 @@ impl Heartbeat {
         }
     }
 
-    /// When to look here again.
+    /// The next deadline.
     pub(crate) fn deadline(&self) -> Instant {
         let late_at = self.unacknowledged.as_ref().and_then(|unacknowledged| unacknowledged.late_at);
         late_at.map_or(self.next, |late_at| late_at.min(self.next))
     }
 
-    /// Notes that an acknowledgement is late, for those who ask how the connection is doing.
+    /// Notes that an acknowledgement is late, for the health of the shard.
     pub(crate) fn note_lateness(&mut self, now: Instant) {
         if let Some(unacknowledged) = &mut self.unacknowledged {
             unacknowledged.late_at = unacknowledged.late_at.filter(|late_at| *late_at > now);
@@ -98,7 +98,7 @@ impl Heartbeat {
     /// proves life, but not for longer than two intervals: a server that sends events and never acknowledges is broken.
     /// One message alone may take longer than that, and no acknowledgement can overtake it.
     ///
-    /// `patience`: how long a heartbeat may go unacknowledged while bytes of a message come; zero if none is under way.
+    /// `patience` is how long a heartbeat may go unacknowledged while the bytes of a message arrive; zero if none does.
     pub(crate) fn is_zombie(&self, last_received: Instant, patience: Duration, now: Instant) -> bool {
         let Some(unacknowledged) = &self.unacknowledged else { return false };
         match unacknowledged.scheduled {
@@ -109,8 +109,8 @@ impl Heartbeat {
         }
     }
 
-    /// A scheduled heartbeat goes out. The next one is due an interval after this one was, or, if that has passed
-    /// already (a suspended process), an interval from now: one beat is sent, not the missed ones.
+    /// A scheduled heartbeat was sent. The next one is due an interval after this one was due, or, if that has passed already
+    /// (a suspended process), an interval from now: missed heartbeats are not made up for.
     pub(crate) fn sent_scheduled(&mut self, now: Instant) {
         self.sent_on_request(now);
         self.last_scheduled = Some(now);
@@ -128,7 +128,7 @@ impl Heartbeat {
         }
     }
 
-    /// A heartbeat goes out that the server asked for. The schedule is unchanged.
+    /// A heartbeat that the server requested was sent. The schedule is unchanged.
     pub(crate) fn sent_on_request(&mut self, now: Instant) {
         match &mut self.unacknowledged {
             Some(unacknowledged) => unacknowledged.newest = now,
@@ -144,12 +144,12 @@ impl Heartbeat {
         }
     }
 
-    /// There is no room in the send window for the scheduled heartbeat before this time.
+    /// The send window has no slot for the scheduled heartbeat before this time.
     pub(crate) fn postpone(&mut self, until: Instant) {
         self.next = until;
     }
 
-    /// An acknowledgement arrived. Gives the latency; None if no heartbeat was waiting for one.
+    /// An acknowledgement was received. Returns the latency; `None` if no heartbeat was unacknowledged.
     pub(crate) fn acknowledged(&mut self, now: Instant) -> Option<Duration> {
         let unacknowledged = self.unacknowledged.take()?;
         self.last_acknowledged = Some(now);
@@ -157,7 +157,7 @@ impl Heartbeat {
         self.latency
     }
 
-    /// The silence so far says nothing of the server: heartbeats that are unanswered so far do not count as missed.
+    /// The silence so far is not the server's fault: heartbeats without an answer do not count as missed.
     pub(crate) fn reset_missed(&mut self) {
         if let Some(unacknowledged) = &mut self.unacknowledged {
             unacknowledged.scheduled = 0;
@@ -166,10 +166,10 @@ impl Heartbeat {
     }
 
     /// Another Hello on the same connection. Its interval holds for the heartbeats after the next one, and brings the next
-    /// one forward where it is shorter. No deadline moves later: a server that repeats Hello cannot postpone the next
-    /// heartbeat, nor the verdict on those that it has not acknowledged.
+    /// one forward if it is shorter. No deadline moves later: a server that repeats Hello cannot postpone the next heartbeat,
+    /// nor the end of a connection on which it acknowledges none.
     ///
-    /// The connection keeps its jitter. Of many draws the smallest would win, and heartbeats would follow each other closely.
+    /// The connection keeps its jitter. Of several draws the smallest would win, and heartbeats would follow each other closely.
     pub(crate) fn change_interval(&mut self, interval: Duration, now: Instant) {
         let jittered = now + interval.mul_f64(self.jitter);
         let regular = self.last_scheduled.map_or(jittered, |last| last + interval);
@@ -228,12 +228,12 @@ mod tests {
         heartbeat.sent_scheduled(start);
         let rtt = Duration::from_millis(80);
         assert_eq!(heartbeat.acknowledged(start + rtt), Some(rtt));
-        assert_eq!(heartbeat.acknowledged(start + rtt * 2), None, "one acknowledgement was owed");
+        assert_eq!(heartbeat.acknowledged(start + rtt * 2), None, "one heartbeat was unacknowledged");
         assert_eq!(heartbeat.latency(), Some(rtt));
     }
 
     #[test]
-    fn a_requested_beat_changes_neither_schedule_nor_judgement() {
+    fn a_requested_beat_changes_neither_the_schedule_nor_the_deadline() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(INTERVAL, 0.5, start);
         let next = heartbeat.next();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_between_a_requested_beat_and_the_scheduled_one_does_not_excuse_the_silence_after() {
+    fn bytes_before_the_scheduled_beat_prove_nothing_after_it() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(INTERVAL, 0.5, start);
         heartbeat.sent_on_request(start);
@@ -257,17 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn resetting_the_missed_beats_starts_the_judgement_anew() {
+    fn resetting_the_missed_beats_restarts_the_count() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(INTERVAL, 0.0, start);
         heartbeat.sent_scheduled(start);
         heartbeat.reset_missed();
         assert!(!heartbeat.is_zombie(start, NONE, start));
         heartbeat.sent_scheduled(start + INTERVAL);
-        assert!(
-            heartbeat.is_zombie(start, NONE, start),
-            "silence since then is held against the server again"
-        );
+        assert!(heartbeat.is_zombie(start, NONE, start), "silence after that counts again");
     }
 
     #[test]
@@ -275,7 +272,11 @@ mod tests {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(INTERVAL, 0.5, start);
         heartbeat.change_interval(INTERVAL * 10, start + INTERVAL / 4);
-        assert_eq!(heartbeat.next(), start + INTERVAL / 2, "a longer one waits for its turn");
+        assert_eq!(
+            heartbeat.next(),
+            start + INTERVAL / 2,
+            "a longer interval begins after the next heartbeat"
+        );
         let first = start + INTERVAL / 2;
         heartbeat.sent_scheduled(first);
         assert_eq!(heartbeat.next(), first + INTERVAL * 10);
@@ -285,6 +286,6 @@ mod tests {
         assert_eq!(heartbeat.next(), first + INTERVAL / 4 + INTERVAL / 20, "jittered, as that has passed");
         heartbeat.change_interval(INTERVAL / 10, first + INTERVAL / 4 + INTERVAL / 40);
         assert_eq!(heartbeat.next(), first + INTERVAL / 4 + INTERVAL / 20, "Hello again changes nothing");
-        assert!(heartbeat.is_zombie(first, NONE, first + INTERVAL), "what was owed is still owed");
+        assert!(heartbeat.is_zombie(first, NONE, first + INTERVAL), "the heartbeat is still unacknowledged");
     }
 }

@@ -69,6 +69,7 @@ impl Default for IdentifyBudget {
 
 /// What happens to a request for a permit when the budget is spent, and when its session start cannot be persisted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WhenSpent {
     /// It is refused, and the shard stops with the reason: the operator should look into it.
     Refuse,

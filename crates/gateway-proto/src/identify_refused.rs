@@ -67,7 +67,8 @@ impl fmt::Display for IdentifyRefused {
                 available_in.as_secs()
             ),
             RefusalCause::NotPersisted => f.write_str(
-                "no session may be started: the start could not be persisted, so the next process would not count it",
+                "no session may be started: the start could not be persisted, so the next process would not count it; \
+                 make the store writable",
             ),
             RefusalCause::Unreachable => {
                 f.write_str("no session may be started: the identify gate could not be reached")

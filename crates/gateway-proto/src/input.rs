@@ -1,4 +1,4 @@
-//! What the owner of the socket tells a [`Shard`](crate::Shard).
+//! The inputs of a [`Shard`](crate::Shard) from its driver.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use crate::identify::IdentifyRefused;
 
 /// One thing that happened outside the state machine.
 ///
-/// Exhaustive on purpose. Any input may be given in any state: one that does not apply is ignored.
+/// Exhaustive: these are all of them. Any input may be passed in any state; one that does not apply is ignored.
 ///
-/// `Debug` shows no text of the server's: only the shard knows what has to be taken out of it.
+/// `Debug` prints no text of the server: only the shard knows the secrets that must be removed from it.
 #[derive(Clone)]
 pub enum Input {
     /// The WebSocket asked for by [`Output::Connect`](crate::Output::Connect) is open: the upgrade was answered with 101.
@@ -23,42 +23,42 @@ pub enum Input {
     Message(Message),
     /// Bytes of the open WebSocket arrived that complete no message. Not needed after [`Input::Message`].
     ///
-    /// They prove that the connection is alive, and a wait for a message goes on while they come, for
-    /// [`Timeouts::message`](crate::config::Timeouts::message) at most. A driver that does not hand them in loses connections on
-    /// which one message takes longer than two heartbeats.
+    /// They prove that the connection is alive, and extend the wait for a message, up to
+    /// [`Timeouts::message`](crate::config::Timeouts::message). Without this input, connections are lost on which one message takes
+    /// longer than two heartbeats.
     ///
-    /// The one input that does not move the clock, so that it makes no difference how a stream is cut. What is due happens
-    /// at the next other input.
+    /// The only input that does not move the clock, so that it makes no difference how a stream is cut. Due deadlines are
+    /// handled at the next other input.
     Progress {
-        /// Whether a message is under way: its beginning has come, its end has not. False for a ping or a pong.
+        /// Whether a message has begun and not ended. False for a ping or a pong.
         message: bool,
     },
-    /// The WebSocket is gone. Nothing of this connection may be handed in after it.
+    /// The WebSocket has ended. Pass in nothing more of this connection.
     Closed(Closed),
-    /// The permit asked for by [`Output::AcquireIdentify`](crate::Output::AcquireIdentify) was given.
+    /// The permit requested by [`Output::AcquireIdentify`](crate::Output::AcquireIdentify) was granted.
     IdentifyGranted,
     /// That permit was refused: no session start may be spent. The shard stops with this reason.
     ///
     /// If the gate could not be reached ([`RefusalCause::Unreachable`](crate::identify::RefusalCause::Unreachable)), the shard does not
     /// stop: it closes, connects again after its back-off, and asks again.
     IdentifyRefused(IdentifyRefused),
-    /// The caller has stopped reading the socket of its own accord, for instance because its event queue is full.
+    /// The driver has stopped reading the socket by itself, for instance because its event queue is full.
     ///
-    /// Until [`Input::ReadingResumed`] silence is not taken for a dead connection. Heartbeats go on.
+    /// Until [`Input::ReadingResumed`] silence does not mean a dead connection. Heartbeats continue.
     ReadingPaused,
-    /// The caller reads the socket again.
+    /// The driver reads the socket again.
     ReadingResumed,
-    /// The wall clock, as the time since the beginning of 1970. Hand it in now and then, at least whenever a
-    /// [`Output::Timeout`](crate::Output::Timeout) has passed; or never.
+    /// The wall clock, as the time since the beginning of 1970. Pass it in at least whenever an
+    /// [`Output::Timeout`](crate::Output::Timeout) has passed, or never.
     ///
-    /// It serves to notice a suspended machine: where it has run more than 5 s ahead of the monotonic clock, the connection
-    /// is replaced. A clock that is set back changes nothing, and nothing else depends on it.
+    /// It reveals a suspended machine: if it has advanced over 5 s more than the monotonic clock, the connection is replaced. A
+    /// clock that is set back changes nothing, and nothing else depends on it.
     WallClock(Duration),
     /// Time has passed; nothing else happened.
     Timeout,
 }
 
-/// A WebSocket data message, without its framing.
+/// A WebSocket data message, without its framing. Exhaustive: these are the two kinds (RFC 6455, section 5.6).
 #[derive(Clone, PartialEq, Eq)]
 pub enum Message {
     /// A text message: UTF-8 JSON.
@@ -68,7 +68,7 @@ pub enum Message {
 }
 
 impl Message {
-    /// The payload, whatever its kind.
+    /// The payload, of either kind.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(bytes) | Self::Binary(bytes) => bytes,
@@ -80,6 +80,7 @@ impl Message {
 ///
 /// In an event the texts name neither the host nor any other secret, are escaped, and have a few hundred bytes at most.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConnectError {
     /// The host name could not be resolved.
     Dns(String),
@@ -95,23 +96,29 @@ pub enum ConnectError {
 
 /// A refused upgrade.
 ///
-/// In an event token, session id and resume URL are taken out of headers and body. Both are otherwise as they came: escape
-/// them ([`codec::text::escape`](gateway_codec::text::escape)) before they are printed.
+/// In an event, token, session id and resume URL are removed from headers and body. Otherwise both are as received: escape them
+/// ([`codec::text::escape`](gateway_codec::text::escape)) before you print them.
 #[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refused {
     /// The HTTP status code.
     pub status: u16,
-    /// The headers, names and values as they came and in their order; bytes that are not UTF-8 are replaced. The whole head
-    /// of an answer has at most 16 KiB and 100 headers.
+    /// The headers, names and values as received and in order; bytes that are not UTF-8 are replaced. The whole head of an
+    /// answer has at most 16 KiB and 100 headers.
     pub headers: Vec<(String, String)>,
     /// The `Retry-After` header, if there was one.
     pub retry_after: Option<Duration>,
-    /// The beginning of the body: at most a few kilobytes, for whoever has to find out why.
+    /// The beginning of the body, at most a few kilobytes, for diagnosis.
     pub body: Vec<u8>,
 }
 
 impl Refused {
-    /// The value of the first header of this name, in whatever case it is written.
+    /// A refusal with this status, without headers and body. Set the other fields as needed.
+    pub fn new(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    /// The value of the first header with this name, which is compared without case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let header = self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
         header.map(|(_, value)| value.as_str())
@@ -119,7 +126,7 @@ impl Refused {
 
     /// Reads a `Retry-After` value that is a number of seconds (RFC 9110, section 10.2.3), whole or with a fraction.
     ///
-    /// The date form is not read: it needs a wall clock. The back-off applies instead.
+    /// The date form is not read, since it needs a wall clock. The back-off applies instead.
     pub fn parse_retry_after(value: &str) -> Option<Duration> {
         let seconds: f64 = value.trim().parse().ok()?;
         Duration::try_from_secs_f64(seconds).ok()
@@ -130,12 +137,13 @@ impl Refused {
 ///
 /// In an event the texts hold no secret, are escaped, and have a few hundred bytes at most.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Closed {
     /// The server sent a close frame (RFC 6455, section 5.5.1). A frame without a code has `code: None`.
     Frame {
         /// The close code.
         code: Option<u16>,
-        /// The reason in the server's words; empty if none.
+        /// The server's reason. Empty if there is none.
         reason: String,
     },
     /// The stream ended without a close frame.
@@ -144,7 +152,7 @@ pub enum Closed {
     Failed(String),
     /// The server broke the WebSocket protocol.
     Protocol(String),
-    /// A message was larger than [`Limits::message_bytes`](crate::config::Limits::message_bytes).
+    /// A message was larger than [`ShardLimits::message_bytes`](crate::config::ShardLimits::message_bytes).
     MessageTooLarge,
 }
 
@@ -158,7 +166,7 @@ impl fmt::Debug for Message {
     }
 }
 
-/// Prints the number of the headers and the length of the body: the rest is whatever stood at that address.
+/// Prints the number of headers and the length of the body: their content is unknown.
 impl fmt::Debug for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Refused")

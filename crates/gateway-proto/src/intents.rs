@@ -49,7 +49,7 @@ intents! {
 }
 
 impl Intents {
-    /// No intent: only the events that everybody gets.
+    /// No intents: only the events that every bot receives.
     pub const NONE: Self = Self(0);
 
     /// The intents that must be switched on in the developer portal (Discord Docs, Gateway > Privileged Intents).

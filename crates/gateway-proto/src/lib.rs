@@ -60,7 +60,7 @@ mod wall_clock;
 
 pub use gateway_codec as codec;
 
-// What every bot meets.
+// For every bot.
 pub use commands::Command;
 pub use disconnect_reason::StopReason;
 pub use event::{Dispatch, Event, Notice, UnknownMessage};
@@ -72,13 +72,13 @@ pub use shutdown::{Reconnect, Shutdown};
 pub use snowflake::Snowflake;
 pub use token::Token;
 
-// What the owner of a socket meets.
+// For drivers.
 pub use input::{Closed, ConnectError, Input, Message};
 pub use output::{CloseFrame, Output};
 pub use shard::Shard;
 pub use url::GatewayUrl;
 
-/// What an application sends besides [`Command`]: its parts, the answers to requests for members, and why a command is refused.
+/// The parts of a [`Command`], the answers to requests for members, and why a command is refused.
 pub mod command {
     pub use crate::commands::{
         ChannelInfoField, MemberSelection, RequestGuildMembers, SendError, VoiceStateUpdate,
@@ -87,13 +87,13 @@ pub mod command {
     pub use crate::presence::{Activity, ActivityKind, Presence, Status};
 }
 
-/// The fields of [`ShardConfig`], their defaults, and what is wrong with a value that cannot be used.
+/// The fields of [`ShardConfig`], their defaults, and the error for a value that cannot be used.
 pub mod config {
     pub use crate::acknowledge::Delivery;
     pub use crate::backoff_config::BackoffConfig;
     pub use crate::config_error::ConfigError;
     pub use crate::resume_hosts::ResumeHosts;
-    pub use crate::shard_config::{DEFAULT_URL, IdentifyProperties, Limits, Timeouts};
+    pub use crate::shard_config::{DEFAULT_URL, IdentifyProperties, ShardLimits, Timeouts};
     pub use crate::shard_id::ShardIdError;
     pub use crate::url::{API_VERSION, UrlError};
 }
@@ -106,7 +106,7 @@ pub mod disconnect {
     pub use crate::input::Refused;
 }
 
-/// How a shard is doing, and its counters.
+/// The condition of a shard, and its counters.
 pub mod health {
     pub use crate::shard_health::{Ages, Condition, Health, Phase};
     pub use crate::stats::Stats;

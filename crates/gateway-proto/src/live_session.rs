@@ -1,4 +1,4 @@
-//! What survives a connection: the session, and its form for keeping.
+//! The session, which survives a connection, and its stored form.
 
 use std::fmt;
 
@@ -12,15 +12,15 @@ use crate::{GatewayUrl, ShardId};
 #[derive(Clone)]
 pub(crate) struct Session {
     pub(crate) id: Box<str>,
-    /// Where to resume. None: READY gave no usable URL.
+    /// The resume URL. `None` if READY had no usable one.
     pub(crate) resume_url: Option<GatewayUrl>,
     /// The newest sequence number received.
     pub(crate) sequence: u64,
     /// The newest sequence number that the application has acknowledged.
     pub(crate) acknowledged: u64,
-    /// What its dispatches are known by outside of the shard.
+    /// The session's part of the keys of its dispatches.
     pub(crate) key: SessionKey,
-    /// What READY, or a snapshot, named in place of a resume URL that can be used.
+    /// A resume URL of READY, or of a snapshot, that cannot be used. Kept as a secret to remove from texts.
     pub(crate) unusable_url: Option<Box<str>>,
 }
 
@@ -39,26 +39,26 @@ impl Session {
     }
 }
 
-/// The longest session id that is believed. Resume has to fit into a message.
+/// The longest session id that is accepted, in bytes. Resume has to fit into a message.
 const LONGEST_SESSION_ID: usize = 512;
 
 pub(crate) fn is_usable_session_id(id: &str) -> bool {
     (1..=LONGEST_SESSION_ID).contains(&id.len())
 }
 
-/// The field of READY that a session is known by.
+/// The session id in READY.
 #[derive(Deserialize)]
 pub(crate) struct SessionId {
     pub(crate) session_id: String,
 }
 
-/// The field of READY that says where to resume.
+/// The resume URL in READY.
 #[derive(Deserialize)]
 pub(crate) struct ResumeUrl {
     pub(crate) resume_gateway_url: String,
 }
 
-/// All that a later process needs to resume a session: keep it where secrets are kept.
+/// Everything that a later process needs to resume a session. It contains secrets: store it accordingly.
 ///
 /// "You should store the `session_id`, the `resume_gateway_url`, and the last sequence number"
 /// (Discord Docs, Gateway > Preparing to Resume).
@@ -72,7 +72,7 @@ pub struct SessionSnapshot {
 }
 
 impl SessionSnapshot {
-    /// Puts a snapshot together from parts kept by other means.
+    /// A snapshot from parts that were stored by other means.
     pub fn new(session_id: String, resume_url: Option<String>, sequence: u64, shard: ShardId) -> Self {
         Self { session_id, resume_url, sequence, shard }
     }
@@ -88,7 +88,7 @@ impl SessionSnapshot {
     }
 }
 
-/// Shows what is not secret.
+/// Prints no secrets.
 impl fmt::Debug for SessionSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionSnapshot")
@@ -98,10 +98,10 @@ impl fmt::Debug for SessionSnapshot {
     }
 }
 
-/// The version written into stored snapshots.
+/// The version in stored snapshots.
 const VERSION: u32 = 1;
 
-/// A snapshot as it is written.
+/// The stored form of a snapshot.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     version: u32,

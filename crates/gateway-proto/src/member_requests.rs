@@ -12,8 +12,8 @@ use crate::{Command, Dispatch, Snowflake};
 
 /// Matches `GUILD_MEMBERS_CHUNK` and `RATE_LIMITED` to the requests that they answer.
 ///
-/// A value like the shard itself: requests, dispatches and the time go in, answers and a deadline come out. One for each
-/// shard, or one for all of them.
+/// A state machine like the shard itself: requests, dispatches and the time go in, answers and a deadline come out. Use one for
+/// each shard, or one for all of them.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -21,12 +21,7 @@ use crate::{Command, Dispatch, Snowflake};
 /// use gateway_proto::{Dispatch, Shard, Snowflake};
 ///
 /// fn ask(shard: &mut Shard, requests: &mut MemberRequests, now: Instant) -> Result<(), SendError> {
-///     let request = RequestGuildMembers {
-///         guild_id: Snowflake(81384788765712384),
-///         members: MemberSelection::Everyone,
-///         presences: false,
-///         nonce: None,
-///     };
+///     let request = RequestGuildMembers::new(Snowflake(81384788765712384), MemberSelection::Everyone);
 ///     let (_id, command) = requests.request(request, now);
 ///     shard.send(command)
 /// }
@@ -43,7 +38,7 @@ use crate::{Command, Dispatch, Snowflake};
 /// ```
 #[derive(Debug)]
 pub struct MemberRequests {
-    /// What tells the requests of this process from those of an earlier one, whose answers a Resume may replay.
+    /// Distinguishes the requests of this process from those of an earlier one, whose answers a Resume may replay.
     seed: u32,
     timeout: Duration,
     made: u64,
@@ -55,8 +50,9 @@ pub struct MemberRequests {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MemberRequestId(u64);
 
-/// What came of a request.
+/// The answer to a request.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct MemberAnswer {
     /// Which request.
     pub id: MemberRequestId,
@@ -68,16 +64,16 @@ pub struct MemberAnswer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemberRequestError {
-    /// The gateway has refused it for now (`RATE_LIMITED`).
+    /// The gateway has refused it temporarily (`RATE_LIMITED`).
     RateLimited {
         /// How long to wait before the next try.
         retry_after: Duration,
     },
-    /// Nothing has come for as long as the timeout. Without the intent GUILD_MEMBERS some requests are never answered.
+    /// No chunk was received within the timeout. Without the intent GUILD_MEMBERS some requests are never answered.
     TimedOut {
-        /// How many chunks have come.
+        /// The number of chunks received.
         received: u64,
-        /// How many there should be. None: not one has come.
+        /// The number of chunks expected. `None` if none was received.
         expected: Option<u64>,
     },
 }
@@ -91,7 +87,7 @@ struct Waiting {
     chunks: BTreeMap<u64, Dispatch>,
 }
 
-/// The fields of `GUILD_MEMBERS_CHUNK` that say where it belongs (Discord Docs, Gateway Events > Guild Members Chunk).
+/// The fields of `GUILD_MEMBERS_CHUNK` that identify its request (Discord Docs, Gateway Events > Guild Members Chunk).
 #[derive(Deserialize)]
 struct Chunk {
     chunk_index: u64,
@@ -100,17 +96,16 @@ struct Chunk {
 }
 
 impl MemberRequests {
-    /// `timeout` is how long to wait for the first chunk, and after each for the next. A request may wait some 30 s before
-    /// it is sent, if all members of the same guild were asked for just before. `seed`: any number, another for each
-    /// process.
+    /// `timeout` is how long to wait for the first chunk, and after each chunk for the next. A request may wait about 30 s before
+    /// it is sent, if all members of the same guild were requested just before. `seed` is any number, different for each process.
     pub fn new(timeout: Duration, seed: u64) -> Self {
         let seed = (seed ^ seed >> 32) as u32;
         Self { seed, timeout, made: 0, waiting: BTreeMap::new(), answered: VecDeque::new() }
     }
 
-    /// Notes a request, and gives the command to send. The nonce is replaced by one that is used only once.
+    /// Registers a request, and returns the command to send. The nonce is replaced by a unique one.
     ///
-    /// If the command cannot be sent, take the request back with [`cancel`](Self::cancel).
+    /// If the command cannot be sent, [`cancel`](Self::cancel) the request.
     pub fn request(&mut self, mut request: RequestGuildMembers, now: Instant) -> (MemberRequestId, Command) {
         let id = MemberRequestId(self.made);
         self.made += 1;
@@ -126,12 +121,12 @@ impl MemberRequests {
         (id, Command::RequestGuildMembers(request))
     }
 
-    /// Forgets a request. What still comes for it is ignored.
+    /// Cancels a request. Later chunks for it are ignored.
     pub fn cancel(&mut self, id: MemberRequestId) {
         self.waiting.remove(&id);
     }
 
-    /// Looks at a dispatch. Those that have nothing to do with a request change nothing.
+    /// Takes a dispatch. One that belongs to no request changes nothing.
     pub fn handle_dispatch(&mut self, dispatch: &Dispatch, now: Instant) {
         match dispatch.name() {
             "GUILD_MEMBERS_CHUNK" => self.chunk(dispatch, now),
@@ -140,7 +135,7 @@ impl MemberRequests {
         }
     }
 
-    /// The next answer, if there is one.
+    /// The next answer.
     pub fn poll(&mut self, now: Instant) -> Option<MemberAnswer> {
         if self.answered.is_empty()
             && let Some((id, _)) = self.waiting.iter().find(|(_, waiting)| waiting.deadline <= now)
@@ -179,7 +174,7 @@ impl MemberRequests {
         let Some(limited) = RateLimited::of_member_request(dispatch) else { return };
         let id = match &limited.nonce {
             Some(nonce) => self.find(nonce),
-            // Without a nonce it can only be the oldest one of the guild that nothing has come for.
+            // Without a nonce it can only belong to the oldest request for the guild without a chunk.
             None => self.waiting.iter().find_map(|(id, waiting)| {
                 let hit = waiting.everyone && waiting.guild == limited.guild && waiting.expected.is_none();
                 hit.then_some(*id)
@@ -213,7 +208,7 @@ pub(crate) struct RateLimited {
 }
 
 impl RateLimited {
-    /// None: it is about something else, or makes no sense.
+    /// `None` if it concerns another opcode, or is malformed.
     pub(crate) fn of_member_request(dispatch: &Dispatch) -> Option<Self> {
         #[derive(Deserialize)]
         struct Data {
@@ -236,13 +231,13 @@ impl fmt::Display for MemberRequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RateLimited { retry_after } => {
-                write!(f, "the gateway takes no such request for another {} s", retry_after.as_secs_f64())
+                write!(f, "the gateway accepts no such request for another {} s", retry_after.as_secs_f64())
             }
             Self::TimedOut { expected: None, .. } => {
-                f.write_str("no members have come in time: is the intent GUILD_MEMBERS asked for?")
+                f.write_str("no members were received in time: does the bot use the intent GUILD_MEMBERS?")
             }
             Self::TimedOut { received, expected: Some(expected) } => {
-                write!(f, "only {received} of {expected} chunks of members have come in time")
+                write!(f, "only {received} of {expected} chunks of members were received in time")
             }
         }
     }

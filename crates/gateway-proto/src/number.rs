@@ -7,14 +7,13 @@ use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 /// A number of zero or more, in JSON or ETF: `20000`, `20000.0` and `2e4` are the same. JSON has one grammar for all of them
 /// (RFC 8259, section 6), and encoders choose freely.
 ///
-/// A fraction is dropped, and a number beyond 64 bits is the largest that there is. Negative numbers, NaN and text are
-/// refused.
+/// A fraction is dropped, and a number beyond 64 bits saturates. Negative numbers, NaN and text are errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Number(pub(crate) u64);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // A float takes integers too, and in ETF, unlike "any", those beyond 2^53 as numbers.
+        // `f64` accepts integers too, and in ETF, unlike "any", those beyond 2^53 as numbers.
         deserializer.deserialize_f64(AnyNumber)
     }
 }
@@ -42,7 +41,7 @@ impl Visitor<'_> for AnyNumber {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Number, E> {
-        // NaN is not above anything. The conversion drops the fraction, and saturates.
+        // Every comparison with NaN is false. The conversion drops the fraction, and saturates.
         match number >= 0.0 {
             true => Ok(Number(number as u64)),
             false => Err(E::invalid_value(Unexpected::Float(number), &self)),

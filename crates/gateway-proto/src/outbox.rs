@@ -22,13 +22,13 @@ const MEMBERS_EVERY: Duration = Duration::from_millis(30_500);
 /// The longest `retry_after` that is followed: a longer one is taken for a mistake.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
-/// The application's commands, on their way out. Survives connections, as these limits do.
+/// The application's queued commands. It survives connections, as these limits do.
 ///
 /// The order is kept, but a command whose own limit holds it back lets others pass.
 #[derive(Default)]
 pub(crate) struct Outbox {
     queue: VecDeque<WaitingCommand>,
-    /// Held back by a limit of their kind: when to look again, and the order in which they came.
+    /// Commands held back by a limit of their kind, by the time to check again and the order in which they came.
     held: BTreeMap<(Instant, u64), WaitingCommand>,
     numbered: u64,
     /// When the newest presence updates were sent.
@@ -37,7 +37,7 @@ pub(crate) struct Outbox {
     members: BTreeMap<Snowflake, Instant>,
 }
 
-/// A command of the application that has passed all checks but that for room.
+/// A command of the application that has passed all checks except that of the queue's length.
 pub(crate) struct AcceptedCommand {
     pub(crate) op: u64,
     pub(crate) kind: CommandKind,
@@ -47,7 +47,7 @@ pub(crate) struct AcceptedCommand {
 }
 
 impl AcceptedCommand {
-    /// `limit`: the most bytes that the gateway accepts.
+    /// Checks and encodes a command. `limit` is the number of bytes that the gateway accepts.
     pub(crate) fn new(command: Command, encoding: Encoding, limit: usize) -> Result<Self, SendError> {
         let payload = command.encode(encoding, limit)?.into();
         let (op, kind) = (command.op(), CommandKind::of(&command));
@@ -73,7 +73,7 @@ struct WaitingCommand {
     number: u64,
 }
 
-/// What limits a command, beside the connection's window.
+/// The limit of a command besides the send window.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommandKind {
     Other,
@@ -107,7 +107,7 @@ impl Outbox {
         self.held.clear();
     }
 
-    /// Whether there is room for a command of this kind, where `limit` of them may wait.
+    /// Whether the queue, of at most `limit` commands, has room for a command of this kind.
     pub(crate) fn check_room(&self, kind: CommandKind, limit: usize) -> Result<(), SendError> {
         match self.len() {
             waiting if waiting >= limit && !self.replaces(kind) => Err(SendError::QueueFull { waiting }),
@@ -115,8 +115,8 @@ impl Outbox {
         }
     }
 
-    /// Whether this command takes the place of one that waits already. Of presences only the newest counts: the others
-    /// would be seen for a moment, and cost what the newest needs.
+    /// Whether this command replaces one that waits already. Of presences only the newest counts: the others would be visible
+    /// for a moment, and use up the limit.
     fn replaces(&self, kind: CommandKind) -> bool {
         kind == CommandKind::Presence && self.waiting().any(|waiting| waiting.kind == CommandKind::Presence)
     }
@@ -134,7 +134,7 @@ impl Outbox {
         self.queue.push_back(WaitingCommand { payload, kind, number: self.numbered });
     }
 
-    /// The next command that no limit of its kind holds back. It counts as sent.
+    /// Takes the next command that no limit of its kind holds back, and counts it as sent.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Bytes> {
         while let Some(waiting) = self.next_due(now) {
             match self.allowed_at(waiting.kind).filter(|allowed_at| *allowed_at > now) {
@@ -148,7 +148,7 @@ impl Outbox {
         None
     }
 
-    /// When [`pop`](Self::pop) has something to look at, if nothing is pushed in between. None: nothing waits.
+    /// When [`pop`](Self::pop) may return a command, if none is pushed before. `None` if none waits.
     pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
         match self.queue.is_empty() {
             true => self.held.keys().next().map(|(at, _)| *at),
@@ -156,7 +156,7 @@ impl Outbox {
         }
     }
 
-    /// The gateway has said RATE_LIMITED to a request for the members of a guild. Only what was asked for counts.
+    /// The gateway has answered a request for the members of a guild with RATE_LIMITED. Ignored if there was no such request.
     pub(crate) fn rate_limited(&mut self, guild: Snowflake, retry_after: Duration, now: Instant) {
         if let Some(allowed_at) = self.members.get_mut(&guild) {
             *allowed_at = now + retry_after.min(LONGEST_RETRY_AFTER);
@@ -167,7 +167,7 @@ impl Outbox {
         self.held.values().chain(&self.queue)
     }
 
-    /// What was held back comes first once its time has come: it has waited longer.
+    /// Takes the next command that is due. Commands that were held back come first, since they have waited longer.
     fn next_due(&mut self, now: Instant) -> Option<WaitingCommand> {
         match self.held.first_entry() {
             Some(held) if held.key().0 <= now => Some(held.remove()),

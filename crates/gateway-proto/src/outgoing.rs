@@ -1,4 +1,4 @@
-//! The messages that a shard sends of its own accord, as they go over the wire.
+//! The messages that a shard sends by itself.
 
 use gateway_codec::{Encoding, Error};
 use serde::Serialize;
@@ -23,7 +23,7 @@ pub(crate) mod opcode {
     pub(crate) const REQUEST_CHANNEL_INFO: u64 = 43;
 }
 
-/// What a client sends: `op` and `d` only (Discord Docs, Gateway Events > Payload Structure).
+/// A client's payload: `op` and `d` only (Discord Docs, Gateway Events > Payload Structure).
 #[derive(Serialize)]
 pub(crate) struct Payload<'a, D: ?Sized> {
     pub(crate) op: u64,

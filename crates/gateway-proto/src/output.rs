@@ -1,13 +1,13 @@
-//! What a [`Shard`](crate::Shard) tells the owner of the socket.
+//! The outputs of a [`Shard`](crate::Shard) for its driver.
 
 use std::borrow::Cow;
 use std::time::Instant;
 
 use crate::{Event, GatewayUrl, Message, StopReason};
 
-/// One thing to do, in the order in which they are given out.
+/// One thing for the driver to do, in order.
 ///
-/// Exhaustive on purpose: a new output must be noticed by whoever drives a shard.
+/// Exhaustive, so that a new output breaks the build of drivers that do not handle it.
 #[derive(Debug, Clone)]
 pub enum Output {
     /// Open a WebSocket to this URL; answer with [`Input::Opened`](crate::Input::Opened) or
@@ -19,23 +19,23 @@ pub enum Output {
     CancelIdentify,
     /// Send this WebSocket message.
     Send(Message),
-    /// Something for the application.
+    /// Pass this event to the application.
     Event(Event),
-    /// Send this close frame and go on reading until the server's own arrives, then hand in
-    /// [`Input::Closed`](crate::Input::Closed). Nothing will be sent after it.
+    /// Send this close frame and go on reading until the server's close frame arrives, then pass in
+    /// [`Input::Closed`](crate::Input::Closed). No output sends anything after it.
     Close(CloseFrame),
-    /// Drop the socket, or give up opening it, at once. Nothing of it may be handed in any more.
+    /// Drop the socket, or stop opening it, at once. Pass in nothing more of it.
     ///
-    /// A close frame given out just before should still be written if that is possible without waiting.
+    /// Still write a close frame from the output before, if that is possible without blocking.
     Disconnect,
-    /// Nothing more to do before this time, unless there is an [`Input`](crate::Input). May lie in the past: then
-    /// hand in [`Input::Timeout`](crate::Input::Timeout) at once.
+    /// Nothing more to do before this time, unless there is an [`Input`](crate::Input). May be in the past: then pass in
+    /// [`Input::Timeout`](crate::Input::Timeout) at once.
     Timeout(Instant),
-    /// The shard has ended for good. Repeats for ever.
+    /// The shard has stopped. Every further poll returns this again.
     Stopped(StopReason),
 }
 
-/// A close frame to send (RFC 6455, section 5.5.1).
+/// A close frame to send. Exhaustive: it has a code and a reason (RFC 6455, section 5.5.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseFrame {
     /// The close code.
@@ -51,9 +51,9 @@ impl CloseFrame {
     /// invalidated and your bot will appear offline." (Discord Docs, Gateway > Initiating a Disconnect)
     pub const LOG_OFF: Self = Self { code: 1000, reason: Cow::Borrowed("logging off") };
 
-    /// Leaves the session alive, so that it can be resumed, for the reason given.
+    /// Keeps the session, so that it can be resumed, with this reason.
     ///
-    /// Any code but 1000 and 1001 does (Discord Docs, Gateway > Initiating a Disconnect).
+    /// Any code except 1000 and 1001 does (Discord Docs, Gateway > Initiating a Disconnect).
     pub const fn resumable(reason: &'static str) -> Self {
         Self { code: 4000, reason: Cow::Borrowed(reason) }
     }

@@ -11,13 +11,13 @@ use crate::{Dispatch, UnknownMessage};
 
 /// A WebSocket message and what it was read as.
 pub(crate) struct ReadMessage {
-    /// Its size in bytes, as it came over the wire.
+    /// Its size in bytes, before it is inflated.
     pub(crate) bytes: usize,
     pub(crate) reading: Reading,
 }
 
 /// What a WebSocket message was read as.
-// These enums have tags of their own: to work a tag out from the fields within costs more than the message's way.
+// These enums have explicit tags: computing a tag from the niches of the fields costs more than it saves.
 #[repr(u8)]
 pub(crate) enum Reading {
     /// The payload continues in the next message.
@@ -25,7 +25,7 @@ pub(crate) enum Reading {
     Payload(InboundPayload),
     /// It exceeds the size limits. A Resume would replay it.
     TooLarge,
-    /// It is not in the agreed format. `detail` quotes nothing of its content.
+    /// It is not in the expected format. `detail` contains nothing of its content.
     Undecodable {
         detail: String,
         inflated_bytes: Option<usize>,
@@ -37,7 +37,7 @@ pub(crate) struct InboundPayload {
     pub(crate) content: Inbound,
     /// Its size in bytes, inflated.
     pub(crate) bytes: usize,
-    /// It came in another format than was asked for, but could be read.
+    /// Whether it came in another format than requested, but could be read.
     pub(crate) unexpected: bool,
     /// Bytes after the payload, which were ignored.
     pub(crate) trailing: usize,
@@ -55,25 +55,25 @@ pub(crate) enum Inbound {
         resumable: bool,
     },
     Hello {
-        /// None: it is not a number of zero or more.
+        /// `None` if it is not a number of zero or more.
         interval_ms: Option<u64>,
     },
     HeartbeatAck,
     Unknown(UnknownMessage),
 }
 
-/// How much of a payload's structure is checked before it is believed.
+/// How much of a payload's structure is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {
-    /// The envelope. Broken data is an error of that one event: see ARCHITECTURE.md.
+    /// The envelope. Malformed data is an error of that one event: see ARCHITECTURE.md.
     Envelope,
     /// The data too.
     Whole,
 }
 
 impl ReadMessage {
-    /// Reads the inflated payload of a message that had so many bytes.
-    // Each arm makes the whole value, which is large, in the place that it is returned in.
+    /// Reads an inflated payload. `bytes` is the size of its message.
+    // Each arm builds the whole value, which is large, in the place that it is returned in.
     pub(crate) fn of(
         bytes: usize,
         payload: Bytes,

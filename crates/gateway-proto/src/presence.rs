@@ -1,4 +1,4 @@
-//! What a bot shows of itself.
+//! The presence of a bot.
 
 use gateway_codec::Raw;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A presence (Discord Docs, Gateway Events > Update Presence). All four fields are always sent: leaving one out is
 /// answered with close code 4001.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct Presence {
     /// Since when the bot is idle, in milliseconds of Unix time.
     pub since: Option<u64>,
@@ -20,6 +21,7 @@ pub struct Presence {
 /// A status (Discord Docs, Gateway Events > Update Presence > Status Types).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Status {
     /// Online.
     #[default]
@@ -34,8 +36,16 @@ pub enum Status {
     Offline,
 }
 
+impl Presence {
+    /// A presence with this status and these activities.
+    pub fn new(status: Status, activities: impl Into<Vec<Activity>>) -> Self {
+        Self { status, activities: activities.into(), ..Self::default() }
+    }
+}
+
 /// An activity: the fields that a bot may set (Discord Docs, Gateway Events > Activity Object).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Activity {
     /// Its name. Required even for [`ActivityKind::Custom`], where it is not shown.
     pub name: String,
@@ -64,6 +74,7 @@ impl Activity {
 
 /// The kind of an activity (Discord Docs, Gateway Events > Activity Types).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ActivityKind {
     /// "Playing …"
     Playing,
@@ -79,20 +90,20 @@ pub enum ActivityKind {
     Competing,
 }
 
-/// The presence to identify with, as the application has said it last.
+/// The presence to identify with: the newest of the application.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(crate) enum LatestPresence {
     Typed(Presence),
-    /// The data of a raw command, with whatever fields it has.
+    /// The data of a raw command, with all of its fields.
     Raw(Raw),
 }
 
 impl LatestPresence {
-    /// None: the gateway would not accept it, and it must not spoil every Identify from here on.
+    /// `None` if the gateway would reject it, since then it would reject every further Identify too.
     pub(crate) fn of_raw(data: &Raw) -> Option<Self> {
         #[derive(Deserialize)]
-        #[allow(dead_code, reason = "it is read to see whether it can be")]
+        #[allow(dead_code, reason = "decoded only to check that it can be")]
         struct Documented {
             #[serde(deserialize_with = "present")]
             since: Option<u64>,
@@ -101,13 +112,13 @@ impl LatestPresence {
             afk: bool,
         }
         #[derive(Deserialize)]
-        #[allow(dead_code, reason = "it is read to see whether it can be")]
+        #[allow(dead_code, reason = "decoded only to check that it can be")]
         struct DocumentedActivity {
             name: String,
             #[serde(rename = "type")]
             kind: u64,
         }
-        /// Null, but not left out.
+        /// Accepts null, but not a missing field.
         fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
             Option::deserialize(deserializer)
         }

@@ -1,4 +1,4 @@
-//! From WebSocket messages to gateway payloads. There is one receiver for each connection, as each has its compression context.
+//! From WebSocket messages to gateway payloads. Each connection has its own receiver with its compression context.
 
 use bytes::Bytes;
 use gateway_codec::{Encoding, Envelope, InflateError, InflateLimits, Inflater, inflate_zlib, is_zlib};
@@ -6,7 +6,7 @@ use gateway_codec::{Encoding, Envelope, InflateError, InflateLimits, Inflater, i
 use crate::payload::{Check, ReadMessage, Reading};
 use crate::{Message, ShardConfig};
 
-/// Undoes the compression of one connection.
+/// Inflates the messages of one connection.
 pub(crate) struct Receiver {
     encoding: Encoding,
     inflater: Option<Inflater>,
@@ -18,20 +18,20 @@ pub(crate) struct Receiver {
 struct Inflated {
     payload: Bytes,
     encoding: Encoding,
-    /// It did not come in the way that was asked for, but could be read.
+    /// Whether it came in another form than requested, but could be read.
     unexpected: bool,
 }
 
-/// Why a message gives no payload.
+/// Why a message has no payload.
 enum ReceiveError {
     /// It is larger than the limits allow.
     TooLarge,
-    /// It is not in the agreed format. The text quotes nothing of its content.
+    /// It is not in the expected format. The text contains nothing of its content.
     Undecodable(String),
 }
 
 impl Receiver {
-    /// Fresh contexts: nothing of another connection is left in them.
+    /// A receiver with new contexts.
     pub(crate) fn new(config: &ShardConfig) -> Self {
         let (message_bytes, inflated_bytes) = (config.limits.message_bytes, config.limits.inflated_bytes);
         let mut inflate_limits = InflateLimits::default();
@@ -70,7 +70,7 @@ impl Receiver {
                 }
                 None => self.uncompressed(frame).map(Some),
             },
-            // With a stream every message is binary; with ETF too. A text is taken for what it looks like.
+            // With a stream every message is binary, and so it is with ETF. A text is read by its first byte.
             Message::Text(text) => {
                 let unexpected = self.inflater.is_some() || self.encoding != Encoding::Json;
                 Ok(Some(Inflated { payload: text, encoding: Encoding::Json, unexpected }))
@@ -78,8 +78,8 @@ impl Receiver {
         }
     }
 
-    /// A binary message of a connection without stream compression: how it begins tells what it is. No term begins as a
-    /// zlib stream or an object of JSON does, and no object as a zlib stream.
+    /// Reads a binary message of a connection without stream compression. Its beginning shows its format: no term begins like a
+    /// zlib stream or an object of JSON, and no object like a zlib stream.
     fn uncompressed(&self, frame: Bytes) -> Result<Inflated, ReceiveError> {
         match (self.encoding, frame.first()) {
             (Encoding::Etf, Some(131)) => {

@@ -1,4 +1,4 @@
-//! Where a Resume, which carries the token, may go.
+//! The hosts that a Resume, which contains the token, may be sent to.
 
 use std::net::IpAddr;
 
@@ -53,7 +53,7 @@ impl Host {
         }
     }
 
-    /// Whether this host, of a base URL, vouches for another one.
+    /// Whether this host, of a base URL, includes another one.
     fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Name(base), Self::Name(name)) => {

@@ -12,7 +12,7 @@ use crate::{Closed, ConnectError, ShardId};
 const AFTER_RATE_LIMIT: Duration = Duration::from_secs(5);
 /// The wait after opcode 9, whose documentation once asked for "a random amount of time (between 1 and 5 seconds)".
 const AFTER_INVALID_SESSION: Range = (1.0, 5.0);
-/// The longest `Retry-After` that is obeyed: a longer one is a mistake.
+/// The longest `Retry-After` that is followed. A longer one is taken for a mistake.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// A wait, in shares of the outage so far. An outage that ends within a wait becomes longer by the upper share at most.
 /// Attempts that fail at once are spaced by the lower share at least, which makes 14 of them in 30 s.
@@ -22,22 +22,21 @@ const LEAST: Range = (1.0, 7.0 / 3.0);
 /// The longest wait, in shares of the configured one: shards that have all waited for long are spread too. The lower share
 /// makes 28 attempts in ten minutes where each fails at once.
 const LONGEST: Range = (0.8, 1.0);
-/// The ceiling of the wait before a connection that will identify again, when Identifies came to nothing: uniform below
-/// it, a day has 288 of them, and the gateway resets the token of a bot that sends 1000
-/// (Discord Docs, Gateway > Rate Limiting).
+/// The ceiling of the wait before a connection that will identify again after Identifies that failed. Waits are uniform below it,
+/// so a day has 288 of them; the gateway resets the token of a bot that sends 1000 (Discord Docs, Gateway > Rate Limiting).
 pub(crate) const IDENTIFY_CAP: Duration = Duration::from_secs(600);
-/// As long as the gateway counts Identifies together.
+/// The period in which the gateway counts Identifies.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// One Identify is forgotten in this time, which is the mean wait below that ceiling. So their number tells whether a shard
-/// identifies more often than that for whatever reason, also if each session comes up and is lost a minute later.
+/// One Identify is forgotten in this time, the mean wait below that ceiling. So the count shows whether a shard identifies more
+/// often than that for any reason, also if each session becomes ready and is lost a minute later.
 const IDENTIFY_FORGOTTEN_IN: Duration = Duration::from_secs(IDENTIFY_CAP.as_secs() / 2);
-/// So many Identifies may come close together: a new session is wanted soon where nothing speaks against it.
+/// The number of Identifies that may follow each other closely, so that a new session usually begins soon.
 const IDENTIFIES_AT_ONCE: u32 = 2;
 
 /// The least and the greatest value of a uniform draw.
 type Range = (f64, f64);
 
-/// What the waits depend on: how long the outage is, and how often the shard identified of late.
+/// The state of the waits: the length of the outage, and the number of recent Identifies.
 pub(crate) struct Retry {
     config: BackoffConfig,
     shard: ShardId,
@@ -47,7 +46,7 @@ pub(crate) struct Retry {
     failures: u32,
     /// Identifies sent and not forgotten yet.
     identifies: u32,
-    /// Time that has gone into forgetting the next one.
+    /// The time that counts towards forgetting the next one.
     forgetting: Duration,
     /// When the last connection ended.
     last: Option<Instant>,
@@ -55,7 +54,7 @@ pub(crate) struct Retry {
     invalid_sessions: u32,
 }
 
-/// How the connection went that has just ended.
+/// The outcome of a connection that has ended.
 #[derive(Clone, Copy)]
 pub(crate) struct Outcome {
     /// Since when it was READY or RESUMED, if ever.
@@ -138,7 +137,7 @@ impl Retry {
                 }
             }
             DisconnectReason::Closed(Closed::Frame { code, .. })
-                if Reaction::to_close_code(*code) == Reaction::ResumeLater =>
+                if Reaction::for_close_code(*code) == Reaction::ResumeLater =>
             {
                 AFTER_RATE_LIMIT + self.back_off(outcome, now, rng)
             }
@@ -146,7 +145,7 @@ impl Retry {
                 let asked = refused.retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
                 asked.max(self.back_off(outcome, now, rng))
             }
-            // The first redial after a session that was up is immediate: nothing speaks against it yet.
+            // The first redial after a session that was ready is immediate.
             _ if outcome.ready_since.is_some() && self.failures == 0 && !self.identifies_often(outcome) => {
                 Duration::ZERO
             }
@@ -184,7 +183,7 @@ fn between((least, greatest): Range, draw: f64) -> f64 {
     least + (greatest - least) * draw
 }
 
-/// How many Identifies a day has in the mean, if none comes to anything.
+/// The mean number of Identifies in a day, if all of them fail.
 pub(crate) fn identifies_in_a_day(config: &BackoffConfig) -> u32 {
     let mean = identify_ceiling(config.base, u32::MAX) / 2;
     let mean = mean.clamp(config.minimum.max(Duration::from_millis(1)), DAY);
@@ -411,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_wishes_are_obeyed() {
+    fn the_waits_of_the_server_are_kept() {
         let refused = |retry_after| {
             DisconnectReason::ConnectFailed(ConnectError::Refused(Refused {
                 status: 429,
@@ -446,9 +445,9 @@ mod tests {
         assert!(total / (20 * 100) > Duration::from_secs(200), "the mean is {:?}", total / 2000);
     }
 
-    /// How the connections of a day go, again and again.
+    /// A kind of connection that repeats through the day.
     struct Life {
-        /// How long each stays up after READY. None: READY never comes.
+        /// How long each stays up after READY. `None` if READY is never received.
         up: Option<Duration>,
         reason: DisconnectReason,
     }
@@ -474,7 +473,7 @@ mod tests {
         sent.iter().enumerate().map(within).max().unwrap_or_default()
     }
 
-    /// whatever way there is to lose each session, at whatever moment, a day costs a third of the 1000 starts.
+    /// For every way to lose each session, at any moment, a day costs a third of the 1000 starts.
     #[test]
     fn a_day_of_lost_sessions_costs_a_third_of_its_starts() {
         let invalid = || DisconnectReason::InvalidSession { resumable: false };

@@ -11,15 +11,15 @@ const WINDOW: Duration = Duration::from_secs(61);
 ///
 /// Belongs to one connection: a new one begins with an empty window.
 pub(crate) struct SendWindow {
-    /// All but the scheduled heartbeats, which have places of their own.
+    /// All messages except scheduled heartbeats, which have reserved slots.
     sent: Sends,
     scheduled: Sends,
-    /// When the server asked for heartbeats.
+    /// When the server requested heartbeats.
     requested: Sends,
-    /// The requests that no heartbeat has answered, oldest first. Commands wait for them.
+    /// The unanswered requests, oldest first. Commands wait for them.
     unanswered: VecDeque<Instant>,
     limit: usize,
-    /// Places for scheduled heartbeats.
+    /// Slots for scheduled heartbeats.
     reserved: usize,
 }
 
@@ -35,10 +35,10 @@ impl SendWindow {
         }
     }
 
-    /// Keeps places for heartbeats: as many as are due in a window.
+    /// Reserves slots for heartbeats: as many as are due in a window.
     pub(crate) fn reserve_for(&mut self, heartbeat_interval: Duration) {
         let due = WINDOW.as_millis().div_ceil(heartbeat_interval.as_millis().max(1));
-        // Two places are always left: one for a command, one for a heartbeat that the server asks for.
+        // Two slots are always left: one for a command, one for a heartbeat that the server requests.
         self.reserved = usize::try_from(due).unwrap_or(usize::MAX).min(self.limit - 2);
     }
 
@@ -52,8 +52,8 @@ impl SendWindow {
         self.scheduled.record(now);
     }
 
-    /// When a scheduled heartbeat may be sent: now, unless the server has shortened the interval in mid-connection, so
-    /// that what was sent before left too little room.
+    /// When a scheduled heartbeat may be sent: now, unless the server has shortened the interval in mid-connection, so that
+    /// earlier messages have left too few slots.
     pub(crate) fn next_scheduled(&self, now: Instant) -> Instant {
         if self.sent.within(now) + self.scheduled.within(now) < self.limit {
             return now;
@@ -61,20 +61,20 @@ impl SendWindow {
         [&self.sent, &self.scheduled].into_iter().filter_map(|sends| sends.frees(now, 1)).min().unwrap_or(now)
     }
 
-    /// The server asks for a heartbeat. [`answer_request`](Self::answer_request) says when it goes out.
+    /// Records a request of the server for a heartbeat. [`answer_request`](Self::answer_request) determines when it is sent.
     pub(crate) fn request_heartbeat(&mut self, now: Instant) {
-        // A window has no room for more answers than this, and none waits for longer.
+        // A window has no slots for more answers than this, and no request waits longer than a window.
         if self.unanswered.len() < self.limit {
             self.unanswered.push_back(now);
             self.requested.record(now);
         }
     }
 
-    /// Whether a heartbeat that the server asked for goes out now; it counts as sent. `kept`: places that it must leave
-    /// besides those of the scheduled heartbeats.
+    /// Takes a requested heartbeat that can be sent now, and counts it as sent. Returns whether there is one. `kept` is the number
+    /// of slots that it must leave free besides those of the scheduled heartbeats.
     ///
-    /// A request that has waited for a whole window is dropped. By then every place has been free once, and other
-    /// heartbeats have taken it.
+    /// A request that has waited for a whole window is dropped. By then every slot was free once, and other heartbeats have
+    /// used it.
     pub(crate) fn answer_request(&mut self, kept: usize, now: Instant) -> bool {
         while self.unanswered.front().is_some_and(|asked| *asked + WINDOW < now) {
             self.unanswered.pop_front();
@@ -87,33 +87,33 @@ impl SendWindow {
         true
     }
 
-    /// When the next request may be answered. None: none waits.
+    /// When the next request may be answered. `None` if none waits.
     pub(crate) fn next_answer(&self, kept: usize, now: Instant) -> Option<Instant> {
         (!self.unanswered.is_empty()).then(|| self.place_at(kept, now))
     }
 
-    /// When a command may be sent: now, or later. Requested heartbeats go first: those that wait, and as many as the
-    /// server is likely to ask for.
+    /// When a command may be sent: now, or later. Requested heartbeats precede it: those that wait, and as many as the server is
+    /// expected to request.
     pub(crate) fn next_command(&self, now: Instant) -> Instant {
         self.place_at(self.unanswered.len() + self.expected_requests(now), now)
     }
 
-    /// Places that commands leave for requests to come: as many as came in the last window, but at most half of what their
-    /// answers leave, and always one.
+    /// The slots that commands leave for future requests: as many as there were in the last window, but at most half of the slots
+    /// that their answers leave, and at least one.
     fn expected_requests(&self, now: Instant) -> usize {
         let lately = self.requested.within(now);
         let left = self.limit.saturating_sub(self.places(now) + lately);
         lately.min(left / 2).max(1)
     }
 
-    /// When there is a place for one more message, with `kept` places left besides those of the scheduled heartbeats.
+    /// When there is a slot for one more message, with `kept` slots left besides those of the scheduled heartbeats.
     fn place_at(&self, kept: usize, now: Instant) -> Instant {
         let open = self.limit.saturating_sub(self.places(now) + kept);
         let within = self.sent.within(now);
         match within < open {
             true => now,
-            // Once so many have left the window there is a place again. If there are none that could leave, heartbeats
-            // have taken more places than were kept for them, and one of those has to.
+            // Once this many have left the window there is a slot again. If there are too few, heartbeats have used more
+            // slots than were reserved for them, and one of those has to leave.
             false => self
                 .sent
                 .frees(now, within + 1 - open)
@@ -122,7 +122,7 @@ impl SendWindow {
         }
     }
 
-    /// Places that are not for others: those kept for scheduled heartbeats, or more if there were more of them.
+    /// The slots of scheduled heartbeats: those reserved for them, or the number sent if it is larger.
     fn places(&self, now: Instant) -> usize {
         self.reserved.max(self.scheduled.within(now))
     }
@@ -139,12 +139,12 @@ impl Sends {
         self.0.push_back(now);
     }
 
-    /// How many are in the window.
+    /// The number of messages in the window.
     fn within(&self, now: Instant) -> usize {
         self.0.len() - self.expired(now)
     }
 
-    /// When so many of them have left the window. None if there are fewer.
+    /// When `count` of them have left the window. `None` if there are fewer.
     fn frees(&self, now: Instant, count: usize) -> Option<Instant> {
         self.0.get(self.expired(now) + count - 1).map(|sent| *sent + WINDOW)
     }
@@ -158,7 +158,7 @@ impl Sends {
 mod tests {
     use super::*;
 
-    /// The usual interval, 41.25 s: two heartbeats in a window, and one that may be asked for.
+    /// The usual interval, 41.25 s: two heartbeats in a window, and one that may be requested.
     fn window(start: Instant) -> SendWindow {
         let mut window = SendWindow::new(120);
         window.reserve_for(Duration::from_millis(41_250));
@@ -166,7 +166,7 @@ mod tests {
         window
     }
 
-    /// The server asks for a heartbeat. Whether it goes out at once.
+    /// The server requests a heartbeat. Returns whether it is sent at once.
     fn asked(window: &mut SendWindow, now: Instant) -> bool {
         window.request_heartbeat(now);
         window.answer_request(0, now)
@@ -197,7 +197,7 @@ mod tests {
         }
         let later = start + Duration::from_secs(20);
         assert_eq!(window.next_command(later), start + WINDOW);
-        // A heartbeat was asked for: one more has to leave before a command may go.
+        // A heartbeat was requested: one more message has to leave the window before a command may be sent.
         assert!(asked(&mut window, later));
         assert_eq!(window.next_command(later), start + Duration::from_millis(100) + WINDOW);
         let free = start + Duration::from_secs(62);
@@ -272,7 +272,7 @@ mod tests {
             assert!(asked(&mut window, start));
         }
         assert!(!asked(&mut window, start));
-        // What is only expected never takes all: half of what the answers leave goes to commands.
+        // Expected requests never take all slots: half of those that the answers leave go to commands.
         let mut window = self::window(start);
         for _ in 0..60 {
             assert!(asked(&mut window, start));

@@ -1,6 +1,6 @@
-//! The shard as its owner sees it: inputs, outputs, commands, questions.
+//! The public shard: inputs, outputs, commands, queries.
 //!
-//! Messages are read here, and a transcript is written here. What follows from an input is in `machine`.
+//! Decodes messages and writes the transcript. The transitions are in `machine`.
 
 #[cfg(feature = "raw")]
 use std::collections::VecDeque;
@@ -21,31 +21,30 @@ use crate::{Command, GatewayUrl, Input, Message, Notice, Output, Reconnect, Shar
 
 /// The protocol of one shard as a value: no socket, no clock, no task.
 ///
-/// Inputs and the time go in through [`handle_input`](Self::handle_input); what to do comes out of
-/// [`poll_output`](Self::poll_output). The crate's documentation shows the loop.
+/// Inputs and the time go in through [`handle_input`](Self::handle_input); [`poll_output`](Self::poll_output) returns what to do.
+/// The crate's documentation shows the loop.
 pub struct Shard {
     machine: Machine,
-    /// Of the connection whose messages are read. None: nothing has come on it so far.
+    /// The receiver of the current connection. `None` before its first message.
     receiver: Option<Receiver>,
     /// Writes the transcript.
     recorder: Option<Box<Recorder>>,
 }
 
 impl Shard {
-    /// A shard that wants to connect at once.
+    /// A shard, whose first output is [`Output::Connect`].
     ///
     /// # Errors
     ///
-    /// Where a field of the configuration cannot be used; the error names it.
+    /// If a field of the configuration cannot be used; the error names it.
     pub fn new(config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
         Machine::new(config, now).map(|machine| Self { machine, receiver: None, recorder: None })
     }
 
     /// As [`Shard::new`], and writes a transcript: see [`transcript`](crate::transcript).
     ///
-    /// The writer gets whole lines on the way of every input and output, so it should not wait: a `BufWriter`, or memory. It
-    /// is flushed when the shard has stopped. If it fails, the transcript ends with [`Notice::TranscriptEnded`] and the shard
-    /// goes on.
+    /// The writer gets whole lines at every input and output, so it should not block: use a `BufWriter`, or memory. It is flushed
+    /// when the shard has stopped. If it fails, the transcript ends with [`Notice::TranscriptEnded`] and the shard continues.
     ///
     /// # Errors
     ///
@@ -65,7 +64,7 @@ impl Shard {
 
     /// Takes an input. Any input may come in any state, and any number before [`poll_output`](Self::poll_output).
     ///
-    /// `now` must not run backwards; where it does, the latest time seen is used.
+    /// `now` must not run backwards; if it does, the latest time seen is used.
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         let now = self.machine.now().max(now);
         let input = match input {
@@ -102,7 +101,7 @@ impl Shard {
         MachineInput::Message(receiver.read(message, check))
     }
 
-    /// The next thing to do. Ends in [`Output::Timeout`]: nothing more until then, or until the next input.
+    /// The next output. After [`Output::Timeout`] there is none until that time, or until the next input.
     pub fn poll_output(&mut self) -> Output {
         let output = self.machine.poll_output();
         if let Some(recorder) = &mut self.recorder {
@@ -112,7 +111,7 @@ impl Shard {
         output
     }
 
-    /// What [`poll_output`](Self::poll_output) gives out before the next deadline.
+    /// The outputs before the next deadline.
     #[cfg(feature = "raw")]
     pub(crate) fn queued_outputs(&self) -> &VecDeque<Output> {
         &self.machine.context().outputs
@@ -125,7 +124,7 @@ impl Shard {
     ///
     /// # Errors
     ///
-    /// Where the gateway would not accept the command, where too many wait already, and after the shard has stopped.
+    /// If the gateway would reject the command, if too many are queued, and after the shard has stopped.
     /// Nothing has changed then.
     pub fn send(&mut self, command: Command) -> Result<(), SendError> {
         if self.machine.is_ending() {

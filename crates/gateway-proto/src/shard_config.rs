@@ -11,10 +11,10 @@ use crate::retry::{IDENTIFY_CAP, identifies_in_a_day};
 use crate::session::SessionSnapshot;
 use crate::{GatewayUrl, Intents, ShardId, Token};
 
-/// The address of the gateway when nobody has asked `GET /gateway` for it.
+/// The URL of the gateway, for a bot that does not call `GET /gateway`.
 pub const DEFAULT_URL: &str = "wss://gateway.discord.gg/";
 
-/// The set-up of one shard. Make it with [`ShardConfig::new`] and change the fields that should differ.
+/// The configuration of one shard. Build it with [`ShardConfig::new`] and assign the fields that should differ.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ShardConfig {
@@ -22,43 +22,43 @@ pub struct ShardConfig {
     pub token: Token,
     /// Which events the bot wants (Discord Docs, Gateway > Gateway Intents).
     pub intents: Intents,
-    /// Which shard of how many this is. Default: the only one.
+    /// The shard id and the shard count. Default: the only shard.
     pub shard: ShardId,
     /// The base URL, as `GET /gateway/bot` returns it. Default: [`DEFAULT_URL`].
     pub url: String,
-    /// How messages are written. Default: JSON.
+    /// The encoding of messages. Default: JSON.
     pub encoding: Encoding,
-    /// How the server compresses them. Default: [`Compression::best`], the best that is compiled in.
+    /// The compression of received messages. Default: [`Compression::best`], the best that is compiled in.
     ///
-    /// [`Compression::None`] asks for none: cheaper to read, at five to ten times the traffic.
+    /// [`Compression::None`] costs less processor time, at five to ten times the traffic.
     pub compression: Compression,
-    /// What the bot says of itself. Default: this library's name.
+    /// The properties in Identify. Default: this library's name.
     pub properties: IdentifyProperties,
     /// Above this many members, 50 to 250, a guild's offline members are left out of GUILD_CREATE. Default: Discord's, 50.
     pub large_threshold: Option<u8>,
-    /// The presence to begin with.
+    /// The initial presence.
     pub presence: Option<Presence>,
     /// A session to resume, from an earlier [`Shard::session`](crate::Shard::session). It is used only if it belongs to
     /// the same shard id and shard count.
     pub session: Option<SessionSnapshot>,
     /// The hosts that a Resume, and with it the token, may go to. Default: the host of [`url`](Self::url) and those that
-    /// belong to it. At any other host that READY or the saved session names, nothing is resumed: the base URL serves.
+    /// belong to it. For any other host in READY or the saved session, the base URL is used instead.
     pub resume_hosts: ResumeHosts,
-    /// What a Resume counts as done. Default: what was received.
+    /// When a dispatch counts as handled. Default: when it is received.
     pub delivery: Delivery,
     /// The seed of all randomness: jitter, and over plain bytes the masks of frames, which the server must not guess
     /// (RFC 6455, section 5.3). Give every shard its own; the drivers do so when it is None.
     pub seed: Option<u64>,
-    /// How long to wait for the server.
+    /// Timeouts of the server's answers.
     pub timeouts: Timeouts,
-    /// How long to wait between connections.
+    /// The waits between connections.
     pub backoff: BackoffConfig,
-    /// What is allowed, in both directions.
-    pub limits: Limits,
+    /// Limits on messages in both directions, on queued commands and on Resumes.
+    pub limits: ShardLimits,
 }
 
 impl ShardConfig {
-    /// A set-up with the defaults.
+    /// A configuration with the defaults.
     pub fn new(token: impl Into<Token>, intents: Intents) -> Self {
         Self {
             token: token.into(),
@@ -76,12 +76,12 @@ impl ShardConfig {
             seed: None,
             timeouts: Timeouts::default(),
             backoff: BackoffConfig::default(),
-            limits: Limits::default(),
+            limits: ShardLimits::default(),
         }
     }
 
-    /// The URL to resume at, if it may be used. It must not take the token out of TLS: `ws` is accepted only where the base
-    /// URL is `ws` too. Nor may it take the token to a host that does not belong to the base URL.
+    /// The URL to resume at, if it may be used. It must not send the token without TLS: `ws` is accepted only if the base URL is
+    /// `ws` too. Nor may it send the token to a host that does not belong to the base URL.
     pub(crate) fn resume_url(&self, base: &GatewayUrl, text: &str) -> Option<GatewayUrl> {
         let url = GatewayUrl::parse(text).ok()?;
         let keeps_tls = url.is_tls() || !base.is_tls();
@@ -110,7 +110,7 @@ impl ShardConfig {
             ));
         }
         if !self.compression.is_supported() {
-            let problem = format!("{} was not compiled in: switch its cargo feature on", self.compression);
+            let problem = format!("{} was not compiled in: enable its cargo feature", self.compression);
             return Err(ConfigError::new("compression", problem));
         }
         self.timeouts.validate()?;
@@ -120,8 +120,9 @@ impl ShardConfig {
     }
 }
 
-/// What a bot says of itself (Discord Docs, Gateway Events > Identify > Identify Connection Properties).
+/// The properties in Identify (Discord Docs, Gateway Events > Identify > Identify Connection Properties).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct IdentifyProperties {
     /// The operating system.
     pub os: String,
@@ -138,7 +139,7 @@ impl Default for IdentifyProperties {
     }
 }
 
-/// How long to wait for the server before a connection is given up. None may be zero.
+/// Timeouts after which a connection is closed. None may be zero.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -147,22 +148,22 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the open WebSocket to Hello. Default 20 s.
     pub hello: Duration,
-    /// From Identify, or the newest acknowledgement after it, to READY. Default 60 s. While the bytes of a message come it is
-    /// waited for longer.
+    /// From Identify, or the newest acknowledgement after it, to READY. Default 60 s. Extended while the bytes of a message
+    /// arrive: see [`message`](Self::message).
     ///
-    /// In an outage the gateway may acknowledge heartbeats for long before it sends READY; that is waited for, up to
-    /// [`ready_at_most`](Self::ready_at_most).
+    /// In an outage the gateway may acknowledge heartbeats for a long time before it sends READY. The shard waits for that, up
+    /// to [`ready_at_most`](Self::ready_at_most).
     pub ready: Duration,
-    /// From Identify to READY, even if the server goes on to acknowledge heartbeats. Default 1 h: that long an
-    /// outage is sat out, and a server that has lost the Identify is not waited for for ever.
+    /// From Identify to READY, even if the server acknowledges heartbeats. Default 1 h: long enough for an outage, and a bound
+    /// for a server that has lost the Identify.
     pub ready_at_most: Duration,
-    /// From Resume, or the newest replayed dispatch, to RESUMED. Default 60 s. While the bytes of a message come it is waited for
-    /// longer: see [`message`](Self::message).
+    /// From Resume, or the newest replayed dispatch, to RESUMED. Default 60 s. Extended while the bytes of a message arrive:
+    /// see [`message`](Self::message).
     pub resumed: Duration,
-    /// How long a message that keeps coming may take. Default 10 min: 64 MiB at 112 kB/s, 5 MB at 8 kB/s.
+    /// How long one message may take while its bytes arrive. Default 10 min: 64 MiB at 112 kB/s, 5 MB at 8 kB/s.
     ///
-    /// Nothing else can arrive before it has: while its bytes come, a heartbeat may go unacknowledged for so long, and an
-    /// event of a replay may follow the one before after so long. Bytes that stop coming are silence as ever.
+    /// No other message can arrive before its end. So while its bytes arrive, a heartbeat may go unacknowledged for this long,
+    /// and so may the next event of a replay take. When the bytes stop, the usual timeouts apply.
     pub message: Duration,
     /// From our close frame to the server's. Default 5 s.
     pub close: Duration,
@@ -223,11 +224,11 @@ impl BackoffConfig {
     }
 }
 
-/// What is allowed.
+/// Limits of a shard: what it sends, queues, retries and receives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Limits {
+pub struct ShardLimits {
     /// Messages sent on one connection in any 60 seconds, heartbeats included. Default 120
     /// (Discord Docs, Gateway > Rate Limiting).
     pub sends_per_minute: u16,
@@ -235,22 +236,23 @@ pub struct Limits {
     pub payload_bytes: usize,
     /// Commands that may wait to be sent. Default 1000.
     pub queued_commands: usize,
-    /// Resumes that must have failed in a row before the session is given up. Default 5. A Resume fails where its connection
-    /// ends before RESUMED and before any event with a number above the one in Resume. Waits and failed dials between two Resumes do not end the row.
+    /// Resumes that must have failed in a row before the session is given up. Default 5. A Resume fails if its connection ends
+    /// before RESUMED and before any event with a number above the one in Resume. Waits and failed dials between two Resumes do
+    /// not end the row.
     ///
-    /// [`resume_timeout`](Self::resume_timeout) must have passed too. Until then the shard goes on to resume, however often.
+    /// [`resume_timeout`](Self::resume_timeout) must have passed too. Until then the shard continues to resume.
     pub resume_attempts: u32,
     /// How long Resumes must have failed in a row, from the first that did, before the session is given up. Default 180 s:
-    /// sessions were reported to be stuck for about 90 s and to go on after that
+    /// sessions were reported to be stuck for about 90 s and to continue after that
     /// (<https://github.com/discord/discord-api-docs/issues/1619>).
     pub resume_timeout: Duration,
-    /// Bytes of one received message, as it came over the wire. Default 64 MiB.
+    /// Bytes of one received message, before it is inflated. Default 64 MiB.
     pub message_bytes: usize,
     /// Bytes of one received message, inflated. Default 256 MiB.
     pub inflated_bytes: usize,
 }
 
-impl Default for Limits {
+impl Default for ShardLimits {
     fn default() -> Self {
         Self {
             sends_per_minute: 120,
@@ -264,9 +266,9 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl ShardLimits {
     fn validate(&self) -> Result<(), ConfigError> {
-        // Below this a heartbeat interval of one second would leave no room for anything else.
+        // Below this a heartbeat interval of one second would leave no slots for other messages.
         if self.sends_per_minute < 70 {
             return Err(ConfigError::new("limits.sends_per_minute", "it must be at least 70"));
         }
@@ -287,11 +289,11 @@ impl Limits {
     }
 }
 
-/// Half of the session starts of a day (Discord Docs, Gateway > Rate Limiting), for a single shard that comes to nothing.
-/// How many shards share them is for the gate to know: see [`IdentifyBudget`](crate::identify::IdentifyBudget).
+/// Half of the session starts of a day (Discord Docs, Gateway > Rate Limiting), for a single shard that never becomes ready. The
+/// gate accounts for several shards: see [`IdentifyBudget`](crate::identify::IdentifyBudget).
 const MOST_IDENTIFIES: u32 = 500;
 
-/// The longest duration that makes sense anywhere here.
+/// The longest duration that any field accepts.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn reasonable(field: &'static str, value: Duration) -> Result<(), ConfigError> {

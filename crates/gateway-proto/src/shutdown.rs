@@ -1,6 +1,6 @@
 //! How an application ends a shard, or its connection.
 
-/// How to shut a shard down.
+/// How to shut a shard down. Exhaustive: the session stays or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shutdown {
     /// Leave the session alive on the server (close code 4000), to be resumed with
@@ -12,7 +12,7 @@ pub enum Shutdown {
     LogOff,
 }
 
-/// How to connect anew.
+/// How to connect anew. Exhaustive: with the session or without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reconnect {
     /// Resume the session, if there is one.

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 /// An id: of a guild, a channel, a user (Discord Docs, Reference > Snowflakes).
 ///
-/// Written as text, read from text or from an integer.
+/// Written as text, read from text or from an integer. Exhaustive: it is a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Snowflake(pub u64);
 

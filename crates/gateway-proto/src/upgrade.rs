@@ -41,7 +41,7 @@ pub struct Upgrade {
     refusal: Option<Refusal>,
 }
 
-/// How a handshake ended.
+/// How a handshake ended. Exhaustive: a WebSocket is open or it is not.
 #[derive(Debug, PartialEq)]
 pub enum Upgraded {
     /// The WebSocket is open.

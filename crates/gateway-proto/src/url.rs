@@ -159,7 +159,7 @@ impl fmt::Debug for GatewayUrl {
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "not a URL",
+            Self::Malformed => "not a URL: `wss://gateway.discord.gg/` is one",
             Self::Scheme => "a gateway URL begins with `wss://` or `ws://`",
             Self::Host => "the URL names no host",
             Self::Port => "the URL's port is not a number from 1 to 65535",

@@ -54,7 +54,7 @@ fn a_shard_that_awaits_none_says_so() {
     assert_eq!(snapshot_sequence(&client), 1, "by default what was received counts");
 }
 
-/// The server is told of nothing that was not acknowledged; the application sees nothing twice.
+/// A Resume contains no number that was not acknowledged, and no dispatch is delivered twice.
 #[test]
 fn a_reconnect_resumes_from_the_acknowledged_number_and_drops_what_was_delivered() {
     let mut client = identified();
@@ -105,7 +105,7 @@ fn the_next_process_is_replayed_everything_else() {
 
 /// A process that dies before it has dealt with READY is replayed that too: it is no new session.
 #[test]
-fn a_ready_that_nobody_acknowledged_is_replayed() {
+fn an_unacknowledged_ready_is_replayed() {
     let client = identified();
     let mut config = acknowledged();
     config.session = client.shard.session();

@@ -14,11 +14,13 @@ use serde_json::{Value, json};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn presence(since: u64) -> Command {
-    Command::UpdatePresence(Presence { since: Some(since), ..Presence::default() })
+    let mut presence = Presence::default();
+    presence.since = Some(since);
+    Command::UpdatePresence(presence)
 }
 
 fn members(guild: u64, members: MemberSelection) -> RequestGuildMembers {
-    RequestGuildMembers { guild_id: Snowflake(guild), members, presences: false, nonce: None }
+    RequestGuildMembers::new(Snowflake(guild), members)
 }
 
 fn everyone(guild: u64) -> Command {

@@ -5,7 +5,9 @@ mod client;
 use std::time::Duration;
 
 use client::{Client, config};
-use gateway_proto::command::{Activity, ActivityKind, MemberSelection, Presence, RequestGuildMembers};
+use gateway_proto::command::{
+    Activity, ActivityKind, MemberSelection, Presence, RequestGuildMembers, Status,
+};
 use gateway_proto::{Command, Encoding, Raw, Snowflake};
 use serde_json::{Value, json};
 
@@ -40,7 +42,8 @@ fn raw_presences_are_presences() {
     let mut client = ready();
     for since in 1..=3 {
         send(&mut client, raw(3, &presence(since)));
-        let typed = Presence { since: Some(since), ..Presence::default() };
+        let mut typed = Presence::default();
+        typed.since = Some(since);
         send(&mut client, Command::UpdatePresence(typed));
     }
     assert_eq!(sent(&mut client).len(), 5, "in 20 s, whichever way they are said");
@@ -83,8 +86,7 @@ fn a_raw_presence_is_kept_for_the_next_identify_if_the_gateway_would_accept_it()
     }
     send(&mut client, raw(3, &json!(null)));
     assert_eq!(identified_with(&mut client), presence(5));
-    let typed =
-        Presence { activities: vec![Activity::new(ActivityKind::Playing, "y")], ..Presence::default() };
+    let typed = Presence::new(Status::Online, [Activity::new(ActivityKind::Playing, "y")]);
     send(&mut client, Command::UpdatePresence(typed));
     assert_eq!(identified_with(&mut client)["activities"][0]["name"], "y");
 }
@@ -109,12 +111,7 @@ fn everyone(guild: u64) -> Vec<Command> {
 fn raw_requests_for_all_members_are_held_to_their_limit() {
     for command in everyone(1) {
         let mut client = ready();
-        let typed = RequestGuildMembers {
-            guild_id: Snowflake(1),
-            members: MemberSelection::Everyone,
-            presences: false,
-            nonce: None,
-        };
+        let typed = RequestGuildMembers::new(Snowflake(1), MemberSelection::Everyone);
         send(&mut client, Command::RequestGuildMembers(typed));
         send(&mut client, command.clone());
         assert_eq!(sent(&mut client).len(), 1, "{command:?}");

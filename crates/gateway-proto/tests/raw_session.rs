@@ -10,7 +10,7 @@ use raw_support::config;
 use raw_support::peer::{Peer, Stage};
 use raw_support::wire::text;
 
-/// One read may bring many dispatches. Whoever stops after one of them gets the others from the next Resume.
+/// One read may contain many dispatches. An application that stops after one gets the others from the next Resume.
 #[test]
 fn dispatches_that_were_not_given_out_do_not_count() {
     let mut peer = Peer::at(Stage::Ready, config());

@@ -322,7 +322,7 @@ fn commands_and_wishes_take_effect_at_once() {
     assert!(peer.stopped);
 }
 
-/// Somebody else's idea of a server: the handshake and the frames of tungstenite.
+/// An independent server: the handshake and the frames of tungstenite.
 #[test]
 fn tungstenite_understands_us() {
     let mut peer = Peer::at(Stage::Upgrading, config());

@@ -81,7 +81,7 @@ fn limits_and_heartbeats_do_not_depend_on_the_wall_clock() {
     assert_eq!(run(|time, round| time + SECOND * 4 * (round / 10)), steady);
 }
 
-/// Somebody may stop telling the wall clock: the deadlines are none of its business then.
+/// A driver may stop passing the wall clock: it then causes no deadlines.
 #[test]
 fn a_wall_clock_that_falls_silent_is_not_asked_without_end() {
     let mut client = ready_with_clock();

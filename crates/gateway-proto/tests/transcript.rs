@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use gateway_proto::codec::{Deflater, Raw};
-use gateway_proto::command::Presence;
+use gateway_proto::command::{Activity, Presence, Status};
 use gateway_proto::disconnect::Refused;
 use gateway_proto::session::SessionSnapshot;
 use gateway_proto::transcript::{Replay, Said, Step, TranscriptError};
@@ -88,15 +88,12 @@ fn config() -> ShardConfig {
     config
 }
 
-/// A life with everything in it that is nobody's business.
+/// A shard's life with a secret in every text that a transcript must not contain.
 fn whole_life(mut config: ShardConfig, secret: &str) -> Life {
     let url = format!("wss://{secret}.s3cret.example");
     config.token = format!("token{secret}").into();
     config.properties.device = secret.to_owned();
-    config.presence = Some(Presence {
-        activities: vec![gateway_proto::command::Activity::custom(secret)],
-        ..Presence::default()
-    });
+    config.presence = Some(Presence::new(Status::Online, [Activity::custom(secret)]));
     config.session =
         Some(SessionSnapshot::new(secret.to_owned(), Some(url.clone()), 5, gateway_proto::ShardId::ONE));
     let mut life = Life::new(config);
@@ -104,7 +101,9 @@ fn whole_life(mut config: ShardConfig, secret: &str) -> Life {
     life.now += Duration::from_secs(60);
     life.input(Input::Timeout);
     let headers = vec![(secret.to_owned(), secret.to_owned())];
-    let refused = Refused { status: 429, headers, retry_after: None, body: secret.into() };
+    let mut refused = Refused::new(429);
+    refused.headers = headers;
+    refused.body = secret.into();
     life.input(Input::ConnectFailed(ConnectError::Refused(refused)));
     life.now += Duration::from_secs(60);
     life.input(Input::Timeout);

@@ -108,7 +108,7 @@ pub enum Control {
     AckDelay(Duration),
     /// Hello again, on a running connection.
     Hello,
-    /// Ends the sessions without a word; the next Resume gets op 9 `false`.
+    /// Ends the sessions silently; the next Resume gets op 9 `false`.
     Expire,
     /// Adds a rule.
     Rule(Rule),
@@ -120,7 +120,7 @@ pub enum Control {
     KeyOrder(KeyOrder),
     /// A fault in the bytes of these connections.
     Bytes(ByteFault),
-    /// Everybody is cut off, nobody can connect for `duration`, and each session misses `emit` events meanwhile.
+    /// An outage: all connections are cut, none can be opened for `duration`, and each session misses `emit` events meanwhile.
     Down {
         /// For how long.
         duration: Duration,

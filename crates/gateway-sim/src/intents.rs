@@ -11,7 +11,7 @@ pub(crate) const GUILDS: u64 = 1;
 /// MESSAGE_CONTENT.
 pub(crate) const MESSAGE_CONTENT: u64 = 1 << 15;
 
-/// The bits of which a session needs one to be sent a guild event of this name; `None` for events that everybody gets.
+/// The bits of which a session needs one to be sent a guild event of this name; `None` for events that every session receives.
 pub(crate) fn needed(name: &str) -> Option<u64> {
     let bit = match name {
         "GUILD_MEMBER_ADD" | "GUILD_MEMBER_UPDATE" | "GUILD_MEMBER_REMOVE" => 1,

@@ -10,7 +10,7 @@ pub struct Ledger {
     sessions: Vec<Vec<Cow<'static, str>>>,
 }
 
-/// The difference between what was dispatched and what somebody saw.
+/// The difference between the dispatched events and those that a client received.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Comparison {

@@ -83,7 +83,7 @@ impl Session {
     pub(crate) fn replay(&self, sequence: u64) -> Option<Vec<Event>> {
         let first = self.buffer.partition_point(|event| event.sequence <= sequence);
         let oldest = self.buffer.front().map_or(self.sequence + 1, |event| event.sequence);
-        // A RESUMED just before the oldest event is a gap that nobody misses.
+        // A gap for a RESUMED just before the oldest event hides no event.
         let complete = sequence + 1 >= oldest || first > 0 || self.never_dropped();
         complete.then(|| self.buffer.iter().skip(first).cloned().collect())
     }

@@ -40,7 +40,7 @@ pub enum Direction {
     In,
     /// The gateway.
     Out,
-    /// Nobody: something that happened within the gateway.
+    /// Neither side: an event within the gateway.
     Note,
 }
 

@@ -103,7 +103,7 @@ fn members_are_found_by_id_and_by_name() {
 }
 
 #[test]
-fn everybody_without_the_intent_is_not_answered() {
+fn a_request_for_all_members_without_the_intent_is_not_answered() {
     let mut world = World::plain();
     let id = world.connect();
     world.send(id, &identify_with(json!({"intents": 1})));

@@ -348,7 +348,7 @@ fn keys_come_in_any_order_and_mean_the_same() {
 }
 
 #[test]
-fn byte_faults_are_handed_to_whoever_has_the_bytes() {
+fn byte_faults_are_passed_to_the_owner_of_the_bytes() {
     let fault = ByteFault { at: 3, effect: ByteEffect::Reset };
     let mut world = with_rule(Rule::once(Point::Upgrade, Action::Bytes(fault)));
     let id = world.open(URL);

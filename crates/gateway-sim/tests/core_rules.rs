@@ -96,7 +96,7 @@ fn the_rest_of_a_replay_can_be_late_and_what_comes_meanwhile_waits_for_its_turn(
 }
 
 #[test]
-fn a_replay_that_is_late_goes_to_nobody_if_the_connection_is_lost_meanwhile() {
+fn a_late_replay_is_dropped_if_the_connection_is_lost_meanwhile() {
     let (mut world, id, session) = replaying(late_after_two());
     world.client(id, ClientMessage::Gone);
     let other = world.connect();

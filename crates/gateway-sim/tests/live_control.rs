@@ -188,7 +188,7 @@ fn frames_are_cut_as_asked() {
 }
 
 #[test]
-fn down_refuses_everybody_and_is_over_in_time() {
+fn down_refuses_all_connections_and_ends_in_time() {
     let server = Server::start(Config::default()).unwrap();
     let (mut client, session) = Client::start(&server);
     assert_eq!(control(&server, "down?secs=0.3&emit=2")["ok"], true);

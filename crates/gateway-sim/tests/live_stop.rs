@@ -1,4 +1,4 @@
-//! A server comes to its end whenever it is told to, whatever it is doing just then.
+//! A server stops at any moment, in any state.
 
 mod common;
 
@@ -23,7 +23,7 @@ fn it_stops_while_it_comes_up_again() {
             server.wait(LIMIT, |gateway| (!gateway.is_down()).then_some(())).expect("it is up again");
             drop(server);
         }
-        stopped.send(()).expect("somebody waits");
+        stopped.send(()).expect("the test waits");
     };
     thread::Builder::new().spawn(work).expect("a thread");
     assert!(told.recv_timeout(LIMIT).is_ok(), "a server did not stop");

@@ -23,11 +23,11 @@ pub struct Planned {
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are said in the sentence of their fault")]
 pub enum Fault {
-    /// The connection is lost, and both ends are told.
+    /// The connection is lost, and both ends notice.
     Reset,
     /// The connection is lost after so many more messages in one direction.
     ResetAfter { messages: u32, direction: Direction },
-    /// What is sent in this direction on this connection is lost from now on, and nobody is told.
+    /// Bytes in this direction of this connection are lost from now on, and neither end notices.
     HalfOpen { direction: Direction },
     /// Nothing arrives for a while, in either direction; then all of it at once.
     Stall { lasting: Duration },
@@ -69,7 +69,7 @@ pub enum Fault {
     Commands { count: u32 },
     /// The user's handler takes long: nothing is read meanwhile.
     SlowHandler { lasting: Duration },
-    /// The machine with all shards is suspended: time passes and nobody notices. On some, the monotonic clock stops too.
+    /// The machine with all shards is suspended while time passes. On some machines the monotonic clock stops too.
     Suspend {
         lasting: Duration,
         #[serde(default)]
@@ -130,7 +130,7 @@ pub enum Nonsense {
     Bytes,
     /// An opcode that there is not.
     Opcode,
-    /// A dispatch without a number and with a name nobody knows.
+    /// A dispatch without a number and with an unknown name.
     Dispatch,
     /// Hello with an interval of nothing.
     Hello,

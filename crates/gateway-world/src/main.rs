@@ -20,7 +20,7 @@ gateway-world replay FILE
   -V, --version  the version
 ";
 
-/// More faults than these nobody reads.
+/// The number of faults that are printed.
 const FAULTS_SHOWN: usize = 50;
 /// How often a long run says how far it has come.
 const PROGRESS_EVERY: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! What the invariants are told: everything that happens, from whichever side it is best seen.
+//! The observations that the invariants check, each from the side that sees it best.
 
 use std::fmt;
 

@@ -379,7 +379,8 @@ fn refusal(error: Error) -> ConnectError {
     let headers: Vec<_> = headers
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
-    let mut refused = Refused { status: response.status().as_u16(), headers, ..Refused::default() };
+    let mut refused = Refused::new(response.status().as_u16());
+    refused.headers = headers;
     refused.retry_after = refused.header("Retry-After").and_then(Refused::parse_retry_after);
     refused.body = response.body().clone().unwrap_or_default();
     ConnectError::Refused(refused)

@@ -81,7 +81,7 @@ pub(crate) enum Kind {
     Crash,
     Redeploy,
     UserReconnect,
-    /// Of the whole world: nobody can connect for hours.
+    /// Of the whole world: no connection can be opened for hours.
     Blackout,
     /// Of the whole world: the gateway is restarted.
     Restart,

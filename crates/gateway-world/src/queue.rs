@@ -24,7 +24,7 @@ impl<T> Queue<T> {
         Self { heap: BinaryHeap::new(), count: 0, past: Time::ZERO }
     }
 
-    /// Nothing is planned for the past: whoever puts something off to there puts it off for ever.
+    /// An event must not be queued for the past: a caller that does so would postpone it for ever.
     pub(crate) fn push(&mut self, at: Time, what: T) {
         debug_assert!(at >= self.past, "planned for {at}, which is before {}", self.past);
         self.count += 1;

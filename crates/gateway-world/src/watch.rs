@@ -9,7 +9,7 @@ use crate::time::Time;
 pub(crate) struct Watch {
     invariants: Invariants,
     violation: Option<Violation>,
-    /// None: nobody wants to read it.
+    /// `None` if it is not printed.
     steps: Option<Steps>,
 }
 

@@ -27,7 +27,7 @@ fn resumed_after_the_session_was_given_up() {
     holds("resumed_after_the_session_was_given_up");
 }
 
-/// Nobody read while READY was due: the deadline stayed in the past, and the driver span.
+/// Reading was paused while READY was due: the deadline stayed in the past, and the driver spun.
 #[test]
 fn a_pause_over_a_timeout() {
     holds("a_pause_over_a_timeout");

@@ -217,7 +217,7 @@ fn order() {
     assert_eq!(caught::<Greedy>(&[]), Some("order"));
 }
 
-/// Stores a sequence number that nobody has seen.
+/// Stores a sequence number that was never received.
 #[derive(Default)]
 struct Boastful;
 impl Lie for Boastful {

@@ -101,7 +101,7 @@ fn an_hour_of_events(network: &mut Network) {
 }
 
 fn commands(network: &mut Network) {
-    let presence = Presence { status: Status::Idle, ..Presence::default() };
+    let presence = Presence::new(Status::Idle, []);
     network.send(Command::UpdatePresence(presence));
     network.run_for_seconds(10);
     assert_eq!(network.pair.client.stats().commands, 1);

@@ -30,7 +30,7 @@ fn run(faults: Vec<Planned>, recovery: Duration) -> Option<Violation> {
     world.with_recovery(recovery).run().violation
 }
 
-/// The longest that there is: an Identify that is lost in the last minute, and of which nobody says so.
+/// The longest recovery: an Identify that is lost silently in the last minute.
 fn lost_identifies() -> Vec<Planned> {
     let ignored = Fault::Rule { at: Point::Identify, action: Action::Ignore, times: u32::MAX };
     plan(&[(1.9, ignored), (1.97, Fault::Expire), (1.97, Fault::Reset)])

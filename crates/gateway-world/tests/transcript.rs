@@ -63,7 +63,7 @@ fn a_violation_is_shrunk_written_down_and_played_again() {
     assert!(mended.differs_from.is_some());
 }
 
-/// What is in use, a GiB more whenever somebody asks.
+/// The memory in use, a GiB more at each call.
 static HEAP: AtomicUsize = AtomicUsize::new(0);
 
 /// What breaks the rule is the heap alone: no fault is needed, and the runs that look for one measure it too.

@@ -90,7 +90,7 @@ fn serve(files: &[String], options: ServeOptions, root: Option<PathBuf>) -> io::
     thread::spawn(move || {
         for sent in sent {
             let line = serde_json::to_string(&sent).unwrap_or_default();
-            // Whoever does not listen does not miss it.
+            // Fails if no client reads it.
             let _ = writeln!(io::stdout(), "{line}");
         }
     });

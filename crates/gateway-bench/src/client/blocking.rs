@@ -1,4 +1,4 @@
-//! Our state machine over a blocking socket, in the way of the example `blocking_bot`.
+//! Our state machine over a blocking socket, as in the example `blocking_bot`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,7 +14,7 @@ use super::course::{Course, Runner};
 use super::ours::{self, Next, Work};
 use super::{ClientOptions, Job};
 
-/// As much as the drivers read at once.
+/// The size of a read, as in the driver.
 const BUFFER_BYTES: usize = 512 << 10;
 
 pub(super) fn run(options: &ClientOptions, course: &Arc<Course>) -> Result<(), String> {
@@ -41,7 +41,7 @@ struct Bot {
     socket: Option<Socket<Timed>>,
     identify: IdentifyQueue,
     incoming: Incoming,
-    /// When idleness has lasted long enough.
+    /// When the idle time is over.
     until: Option<Instant>,
 }
 
@@ -76,14 +76,14 @@ impl Bot {
                     }
                     self.wait(deadline);
                 }
-                // Only a connection that ends has these, and its end is told before.
+                // Only a connection that ends has these, and its end is reported before.
                 Output::ShutDown | Output::CancelIdentify => {}
                 Output::Stopped(reason) => return Err(format!("the shard has stopped: {reason:?}")),
             }
         }
     }
 
-    /// Whether all has been still for long enough.
+    /// Whether the idle time is over.
     fn is_over(&mut self, options: &ClientOptions, course: &Course) -> bool {
         if self.until.is_none() {
             let start = course.state().start;

@@ -1,5 +1,4 @@
-//! What no client can beat: bytes are read, messages are found in them, and inflated or copied into memory that is there.
-//! Nothing is checked, and nothing is kept.
+//! Lower bound: reads bytes, finds messages, and inflates or copies them into allocated memory, without checks.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,7 +10,7 @@ use super::ClientOptions;
 use super::course::{Course, Runner};
 use crate::decode::Bound;
 
-/// Room for what is read at once, and for the largest message.
+/// The buffer for a read and for the largest message, in bytes.
 const BUFFER_BYTES: usize = 4 << 20;
 
 pub(super) fn run(options: &ClientOptions, course: &Arc<Course>) -> Result<(), String> {
@@ -51,7 +50,7 @@ pub(super) fn run(options: &ClientOptions, course: &Arc<Course>) -> Result<(), S
     }
 }
 
-/// Bytes that have come, and how many of them are dealt with.
+/// The received bytes, and how many of them are consumed.
 struct Reading {
     bytes: Vec<u8>,
     start: usize,

@@ -1,4 +1,4 @@
-//! The way from the first shard to the last event, which all shards of a process go together.
+//! The phases of a run, from the first shard to the last event, which all shards of a process share.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use super::sample::{Memory, Sample};
 use super::sums::Sums;
 use super::{ClientOptions, Job};
 
-/// What all shards share. They touch it when they have their READY and guilds, and when they have seen enough.
+/// The state that all shards share. They change it after their READY and guilds, and after their last event.
 #[derive(Debug)]
 pub(super) struct Course {
     started: AtomicBool,
@@ -19,32 +19,32 @@ pub(super) struct Course {
 
 #[derive(Debug)]
 pub(super) struct State {
-    /// Shards whose READY or guilds are not through.
+    /// Shards that have not received READY and all guilds.
     beginning: u32,
-    /// Shards that have not seen enough.
+    /// Shards that have not received all of their events.
     running: u32,
-    /// Small events that came before the last shard had its guilds.
+    /// Small events received before the last shard had its guilds.
     early: u64,
     waker: Option<Waker>,
     failure: Option<String>,
     pub(super) sums: Sums,
-    /// Before the first shard.
+    /// The memory before the first shard.
     pub(super) before: Option<Memory>,
-    /// All shards have READY and their guilds.
+    /// The sample when all shards have READY and their guilds.
     pub(super) start: Option<Sample>,
     pub(super) ready: Option<Memory>,
-    /// All shards have seen enough.
+    /// The sample when all shards have received all of their events.
     pub(super) end: Option<Sample>,
     pub(super) after: Option<Memory>,
 }
 
-/// How far one shard has come.
+/// The progress of one shard.
 #[derive(Debug)]
 pub(super) struct Runner {
     course: Arc<Course>,
-    /// READY and GUILD_CREATEs that are still to come.
+    /// READY and GUILD_CREATEs that were not received yet.
     lead: u64,
-    /// Small events that are still to come. None: it never has enough.
+    /// Small events that were not received yet. `None` for no limit.
     share: Option<u64>,
     started: bool,
     early: u64,
@@ -69,20 +69,20 @@ impl Course {
         Self { started: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
-    /// Everything but the shards is there.
+    /// Samples the memory before the first shard.
     pub(super) fn begin(&self) -> Result<(), String> {
         self.state().before = Some(Memory::now()?);
         Ok(())
     }
 
-    /// A shard has met its end.
+    /// A shard has failed.
     pub(super) fn fail(&self, sentence: String) {
         let mut state = self.state();
         state.failure.get_or_insert(sentence);
         state.wake();
     }
 
-    /// Waits for the end: until all have seen enough, or all has been still for long enough.
+    /// Waits until all shards have received their events, or the idle time is over.
     pub(super) async fn watch(
         &self,
         options: &ClientOptions,
@@ -96,7 +96,7 @@ impl Course {
         self.reached(|state| state.end.is_some()).await
     }
 
-    /// All was still until now.
+    /// Samples the end of the idle time.
     pub(super) fn end_of_idleness(&self) -> Result<(), String> {
         let mut state = self.state();
         state.stop()?;
@@ -177,7 +177,7 @@ impl Runner {
         }
     }
 
-    /// Whether the next dispatch is READY or a guild. It is counted then, and there is nothing to be done with it.
+    /// Whether the next dispatch is READY or a guild, which is counted here and needs no further work.
     pub(super) fn is_lead(&mut self) -> Result<bool, String> {
         if self.lead == 0 {
             return Ok(false);
@@ -189,13 +189,13 @@ impl Runner {
         Ok(true)
     }
 
-    /// Whether READY or guilds are still to come.
+    /// Whether READY or guilds were not received yet.
     #[cfg(feature = "twilight")]
     pub(super) fn leads(&self) -> bool {
         self.lead > 0
     }
 
-    /// Counts a small event that has been dealt with, and says whether it was the last.
+    /// Counts a handled small event. Returns whether it was the last.
     pub(super) fn has_enough(&mut self) -> Result<bool, String> {
         if !self.started {
             self.started = self.course.started.load(Ordering::Relaxed);
@@ -210,7 +210,7 @@ impl Runner {
         Ok(false)
     }
 
-    /// The shard has met its end.
+    /// The shard has failed.
     pub(super) fn fail(&self, sentence: String) {
         self.course.fail(sentence);
     }

@@ -24,11 +24,11 @@ use course::Course;
 pub use options::{ClientOptions, Job, Who};
 pub use report::Report;
 
-/// Lets a contender run until it has seen what was asked for.
+/// Runs a contender until it has received the requested events.
 ///
 /// # Errors
 ///
-/// A sentence, where a contender does not do that, or its connection has ended.
+/// If the contender does not support the job, or its connection has ended.
 pub fn run(options: &ClientOptions) -> Result<Report, String> {
     options.validate()?;
     crate::limits::allow_connections(options.shards as usize).map_err(|error| error.to_string())?;
@@ -48,7 +48,7 @@ pub fn run(options: &ClientOptions) -> Result<Report, String> {
         Who::Twilight => twilight::run(options, &course)?,
         #[cfg(feature = "serenity")]
         Who::Serenity => serenity::run(options, &course)?,
-        // With all of them compiled in, there is none that is not.
+        // Unreachable if all contenders are compiled in.
         #[allow(unreachable_patterns, reason = "it depends on the features")]
         other => return Err(format!("{other} is not compiled into this program")),
     }

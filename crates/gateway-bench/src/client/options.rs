@@ -1,4 +1,4 @@
-//! What a contender is asked to do.
+//! The options of a contender.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,11 +23,11 @@ pub enum Who {
     Twilight,
     /// serenity, likewise.
     Serenity,
-    /// Nobody can be quicker: it reads, and inflates or copies.
+    /// Lower bound: read and inflate, or copy.
     Bound,
 }
 
-/// What a client does with its events.
+/// The work of a client for its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Job {
     /// Takes the payload of each, undecoded.
@@ -36,34 +36,34 @@ pub enum Job {
     SmallBot,
     /// The whole event, as the types of twilight-model or serenity.
     Typed,
-    /// Nothing: many shards are connected, and then all is still.
+    /// None: many shards are connected, and then idle.
     Idle,
     /// As [`Job::Raw`], on many shards.
     Growth,
 }
 
-/// What a contender is asked to do.
+/// The options of a contender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientOptions {
     /// The client.
     pub who: Who,
-    /// What it does with its events.
+    /// The work for its events.
     pub job: Job,
-    /// Where the server is: `ws://127.0.0.1:PORT` or `wss://localhost:PORT`.
+    /// The URL of the server: `ws://127.0.0.1:PORT` or `wss://localhost:PORT`.
     pub url: String,
     /// The server's root certificate, as a file of PEM.
     pub ca: Option<PathBuf>,
-    /// The mode to ask for.
+    /// The mode to request.
     pub mode: Mode,
-    /// How many GUILD_CREATEs come between READY and the small events.
+    /// The number of GUILD_CREATEs between READY and the small events.
     pub guilds: u64,
-    /// How many small events to see, over all shards; each sees as many as the others.
+    /// The number of small events over all shards, of which each receives the same number.
     pub events: u64,
-    /// How many shards there are.
+    /// The number of shards.
     pub shards: u32,
-    /// How long [`Job::Idle`] stays once all is still, in seconds.
+    /// The idle time of [`Job::Idle`], in seconds.
     pub seconds: u64,
-    /// Whether to read everything that lets contenders be compared, names and sequence numbers among it. It costs time.
+    /// Whether to read everything by which contenders can be compared, including names and sequence numbers. It costs time.
     pub check: bool,
 }
 
@@ -93,7 +93,7 @@ impl ClientOptions {
     /// Whether the contender can do this, as it is compiled.
     pub fn supports(&self) -> bool {
         let job = match (self.who, self.job) {
-            // It decodes every event before anybody sees it.
+            // It decodes every event before the application receives it.
             (Who::Serenity, job) => !matches!(job, Job::Raw | Job::Growth),
             (Who::Bound, job) => job == Job::Raw && !self.check,
             (_, Job::Typed) => cfg!(feature = "twilight"),
@@ -101,7 +101,7 @@ impl ClientOptions {
         };
         let tls = !self.is_tls() || !matches!(self.who, Who::Serenity | Who::Bound);
         let mode = match (self.who, self.mode.encoding, self.mode.compression) {
-            // The newest of what is compiled in is asked for.
+            // It requests the newest compression that is compiled in.
             (Who::Twilight, Encoding::Json, compression) => {
                 compression
                     == if cfg!(feature = "twilight-zstd") {

@@ -1,4 +1,4 @@
-//! What our clients do with an event, whoever drives them.
+//! What our clients do with an event, with any driver.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use gateway_proto::{Dispatch, Event, Intents, ShardConfig, ShardId};
 use super::course::{Course, Runner};
 use super::{ClientOptions, Job};
 
-/// What a dispatch has led to.
+/// The result of a dispatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     More,
     Enough,
 }
 
-/// The set-up of a shard.
+/// The configuration of a shard.
 pub(super) fn config(options: &ClientOptions, shard: u32) -> Result<ShardConfig, String> {
     let mut config = ShardConfig::new("bench", Intents::ALL);
     config.shard = ShardId::new(shard, options.shards).map_err(|error| error.to_string())?;
@@ -30,7 +30,7 @@ pub(super) fn config(options: &ClientOptions, shard: u32) -> Result<ShardConfig,
     Ok(config)
 }
 
-/// The TLS configuration. Without a root certificate the default, which plain connections need none of.
+/// The TLS configuration. Without a root certificate it is the default, which plain connections do not use.
 pub(super) fn tls(options: &ClientOptions) -> Result<TlsSettings, String> {
     let mut settings = TlsSettings::default();
     if let Some(ca) = &options.ca {
@@ -62,7 +62,7 @@ pub(super) fn shards<R: Runtime + Default>(
     (0..options.shards).map(shard).collect()
 }
 
-/// A gate that lets all shards identify at once, as a bot has it that is large enough for so many.
+/// A gate that lets all shards identify at once, as for a bot with this `max_concurrency`.
 fn gate<R: Runtime>(runtime: R, shards: u32) -> Result<LocalIdentifyGate<R>, String> {
     let (mut budget, mut limit) = (IdentifyBudget::default(), SessionStartLimit::default());
     budget.shards = shards;
@@ -71,14 +71,14 @@ fn gate<R: Runtime>(runtime: R, shards: u32) -> Result<LocalIdentifyGate<R>, Str
     LocalIdentifyGate::with_budget(runtime, budget, &limit).map_err(|error| error.to_string())
 }
 
-/// A shard and what is done with its events.
+/// A shard and the work for its events.
 pub(super) struct Drive<R> {
     shard: Shard<R>,
     work: Work,
 }
 
 impl<R: Runtime> Drive<R> {
-    /// Drives the shard until it has seen enough. It stays connected until this is dropped.
+    /// Drives the shard until it has received its events. It stays connected until this is dropped.
     pub(super) async fn run(mut self) {
         while let Some(event) = self.shard.next_event().await {
             match self.work.event(&event) {
@@ -91,7 +91,7 @@ impl<R: Runtime> Drive<R> {
     }
 }
 
-/// What is done with the events of a shard.
+/// The work for the events of a shard.
 pub(super) struct Work {
     pub(super) job: Job,
     pub(super) runner: Runner,

@@ -1,4 +1,4 @@
-//! What is told of a run.
+//! The report of a run.
 
 use serde::Serialize;
 
@@ -6,44 +6,44 @@ use super::course::Course;
 use super::sample::{Memory, Sample};
 use super::{ClientOptions, Job, Who};
 
-/// One line of JSON. Sums are hexadecimal; null where a contender does not tell.
+/// One line of JSON. Sums are hexadecimal; null if a contender does not provide them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// The contender.
     pub who: String,
-    /// What it did.
+    /// The job.
     pub job: String,
-    /// In which mode.
+    /// The mode.
     pub mode: String,
     /// Whether over TLS.
     pub tls: bool,
-    /// How many shards it had.
+    /// The number of shards.
     pub shards: u32,
-    /// How many GUILD_CREATEs each shard saw.
+    /// The number of GUILD_CREATEs of each shard.
     pub guilds: u64,
-    /// Small events in the time that was measured.
+    /// Small events in the measured time.
     pub events: u64,
     /// A sum over names and sequence numbers in their order.
     pub order: Option<String>,
     /// A sum over names.
     pub names: Option<String>,
-    /// A sum over what was read of messages.
+    /// A sum over the fields read of messages.
     pub fields: Option<String>,
-    /// Processor time from the last READY or guild to the last small event, or while all was still.
+    /// Processor time from the last READY or guild to the last small event, or in the idle time.
     pub cpu_seconds: f64,
-    /// The same on the wall.
+    /// The same by the wall clock.
     pub wall_seconds: f64,
     /// Processor time of the process.
     pub process_cpu_seconds: f64,
     /// Anonymous memory before the first shard.
     pub before_bytes: u64,
-    /// When all shards had READY and their guilds.
+    /// Anonymous memory when all shards had READY and their guilds.
     pub ready_bytes: u64,
-    /// At the end.
+    /// Anonymous memory at the end.
     pub after_bytes: u64,
-    /// The most that was ever resident, files included.
+    /// Peak resident memory, including files.
     pub peak_bytes: u64,
-    /// What a shard takes at the end over what was there before the first.
+    /// The growth of anonymous memory from before the first shard to the end, for each shard.
     pub bytes_per_shard: f64,
 }
 
@@ -51,7 +51,7 @@ impl Report {
     pub(super) fn new(options: &ClientOptions, course: &Course) -> Result<Self, String> {
         let measured = course.measured(options);
         let state = course.state();
-        let missing = || "the contender has not come to the end".to_owned();
+        let missing = || "the contender has not reached the end".to_owned();
         let (start, end) = state.start.zip(state.end).ok_or_else(missing)?;
         let (before, ready, after) = match (state.before, state.ready, state.after) {
             (Some(before), Some(ready), Some(after)) => (before, ready, after),
@@ -67,7 +67,7 @@ impl Report {
             shards: options.shards,
             guilds: options.guilds,
             events: if events { measured } else { 0 },
-            // Serenity gives every event to a task of its own, without its number.
+            // Serenity passes every event to its own task, without its number.
             order: hex(state.sums.order, events && options.check && options.who != Who::Serenity),
             names: hex(state.sums.names, events && options.check),
             fields: hex(state.sums.fields, matches!(options.job, Job::SmallBot | Job::Typed)),

@@ -34,7 +34,7 @@ pub(super) fn smol(options: &ClientOptions, course: &Arc<Course>) -> Result<(), 
     }))
 }
 
-/// Its own executor has a thread for each processor, which the others are not given.
+/// On a local executor: the global one of the runtime has a thread for each processor, and the other contenders have one thread.
 pub(super) fn async_std(options: &ClientOptions, course: &Arc<Course>) -> Result<(), String> {
     let executor = LocalExecutor::new();
     runtime_of_async_std::task::block_on(executor.run(async {

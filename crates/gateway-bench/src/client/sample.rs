@@ -1,4 +1,4 @@
-//! Time and memory of this process, as the system counts them.
+//! Time and memory of this process, from the system.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -9,16 +9,16 @@ use rustix::time::{ClockId, clock_gettime};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
     pub(super) wall: Instant,
-    /// Time on processors, of all threads, in the program and in the system for it.
+    /// Processor time of all threads, user and system.
     pub(super) cpu: Duration,
 }
 
 /// Memory, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Memory {
-    /// What is resident and no file stands behind (RssAnon).
+    /// Resident memory without files (RssAnon).
     pub(super) anonymous: u64,
-    /// The most that was ever resident (VmHWM).
+    /// Peak resident memory (VmHWM).
     pub(super) peak: u64,
 }
 
@@ -35,14 +35,14 @@ impl Memory {
     /// See proc_pid_status(5).
     pub(super) fn now() -> Result<Self, String> {
         let status = fs::read_to_string("/proc/self/status")
-            .map_err(|error| format!("memory is measured on Linux alone: {error}"))?;
+            .map_err(|error| format!("memory is measured on Linux only: {error}"))?;
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             line.trim_start_matches(':').trim().strip_suffix(" kB")?.parse::<u64>().ok()
         };
         match (field("RssAnon"), field("VmHWM")) {
             (Some(anonymous), Some(peak)) => Ok(Self { anonymous: anonymous << 10, peak: peak << 10 }),
-            _ => Err("/proc/self/status tells no RssAnon or no VmHWM".to_owned()),
+            _ => Err("/proc/self/status has no RssAnon or no VmHWM".to_owned()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! serenity: its client with one handler, which is given every event decoded.
+//! serenity: its client with one handler, which gets every event decoded.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use super::ClientOptions;
 use super::course::{Course, Runner};
 
 pub(super) fn run(options: &ClientOptions, course: &Arc<Course>) -> Result<(), String> {
-    // Only the first provider of a process counts, and there is none before.
+    // Fails only if the process has a provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| error.to_string())?.block_on(async {
@@ -30,7 +30,7 @@ pub(super) fn run(options: &ClientOptions, course: &Arc<Course>) -> Result<(), S
     })
 }
 
-/// A handler of all events: one of single kinds would not see when the last has come.
+/// A handler of all events: handlers of single kinds would not see the last event.
 struct Handler {
     /// Never contended: all tasks are on one thread.
     runner: Mutex<Runner>,

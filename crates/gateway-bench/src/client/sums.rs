@@ -1,4 +1,4 @@
-//! What a contender saw, in a few numbers: those who saw the same have the same.
+//! Checksums of the received events, to compare contenders.
 
 /// Sums over small events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -7,9 +7,9 @@ pub(super) struct Sums {
     pub(super) order: u64,
     /// Names, in any order.
     pub(super) names: u64,
-    /// What the small bot reads, in any order.
+    /// The fields that the small bot reads, in any order.
     pub(super) fields: u64,
-    /// Whether all is read that can be compared.
+    /// Whether to read everything that can be compared.
     check: bool,
 }
 
@@ -18,26 +18,26 @@ impl Sums {
         Self { check, ..Self::default() }
     }
 
-    /// Whether names and sequence numbers are to be told.
+    /// Whether names and sequence numbers are added.
     pub(super) fn checks(&self) -> bool {
         self.check
     }
 
-    /// The name of an event, and its sequence number if the contender tells it.
+    /// Adds the name of an event, and its sequence number if the contender provides it.
     pub(super) fn event(&mut self, name: &str, sequence: Option<u64>) {
         let name = fnv(name.as_bytes());
         self.names = self.names.wrapping_add(name);
         self.order = self.order.wrapping_mul(31).wrapping_add(name ^ sequence.unwrap_or(0));
     }
 
-    /// The three fields of a message.
+    /// Adds the three fields of a message.
     pub(super) fn message(&mut self, channel: u64, author: u64, content: &str) {
         let content = if self.check { fnv(content.as_bytes()) } else { content.len() as u64 };
         let message = channel.wrapping_mul(31).wrapping_add(author).wrapping_mul(31).wrapping_add(content);
         self.fields = self.fields.wrapping_add(message);
     }
 
-    /// Adds what another shard saw.
+    /// Adds the sums of another shard.
     pub(super) fn add(&mut self, other: &Self) {
         self.order = self.order.wrapping_add(other.order);
         self.names = self.names.wrapping_add(other.names);
@@ -45,7 +45,7 @@ impl Sums {
     }
 }
 
-/// FNV-1a, which any language writes in three lines.
+/// FNV-1a, which takes three lines in any language.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes
         .iter()

@@ -1,4 +1,4 @@
-//! twilight-gateway: its shard as a stream of texts, and its parser for who wants more.
+//! twilight-gateway: its shard as a stream of texts, and its parser for the jobs that need it.
 
 use std::future::{pending, poll_fn};
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::course::{Course, Runner};
 use super::{ClientOptions, Job};
 
 pub(super) fn run(options: &ClientOptions, course: &Arc<Course>) -> Result<(), String> {
-    // Only the first provider of a process counts, and there is none before.
+    // Fails only if the process has a provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     if let Some(ca) = options.ca.as_deref().filter(|ca| !is_trusted(ca)) {
         return Err(format!(
@@ -45,20 +45,20 @@ fn is_trusted(ca: &Path) -> bool {
     std::env::var_os("SSL_CERT_FILE").is_some_and(|file| Path::new(&file) == ca)
 }
 
-/// Lets everybody identify at once.
+/// Lets all shards identify at once.
 #[derive(Debug, Clone)]
 struct AtOnce;
 
 impl Queue for AtOnce {
     fn enqueue(&self, _: u32) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
-        // The receiver is still here.
+        // The receiver is not dropped yet.
         let _ = sender.send(());
         receiver
     }
 }
 
-/// A shard and what is done with its events.
+/// A shard and the work for its events.
 struct Drive {
     shard: Shard<AtOnce>,
     job: Job,
@@ -66,7 +66,7 @@ struct Drive {
 }
 
 impl Drive {
-    /// Drives the shard until it has seen enough. It stays connected until this is dropped.
+    /// Drives the shard until it has received its events. It stays connected until this is dropped.
     async fn run(mut self) {
         let failure = loop {
             let message = poll_fn(|context| Pin::new(&mut self.shard).poll_next(context)).await;
@@ -83,7 +83,7 @@ impl Drive {
         self.runner.fail(failure);
     }
 
-    /// True: that was the last.
+    /// Handles a text. Returns whether it was the last event.
     fn text(&mut self, text: String) -> Result<bool, String> {
         // Beyond the guilds there are only dispatches, unless the shard is idle and counts nothing.
         if self.runner.leads() {

@@ -93,7 +93,7 @@ impl Guild {
         }
     }
 
-    /// The place of somebody; a few are drawn most of the time.
+    /// The index of a member; a few are drawn most of the time.
     pub(super) fn anyone(&self, random: &mut Rng) -> usize {
         skewed(random, self.people.len())
     }

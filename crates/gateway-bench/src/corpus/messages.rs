@@ -22,7 +22,7 @@ fn message(guild: &Guild, recent: &Recent) -> Value {
     })
 }
 
-/// What both events add to the message of somebody in the guild.
+/// The fields that both events add to the message of a member.
 fn add_guild(guild: &Guild, author: usize, message: &mut Value) {
     message["member"] = guild.people[author].partial_member();
     message["guild_id"] = guild.id.to_string().into();

@@ -8,7 +8,7 @@ use super::draw::{around, base64, chance, hex, image, maybe_image, pick, skewed}
 use super::text;
 use super::time::old_snowflake;
 
-/// Somebody in a guild: as a user, and as a member of it.
+/// A person in a guild: as a user, and as a member.
 #[derive(Debug)]
 pub(super) struct Person {
     pub(super) id: u64,

@@ -1,4 +1,4 @@
-//! What nobody can beat: the inflate alone, into memory that is there; without compression a copy.
+//! Lower bound: the inflate alone, into allocated memory; without compression a copy.
 
 use std::cell::RefCell;
 
@@ -10,7 +10,7 @@ use zstd::zstd_safe::{DCtx, InBuffer, OutBuffer, get_error_name};
 use super::{Contender, Job, Tally};
 use crate::mode::Mode;
 
-/// What a zlib stream begins with: RFC 1950, section 2.2.
+/// The length of the header of a zlib stream: RFC 1950, section 2.2.
 const ZLIB_HEADER: usize = 2;
 /// Larger than any message of the traffic.
 const LARGEST: usize = 16 << 20;
@@ -23,7 +23,7 @@ pub(super) fn contender(job: Job, mode: Mode) -> Option<Box<dyn Contender>> {
 }
 
 thread_local! {
-    /// The memory that is there, for all of them.
+    /// The output buffer, shared by all of them.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; LARGEST]);
 }
 
@@ -32,13 +32,13 @@ pub(crate) struct Bound(Inflate);
 
 enum Inflate {
     Copy,
-    /// Whether the header is through: behind it there is no checksum to compute.
+    /// The raw inflate state, which computes no checksum, and whether the header was skipped.
     Zlib(Decompress, bool),
     Zstd(DCtx<'static>),
 }
 
 impl Bound {
-    /// Before the first message. None: each message is compressed on its own.
+    /// The bound before the first message. `None` for payload compression.
     pub(crate) fn new(mode: Mode) -> Option<Self> {
         let inflate = match mode.compression {
             Compression::None => Inflate::Copy,

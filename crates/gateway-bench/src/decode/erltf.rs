@@ -1,4 +1,4 @@
-//! erltf, the quickest crate of the field that reads a whole term: its borrowed terms.
+//! erltf, the fastest other crate that reads a whole term, with its borrowed terms.
 
 use bytes::Bytes;
 use erltf::{BorrowedTerm, decode_borrowed};

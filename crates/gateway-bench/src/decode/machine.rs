@@ -1,4 +1,4 @@
-//! The state machine alone: a shard that is handed message after message, and asked what to do.
+//! The state machine alone: a shard that takes messages and is polled for outputs.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Decoding alone: from WebSocket messages to what a bot uses, without a socket.
+//! Decoding alone: from WebSocket messages to the values that a bot uses, without a socket.
 
 mod bounds;
 #[cfg(feature = "peers")]
@@ -23,7 +23,7 @@ use crate::mode::Mode;
 pub(crate) use bounds::Bound;
 pub use settings::Settings;
 
-/// What is done with every message.
+/// The work for every message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Job {
     /// The opcode, the sequence number, the name, and a payload that can be kept.
@@ -32,47 +32,47 @@ pub enum Job {
     SmallBot,
     /// The whole event, as the types of twilight-model or serenity.
     Typed,
-    /// What a shard does with a message, without a socket. Only ours can be had so.
+    /// The work of a shard for a message, without a socket. Only ours runs like that.
     Machine,
 }
 
-/// Who does it.
+/// A contender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Who {
     /// gateway-codec.
     Ours,
-    /// What twilight-gateway does with a message; for the small bot it is asked for MESSAGE_CREATE alone.
+    /// The work of twilight-gateway for a message; for the small bot with MESSAGE_CREATE only.
     Twilight,
-    /// The same, with every event decoded whether the bot wants it or not.
+    /// The same, with every event decoded.
     TwilightAll,
-    /// What serenity's shard does with a message.
+    /// The work of serenity's shard for a message.
     Serenity,
     /// erltf, borrowed.
     Erltf,
-    /// Nobody can be quicker: the inflate alone into memory that is there, or a copy.
+    /// Lower bound: the inflate alone into allocated memory, or a copy.
     Bound,
 }
 
-/// What came of it: contenders that did the same work have the same.
+/// The result, which is the same for contenders that did the same work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// How many messages were taken.
+    /// The number of messages.
     pub messages: u64,
-    /// A sum over what was found in them.
+    /// A checksum of the values found in them.
     pub found: u64,
 }
 
-/// Somebody who takes one message after the other.
+/// A contender, which takes one message after the other.
 pub trait Contender {
     /// Takes a message.
     ///
     /// # Errors
     ///
-    /// It could not be read.
+    /// If it could not be read.
     fn take(&mut self, frame: Bytes, tally: &mut Tally) -> Result<(), String>;
 }
 
-/// A contender at a job, before the first message. `None` if it does not do that.
+/// A contender at a job, before the first message. `None` if it does not support the job.
 pub fn contender(job: Job, who: Who, mode: Mode) -> Option<Box<dyn Contender>> {
     match who {
         Who::Ours => ours::contender(job, mode),
@@ -88,11 +88,11 @@ pub fn contender(job: Job, who: Who, mode: Mode) -> Option<Box<dyn Contender>> {
     }
 }
 
-/// Gives all messages to each contender, and says how long it took with them. Several contenders have their turns, as many
-/// shards of a process have.
+/// Passes all messages to each contender, and returns how long it took. Several contenders take turns, like the shards of a
+/// process.
 ///
-/// Messages are copied a few at a time before a contender gets them, as a socket would do it: it finds them in the processor's
-/// cache. That copy is not in the time.
+/// Messages are copied a few at a time before a contender gets them, as a socket does, so that they are in the processor's
+/// cache. The time does not include the copy.
 ///
 /// # Errors
 ///
@@ -118,20 +118,20 @@ pub fn run(contenders: &mut [Box<dyn Contender>], frames: &Frames) -> Result<(Ta
     }
 }
 
-/// Bytes of messages that come together.
+/// Bytes of messages that arrive together.
 const BATCH: usize = 32 << 10;
-/// Bytes of messages that come together to one of several: some dozens of compressed messages.
+/// Bytes of messages that arrive together at one of several contenders: some dozens of compressed messages.
 const TURN: usize = 8 << 10;
 
 impl Tally {
-    /// A message whose envelope was read.
+    /// Counts a message whose envelope was read.
     fn envelope(&mut self, op: u64, sequence: Option<u64>, name: &str) {
         self.messages += 1;
         self.add(op + sequence.unwrap_or(0));
         self.add(name.len() as u64 + u64::from(name.bytes().next().unwrap_or(0)));
     }
 
-    /// What the small bot reads.
+    /// Counts the fields that the small bot reads.
     fn message(&mut self, channel: u64, author: u64, content: &str) {
         self.add(channel);
         self.add(author);

@@ -30,7 +30,7 @@ struct Ours {
 }
 
 thread_local! {
-    /// Each payload is kept until the next, whichever stream that comes from.
+    /// The newest payload of any stream, which is kept until the next.
     static KEPT: Cell<Option<(Bytes, Place)>> = const { Cell::new(None) };
 }
 

@@ -1,4 +1,4 @@
-//! What serenity 0.12 does with a message: every one becomes a typed event.
+//! The work of serenity 0.12 for a message: each becomes a typed event.
 
 use std::io::Read;
 

@@ -1,4 +1,4 @@
-//! What a program that decodes is asked for.
+//! The options of the programs that decode.
 
 use std::path::PathBuf;
 
@@ -7,32 +7,32 @@ use lexopt::{Arg, Parser, ValueExt};
 use super::{Contender, Job, Who, contender};
 use crate::mode::Mode;
 
-/// What a program that decodes is asked for.
+/// The options of a program that decodes.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What is done.
+    /// The job.
     pub job: Job,
-    /// Who does it.
+    /// The contender.
     pub who: Who,
-    /// In which mode the frames are.
+    /// The mode of the frames.
     pub mode: Mode,
     /// The file of frames.
     pub frames: PathBuf,
-    /// How often it is done.
+    /// The number of passes over the frames.
     pub passes: u32,
-    /// How many of them have their turns, each with its own stream of all frames.
+    /// The number of contenders that take turns, each with its own stream of all frames.
     pub streams: u32,
 }
 
 impl Settings {
-    /// How a program that reads them is used, behind its name.
+    /// The usage text after the name of the program.
     pub const USAGE: &str = "--job JOB --who WHO --mode MODE --frames FILE [--passes N] [--streams N]\n";
 
     /// Reads them from the command line of a program of this name.
     ///
     /// # Errors
     ///
-    /// A flag that there is not, or one that is missing: how the program is used.
+    /// The usage text, for an unknown or a missing flag.
     pub fn read(mut arguments: Parser, program: &str) -> Result<Self, String> {
         let (mut job, mut who, mut mode, mut frames) = (None, None, None, None);
         let (mut passes, mut streams) = (3, 1);
@@ -61,11 +61,11 @@ impl Settings {
         }
     }
 
-    /// The contender that is asked for.
+    /// The requested contender.
     ///
     /// # Errors
     ///
-    /// It does not do that.
+    /// If it does not support the job or the mode.
     pub fn contender(&self) -> Result<Box<dyn Contender>, String> {
         let Self { job, who, mode, .. } = self;
         contender(*job, *who, *mode).ok_or_else(|| format!("{who} does not do {job} in {mode}"))

@@ -1,8 +1,8 @@
-//! What twilight-gateway 0.18 does with a message: inflates into a fixed buffer, copies out, checks that it is text, scans
-//! for the envelope; a bot then asks it for the typed event.
+//! The work of twilight-gateway 0.18 for a message: it inflates into a fixed buffer, copies out, checks for UTF-8, scans for the
+//! envelope; a bot then parses the typed event.
 //!
-//! Its inflater is private. The few lines that stand for it here make the same calls on the same libraries with the same
-//! sizes. End to end, the unmodified library runs.
+//! Its inflater is private. The few lines in its place make the same calls to the same libraries with the same sizes. The
+//! end-to-end runs use the unmodified library.
 
 use std::borrow::Cow;
 
@@ -39,7 +39,7 @@ type Inflate = Box<dyn FnMut(&[u8]) -> Result<String, String>>;
 
 struct Twilight {
     job: Job,
-    /// The types that the bot asks for; none at all if it takes the text.
+    /// The event types that the bot uses. `None` if it takes the text.
     wanted: Option<EventTypeFlags>,
     inflate: Inflate,
 }

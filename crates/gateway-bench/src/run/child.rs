@@ -14,7 +14,7 @@ use crate::mode::Mode;
 #[derive(Debug, Clone)]
 pub struct Programs {
     /// `decode`, `allocations`, `serve`, `client`; `serenity`, `twilight-plain`, `twilight-zlib` and `twilight-zstd`, which
-    /// are the same `client` with nobody else compiled in.
+    /// are the same `client` with no other contender compiled in.
     pub folder: PathBuf,
     /// Where the scripts of contenders in other languages are.
     pub scripts: PathBuf,

@@ -29,7 +29,7 @@ pub(super) struct Connection {
     mode: Mode,
 }
 
-/// Speaks with a client until it has its READY. None: there is nothing left to do.
+/// Serves a client until READY. `None` if the connection is finished.
 pub(super) fn open(tcp: TcpStream, shared: &Shared) -> io::Result<Option<Player>> {
     tcp.set_nodelay(true)?;
     let mut stream = match &shared.tls {
@@ -44,10 +44,10 @@ pub(super) fn open(tcp: TcpStream, shared: &Shared) -> io::Result<Option<Player>
     let prepared = mode.and_then(|mode| Some((mode, shared.frames.get(&mode)?)));
     let (key, (mode, prepared)) = match (&request.key, prepared) {
         (Some(key), Some(prepared)) => (key, prepared),
-        (Some(_), None) => return stream.farewell(&http::not_found()),
+        (Some(_), None) => return stream.answer_and_end(&http::not_found()),
         (None, _) => {
             let url = url(shared.address, shared.tls.is_some());
-            return stream.farewell(&http::answer(&request.target, &url, shared.options.shards));
+            return stream.answer_and_end(&http::answer(&request.target, &url, shared.options.shards));
         }
     };
     stream.write_all(&switching_protocols(key))?;
@@ -67,7 +67,7 @@ impl Connection {
         stream.flush()
     }
 
-    /// Waits for the next message with an opcode, and gives it. The end of the connection is an error.
+    /// Waits for the next message, and returns its opcode. The end of the connection is an error.
     fn next_opcode(&mut self) -> io::Result<u64> {
         loop {
             let message = match self.socket.read().map_err(io::Error::other)? {
@@ -79,7 +79,7 @@ impl Connection {
         }
     }
 
-    /// Reads until the client leaves. With an acknowledgement, every heartbeat gets it.
+    /// Reads until the client closes the connection. Answers every heartbeat with the acknowledgement, if there is one.
     pub(super) fn read_to_end(mut self, acknowledgement: Option<&[u8]>) -> io::Result<()> {
         loop {
             if self.next_opcode()? == HEARTBEAT
@@ -92,8 +92,8 @@ impl Connection {
 }
 
 impl Stream {
-    /// An answer after which nothing follows.
-    fn farewell<T>(mut self, answer: &str) -> io::Result<Option<T>> {
+    /// Sends the last answer of the connection.
+    fn answer_and_end<T>(mut self, answer: &str) -> io::Result<Option<T>> {
         self.write_all(answer.as_bytes())?;
         if let Self::Tls(stream) = &mut self {
             stream.conn.send_close_notify();

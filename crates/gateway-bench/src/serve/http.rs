@@ -1,4 +1,4 @@
-//! What clients ask for before there is a WebSocket: the upgrade, and the address of the gateway.
+//! The HTTP requests of clients: the upgrade, and the address of the gateway.
 
 use std::io::{self, Read};
 
@@ -15,14 +15,14 @@ const HEADER_LIMIT: usize = 64;
 pub(super) struct Request {
     /// Path and query.
     pub(super) target: String,
-    /// `Sec-WebSocket-Key`, if this asks for a WebSocket.
+    /// `Sec-WebSocket-Key`, if this is an upgrade.
     pub(super) key: Option<String>,
-    /// What was read behind the head.
+    /// The bytes read after the head.
     pub(super) rest: Vec<u8>,
 }
 
 impl Request {
-    /// Reads a head. None: the stream ended before.
+    /// Reads a head. `None` if the stream ended before.
     pub(super) fn read(stream: &mut impl Read) -> io::Result<Option<Self>> {
         let (mut buffer, mut part) = (Vec::new(), [0; 2048]);
         while buffer.len() < HEAD_LIMIT {
@@ -52,7 +52,7 @@ impl Request {
         }))
     }
 
-    /// The mode that the query asks for. Who names no encoding wants JSON.
+    /// The mode of the query. JSON if it has no encoding.
     pub(super) fn mode(&self, payload: bool) -> Option<Mode> {
         let query = self.target.split_once('?').map_or("", |(_, query)| query);
         let (mut encoding, mut compression) = (Encoding::Json, Compression::None);
@@ -73,8 +73,8 @@ impl Request {
     }
 }
 
-/// The answer to a request that is not for a WebSocket: the address of the gateway (Discord Docs, Gateway), and who the
-/// bot is, which some clients ask for before they connect.
+/// The answer to a request without an upgrade: the address of the gateway (Discord Docs, Gateway), and the bot's user, which some
+/// clients request before they connect.
 pub(super) fn answer(target: &str, url: &str, shards: usize) -> String {
     let path = target.split('?').next().unwrap_or_default();
     let user = serde_json::json!({
@@ -98,7 +98,7 @@ pub(super) fn answer(target: &str, url: &str, shards: usize) -> String {
     response("200 OK", &body.to_string())
 }
 
-/// The answer to whoever asks for what is not served.
+/// The answer to a request for an unknown path.
 pub(super) fn not_found() -> String {
     response("404 Not Found", r#"{"message":"404: Not Found","code":0}"#)
 }

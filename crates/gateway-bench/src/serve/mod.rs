@@ -1,6 +1,6 @@
 //! A server that plays files of frames to whole clients, over loopback, on plain threads.
 //!
-//! It has the bytes of every message ready before anybody connects, and shares them among all connections. It knows as
+//! It has the bytes of every message ready before a client connects, and shares them among all connections. It knows as
 //! much of the protocol as a client needs to begin: the upgrade, Hello, READY after an Identify.
 
 mod connection;
@@ -110,7 +110,7 @@ struct Shared {
 }
 
 impl Server {
-    /// Prepares the frames, listens on a free port of 127.0.0.1, and serves. What was sent is told to `sent`.
+    /// Prepares the frames, listens on a free port of 127.0.0.1, and serves. Sent messages are counted in `sent`.
     ///
     /// # Errors
     ///

@@ -29,7 +29,7 @@ impl Stage {
         Self { waiting: Mutex::new(Vec::new()), enough }
     }
 
-    /// Joins those who wait. Whoever makes it enough gets all of them.
+    /// Joins the waiting connections. The one that completes the number gets all of them.
     fn join(&self, player: Player) -> Option<Vec<Player>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.push(player);
@@ -45,7 +45,7 @@ impl Player {
         }
         let Some(mut players) = shared.stage.join(self) else { return Ok(()) };
         let sent = take_turns(&mut players, shared)?;
-        // Nobody may be listening any more.
+        // Fails if the receiver is dropped.
         let _ = shared.sent.send(sent);
         for player in players {
             let shared = shared.clone();

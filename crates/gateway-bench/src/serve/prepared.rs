@@ -124,7 +124,7 @@ mod tests {
     use tungstenite::protocol::Role;
     use tungstenite::{Message, WebSocket};
 
-    /// Somebody else's WebSocket reads what is written here, whatever the form of the length.
+    /// An independent WebSocket implementation reads the frames, for each form of the length.
     #[test]
     fn messages_read_back() {
         let payloads: Vec<Vec<u8>> =

@@ -1,14 +1,14 @@
-//! Reads a term and tells a sink.
+//! Reads a term and writes its values to a sink.
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 use super::sink::Sink;
 use crate::Error;
+use crate::document_limits::Budget;
 use crate::etf::{Reader, Term, key_text};
-use crate::limits::Budget;
 
-/// Tells one term after the other.
+/// Reads term after term.
 pub(super) struct EtfSource<'a, 's, S> {
     pub(super) reader: Reader<'a>,
     pub(super) sink: &'s mut S,
@@ -17,7 +17,7 @@ pub(super) struct EtfSource<'a, 's, S> {
 }
 
 impl<S: Sink> EtfSource<'_, '_, S> {
-    /// Tells the next term, whole.
+    /// Writes the next term to the sink.
     pub(super) fn value(&mut self) -> Result<(), Error> {
         let start = self.reader.offset();
         match self.reader.term()? {
@@ -59,7 +59,7 @@ impl<S: Sink> EtfSource<'_, '_, S> {
         if has_end { self.reader.list_end() } else { Ok(()) }
     }
 
-    /// The elements that come, if they are small integers and such are told whole; otherwise none is read.
+    /// Reads the next elements, if all of them are small integers and the sink packs such lists. Otherwise reads nothing.
     fn small_integers(&mut self, length: usize) -> Option<Vec<u8>> {
         if !self.sink.packs_small_integers(length) {
             return None;

@@ -1,14 +1,14 @@
-//! Reads JSON text and tells a sink.
+//! Reads JSON text and writes its values to a sink.
 
 use super::sink::Sink;
 use crate::Error;
+use crate::document_limits::Budget;
 use crate::etf::Integer;
 use crate::json::scan::{expect_end, skip_blank, string_end, text_start, value_end};
 use crate::json::{self, unescape};
-use crate::limits::Budget;
 use std::borrow::Cow;
 
-/// Tells one value after the other.
+/// Reads value after value.
 pub(super) struct JsonSource<'a, 's, S> {
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
@@ -17,7 +17,7 @@ pub(super) struct JsonSource<'a, 's, S> {
 }
 
 impl<'a, S: Sink> JsonSource<'a, '_, S> {
-    /// Tells the one value that the text has to be.
+    /// Writes the one value of the text to the sink.
     pub(super) fn document(&mut self) -> Result<(), Error> {
         self.at = text_start(self.bytes)?;
         self.value()?;
@@ -85,7 +85,7 @@ impl<'a, S: Sink> JsonSource<'a, '_, S> {
         self.sink.end_map(open, count)
     }
 
-    /// Whether another part follows the `count` that were; steps over the comma before it, or over the end.
+    /// Whether another part follows the first `count`. Steps over the comma before it, or over the end.
     fn goes_on(&mut self, count: usize, closing: u8) -> Result<bool, Error> {
         let at = skip_blank(self.bytes, self.at);
         match self.bytes.get(at) {
@@ -118,7 +118,7 @@ impl<'a, S: Sink> JsonSource<'a, '_, S> {
     fn text(&mut self, start: usize) -> Result<Cow<'a, str>, Error> {
         let end = match string_end(self.bytes, start) {
             Ok(end) => end,
-            // Where it does not close, what there is of it may be wrong already.
+            // A string that does not close may already contain an error.
             Err(error) => {
                 let wrong = json::from_slice::<String>(&self.bytes[start..]).err();
                 return Err(wrong.map_or(error, |wrong| wrong.shifted(start)));
@@ -139,7 +139,7 @@ enum Number {
     Float(f64),
 }
 
-/// The number that a text of JSON's grammar is; none if a double cannot hold it.
+/// The number of a text in JSON's grammar. `None` if a double cannot hold it.
 fn number_of(text: &[u8]) -> Option<Number> {
     let text = std::str::from_utf8(text).ok()?;
     if let Some(integer) = integer_of(text) {
@@ -148,7 +148,7 @@ fn number_of(text: &[u8]) -> Option<Number> {
     text.parse().ok().filter(|number: &f64| number.is_finite()).map(Number::Float)
 }
 
-/// Integers of up to 128 bits. Wider ones, and `-0`, are left to be doubles.
+/// The integer of a text, of up to 128 bits. Wider integers and `-0` are read as doubles.
 fn integer_of(text: &str) -> Option<Integer> {
     match text.strip_prefix('-') {
         Some(magnitude) => {

@@ -1,12 +1,12 @@
-//! From one encoding to the other without a model: one pass, no tree.
+//! Conversion from one encoding to the other without a model, in one pass and without a tree.
 
 mod from_etf;
 mod from_json;
 mod sink;
 
+use crate::document_limits::Budget;
 use crate::etf::{self, Reader};
-use crate::limits::Budget;
-use crate::{Encoding, Error, Limits};
+use crate::{DocumentLimits, Encoding, Error};
 use from_etf::EtfSource;
 use from_json::JsonSource;
 use sink::{EtfSink, JsonSink, Sink};
@@ -16,21 +16,21 @@ use std::io;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// What the document that is read may cost.
-    pub limits: Limits,
+    /// Limits on the document that is read.
+    pub limits: DocumentLimits,
     /// From ETF: integers beyond 2^53 become text, as ids are in Discord's JSON. Default false.
     pub wide_integers_as_text: bool,
-    /// To ETF: whose habits are followed. Default the client's.
+    /// To ETF: the style that is written. Default the client's.
     pub style: etf::Style,
 }
 
-/// Converts one document; from an encoding to itself it is normalised.
+/// Converts one document. From an encoding to itself it is normalised.
 ///
-/// The order of keys stays. JSON keeps a key that comes twice. A term has each key once, or Erlang would refuse it: the last
-/// entry counts, where it stands, and keys are the same that are the same text (`"a"` and `"\u0061"`, an atom and a binary, an
-/// integer and its digits). Integers stay integers, of up to 128 bits; wider ones are refused in ETF and
-/// become doubles from JSON. A binary that is not UTF-8 stays as it is in ETF and gets replacement characters in JSON.
-/// A compressed term is expanded. Bytes after a term are ignored.
+/// The order of keys stays. JSON keeps duplicate keys. A term has each key once, since Erlang rejects duplicates: the last
+/// entry counts, at its own place. Keys with the same text are the same (`"a"` and `"\u0061"`, an atom and a binary, an
+/// integer and its digits). Integers of up to 128 bits stay integers; wider ones are an error in ETF and become doubles from
+/// JSON. A binary that is not UTF-8 is unchanged in ETF and gets replacement characters in JSON. A compressed term is
+/// expanded. Bytes after a term are ignored.
 ///
 /// ```
 /// use gateway_codec::{Encoding, convert};
@@ -51,15 +51,15 @@ pub fn convert(bytes: &[u8], from: Encoding, to: Encoding, options: &Options) ->
     Ok(output)
 }
 
-/// Converts one document to a writer, in pieces of some KiB, as [`convert`].
+/// As [`convert`], to a writer, in pieces of a few KiB.
 ///
-/// JSON is written as it is read. A term says how many elements it has before they come: maps in ETF are kept until they are
-/// whole, and lists too where they come from JSON. The writer is not flushed.
+/// JSON is written while it is read. In a term the number of elements precedes them, so maps in ETF are buffered until they
+/// are whole, and so are lists that come from JSON. The writer is not flushed.
 ///
 /// # Errors
 ///
-/// As [`convert`], and [`ErrorKind::Write`](crate::ErrorKind::Write) if the writer fails. What was read before the
-/// error may have been written.
+/// As [`convert`], and [`ErrorKind::Write`](crate::ErrorKind::Write) if the writer fails. The part before the error may have
+/// been written.
 pub fn convert_to<W: io::Write>(
     bytes: &[u8],
     from: Encoding,
@@ -97,7 +97,7 @@ fn tell(bytes: &[u8], from: Encoding, options: &Options, sink: &mut impl Sink) -
 /// Appends the JSON of a term, which has no version byte, with ids as text.
 #[cfg(feature = "simd-json")]
 pub(crate) fn term_to_json(term: &[u8], output: &mut Vec<u8>) -> Result<(), Error> {
-    let limits = Limits::default();
+    let limits = DocumentLimits::default();
     limits.check_input(term)?;
     let (reader, budget) = (Reader::term_only(term), Budget::new(&limits));
     let mut sink = JsonSink::new(output);
@@ -130,7 +130,7 @@ mod tests {
         convert(json.as_bytes(), Encoding::Json, Encoding::Etf, &Options::default()).unwrap()
     }
 
-    /// A term that a key is in twice is none to Erlang.
+    /// Erlang rejects a term with duplicate keys.
     #[test]
     fn of_entries_with_the_same_key_the_last_counts_in_etf() {
         for (json, expected) in [
@@ -138,7 +138,7 @@ mod tests {
             (r#"{"a":1,"\u0061":[2]}"#, r#"{"a":[2]}"#),
             (r#"{"a":1,"b":2,"a":3,"c":4,"a":5,"b":6}"#, r#"{"c":4,"a":5,"b":6}"#),
             (r#"{"":1,"":2,"x":{"":3}}"#, r#"{"":2,"x":{"":3}}"#),
-            // What counts for nothing may have its own, and what counts too.
+            // Superseded values and remaining ones may have duplicates of their own.
             (
                 r#"{"a":{"b":1,"b":[{"c":2,"c":3}]},"a":{"b":4,"b":{"c":5,"c":[]}}}"#,
                 r#"{"a":{"b":{"c":[]}}}"#,
@@ -167,11 +167,11 @@ mod tests {
         }
         let json = convert(term, Encoding::Etf, Encoding::Json, &options).unwrap();
         assert_eq!(json, br#"{"a":1,"a":2,"7":3,"7":4}"#);
-        let tree = etf::Value::from_slice(term, &Limits::default()).unwrap();
+        let tree = etf::Value::from_slice(term, &DocumentLimits::default()).unwrap();
         assert_eq!(etf::to_vec(&tree).unwrap(), to_etf(r#"{"a":2,"7":4}"#));
     }
 
-    /// As deep as maps may be, and with as many keys: what is deep is moved once, and what is wide is sorted.
+    /// Maps at the depth limit and with as many keys: a deep value is moved once, and wide maps are sorted.
     #[test]
     fn many_entries_with_the_same_key_cost_no_more_than_others() {
         let deep = |depth: usize| {
@@ -180,7 +180,7 @@ mod tests {
             })
         };
         let tree = to_etf(&deep(256));
-        let mut value = &etf::Value::from_slice(&tree, &Limits::default()).unwrap();
+        let mut value = &etf::Value::from_slice(&tree, &DocumentLimits::default()).unwrap();
         for _ in 0..256 {
             assert!(matches!(value, etf::Value::Map(entries) if entries.len() == 2));
             value = value.get("a").unwrap();

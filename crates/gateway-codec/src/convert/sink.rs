@@ -1,13 +1,13 @@
-//! Where the values of a document go, in their order: JSON text or a term.
+//! Sinks for the values of a document: JSON text or a term.
 
 use crate::etf::pen::{Open, Pen};
 use crate::etf::{Integer, Style, VERSION};
 use crate::{Error, json};
 use std::io;
 
-/// Takes values as they come. What a container consists of is told between its beginning and its end.
+/// Takes values in order. The parts of a container come between its beginning and its end.
 pub(super) trait Sink {
-    /// What is remembered of a container from its beginning to its end.
+    /// The state of a container from its beginning to its end.
     type Open;
 
     fn null(&mut self) -> Result<(), Error>;
@@ -15,11 +15,11 @@ pub(super) trait Sink {
     fn integer(&mut self, number: Integer) -> Result<(), Error>;
     fn float(&mut self, number: f64) -> Result<(), Error>;
     fn text(&mut self, text: &str) -> Result<(), Error>;
-    /// Text that may not be UTF-8.
+    /// Text that is not necessarily UTF-8.
     fn binary(&mut self, bytes: &[u8]) -> Result<(), Error>;
     /// A list of small integers, whole.
     fn small_integers(&mut self, elements: &[u8]) -> Result<(), Error>;
-    /// Whether a list of so many small integers is better told whole.
+    /// Whether a list of `count` small integers should be passed to [`Self::small_integers`].
     fn packs_small_integers(&self, count: usize) -> bool;
 
     /// The number of elements of a list is given at the beginning if it is known there, and always at the end; that of a
@@ -33,10 +33,10 @@ pub(super) trait Sink {
     fn end_map(&mut self, open: Self::Open, count: usize) -> Result<(), Error>;
 }
 
-/// What is kept back before the writer gets it.
+/// The size of the buffer before the writer, in bytes.
 const KEPT: usize = 16 << 10;
 
-/// Hands on in larger pieces what is written in small ones.
+/// Buffers small writes.
 struct Output<W> {
     buffer: Vec<u8>,
     writer: W,
@@ -150,11 +150,11 @@ impl<W: io::Write> Sink for JsonSink<W> {
     }
 }
 
-/// A term. What stands behind a count that is yet unknown is kept until it is known.
+/// A term. Bytes after a count that is not known yet are buffered until it is.
 pub(super) struct EtfSink<W> {
     output: Output<W>,
     pen: Pen,
-    /// How many containers are open whose count is unknown.
+    /// The number of open containers with an unknown count.
     uncounted: usize,
 }
 
@@ -236,7 +236,7 @@ impl<W: io::Write> Sink for EtfSink<W> {
         self.pen.end_list(&mut self.output.buffer, &counted.open, count)
     }
 
-    /// How many of its keys differ is known at its end.
+    /// The number of distinct keys is known at the end.
     fn begin_map(&mut self) -> Result<Counted, Error> {
         self.uncounted += 1;
         let open = self.pen.begin_map(&mut self.output.buffer, None)?;
@@ -254,7 +254,7 @@ impl<W: io::Write> Sink for EtfSink<W> {
     }
 }
 
-/// A container of which it is known whether its count was.
+/// A container, and whether its count was known at its beginning.
 pub(super) struct Counted {
     open: Open,
     at_the_beginning: bool,

@@ -1,4 +1,4 @@
-//! From terms to types: serde's `Deserializer` over the pull reader.
+//! serde's `Deserializer` over the pull reader.
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
@@ -7,34 +7,34 @@ use super::find::small_integer;
 use super::key::KeyDeserializer;
 use super::reader::AsciiStretch;
 use super::{Integer, Reader, Term, key_text, tag};
-use crate::limits::Budget;
-use crate::{Error, ErrorKind, Limits};
+use crate::document_limits::Budget;
+use crate::{DocumentLimits, Error, ErrorKind};
 use serde::de::value::CowStrDeserializer;
 use serde::de::{self, DeserializeSeed, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 use std::borrow::Cow;
 
-/// A type told how long a list is makes room for it at once; a longer list makes more as it comes.
+/// The maximum size hint. A type may allocate for the hint before any element is read.
 const MAX_SIZE_HINT: usize = 4096;
 
-/// How ETF is read.
+/// Options for reading ETF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// What a document may cost.
-    pub limits: Limits,
-    /// Where the type does not say what it wants (values without a type, `flatten`, tagged and untagged enums),
-    /// integers beyond 2^53 are text, as ids are in Discord's JSON. Default true.
+    /// Limits on the document.
+    pub limits: DocumentLimits,
+    /// Whether integers beyond 2^53 are text, as ids are in Discord's JSON, where the type accepts any value (values without
+    /// a type, `flatten`, tagged and untagged enums). Default true.
     ///
-    /// A type that refuses a document so is tried once more with integers as they are: by
-    /// [`from_slice_with`](super::from_slice_with) and whatever else reads a whole document, not by a
-    /// [`Deserializer`] of one's own. With false they are integers at once.
+    /// If a type rejects the document, [`from_slice_with`](super::from_slice_with) and the other functions that read a whole
+    /// document try once more with such integers as integers. A [`Deserializer`] that the caller makes does not. With
+    /// false they are integers at once.
     pub wide_integers_as_text: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limits: Limits::default(), wide_integers_as_text: true }
+        Self { limits: DocumentLimits::default(), wide_integers_as_text: true }
     }
 }
 
@@ -45,11 +45,11 @@ pub struct Deserializer<'de> {
     pub(super) known: AsciiStretch<'de>,
     budget: Budget,
     wide_integers_as_text: bool,
-    /// Whether an integer was given out as text that nobody had asked for.
+    /// Whether an integer was passed as text to a type that accepts any value.
     gave_text: bool,
 }
 
-/// Reads one whole document, with the second try that [`Options::wide_integers_as_text`] tells of.
+/// Reads one whole document, with the second attempt that [`Options::wide_integers_as_text`] describes.
 pub(super) fn read<'de, T: de::Deserialize<'de>>(
     options: &Options,
     begin: impl Fn(&Options) -> Result<Deserializer<'de>, Error>,
@@ -89,7 +89,7 @@ impl<'de> Deserializer<'de> {
         Ok(Self::from_reader(Reader::term_only(bytes), options))
     }
 
-    /// The bytes that are not read yet.
+    /// The unread bytes.
     pub fn rest(&self) -> &'de [u8] {
         self.reader.rest()
     }
@@ -104,7 +104,7 @@ impl<'de> Deserializer<'de> {
         }
     }
 
-    /// Gives a term to a visitor that takes what comes.
+    /// Passes a term to a visitor that accepts any value.
     fn visit<V: Visitor<'de>>(
         &mut self,
         term: Term<'de>,
@@ -174,7 +174,7 @@ impl<'de> Deserializer<'de> {
         Ok(())
     }
 
-    /// An integer type: it also takes a float that is a whole number, as erlpack writes integers beyond 32 bits.
+    /// Reads an integer type, also from a float without a fraction: erlpack writes integers beyond 32 bits as floats.
     fn deserialize_integer<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
         let start = self.reader.offset();
         match self.reader.term()? {
@@ -200,7 +200,7 @@ pub(super) fn visit_integer<'de, V: Visitor<'de>>(number: Integer, visitor: V) -
     }
 }
 
-/// An integer as the text of it.
+/// Passes an integer as its digits.
 fn visit_digits<'de, V: Visitor<'de>>(number: Integer, visitor: V) -> Result<V::Value, Error> {
     number.with_digits(|digits| visitor.visit_str(digits))
 }
@@ -221,7 +221,7 @@ fn visit_small_integers<'de, V: Visitor<'de>>(bytes: &'de [u8], visitor: V) -> R
     Ok(value)
 }
 
-/// The integer that a float is, within what a double counts exactly.
+/// The integer value of a float without a fraction, within 53 bits.
 fn whole_number(number: f64) -> Option<Integer> {
     let exact = number.fract() == 0.0 && number.abs() <= super::integer::MAX_SAFE as f64;
     #[expect(clippy::cast_possible_truncation, reason = "it is a whole number within 53 bits")]
@@ -231,7 +231,7 @@ fn whole_number(number: f64) -> Option<Integer> {
 impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
     type Error = Error;
 
-    /// Nobody says what is wanted: a wide integer is most likely an id, which JSON has as text.
+    /// Reads a value for a type that accepts any. A wide integer is probably an id, which is text in JSON.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let start = self.reader.offset();
         match self.reader.term()? {
@@ -293,7 +293,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
         self.deserialize_integer(visitor)
     }
 
-    /// Text: an integer counts as its digits, since the same id comes either way.
+    /// Reads text. An integer is its digits, since ids come in both forms.
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let start = self.reader.offset();
         if self.reader.rest().first() == Some(&tag::BINARY)
@@ -430,7 +430,7 @@ impl<'de> de::SeqAccess<'de> for SmallIntegers<'de> {
         let Some(byte) = self.bytes.get(self.index) else { return Ok(None) };
         let mut element =
             Deserializer::from_reader(Reader::term_only(small_integer(*byte)), &Options::default());
-        // The element has no place of its own in the document: the list's counts.
+        // The element has no offset of its own, so an error has that of the list.
         let value = seed
             .deserialize(&mut element)
             .map_err(|error| error.without_offset().inside_index(self.index))?;

@@ -1,4 +1,4 @@
-//! Compressed terms, which Erlang can write and Discord does not.
+//! Compressed terms. Erlang can write them; Discord does not send them.
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
@@ -9,14 +9,15 @@ use crate::length::of_u32;
 use crate::{Error, InflateError};
 use std::borrow::Cow;
 
-/// The document without compression: as it is if it has none, otherwise inflated to at most `max_output` bytes.
+/// The document with a compressed term inflated to at most `max_output` bytes. A document without compression is returned
+/// unchanged.
 ///
-/// Bytes after the compressed term are ignored, as they are after one that is not compressed.
+/// Bytes after the compressed term are ignored, as they are after an uncompressed term.
 ///
 /// # Errors
 ///
-/// If the compressed term is cut, corrupt, or larger than `max_output` or than it says; if the cargo feature `zlib`
-/// is off and it takes it.
+/// If the compressed term is truncated, corrupt, larger than `max_output`, or not of the size in its header; for a compressed
+/// term also if the cargo feature `zlib` is off.
 pub fn expand(bytes: &[u8], max_output: usize) -> Result<Cow<'_, [u8]>, Error> {
     match bytes {
         [tag::VERSION, tag::COMPRESSED, rest @ ..] => {

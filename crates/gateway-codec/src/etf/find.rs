@@ -1,15 +1,15 @@
-//! Looks up one part of a term, stepping over the others.
+//! Looks up one part of a term, and steps over the others.
 
 use super::{Reader, Term, key_text, tag};
-use crate::{Error, Limits};
+use crate::{DocumentLimits, Error};
 
-/// The value of the first entry with this key; none if there is no such entry, or the term is no map.
+/// The value of the first entry with this key. `None` if there is no such entry, or the term is not a map.
 pub(crate) fn entry<'a>(term: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, Error> {
     let mut reader = Reader::term_only(term);
     let Term::Map(length) = reader.term()? else { return Ok(None) };
     for _ in 0..length {
         let found = is_key(&mut reader, key)?;
-        let value = reader.skip_to_depth(Limits::MAX_DEPTH - 1)?;
+        let value = reader.skip_to_depth(DocumentLimits::MAX_DEPTH - 1)?;
         if found {
             return Ok(Some(value));
         }
@@ -30,7 +30,7 @@ pub(crate) fn entries<'a, const N: usize>(
             break;
         }
         let key = key_text(&mut reader)?;
-        let value = reader.skip_to_depth(Limits::MAX_DEPTH - 1)?;
+        let value = reader.skip_to_depth(DocumentLimits::MAX_DEPTH - 1)?;
         for (wanted, place) in keys.iter().zip(&mut found) {
             if place.is_none() && key == *wanted {
                 *place = Some(value);
@@ -41,7 +41,7 @@ pub(crate) fn entries<'a, const N: usize>(
     Ok(found)
 }
 
-/// The element at `index`; none if the list is shorter, or the term is no list.
+/// The element at `index`. `None` if the list is shorter, or the term is not a list.
 pub(crate) fn element(term: &[u8], index: usize) -> Result<Option<&[u8]>, Error> {
     // Not `nth`, which would step over an error.
     for (at, element) in elements(term)?.enumerate() {
@@ -53,7 +53,7 @@ pub(crate) fn element(term: &[u8], index: usize) -> Result<Option<&[u8]>, Error>
     Ok(None)
 }
 
-/// The elements of a list or tuple as they stand; none at all if the term is something else.
+/// The encoded elements of a list or tuple. Empty if the term is of another kind.
 pub(crate) fn elements(term: &[u8]) -> Result<Elements<'_>, Error> {
     let mut reader = Reader::term_only(term);
     Ok(match reader.term()? {
@@ -64,7 +64,7 @@ pub(crate) fn elements(term: &[u8]) -> Result<Elements<'_>, Error> {
     })
 }
 
-/// The iterator of [`elements`], at its end after an error.
+/// The iterator of [`elements`], which ends after an error.
 #[derive(Clone, Debug)]
 pub(crate) enum Elements<'a> {
     Terms { reader: Reader<'a>, unread: usize, has_end: bool },
@@ -77,12 +77,12 @@ impl<'a> Iterator for Elements<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         match self {
             Elements::Terms { reader, unread: 0, has_end } => {
-                // Once, and only an error is an item.
+                // The end of the list is read once, and yields an item only if it is an error.
                 if std::mem::take(has_end) { reader.list_end().err().map(Err) } else { None }
             }
             Elements::Terms { reader, unread, has_end } => {
                 *unread -= 1;
-                let element = reader.skip_to_depth(Limits::MAX_DEPTH - 1);
+                let element = reader.skip_to_depth(DocumentLimits::MAX_DEPTH - 1);
                 if element.is_err() {
                     (*unread, *has_end) = (0, false);
                 }
@@ -93,7 +93,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// The term that an element of STRING_EXT stands for: there it has no tag.
+/// The term of an element of STRING_EXT, which has no tag there.
 pub(super) fn small_integer(value: u8) -> &'static [u8] {
     &SMALL_INTEGERS[usize::from(value)]
 }
@@ -108,13 +108,13 @@ static SMALL_INTEGERS: [[u8; 2]; 256] = {
     terms
 };
 
-/// Reads a key and says whether it is this one, mostly without making text of it.
+/// Reads a key and returns whether it is this one, for most keys without converting it to text.
 pub(crate) fn is_key(reader: &mut Reader<'_>, key: &str) -> Result<bool, Error> {
     Ok(key_text(reader)? == key)
 }
 
-/// What follows this key in one of the forms that gateways write: a small atom, an atom, or a binary. None for anything
-/// else.
+/// The bytes after this key, if it is in one of the forms that gateways write: a small atom, an atom, or a binary. `None`
+/// otherwise.
 #[inline]
 pub(crate) fn after_key<'a, const N: usize>(bytes: &'a [u8], key: &[u8; N]) -> Option<&'a [u8]> {
     let length = u8::try_from(N).ok()?;

@@ -1,15 +1,15 @@
-//! Integers as ETF has them: of any width in the format, of up to 128 bits here.
+//! Integers of ETF: of any width in the format, of up to 128 bits here.
 
 use std::fmt;
 
-/// An integer of at most 128 bits and a sign.
+/// An integer of at most 128 bits and a sign. Exhaustive: these are all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Integer {
     /// Zero or above, in 64 bits.
     Unsigned(u64),
     /// Below zero, in 64 bits.
     Negative(i64),
-    /// Whatever those two cannot hold.
+    /// Any other integer.
     Wide {
         /// Whether it is below zero.
         negative: bool,
@@ -78,7 +78,7 @@ impl Integer {
         }
     }
 
-    /// Hands on what `Display` shows.
+    /// Passes the text of `Display` to a callback.
     pub(crate) fn with_digits<T>(self, use_them: impl FnOnce(&str) -> T) -> T {
         let mut buffer = itoa::Buffer::new();
         match self {
@@ -88,7 +88,7 @@ impl Integer {
         }
     }
 
-    /// Whether a double cannot be trusted with it.
+    /// Whether a double may not hold it exactly.
     pub(crate) fn is_unsafe_for_doubles(self) -> bool {
         self.magnitude() > u128::from(MAX_SAFE)
     }

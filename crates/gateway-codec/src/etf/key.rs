@@ -1,4 +1,4 @@
-//! Map keys: text for whoever wants text, numbers for whoever wants numbers.
+//! Map keys: text for a type that reads text, numbers for a type that reads numbers.
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
@@ -11,7 +11,7 @@ use serde::forward_to_deserialize_any;
 use std::borrow::Cow;
 use std::str::FromStr;
 
-/// Reads a map key as text. An atom is its own text, whatever it would mean as a value.
+/// Reads a map key as text. An atom is its name, also where it would be null or a boolean as a value.
 #[inline]
 pub(crate) fn key_text<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Error> {
     if let Some(text) = reader.plain_text() {
@@ -22,7 +22,7 @@ pub(crate) fn key_text<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Erro
     term_text(term, &before)
 }
 
-/// The text of a key that was read from where `before` stands.
+/// The text of a key that begins at the position of `before`.
 fn term_text<'a>(term: Term<'a>, before: &Reader<'a>) -> Result<Cow<'a, str>, Error> {
     Ok(match term {
         Term::Atom(text) => text,
@@ -35,7 +35,7 @@ fn term_text<'a>(term: Term<'a>, before: &Reader<'a>) -> Result<Cow<'a, str>, Er
     })
 }
 
-/// Reads one map key into whatever its type asks for.
+/// Reads one map key into its type.
 pub(super) struct KeyDeserializer<'a, 'de>(pub(super) &'a mut Deserializer<'de>);
 
 impl<'de> KeyDeserializer<'_, 'de> {

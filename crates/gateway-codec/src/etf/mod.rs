@@ -1,19 +1,21 @@
-//! Erlang's external term format over serde, with the habits of JSON, so that a model written for one reads the other.
+//! Erlang's external term format over serde, with the conventions of JSON, so that a model for one reads the other.
 //!
 //! Reading:
 //!
 //! - The atoms `nil`, `true` and `false` are null and the booleans; any other atom is text, as a binary is.
-//! - A binary that is not UTF-8 is read as text with replacement characters, and as bytes as it is.
-//! - Map keys may be atoms, binaries or integers; all of them are text, and numbers where the type wants numbers.
-//! - An integer may have any tag; it fits any type that can hold it, and a `String` as its digits, since ids come
-//!   either way. Where the type does not say what it wants, one beyond 2^53 is text, as ids are in Discord's JSON
-//!   ([`Options::wide_integers_as_text`]). A float that is a whole number fits an integer type, since JavaScript writes large integers so.
+//! - A binary that is not UTF-8 gets replacement characters as text, and is unchanged as bytes.
+//! - Map keys may be atoms, binaries or integers. All of them are text, and numbers where the type reads numbers.
+//! - An integer may have any tag. It fits any type that can hold it, and a `String` as its digits, since ids come in both
+//!   forms. Where the type accepts any value, an integer beyond 2^53 is text, as ids are in Discord's JSON
+//!   ([`Options::wide_integers_as_text`]). A float without a fraction fits an integer type, since JavaScript writes large
+//!   integers as floats.
 //! - STRING_EXT is a list of integers, tuples are lists.
-//! - Of duplicate keys a map keeps the last; a derived struct refuses them, as it does in JSON.
+//! - Of duplicate keys a map keeps the last; a derived struct rejects them, as it does in JSON.
 //! - Bytes after the term are ignored; [`Deserializer::rest`] shows them.
 //!
 //! Writing follows what Discord accepts: binaries for text and keys, lists that end in the empty list, and the
-//! smallest integer tag. No map is written with a key twice, which Erlang refuses: the last entry stays. See Discord Docs, Gateway > Using ETF Encoding.
+//! smallest integer tag. Erlang rejects duplicate keys, so only the last entry with a key is written. See Discord Docs,
+//! Gateway > Using ETF Encoding.
 
 mod deserialize;
 mod expand;
@@ -72,7 +74,7 @@ pub(crate) fn term_from_slice<'de, T: Deserialize<'de>>(
     deserialize::read(options, |options| Deserializer::term_only(term, options))
 }
 
-/// Writes `value` as one document, as a client of Discord has to.
+/// Writes `value` as one document in the client's style.
 ///
 /// # Errors
 ///
@@ -82,7 +84,7 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     to_vec_with(value, Style::Client)
 }
 
-/// Writes `value` as one document in the style of choice.
+/// Writes `value` as one document in the given style.
 ///
 /// # Errors
 ///
@@ -93,7 +95,7 @@ pub fn to_vec_with<T: Serialize + ?Sized>(value: &T, style: Style) -> Result<Vec
     Ok(output)
 }
 
-/// Writes `value` as one document to a writer, all at once.
+/// Writes `value` as one document to a writer, in one write.
 ///
 /// # Errors
 ///

@@ -1,10 +1,10 @@
-//! Writes terms piece by piece: what the serializer and the converter have in common.
+//! Writes terms piece by piece, for the serializer and the converter.
 
 use super::{Integer, Style, tag};
-use crate::{Error, Limits};
+use crate::{DocumentLimits, Error};
 use std::ops::Range;
 
-/// Where in a document the next term stands, and in whose style it is written.
+/// The state of a document that is being written, and its style.
 #[derive(Debug)]
 pub(crate) struct Pen {
     style: Style,
@@ -13,7 +13,7 @@ pub(crate) struct Pen {
     keys: Keys,
 }
 
-/// What its key says of a value, for the server's style.
+/// The role of a value after its key, for the server's style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Plain,
@@ -24,23 +24,23 @@ enum Role {
 /// A list or map that is being written.
 #[derive(Debug)]
 pub(crate) struct Open {
-    /// What its elements are: those of a list are what the list is.
+    /// The role of its elements. The elements of a list have the role of the list.
     role: Role,
-    /// Where its head is, if the count in it is yet to be filled in.
+    /// The offset of its head, if the count in it is not known yet.
     head: Option<usize>,
-    /// How many keys there were before those of a map.
+    /// The number of keys before those of this map.
     keys: usize,
 }
 
-/// The keys of the maps that are open: no key may come twice in a map. Erlang refuses a term in which one does.
+/// The keys of the open maps, to find duplicates: Erlang rejects a term that has any.
 #[derive(Debug, Default)]
 struct Keys {
-    /// Where each stands in the output, those of a map after those of the map around it.
+    /// The range of each key in the output, those of a map after those of the map around it.
     places: Vec<Range<usize>>,
-    /// Those of a map, in the order of their text; kept for its memory.
+    /// Indexes of the keys of one map in the order of their text. A field, so that its allocation is reused.
     sorted: Vec<usize>,
-    /// Entries whose key has come again. They are taken out with the end of the outermost map, all at once: to take them
-    /// out of each map would move what lies deep again and again.
+    /// Entries whose key comes again. All are removed at the end of the outermost map: removal at the end of each map would
+    /// move deep values repeatedly.
     superseded: Vec<Range<usize>>,
     open_maps: usize,
 }
@@ -80,7 +80,7 @@ impl Pen {
         self.atom(output, if value { "true" } else { "false" });
     }
 
-    /// What is no finite number is null, as in JSON.
+    /// Writes a float. One that is not finite is null, as in JSON.
     pub(crate) fn float(&self, output: &mut Vec<u8>, number: f64) {
         if number.is_finite() {
             output.push(tag::NEW_FLOAT);
@@ -141,7 +141,7 @@ impl Pen {
                 output.extend(count.to_be_bytes());
                 output.extend_from_slice(elements);
             }
-            // STRING_EXT, where they come from, has no more than a u16 counts.
+            // The length of STRING_EXT, where they come from, is a u16.
             _ => {
                 output.push(tag::LIST);
                 output.extend(count_bytes(elements.len())?);
@@ -152,24 +152,24 @@ impl Pen {
         Ok(())
     }
 
-    /// Whether a list of so many small integers has a form of its own.
+    /// Whether the style writes a list of `count` small integers as STRING_EXT.
     pub(crate) fn packs_small_integers(&self, count: usize) -> bool {
         self.style == Style::Server && u16::try_from(count).is_ok()
     }
 
-    /// Begins a list; with a count it is not looked at again, without one its end fills in the count.
+    /// Begins a list. Without a count, its end fills the count in.
     pub(crate) fn begin_list(&mut self, output: &mut Vec<u8>, count: Option<usize>) -> Result<Open, Error> {
         self.begin(output, tag::LIST, count)
     }
 
-    /// Begins a map, as a list.
+    /// Begins a map, as [`Self::begin_list`].
     pub(crate) fn begin_map(&mut self, output: &mut Vec<u8>, count: Option<usize>) -> Result<Open, Error> {
         self.keys.open_maps += 1;
         self.begin(output, tag::MAP, count)
     }
 
     fn begin(&mut self, output: &mut Vec<u8>, tag: u8, count: Option<usize>) -> Result<Open, Error> {
-        if self.depth == Limits::MAX_DEPTH {
+        if self.depth == DocumentLimits::MAX_DEPTH {
             return Err(Error::unsupported("the value is nested too deeply"));
         }
         self.depth += 1;
@@ -183,7 +183,7 @@ impl Pen {
         Ok(open)
     }
 
-    /// Before each element of a list.
+    /// Must be called before each element of a list.
     pub(crate) fn element(&mut self, open: &Open) {
         self.role = open.role;
     }
@@ -206,7 +206,7 @@ impl Pen {
         Ok(())
     }
 
-    /// Ends a map. Of the entries with the same key the last stays, where it stands; the others do not count.
+    /// Ends a map. Of the entries with the same key the last stays, at its own place; the others are not counted.
     pub(crate) fn end_map(&mut self, output: &mut Vec<u8>, open: &Open, count: usize) -> Result<(), Error> {
         self.depth -= 1;
         let superseded = self.keys.end_map(output, open.keys);
@@ -232,7 +232,7 @@ impl Pen {
 }
 
 impl Keys {
-    /// Ends the map whose keys come after the first `outer`; says how many of its entries are superseded.
+    /// Ends the map whose keys follow the first `outer`. Returns how many of its entries are superseded.
     fn end_map(&mut self, output: &[u8], outer: usize) -> usize {
         self.open_maps -= 1;
         let keys = &self.places[outer..];
@@ -244,7 +244,7 @@ impl Keys {
         for pair in self.sorted.windows(2) {
             let [key, next] = [pair[0], pair[1]];
             if text(key) == text(next) {
-                // It comes again, so another entry begins where this one ends.
+                // The key comes again, so another entry begins where this one ends.
                 self.superseded.push(keys[key].start..keys[key + 1].start);
             }
         }
@@ -252,7 +252,7 @@ impl Keys {
         self.superseded.len() - before
     }
 
-    /// Closes the gaps. One entry may lie within another.
+    /// Removes the superseded entries, which may be nested.
     fn take_out_superseded(&mut self, output: &mut Vec<u8>) {
         self.superseded.sort_unstable_by_key(|entry| entry.start);
         let Some(first) = self.superseded.first() else { return };
@@ -279,7 +279,7 @@ fn are_small_integers(elements: &[u8], count: usize) -> bool {
         && elements.chunks_exact(2).all(|element| element[0] == tag::SMALL_INTEGER)
 }
 
-/// An id as the server sends it: the integer whose text this is, if it is exactly that.
+/// The integer whose text this is, exactly: the server sends ids as integers.
 fn id_from_text(text: &str) -> Option<u64> {
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     if canonical { text.parse().ok() } else { None }

@@ -1,12 +1,12 @@
-//! A pull reader: one term's head after the other, for those who want neither a type nor a tree.
+//! A pull reader, which yields the head of each term without a type or a tree.
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 use super::{Integer, tag};
+use crate::document_limits::Budget;
 use crate::length::{of_u32, whole};
-use crate::limits::Budget;
-use crate::{Error, Limits};
+use crate::{DocumentLimits, Error};
 use std::borrow::Cow;
 use std::ops::Range;
 use wide::u8x16;
@@ -28,10 +28,10 @@ pub struct Reader<'a> {
     at: usize,
 }
 
-/// A stretch of a document that is known to be ASCII.
+/// A range of a document that is known to be ASCII.
 ///
-/// Most texts are short, and most of what is between them is ASCII too: to check a stretch at once is much quicker than to
-/// check one text after the other.
+/// Most texts are short, and most bytes between them are ASCII too: one check of a long range is much faster than one for
+/// each text.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct AsciiStretch<'a> {
     text: &'a str,
@@ -39,10 +39,10 @@ pub(super) struct AsciiStretch<'a> {
 }
 
 impl<'a> AsciiStretch<'a> {
-    /// So far it is looked ahead: what follows may be stepped over.
+    /// Bytes to check in advance. The reader may step over what follows them.
     const AHEAD: usize = 256;
 
-    /// The text at this place of the document, if it is ASCII.
+    /// The text in this range of the document, if it is ASCII.
     #[inline]
     fn text(&mut self, document: &'a [u8], place: Range<usize>) -> Option<&'a str> {
         let known = |stretch: &Self| {
@@ -69,7 +69,7 @@ impl<'a> AsciiStretch<'a> {
 fn ascii_length(bytes: &[u8]) -> usize {
     let (sixteens, rest) = bytes.as_chunks();
     for (index, sixteen) in sixteens.iter().enumerate() {
-        // The highest bit of each.
+        // The highest bit of each byte.
         let beyond = u8x16::new(*sixteen).to_bitmask();
         if beyond != 0 {
             return index.saturating_mul(16).saturating_add(of_u32(beyond.trailing_zeros()));
@@ -79,10 +79,10 @@ fn ascii_length(bytes: &[u8]) -> usize {
     bytes.len().saturating_sub(rest.len()).saturating_add(ascii)
 }
 
-/// A term, or the head of one whose parts follow.
+/// A term, or the head of one whose parts follow. Exhaustive, so that a program that reads them handles every term.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Term<'a> {
-    /// The atom `nil`, and `null` with it: what JSON calls null.
+    /// The atom `nil` or `null`: the null of JSON.
     Null,
     /// The atom `true` or `false`.
     Bool(bool),
@@ -98,11 +98,11 @@ pub enum Term<'a> {
     SmallIntegers(&'a [u8]),
     /// The empty list.
     EmptyList,
-    /// A list: so many terms follow, and then [`Reader::list_end`].
+    /// A list of this many terms, which follow, and then [`Reader::list_end`].
     List(usize),
-    /// A tuple: so many terms follow.
+    /// A tuple of this many terms, which follow.
     Tuple(usize),
-    /// A map: so many keys follow, each with its value.
+    /// A map of this many keys, each followed by its value.
     Map(usize),
 }
 
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     ///
-    /// If the version is missing or not 131, or the term is compressed ([`expand`](super::expand) helps).
+    /// If the version is missing or not 131, or the term is compressed (see [`expand`](super::expand)).
     pub fn new(bytes: &'a [u8]) -> Result<Self, Error> {
         match bytes {
             [] => Err(Error::incomplete(0)),
@@ -129,17 +129,17 @@ impl<'a> Reader<'a> {
         Self { bytes, at: 0 }
     }
 
-    /// How many bytes are read.
+    /// The number of bytes read.
     pub fn offset(&self) -> usize {
         self.at
     }
 
-    /// The bytes that are not read yet.
+    /// The unread bytes.
     pub fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at..]
     }
 
-    /// The same document, read from another offset.
+    /// A reader of the same document at another offset.
     pub(crate) fn at(&self, offset: usize) -> Self {
         Self { bytes: self.bytes, at: offset }
     }
@@ -148,8 +148,8 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     ///
-    /// With the offset of the term: the input ends, the tag is none that Discord uses, a count is more than the
-    /// input can hold, an integer is wider than 128 bits.
+    /// If the input ends, Discord does not use the tag, a count exceeds what the input can hold, or an integer is wider than
+    /// 128 bits. The error has the offset of the term.
     #[inline]
     pub fn term(&mut self) -> Result<Term<'a>, Error> {
         let start = self.at;
@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
             }
             tag::FLOAT => {
                 let text: [u8; 31] = self.array()?;
-                Term::Float(float_from_text(&text).ok_or(Error::malformed("a float is no number", start))?)
+                Term::Float(float_from_text(&text).ok_or(Error::malformed("a float is not a number", start))?)
             }
             tag::BINARY => {
                 let length = self.long()?;
@@ -211,8 +211,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads an atom or a binary as text, if the next term is one, is whole, and has no byte that means another thing in
-    /// Latin-1 than in UTF-8. Otherwise nothing is read.
+    /// Reads the next term as text, if it is a whole atom or binary, and its bytes mean the same in Latin-1 and UTF-8.
+    /// Otherwise reads nothing.
     #[inline]
     pub(super) fn plain_text(&mut self) -> Option<&'a str> {
         let place = self.text_place()?;
@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).ok()
     }
 
-    /// As [`Reader::plain_text`], with what is known of the text in the document.
+    /// As [`Reader::plain_text`], with the range that is known to be ASCII.
     #[inline]
     pub(super) fn plain_text_known(&mut self, known: &mut AsciiStretch<'a>) -> Option<&'a str> {
         let place = self.text_place()?;
@@ -242,7 +242,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where the text of an atom or binary is that comes next, if the input holds all of it.
+    /// The range of the text of the next term, if it is an atom or binary that the input holds completely.
     #[inline]
     fn text_place(&self) -> Option<Range<usize>> {
         let rest = self.rest();
@@ -256,7 +256,7 @@ impl<'a> Reader<'a> {
         Some(self.after(head)..end)
     }
 
-    /// Reads an atom that is the name of an event that is known. Otherwise nothing is read.
+    /// Reads an atom that is a known event name. Otherwise reads nothing.
     #[inline]
     pub(crate) fn known_event_name(&mut self) -> Option<&'static str> {
         let (length, text) = match *self.rest() {
@@ -270,7 +270,7 @@ impl<'a> Reader<'a> {
         Some(known)
     }
 
-    /// Whether the next term is null, which is seen without reading it.
+    /// Whether the next term is null. Reads nothing.
     #[inline]
     pub(super) fn is_at_null(&self) -> bool {
         let rest = self.rest();
@@ -282,7 +282,7 @@ impl<'a> Reader<'a> {
         matches!(name, Some(b"nil" | b"null"))
     }
 
-    /// Which of its two names the null that comes next has.
+    /// The name of the next term, which is null: `nil` or `null`.
     pub(super) fn null_text(&self) -> &'static str {
         let name = match self.rest() {
             [tag::ATOM | tag::ATOM_UTF8, _, _, name @ ..] | [_, _, name @ ..] => name,
@@ -295,7 +295,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     ///
-    /// If anything else is there: the list is improper.
+    /// If another term follows: the list is improper.
     #[inline]
     pub fn list_end(&mut self) -> Result<(), Error> {
         let start = self.at;
@@ -305,13 +305,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Steps over the next term, whole, and gives its bytes.
+    /// Steps over the next term and all of its parts, and returns its bytes.
     ///
     /// # Errors
     ///
-    /// As [`Reader::term`], without a look into atoms, floats and wide integers, and if it is nested too deeply.
+    /// As [`Reader::term`], without errors within atoms, floats and wide integers; also if the term is nested too deeply.
     pub fn skip(&mut self) -> Result<&'a [u8], Error> {
-        self.skip_to_depth(Limits::MAX_DEPTH)
+        self.skip_to_depth(DocumentLimits::MAX_DEPTH)
     }
 
     pub(crate) fn skip_to_depth(&mut self, depth: usize) -> Result<&'a [u8], Error> {
@@ -324,15 +324,15 @@ impl<'a> Reader<'a> {
         Ok(&self.bytes[start..self.at])
     }
 
-    /// Goes on with `after`, the end of the document.
+    /// Continues with `after`, the end of the document.
     #[inline]
     fn go_to(&mut self, after: &[u8]) {
         self.at = self.bytes.len().saturating_sub(after.len());
     }
 
-    /// The offset after so many of the bytes that are left.
+    /// The offset after `count` of the unread bytes.
     #[inline]
-    #[expect(clippy::arithmetic_side_effects, reason = "the bytes are there, so a pointer counts them")]
+    #[expect(clippy::arithmetic_side_effects, reason = "the bytes are in memory, so the sum fits")]
     fn after(&self, taken: usize) -> usize {
         debug_assert!(taken <= self.rest().len());
         self.at + taken
@@ -381,7 +381,7 @@ impl<'a> Reader<'a> {
         Ok(of_u32(u32::from_be_bytes(self.array()?)))
     }
 
-    /// The number of parts of a container, each of which takes at least so many bytes.
+    /// The number of parts of a container, each of which takes at least `part` bytes.
     #[inline]
     fn count(&mut self, part_length: usize) -> Result<usize, Error> {
         let count = self.long()?;
@@ -418,7 +418,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// An atom's text is Latin-1, whose first half is ASCII.
+/// The value of an atom. Its text is Latin-1, whose first half is ASCII.
 #[inline]
 fn latin_atom(bytes: &[u8]) -> Term<'_> {
     match bytes {
@@ -443,7 +443,7 @@ fn utf8_atom(bytes: &[u8]) -> Term<'_> {
     }
 }
 
-/// The text of a binary. What is not UTF-8 is replaced, as everywhere.
+/// The text of a binary, with replacement characters where it is not UTF-8.
 #[inline]
 pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
@@ -452,11 +452,11 @@ pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The old float: text as C's `%.20e` prints it, padded with NUL.
+/// The value of FLOAT_EXT: text as C's `%.20e` prints it, padded with NUL.
 fn float_from_text(text: &[u8; 31]) -> Option<f64> {
     let length = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
     let text = std::str::from_utf8(&text[..length]).ok()?;
-    // Rust's parser also knows "inf" and "nan".
+    // Rust's parser also accepts "inf" and "nan".
     if !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! From types to terms: serde's `Serializer`, in the style of a client or of Discord's server.
+//! serde's `Serializer`, in the style of a client or of Discord's server.
 
 use super::Integer;
 use super::pen::{Open, Pen};
@@ -6,15 +6,16 @@ use super::serialize_key::KeySerializer;
 use crate::Error;
 use serde::{Serialize, ser};
 
-/// Whose habits are followed. Both say the same values.
+/// The conventions of a term. Both styles write the same values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Style {
     /// What Discord accepts from a client: text and keys are binaries, lists are lists.
     #[default]
     Client,
-    /// What Discord's server sends, for those who play its part: keys, null, booleans and the event name `t` are
-    /// atoms, lists of small integers are STRING_EXT, and ids (text of digits under `id`, `…_id`, `…_ids` or
-    /// `…roles`) are integers. Keys that are numbers stay binaries.
+    /// What Discord's server sends, for simulators and tests: keys, null, booleans and the event name `t` are atoms, lists of
+    /// small integers are STRING_EXT, and ids (text of digits under `id`, `…_id`, `…_ids` or `…roles`) are integers. Keys
+    /// that are numbers stay binaries.
     Server,
 }
 
@@ -54,7 +55,7 @@ impl<'a> Serializer<'a> {
     fn begin_variant(&mut self, variant: &'static str) -> Result<(), Error> {
         let open = self.pen.begin_map(self.output, Some(1))?;
         self.key(variant)?;
-        // Its count is there, so nothing is left to be done behind the value.
+        // The count is already written, so nothing needs to be done after the value.
         self.pen.end_map(self.output, &open, 1)
     }
 }
@@ -148,12 +149,12 @@ impl<'s, 'a> ser::Serializer for &'s mut Serializer<'a> {
         self.integer(value)
     }
 
-    /// By way of its shortest decimal form, as JSON has it: 0.1 stays 0.1.
+    /// Writes the shortest decimal form, as JSON does: 0.1 stays 0.1.
     fn serialize_f32(self, value: f32) -> Result<(), Error> {
         self.serialize_f64(value.to_string().parse().unwrap_or_else(|_| value.into()))
     }
 
-    /// What is no finite number is null, as in JSON.
+    /// Writes null for a float that is not finite, as in JSON.
     fn serialize_f64(self, value: f64) -> Result<(), Error> {
         self.pen.float(self.output, value);
         Ok(())

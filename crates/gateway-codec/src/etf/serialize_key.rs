@@ -1,4 +1,4 @@
-//! Map keys, which are text whatever they were: the same that JSON allows.
+//! Map keys, which are written as text. The same types as in JSON are allowed.
 
 use super::Serializer;
 use crate::Error;

@@ -1,16 +1,17 @@
-//! Steps over whole terms without a look into them.
+//! Steps over whole terms without reading their content.
 //!
-//! Lengths from the input are compared with what is left of it, never added to an offset; a sum with one of 32 bits
-//! saturates. So none wraps, whatever the width of a pointer.
+//! Lengths from the input are compared with the rest of the input, never added to an offset, and sums with a length of 32
+//! bits saturate. So no sum wraps for any pointer width.
 
 use super::tag;
 use crate::Error;
+use crate::document_limits::Budget;
 use crate::length::of_u32;
-use crate::limits::Budget;
 
-/// What follows the term that `document[at..]` begins with.
+/// The bytes after the term at `document[at..]`.
 ///
-/// Atoms, floats and integers are not looked into. Lists end in the empty list, and nesting stays within `budget`.
+/// The content of atoms, floats and integers is not checked. Lists must end in the empty list, and nesting must stay within
+/// `budget`.
 pub(super) fn after_term<'a>(document: &'a [u8], at: usize, budget: &mut Budget) -> Result<&'a [u8], Error> {
     let rest = document.get(at..).unwrap_or_default();
     match after_leaf(rest) {
@@ -19,12 +20,12 @@ pub(super) fn after_term<'a>(document: &'a [u8], at: usize, budget: &mut Budget)
     }
 }
 
-/// What follows a term that has no parts and is whole; none for any other.
+/// The bytes after a whole term without parts. `None` for any other term.
 #[inline(always)]
 fn after_leaf(bytes: &[u8]) -> Option<&[u8]> {
-    // One comparison for all that is read of a head. A term within four bytes of the end is a rare one.
+    // One comparison for the whole head. A term within four bytes of the end takes the slow path.
     let [tag, a, b, c, d] = *bytes.first_chunk()?;
-    // Those that most are come first.
+    // The most frequent tags come first.
     if tag == tag::ATOM {
         return bytes.get(3 + usize::from(u16::from_be_bytes([a, b]))..);
     }
@@ -48,13 +49,13 @@ fn after_leaf(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 struct Skip<'b> {
-    /// Bytes of the whole document, to tell offsets from.
+    /// The length of the whole document in bytes, to compute offsets.
     length: usize,
     budget: &'b mut Budget,
 }
 
 impl Skip<'_> {
-    /// As [`after_leaf`], of any term.
+    /// As [`after_leaf`], for any term.
     fn after_rare<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
         let start = self.length - bytes.len();
         let (tag, rest) = bytes.split_first().ok_or_else(|| self.incomplete())?;
@@ -63,7 +64,7 @@ impl Skip<'_> {
                 let (entries, mut rest) = self.count(rest)?;
                 self.enter(start, rest, entries, 2)?;
                 for _ in 0..entries {
-                    // Nearly all keys are atoms of one of these kinds.
+                    // Nearly all keys are atoms with one of these tags.
                     let text = match *rest {
                         [tag::ATOM, 0, length, ref text @ ..]
                         | [tag::SMALL_ATOM_UTF8, length, ref text @ ..] => text.get(usize::from(length)..),
@@ -112,7 +113,7 @@ impl Skip<'_> {
         }
     }
 
-    /// How many bytes follow the tag of a term without parts; none if there is no such tag.
+    /// The number of bytes after the tag of a term without parts. `None` for any other tag.
     fn scalar_length(&self, tag: u8, rest: &[u8]) -> Result<Option<usize>, Error> {
         let byte = |index| rest.get(index).copied().map(usize::from).ok_or_else(|| self.incomplete());
         Ok(Some(match tag {
@@ -129,7 +130,7 @@ impl Skip<'_> {
         }))
     }
 
-    /// What follows the elements of the list or tuple that begins at `start`.
+    /// The bytes after the elements of the list or tuple that begins at `start`.
     fn after_elements<'a>(
         &mut self,
         start: usize,
@@ -152,7 +153,7 @@ impl Skip<'_> {
         }
     }
 
-    /// Goes into the container that begins at `start`. Each of its parts takes a byte at least.
+    /// Enters the container that begins at `start`. Each of its parts takes at least one byte.
     #[inline]
     fn enter(&mut self, start: usize, rest: &[u8], elements: usize, parts_each: usize) -> Result<(), Error> {
         if elements > rest.len() / parts_each {
@@ -162,7 +163,7 @@ impl Skip<'_> {
         self.budget.take(elements, start)
     }
 
-    /// A count or length of four bytes, and what follows it.
+    /// A count or length of four bytes, and the bytes after it.
     fn count<'a>(&self, rest: &'a [u8]) -> Result<(usize, &'a [u8]), Error> {
         let (count, rest) = rest.split_first_chunk().ok_or_else(|| self.incomplete())?;
         Ok((of_u32(u32::from_be_bytes(*count)), rest))

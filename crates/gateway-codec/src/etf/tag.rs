@@ -1,8 +1,8 @@
-//! The tags of the external term format, by the names that Erlang's documentation gives them.
+//! The tags of the external term format, with the names of Erlang's documentation.
 
-/// The version that every document begins with; no tag has this value.
+/// The version byte, the first of every document. No tag has this value.
 pub(crate) const VERSION: u8 = 131;
-/// Right after the version: the rest is a zlib stream of the term.
+/// Follows the version byte: the rest is a zlib stream of the term.
 pub(crate) const COMPRESSED: u8 = 80;
 
 pub(crate) const NEW_FLOAT: u8 = 70;

@@ -1,20 +1,20 @@
-//! Any term, for those who have no type for it.
+//! Any term, as a tree.
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 use super::{Integer, Reader, Term, key_text};
-use crate::limits::Budget;
-use crate::{Error, Limits};
+use crate::document_limits::Budget;
+use crate::{DocumentLimits, Error};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 
-/// Room that is made for a container before its elements are seen.
+/// The maximum capacity of a container before its elements are read.
 const MAX_CAPACITY: usize = 64;
 
-/// A term as a tree, which borrows its text from the input.
+/// A term as a tree, which borrows its text from the input. Exhaustive, so that a program that walks it handles every term.
 #[derive(Clone, PartialEq)]
 pub enum Value<'a> {
     /// The atom `nil` (or `null`).
@@ -31,7 +31,7 @@ pub enum Value<'a> {
     Binary(Cow<'a, [u8]>),
     /// A list, a tuple, or STRING_EXT.
     List(Vec<Value<'a>>),
-    /// A map, in its order, duplicates included; keys as text.
+    /// A map in order, duplicates included, with keys as text.
     Map(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
@@ -41,12 +41,12 @@ impl<'a> Value<'a> {
     /// # Errors
     ///
     /// As [`from_slice`](super::from_slice), without mismatches.
-    pub fn from_slice(bytes: &'a [u8], limits: &Limits) -> Result<Self, Error> {
+    pub fn from_slice(bytes: &'a [u8], limits: &DocumentLimits) -> Result<Self, Error> {
         limits.check_input(bytes)?;
         Self::read(&mut Reader::new(bytes)?, &mut Budget::new(limits))
     }
 
-    /// The value of a key, the last if there are several; `None` if this is no map.
+    /// The value of a key, the last if there are several. `None` if this is not a map.
     pub fn get(&self, key: &str) -> Option<&Value<'a>> {
         match self {
             Value::Map(entries) => {
@@ -73,7 +73,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The same without borrowing.
+    /// A copy that borrows nothing.
     pub fn into_owned(self) -> Value<'static> {
         match self {
             Value::Null => Value::Null,
@@ -153,7 +153,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Shows the shape alone: a value may hold a token.
+/// Prints the shape alone: a value may be a token.
 impl fmt::Debug for Value<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

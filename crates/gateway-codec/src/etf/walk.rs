@@ -1,28 +1,27 @@
-//! The shallow walk over an ETF map: its keys and its values as they stand, nothing built.
+//! The shallow walk over an ETF map: its keys and its encoded values.
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 use super::{Reader, Term, VERSION, key_text};
-use crate::{Encoding, Error, Limits, RawRef};
+use crate::{DocumentLimits, Encoding, Error, RawRef};
 use std::borrow::Cow;
 
-/// The entries of the map that a document is, in their order, duplicates included; keys as text.
+/// The entries of a document that is a map, in order, duplicates included, with keys as text.
 ///
-/// A value is cut out as it stands. An iterator that has yielded an error is at its end. Bytes after the map are
-/// ignored; [`Walk::rest`] shows them.
+/// Values are not decoded. The iterator ends after an error. Bytes after the map are ignored; [`Walk::rest`] returns them.
 pub fn walk(bytes: &[u8]) -> Walk<'_> {
     Walk { state: State::Start(bytes) }
 }
 
-/// Checks that `bytes` begin with one whole term: a document, or what [`Raw::as_bytes`](crate::Raw::as_bytes) gives, which
+/// Checks that `bytes` begin with one whole term: a document, or the result of [`Raw::as_bytes`](crate::Raw::as_bytes), which
 /// has no version byte.
 ///
 /// Bytes after it are ignored. [`RawRef::check_structure`] does the same for a value of either encoding.
 ///
 /// # Errors
 ///
-/// [`Error::is_incomplete`] if `bytes` could be the beginning of one; otherwise
+/// [`Error::is_incomplete`] if `bytes` could be the beginning of a term; otherwise
 /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed), [`ErrorKind::Limit`](crate::ErrorKind::Limit), or
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a compressed term.
 pub fn check_structure(bytes: &[u8]) -> Result<(), Error> {
@@ -43,10 +42,10 @@ pub struct Walk<'a> {
 #[derive(Clone, Debug)]
 enum State<'a> {
     Start(&'a [u8]),
-    /// At a term that has no version byte.
+    /// At a term without a version byte.
     Term(&'a [u8]),
     Entries(Reader<'a>, usize),
-    /// The walk is over, and this follows the map.
+    /// At the end, with the bytes after the map.
     End(&'a [u8]),
 }
 
@@ -56,7 +55,7 @@ impl<'a> Walk<'a> {
         Self { state: State::Term(bytes) }
     }
 
-    /// What is not read yet; once the last entry is yielded, what follows the map. Nothing after an error.
+    /// The unread bytes; once the last entry is yielded, the bytes after the map. Empty after an error.
     pub fn rest(&self) -> &'a [u8] {
         match &self.state {
             State::Start(bytes) | State::Term(bytes) | State::End(bytes) => bytes,
@@ -79,7 +78,7 @@ impl<'a> Walk<'a> {
             return Ok(None);
         };
         let key = key_text(&mut reader)?;
-        let value = reader.skip_to_depth(Limits::MAX_DEPTH - 1)?;
+        let value = reader.skip_to_depth(DocumentLimits::MAX_DEPTH - 1)?;
         self.state = State::Entries(reader, unread);
         Ok(Some((key, RawRef::new(value, Encoding::Etf))))
     }

@@ -1,8 +1,8 @@
-//! Transport compression, receiving: one context per connection, a message out once it is whole.
+//! The receiving side of transport compression: one context per connection, which yields whole messages.
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
-// With a compression left out, what only that one needs stays behind.
+// Without one of the compressions, the code that only it needs is unused.
 #![cfg_attr(not(all(feature = "zlib", feature = "zstd")), allow(dead_code, unused_variables))]
 
 mod output;
@@ -21,15 +21,16 @@ pub(crate) use whole::{Format, inflate_leading, inflate_whole};
 #[cfg(feature = "zlib")]
 pub(crate) use zlib::after;
 
-/// What may be walked in vain for one message: so many times its size so far, and so many bytes besides. A server that flushes
-/// every 16 KiB of a message of 32 MiB stays within it, and one that flushes every byte of a small message.
+/// How much of one message may be searched for its end without success: this many times its size so far, plus
+/// `VAIN_BYTES`. A server that flushes every 16 KiB of a message of 32 MiB stays within this, and so does one that flushes
+/// every byte of a small message.
 const VAIN_WALKS: u64 = 1024;
 const VAIN_BYTES: u64 = 64 << 20;
 
 /// Inflates what a server sends over one connection with `zlib-stream` or `zstd-stream`.
 ///
-/// Fresh for every connection: see [`Inflater::reset`]. After an error the context is poisoned and every further
-/// push is refused. See Discord Docs, Gateway > Encoding and Compression.
+/// Each connection needs a new context: see [`Inflater::reset`]. After an error the context is poisoned and every further
+/// push fails. See Discord Docs, Gateway > Encoding and Compression.
 ///
 /// ```
 /// use gateway_codec::{Compression, Deflater, InflateLimits, Inflater};
@@ -46,7 +47,7 @@ const VAIN_BYTES: u64 = 64 << 20;
 pub struct Inflater {
     context: Context,
     limits: InflateLimits,
-    /// The beginning of a message that goes on in the next frame.
+    /// The beginning of a message that continues in the next frame.
     output: Option<Output>,
     /// Compressed bytes of the message that is being received.
     input: usize,
@@ -57,15 +58,15 @@ pub struct Inflater {
 /// Flushes of one message that did not end it.
 #[derive(Default)]
 struct Vain {
-    /// As long as this the output was found not to be whole.
+    /// The length of the output, in bytes, when it was last found incomplete.
     incomplete: usize,
-    /// Bytes of output that were looked at to find that out.
+    /// Bytes of output that were read for that, in all.
     walked: u64,
 }
 
 impl Vain {
-    /// Whether the output, which ends with a flush, is whole. It is asked for each output once, and only as long as what is
-    /// spent on it stays within bounds.
+    /// Whether the output, which ends with a flush, is whole. Asks `complete` once for each length of the output, and fails
+    /// once the total cost of asking exceeds its limit.
     fn is_whole(
         &mut self,
         output: &[u8],
@@ -93,11 +94,11 @@ enum Context {
     #[cfg(feature = "zstd")]
     Zstd(zstd::ZstdContext),
     /// The cargo feature is off.
-    #[allow(dead_code)] // Never made when both features are on.
+    #[allow(dead_code)] // Never constructed when both features are on.
     Missing(Compression),
 }
 
-/// Bounds on one message.
+/// Limits on one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InflateLimits {
@@ -105,7 +106,8 @@ pub struct InflateLimits {
     pub max_input: usize,
     /// Inflated bytes. Default 256 MiB.
     pub max_output: usize,
-    /// The largest window of a zstd stream, as a power of two: the sender chooses, the receiver pays. Default 23, 8 MiB.
+    /// The base-2 logarithm of the largest window of a zstd stream. The sender chooses the window, and the receiver allocates
+    /// it. Default 23, 8 MiB.
     pub zstd_window_log_max: u32,
 }
 
@@ -116,24 +118,24 @@ impl Default for InflateLimits {
 }
 
 impl Inflater {
-    /// A context for one connection; `None` if `compression` is none for streams.
+    /// A context for one connection. `None` if `compression` is not a transport compression.
     ///
-    /// A compression that was not compiled in ([`Compression::is_supported`]) gives an inflater whose every push is
-    /// refused with [`InflateError::Unsupported`].
+    /// For a compression that was not compiled in ([`Compression::is_supported`]), every push fails with
+    /// [`InflateError::Unsupported`].
     pub fn new(compression: Compression, limits: InflateLimits) -> Option<Self> {
         let context = Context::new(compression, &limits)?;
         Some(Self { context, limits, output: None, input: 0, vain: Vain::default(), poisoned: false })
     }
 
-    /// Takes one WebSocket message and gives out a whole gateway message once it is complete.
+    /// Takes one WebSocket message and returns a gateway message once it is whole.
     ///
-    /// With `zlib-stream` a message ends where the input so far ends in `00 00 ff ff` and `complete` says that the
-    /// output is a whole document; otherwise that was a false marker, and the output is kept. With `zstd-stream`
-    /// every message ends with its WebSocket message, so `complete` is not asked.
+    /// With `zlib-stream` a message ends where the input so far ends in `00 00 ff ff` and `complete` returns true for the
+    /// output. If it returns false, the server flushed within a message, and the output is kept. With `zstd-stream` every
+    /// message ends with its WebSocket message, so `complete` is not called.
     ///
-    /// `complete` has to answer by the output alone: it is not asked again before the output has grown. A message ends with
-    /// the very frame that completes it. One that is flushed over and over without an end is [`InflateError::Corrupt`]: once
-    /// `complete` has looked in vain at 1024 times the size of the message so far and at 64 MiB besides, counted together.
+    /// `complete` must depend on the output alone: it is called again only after the output has grown. A message that is
+    /// flushed repeatedly without an end is [`InflateError::Corrupt`] once the outputs that `complete` rejected sum to more
+    /// than 1024 times the size of the message so far plus 64 MiB.
     ///
     /// # Errors
     ///
@@ -154,7 +156,7 @@ impl Inflater {
         result
     }
 
-    /// Makes the context as new, for a new connection; also heals a poisoned one.
+    /// Resets the context for a new connection, also after an error.
     pub fn reset(&mut self) {
         self.context.reset(&self.limits);
         self.output = None;
@@ -180,7 +182,7 @@ impl Inflater {
             MessageEnd::Later => false,
         };
         if output.filled().is_empty() {
-            // No message is empty: a zstd frame's header, sent ahead, is not one.
+            // Messages are not empty: the header of a zstd frame, sent in advance, is not a message.
             output.share();
             return Ok(None);
         }
@@ -197,14 +199,14 @@ impl Inflater {
     }
 }
 
-/// What a context can say of the message after a frame.
+/// Whether the message ends with a frame, as far as the compression shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MessageEnd {
     /// It ends with this frame.
     Here,
-    /// It does if the document is whole.
+    /// It ends with this frame if the document is whole.
     Perhaps,
-    /// It goes on in the next frame.
+    /// It continues in the next frame.
     Later,
 }
 
@@ -278,16 +280,16 @@ impl fmt::Debug for Inflater {
 ///
 /// # Errors
 ///
-/// [`InflateError::Incomplete`] if the stream does not end, [`InflateError::Corrupt`] if it is none or bytes follow it,
-/// [`InflateError::TooLarge`] above `max_output` bytes.
+/// [`InflateError::Incomplete`] if the stream does not end, [`InflateError::Corrupt`] if it is not a zlib stream or bytes follow
+/// it, [`InflateError::TooLarge`] above `max_output` bytes.
 pub fn inflate_zlib(bytes: &[u8], max_output: usize) -> Result<Bytes, InflateError> {
     inflate_whole(Format::Zlib, bytes, max_output)
 }
 
 /// Whether the first two bytes are the header of a zlib stream, with a window of any size: RFC 1950, section 2.2.
 ///
-/// The low half of the first byte is 8, so no JSON object and no term begins so, nor a blank or a byte order mark before
-/// one. A JSON number may: `80` is a valid header.
+/// The low half of the first byte is 8, which excludes a JSON object, an ETF term, a blank and a byte order mark. A JSON
+/// number can be a header: `80` is one.
 ///
 /// ```
 /// assert!(gateway_codec::is_zlib(b"\x78\x9c"));
@@ -310,23 +312,23 @@ pub fn is_zlib(bytes: &[u8]) -> bool {
 pub enum InflateError {
     /// A message is larger than its limit, in bytes, compressed or inflated.
     TooLarge {
-        /// The limit that was passed.
+        /// The limit that was exceeded, in bytes.
         limit: usize,
     },
-    /// The data is no such stream.
+    /// The data is not a stream of this format.
     Corrupt {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The data ends before the stream does: what there is could be the beginning of a whole stream.
+    /// The data ends before the stream does: it could be the beginning of a whole stream.
     Incomplete,
-    /// An earlier error left the context unusable; it takes a reset, with a new connection.
+    /// An earlier error made the context unusable. Call [`Inflater::reset`], with a new connection.
     Poisoned,
     /// The cargo feature for this format is off.
     Unsupported {
-        /// What was to be inflated: `zlib-stream`, `zstd-stream`, `zlib`, `deflate`, `gzip` or `zstd`.
+        /// The format: `zlib-stream`, `zstd-stream`, `zlib`, `deflate`, `gzip` or `zstd`.
         format: &'static str,
-        /// The cargo feature that it takes.
+        /// The cargo feature that enables it.
         feature: &'static str,
     },
 }
@@ -347,7 +349,9 @@ impl fmt::Display for InflateError {
             }
             Self::Corrupt { reason } => write!(formatter, "the compressed data is corrupt: {reason}"),
             Self::Incomplete => formatter.write_str("the compressed data ended too early"),
-            Self::Poisoned => formatter.write_str("the stream broke earlier and was not reset"),
+            Self::Poisoned => formatter.write_str(
+                "an earlier error made the stream unusable: call `Inflater::reset` with a new connection",
+            ),
             Self::Unsupported { format, feature } => {
                 write!(formatter, "{format} was not compiled in, enable the cargo feature {feature}")
             }

@@ -1,12 +1,12 @@
-//! Where a message is inflated to.
+//! The buffer that a message is inflated into.
 
 use crate::block::copy_to_block;
 use bytes::Bytes;
 use std::cell::Cell;
 
-/// Room that is made at first.
+/// The first capacity, in bytes.
 const FIRST: usize = 32 << 10;
-/// The next room: what is asked for in one large piece goes back to the system whole, and what is not written costs nothing.
+/// The second capacity, in bytes. A large allocation goes back to the system as a whole, and its unwritten pages cost nothing.
 const SECOND: usize = 1 << 20;
 
 /// The message being written.
@@ -16,18 +16,17 @@ pub(super) struct Output {
 }
 
 thread_local! {
-    /// Between two messages the memory belongs to nobody: one serves all inflaters of a thread, and an idle connection
-    /// holds none.
+    /// The buffer between two messages: all inflaters of a thread share it, so an idle connection holds none.
     static SHARED: Cell<Output> = Cell::default();
 }
 
 impl Output {
-    /// That of this thread, to begin a message in.
+    /// Takes the buffer of this thread, to begin a message in.
     pub(super) fn shared() -> Self {
         SHARED.take()
     }
 
-    /// Gives it back to the thread, once nothing of a message is left in it.
+    /// Returns an empty buffer to the thread.
     pub(super) fn share(self) {
         SHARED.set(self);
     }
@@ -37,15 +36,15 @@ impl Output {
         &self.message
     }
 
-    /// The message so far, with capacity behind it, up to one byte more than `limit`, so that an output beyond the limit
-    /// shows. `None` when there is no more room within it, or no memory for it.
+    /// The message so far, with free capacity up to one byte more than `limit`, so that an output beyond the limit is
+    /// noticed. `None` if that capacity is used up, or there is no memory.
     pub(super) fn room(&mut self, limit: usize) -> Option<&mut Vec<u8>> {
         let filled = self.message.len();
         if filled > limit {
             return None;
         }
         if filled == self.message.capacity() {
-            // A limit may have made the first room smaller.
+            // A limit may have made the first capacity smaller.
             let size = if filled < FIRST { FIRST } else { filled.saturating_mul(2).max(SECOND) };
             let more = size.min(limit.saturating_add(1)).saturating_sub(filled);
             self.message.try_reserve_exact(more).ok()?;
@@ -94,7 +93,7 @@ mod tests {
         assert_eq!(output.message.capacity(), 0);
     }
 
-    /// The memory is the thread's: who comes next may have more room.
+    /// The memory is the thread's: the next message may find a larger capacity.
     #[test]
     fn room_that_a_limit_has_made_small_grows_to_the_first() {
         let mut output = Output::default();

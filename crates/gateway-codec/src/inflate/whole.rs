@@ -19,7 +19,7 @@ pub(crate) enum Format {
 
 impl Format {
     /// Its name in errors.
-    #[allow(dead_code)] // Errors name it where a feature is off.
+    #[allow(dead_code)] // Only errors of builds without a feature use it.
     fn name(self) -> &'static str {
         match self {
             Self::Zlib => "zlib",
@@ -50,7 +50,7 @@ pub(crate) fn inflate_whole(format: Format, bytes: &[u8], limit: usize) -> Resul
     Ok(message)
 }
 
-/// Inflates the stream that data begins with, to at most `limit` bytes. Bytes after it are ignored.
+/// Inflates the stream at the beginning of the data, to at most `limit` bytes. Bytes after it are ignored.
 pub(crate) fn inflate_leading(format: Format, bytes: &[u8], limit: usize) -> Result<Bytes, InflateError> {
     let mut output = Output::shared();
     inflate_member(format, bytes, &mut output, limit)?;
@@ -59,7 +59,7 @@ pub(crate) fn inflate_leading(format: Format, bytes: &[u8], limit: usize) -> Res
     Ok(message)
 }
 
-/// Inflates one stream; gives the bytes after it.
+/// Inflates one stream, and returns the bytes after it.
 #[cfg(feature = "zlib")]
 fn inflate_member<'b>(
     format: Format,

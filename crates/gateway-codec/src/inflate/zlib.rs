@@ -1,17 +1,17 @@
-//! The zlib side: the endless stream of a connection, and streams that are whole.
+//! zlib: the endless stream of a connection, and whole streams.
 
 use super::output::Output;
 use super::{InflateError, MessageEnd, is_zlib};
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What a sync flush leaves at the end of the compressed data.
+/// The end of the compressed data after a sync flush.
 const MARKER: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// The stream of one connection, which never ends.
 pub(super) struct ZlibContext {
-    /// What follows the header. The checksum over it would come at the end, so it need not be computed.
+    /// Inflates the data after the header. The checksum would follow the end of the stream, so it is not computed.
     inflate: Decompress,
-    /// The header, as far as it has come.
+    /// The header, as far as it was received.
     header: [u8; 2],
     header_length: usize,
     /// The last bytes of the message so far: the marker may be split over frames.
@@ -47,7 +47,7 @@ impl ZlibContext {
         Ok(if self.tail == MARKER { MessageEnd::Perhaps } else { MessageEnd::Later })
     }
 
-    /// Takes the header off the front of the stream, and checks it once it is whole. A dictionary was never agreed on.
+    /// Removes the header from the front of the stream, and checks it once it is whole. A preset dictionary is rejected.
     fn take_header<'f>(&mut self, frame: &'f [u8]) -> Result<&'f [u8], InflateError> {
         let missing = &mut self.header[self.header_length..];
         if missing.is_empty() {
@@ -74,12 +74,12 @@ impl ZlibContext {
     }
 }
 
-/// What of the input is behind so many bytes; nothing if there are not that many.
+/// The input after `used` bytes. Empty if it has fewer.
 pub(crate) fn after(input: &[u8], used: u64) -> &[u8] {
     usize::try_from(used).ok().and_then(|used| input.get(used..)).unwrap_or_default()
 }
 
-/// Inflates until the input is used up and all that came of it is out; says whether the stream ended.
+/// Inflates until the input is consumed and all of its output is written. Returns whether the stream ended.
 pub(super) fn run(
     inflate: &mut Decompress,
     mut input: &[u8],
@@ -93,7 +93,7 @@ pub(super) fn run(
         let status = inflate
             .decompress_vec(input, room, FlushDecompress::Sync)
             .map_err(|_| InflateError::Corrupt { reason: "not a deflate stream" })?;
-        // A count of 64 bits, of all that the connection has received.
+        // A 64-bit count of all bytes that the connection has received.
         let used = inflate.total_in().saturating_sub(in_before);
         let written = room.len().saturating_sub(filled_before);
         input = after(input, used);
@@ -102,7 +102,7 @@ pub(super) fn run(
         }
         match status {
             Status::StreamEnd => return Ok(true),
-            // Room left and input used up: nothing is held back.
+            // With capacity left and the input consumed, no output is pending.
             Status::Ok | Status::BufError if input.is_empty() && written < room_before => return Ok(false),
             Status::Ok | Status::BufError if used == 0 && written == 0 => {
                 return Err(InflateError::Corrupt { reason: "the stream makes no progress" });

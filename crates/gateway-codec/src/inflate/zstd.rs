@@ -1,10 +1,10 @@
-//! The zstd side: the stream of a connection, one frame that does not end or one after the other.
+//! zstd: the stream of a connection, as one endless frame or as a sequence of frames.
 
 use super::output::Output;
 use super::{InflateError, MessageEnd};
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
-/// A decoder's wish for this many bytes is a wish for the header of the next block: it stands between blocks.
+/// The size of a block header. A decoder that asks for this many bytes is between two blocks.
 const BLOCK_HEADER: usize = 3;
 
 pub(super) struct ZstdContext {
@@ -25,12 +25,12 @@ impl ZstdContext {
         limit: usize,
     ) -> Result<MessageEnd, InflateError> {
         let wanted = self.run(frame, output, limit)?;
-        // A message that ends inside a block was cut: the rest has to follow.
+        // A message that ends inside a block is incomplete: the rest follows.
         Ok(if wanted == 0 || wanted == BLOCK_HEADER { MessageEnd::Here } else { MessageEnd::Later })
     }
 
-    /// Inflates until the input is used up and all that came of it is out; gives the number of bytes wanted next, zero
-    /// at the end of a zstd frame.
+    /// Inflates until the input is consumed and all of its output is written. Returns the number of bytes that the decoder
+    /// needs next, zero at the end of a zstd frame.
     pub(super) fn run(
         &mut self,
         frame: &[u8],
@@ -50,7 +50,7 @@ impl ZstdContext {
             if output.filled().len() > limit {
                 return Err(InflateError::TooLarge { limit });
             }
-            // At the end of a frame, asking once more would begin the next one.
+            // At the end of a frame, another call would begin the next frame.
             let used_up = input.pos() == frame.len();
             if used_up && (wanted == 0 || written < room_before) {
                 return Ok(wanted);
@@ -69,7 +69,7 @@ impl ZstdContext {
     }
 
     fn limit_window(&mut self, window_log_max: u32) {
-        // Only a value out of range is refused, and this one is not.
+        // Only a value out of range fails, and this one is clamped.
         let _ = self.inflate.set_parameter(DParameter::WindowLogMax(window_log_max.clamp(10, 30)));
     }
 }

@@ -1,17 +1,17 @@
-//! Holds a document to its limits before an engine that knows none of them reads it.
+//! Checks a document against its limits before an engine without limits reads it.
 
 use super::scan::{skip_blank, string_end};
-use crate::limits::Budget;
-use crate::{Error, Limits};
+use crate::document_limits::Budget;
+use crate::{DocumentLimits, Error};
 
-/// How deep serde_json follows a document into a type.
+/// The recursion limit of serde_json for a type.
 pub(super) const TYPE_DEPTH: usize = 127;
 
-/// Checks the length, the depth and the number of elements. A document that is not well-formed may pass.
+/// Checks the length, the depth and the number of elements. A malformed document may pass.
 ///
-/// The document is looked through only where it could break a limit at all: an element takes two bytes at least, and
-/// [`TYPE_DEPTH`] is left to the engine.
-pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
+/// The document is scanned only if it could exceed a limit: an element takes at least two bytes, and the engine checks
+/// [`TYPE_DEPTH`] itself.
+pub(super) fn check(bytes: &[u8], limits: &DocumentLimits) -> Result<(), Error> {
     limits.check_input(bytes)?;
     if limits.depth >= TYPE_DEPTH && bytes.len() / 2 <= limits.elements {
         return Ok(());
@@ -25,7 +25,7 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
                     at = end;
                     continue;
                 }
-                // The rest of it is missing: nothing else can come.
+                // The document is cut off here, so no further elements follow.
                 Err(_) => return Ok(()),
             },
             b'{' | b'[' => {

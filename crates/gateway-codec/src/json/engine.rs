@@ -2,25 +2,26 @@
 
 use super::scan::text_start;
 use super::{bounds, place};
-use crate::{Error, ErrorKind, Limits, RawRef};
+use crate::{DocumentLimits, Error, ErrorKind, RawRef};
 use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
 use std::io;
 
-/// Which library decodes.
+/// The library that decodes JSON.
 ///
-/// Both give the same values; they differ in speed and in what they do to their input. Only [`Engine::Serde`] reads
-/// map keys into booleans, and integers beyond 64 bits at all (as doubles, into a type that takes them); to it `-0` is a
-/// double, to the other an integer.
+/// Both yield the same values; they differ in speed and in what they do to their input. Only [`Engine::Serde`] reads map keys
+/// into booleans, and integers beyond 64 bits (as doubles, into a type that takes them). `-0` is a double to it, and an
+/// integer to [`Engine::Simd`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Engine {
-    /// serde_json: leaves its input alone, and says where a document went wrong.
+    /// serde_json: leaves its input unchanged, and reports the position of an error.
     #[default]
     Serde,
-    /// simd-json: overwrites its input. Much faster into a tree of its own ([`Raw`](crate::Raw) gives it as
-    /// `simd_value`), about even into structs and into the tree of serde_json.
+    /// simd-json: overwrites its input. Much faster into its own tree (`simd_value` of [`Raw`](crate::Raw)), about as fast
+    /// into structs and into the tree of serde_json.
     ///
-    /// Needs the cargo feature `simd-json`; without it every call answers [`ErrorKind::Unsupported`].
+    /// Needs the cargo feature `simd-json`; without it every call returns [`ErrorKind::Unsupported`].
     Simd,
 }
 
@@ -31,30 +32,33 @@ pub enum Engine {
 /// [`ErrorKind::Incomplete`], [`ErrorKind::Malformed`], [`ErrorKind::Limit`] or [`ErrorKind::Mismatch`], with offset
 /// and path.
 pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
-    from_slice_with(bytes, &Limits::default())
+    from_slice_with(bytes, &DocumentLimits::default())
 }
 
-/// Reads one whole document into a type, within limits of one's own.
+/// Reads one whole document into a type, with limits of the caller's.
 ///
 /// # Errors
 ///
 /// As [`from_slice`].
-pub fn from_slice_with<'de, T: Deserialize<'de>>(bytes: &'de [u8], limits: &Limits) -> Result<T, Error> {
+pub fn from_slice_with<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    limits: &DocumentLimits,
+) -> Result<T, Error> {
     bounds::check(bytes, limits)?;
     let start = text_start(bytes)?;
     let text = &bytes[start..];
     serde_json::from_slice(text).map_err(|error| from_serde(&error, text).shifted(start))
 }
 
-/// Reads a value with a seed. Further entries of the payload may follow one that is uncut.
+/// Reads a value with a seed. Further entries of the payload may follow an uncut value.
 pub(crate) fn value_from_slice<'de, S: DeserializeSeed<'de>>(
     value: RawRef<'de>,
     seed: S,
-    limits: &Limits,
+    limits: &DocumentLimits,
 ) -> Result<S::Value, Error> {
     let bytes = value.uncut_bytes();
     bounds::check(bytes, limits)?;
-    // All of it is checked to be text at once, which is quicker than string by string.
+    // One UTF-8 check of the whole document is faster than one for each string.
     let Ok(text) = std::str::from_utf8(bytes) else {
         return read_value(serde_json::Deserializer::from_slice(bytes), value, seed);
     };
@@ -76,18 +80,18 @@ fn read_value<'de, R: serde_json::de::Read<'de>, S: DeserializeSeed<'de>>(
     }
 }
 
-/// Reads one whole document into a type with the engine of choice.
+/// Reads one whole document into a type with the given engine.
 ///
-/// Whatever the result, the content of `bytes` is used up: an engine may overwrite it.
+/// The engine may overwrite `bytes`, also if it fails.
 ///
 /// # Errors
 ///
-/// As [`from_slice`]; [`Engine::Simd`] knows neither offset nor path of a mismatch.
+/// As [`from_slice`]; [`Engine::Simd`] reports neither offset nor path of a mismatch.
 pub fn from_mut_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8], engine: Engine) -> Result<T, Error> {
-    from_mut_slice_with(bytes, engine, &Limits::default())
+    from_mut_slice_with(bytes, engine, &DocumentLimits::default())
 }
 
-/// Reads one whole document into a type with the engine of choice, within limits of one's own.
+/// Reads one whole document into a type with the given engine, with limits of the caller's.
 ///
 /// # Errors
 ///
@@ -95,7 +99,7 @@ pub fn from_mut_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8], engine: En
 pub fn from_mut_slice_with<'de, T: Deserialize<'de>>(
     bytes: &'de mut [u8],
     engine: Engine,
-    limits: &Limits,
+    limits: &DocumentLimits,
 ) -> Result<T, Error> {
     match engine {
         Engine::Serde => from_slice_with(bytes, limits),
@@ -108,23 +112,23 @@ pub fn from_mut_slice_with<'de, T: Deserialize<'de>>(
 
 #[cfg(feature = "simd-json")]
 fn simd_from_mut_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8]) -> Result<T, Error> {
-    // simd-json says "syntax" to a document that merely ended, and nests without a bound of ours.
+    // simd-json reports an incomplete document as a syntax error, and has no depth limit of ours.
     super::walk::check_depth(bytes, bounds::TYPE_DEPTH)?;
     let start = text_start(bytes)?;
     simd_json::serde::from_slice(&mut bytes[start..]).map_err(|error| from_simd(&error).shifted(start))
 }
 
-/// The tree that simd-json builds, at most as deep as everything else here.
+/// The tree that simd-json builds, with the depth limit of the other readers.
 #[cfg(feature = "simd-json")]
 pub(crate) fn simd_value(bytes: &mut [u8]) -> Result<simd_json::BorrowedValue<'_>, Error> {
-    bounds::check(bytes, &Limits::default())?;
+    bounds::check(bytes, &DocumentLimits::default())?;
     super::walk::check_depth(bytes, bounds::TYPE_DEPTH)?;
     simd_json::to_borrowed_value(bytes).map_err(|error| from_simd(&error))
 }
 
 #[cfg(not(feature = "simd-json"))]
 fn simd_from_mut_slice<'de, T: Deserialize<'de>>(_bytes: &'de mut [u8]) -> Result<T, Error> {
-    Err(Error::unsupported("simd-json was not compiled in, enable the cargo feature"))
+    Err(Error::unsupported("simd-json was not compiled in, enable the cargo feature simd-json"))
 }
 
 /// Writes `value` as compact JSON.
@@ -133,7 +137,7 @@ fn simd_from_mut_slice<'de, T: Deserialize<'de>>(_bytes: &'de mut [u8]) -> Resul
 ///
 /// [`ErrorKind::Unsupported`], for instance for a map whose keys are neither text nor numbers.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(value).map_err(|error| Error::complaint(ErrorKind::Unsupported, error.to_string()))
+    serde_json::to_vec(value).map_err(|error| Error::from_text(ErrorKind::Unsupported, error.to_string()))
 }
 
 /// Writes `value` as compact JSON to a writer.
@@ -144,7 +148,7 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
 pub fn to_writer<W: io::Write, T: Serialize + ?Sized>(writer: W, value: &T) -> Result<(), Error> {
     serde_json::to_writer(writer, value).map_err(|error| match error.classify() {
         serde_json::error::Category::Io => Error::write(error.into()),
-        _ => Error::complaint(ErrorKind::Unsupported, error.to_string()),
+        _ => Error::from_text(ErrorKind::Unsupported, error.to_string()),
     })
 }
 
@@ -155,11 +159,11 @@ fn from_serde(error: &serde_json::Error, bytes: &[u8]) -> Error {
     let offset = place::offset_of(bytes, error.line(), error.column());
     let error = match error.classify() {
         Category::Eof => return Error::incomplete(bytes.len()),
-        Category::Data => Error::complaint(ErrorKind::Mismatch, text),
+        Category::Data => Error::from_text(ErrorKind::Mismatch, text),
         _ if text.starts_with("recursion limit") => {
             Error::new(ErrorKind::Limit, "the document is nested too deeply")
         }
-        // Syntax errors of serde_json are fixed texts that quote nothing.
+        // Syntax errors of serde_json are fixed texts without content of the document.
         _ => Error::built(ErrorKind::Malformed, text),
     };
     match offset {
@@ -172,10 +176,10 @@ fn from_serde(error: &serde_json::Error, bytes: &[u8]) -> Error {
 fn from_simd(error: &simd_json::Error) -> Error {
     use simd_json::ErrorType;
     if let ErrorType::Serde(text) = error.error() {
-        return Error::complaint(ErrorKind::Mismatch, text.clone());
+        return Error::from_text(ErrorKind::Mismatch, text.clone());
     }
     if error.is_data() {
-        return Error::complaint(ErrorKind::Mismatch, error.to_string());
+        return Error::from_text(ErrorKind::Mismatch, error.to_string());
     }
     Error::malformed("not valid JSON", error.index())
 }

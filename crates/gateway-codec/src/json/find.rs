@@ -1,9 +1,9 @@
-//! Looks up one part of a JSON value, stepping over the others.
+//! Looks up one part of a JSON value, and steps over the others.
 
 use super::scan::{skip_blank, string_end, value_end};
-use crate::{Error, Limits};
+use crate::{DocumentLimits, Error};
 
-/// The value of the first entry with this key; none if there is no such entry, or `bytes` are no object.
+/// The value of the first entry with this key. `None` if there is no such entry, or `bytes` are not an object.
 pub(crate) fn entry<'a>(bytes: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, Error> {
     let mut found = None;
     each_entry(bytes, |quoted, value| {
@@ -33,7 +33,7 @@ pub(crate) fn entries<'a, const N: usize>(
     Ok(found)
 }
 
-/// Hands on the key, with its quotes, and the value of each entry of an object, until it is told to stop.
+/// Passes the quoted key and the value of each entry of an object to the callback, until it returns a break.
 #[inline]
 fn each_entry<'a>(
     bytes: &'a [u8],
@@ -54,7 +54,7 @@ fn each_entry<'a>(
             None => return Err(Error::incomplete(colon)),
         }
         let start = skip_blank(bytes, colon + 1);
-        let end = value_end(bytes, start, Limits::MAX_DEPTH - 1)?;
+        let end = value_end(bytes, start, DocumentLimits::MAX_DEPTH - 1)?;
         if !go_on_after(&bytes[at..key_end], &bytes[start..end]) {
             return Ok(());
         }
@@ -65,7 +65,7 @@ fn each_entry<'a>(
     }
 }
 
-/// The element at `index`; none if the list is shorter, or `bytes` are no list.
+/// The element at `index`. `None` if the list is shorter, or `bytes` are not a list.
 pub(crate) fn element(bytes: &[u8], index: usize) -> Result<Option<&[u8]>, Error> {
     // Not `nth`, which would step over an error.
     for (at, element) in elements(bytes).enumerate() {
@@ -77,12 +77,12 @@ pub(crate) fn element(bytes: &[u8], index: usize) -> Result<Option<&[u8]>, Error
     Ok(None)
 }
 
-/// The elements of a list as they stand; none at all if `bytes` are no list.
+/// The encoded elements of a list. Empty if `bytes` are not a list.
 pub(crate) fn elements(bytes: &[u8]) -> Elements<'_> {
     Elements { bytes, state: State::Start }
 }
 
-/// The iterator of [`elements`], at its end after an error.
+/// The iterator of [`elements`], which ends after an error.
 #[derive(Clone, Debug)]
 pub(crate) struct Elements<'a> {
     bytes: &'a [u8],
@@ -92,7 +92,7 @@ pub(crate) struct Elements<'a> {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Start,
-    /// Behind an element that ended here.
+    /// After an element that ended at this offset.
     After(usize),
     End,
 }
@@ -105,7 +105,7 @@ impl<'a> Elements<'a> {
             State::End => None,
         };
         let Some(start) = start else { return Ok(None) };
-        let end = value_end(self.bytes, start, Limits::MAX_DEPTH - 1)?;
+        let end = value_end(self.bytes, start, DocumentLimits::MAX_DEPTH - 1)?;
         self.state = State::After(end);
         Ok(Some(&self.bytes[start..end]))
     }
@@ -119,7 +119,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// Where the first part of a container begins; none if it is empty or another kind of value.
+/// The offset of the first part of a container. `None` if it is empty or another kind of value.
 fn first_part(bytes: &[u8], bracket: u8) -> Result<Option<usize>, Error> {
     let start = skip_blank(bytes, 0);
     match bytes.get(start) {
@@ -132,7 +132,7 @@ fn first_part(bytes: &[u8], bracket: u8) -> Result<Option<usize>, Error> {
     Ok((bytes.get(at) != Some(&(bracket + 2))).then_some(at))
 }
 
-/// Where the part after the one that ended at `end` begins; none if that was the last.
+/// The offset of the part after the one that ended at `end`. `None` if that was the last.
 fn next_part(bytes: &[u8], end: usize, closing: u8) -> Result<Option<usize>, Error> {
     let at = skip_blank(bytes, end);
     match bytes.get(at) {
@@ -143,17 +143,17 @@ fn next_part(bytes: &[u8], end: usize, closing: u8) -> Result<Option<usize>, Err
     }
 }
 
-/// Whether a key with its quotes on is this one.
+/// Whether a quoted key is this key.
 #[inline]
 fn is_key(quoted: &[u8], key: &str) -> bool {
-    // Most are told apart by their first byte.
+    // The first byte decides for most keys.
     match (quoted[1], key.as_bytes().first()) {
         (b'\\' | b'"', _) | (_, None) => is_key_in_full(quoted, key),
         (one, Some(other)) => one == *other && is_key_in_full(quoted, key),
     }
 }
 
-/// Up to the first escape a key's bytes are its text.
+/// Compares a key with escapes: the bytes before its first escape are its text.
 #[inline(never)]
 fn is_key_in_full(quoted: &[u8], key: &str) -> bool {
     let inner = &quoted[1..quoted.len() - 1];

@@ -1,4 +1,4 @@
-//! JSON over serde, and what can be said of a JSON document without building anything.
+//! JSON over serde, and readers of JSON that build no values.
 
 mod bounds;
 mod engine;

@@ -1,15 +1,15 @@
-//! Where in a document an error lies: the path of keys and indexes that leads to an offset.
+//! The place of an error in a document: the path of keys and indexes that leads to an offset.
 
 use super::scan::string_end;
 use crate::text::escape_at_most;
 use std::fmt::Write;
 
-/// A path longer than this is cut: it is for people to read.
+/// The maximum length of a path in bytes. A longer path is truncated, since it is only printed.
 pub(crate) const MAX_PATH: usize = 200;
-/// What is shown of one key. Keys come from the peer.
+/// The maximum length of one key in a path, in bytes. Keys come from the peer.
 const KEY_BYTES: usize = 64;
 
-/// The offset of the byte that a line and a column name, both counted from one.
+/// The byte offset of a line and a column, both counted from one.
 pub(crate) fn offset_of(bytes: &[u8], line: usize, column: usize) -> Option<usize> {
     let lines_before = line.checked_sub(1)?;
     let start = match lines_before {
@@ -19,7 +19,7 @@ pub(crate) fn offset_of(bytes: &[u8], line: usize, column: usize) -> Option<usiz
     Some((start + column.saturating_sub(1)).min(bytes.len()))
 }
 
-/// The path of the value at `offset` of a document, as in `d.members[3].user`; empty for the document itself.
+/// The path of the value at `offset` of a document, such as `d.members[3].user`. Empty for the document itself.
 pub(crate) fn path_at(bytes: &[u8], offset: usize) -> String {
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut at = 0;

@@ -1,23 +1,23 @@
-//! Steps over JSON without building anything: where a string, a value, a blank ends.
+//! Finds the ends of strings, values and blanks in JSON, without building values.
 //!
-//! Scalars are checked in full. Of what lies inside lists and maps only brackets and strings are: they close, in the
-//! right order, and not too deep. That is what it takes to cut a value out; decoding it checks the rest.
+//! Scalars are checked in full. Inside lists and maps only brackets and strings are: they close in the right order and within
+//! the depth limit. This suffices to cut a value out; decoding it checks the rest.
 
-use crate::{Error, Limits};
+use crate::{DocumentLimits, Error};
 use wide::u8x16;
 
 /// "Implementations that parse JSON texts MAY ignore the presence of a byte order mark" (RFC 8259, section 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The text of a document, without a byte order mark before it.
+/// The text of a document after its byte order mark, if there is one.
 #[inline]
 pub(crate) fn without_mark(document: &[u8]) -> &[u8] {
     document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document)
 }
 
-/// Where the text of a document begins: after the byte order mark, if there is one.
+/// The offset of the text of a document: after the byte order mark, if there is one.
 ///
-/// A mark that is cut short is the beginning of a document, and an error.
+/// A truncated mark is the beginning of a document, so the document is incomplete.
 pub(crate) fn text_start(document: &[u8]) -> Result<usize, Error> {
     if document.starts_with(BYTE_ORDER_MARK) {
         return Ok(BYTE_ORDER_MARK.len());
@@ -28,7 +28,7 @@ pub(crate) fn text_start(document: &[u8]) -> Result<usize, Error> {
     Ok(0)
 }
 
-/// The first byte at or after `at` that is no blank.
+/// The offset of the first byte at or after `at` that is not a blank.
 pub(crate) fn skip_blank(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\t' | b'\r') = bytes.get(at) {
         at += 1;
@@ -60,13 +60,13 @@ pub(crate) fn string_end(bytes: &[u8], at: usize) -> Result<usize, Error> {
         if bytes[next] == b'"' {
             return Ok(next + 1);
         }
-        // The backslash and what it escapes.
+        // The backslash and the character that it escapes.
         next += 2;
     }
     Err(Error::incomplete(bytes.len()))
 }
 
-/// Where the first quote or backslash is.
+/// The offset of the first quote or backslash.
 #[inline]
 pub(crate) fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
@@ -82,7 +82,7 @@ pub(crate) fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
     Some(at + found)
 }
 
-/// All ones where `bytes` are this one.
+/// All ones in each lane whose byte is `byte`.
 #[inline]
 fn equal(bytes: u8x16, byte: u8) -> u8x16 {
     bytes.simd_eq(u8x16::splat(byte))
@@ -96,11 +96,11 @@ pub(crate) fn expect_end(bytes: &[u8], at: usize) -> Result<(), Error> {
 
 #[inline]
 fn container_end(bytes: &[u8], at: usize, limit: usize) -> Result<usize, Error> {
-    // The closing bracket of either kind is two above the opening one. Many a container is empty.
+    // The closing bracket of either kind is two above the opening one. Empty containers are frequent.
     if bytes.get(at + 1) == Some(&(bytes[at] + 2)) && limit > 0 {
         return Ok(at + 2);
     }
-    filled_container_end(bytes, at, limit.min(Limits::MAX_DEPTH))
+    filled_container_end(bytes, at, limit.min(DocumentLimits::MAX_DEPTH))
 }
 
 #[inline(never)]
@@ -144,27 +144,27 @@ fn filled_container_end(bytes: &[u8], at: usize, limit: usize) -> Result<usize, 
     Err(Error::incomplete(bytes.len()))
 }
 
-/// As many bytes as there are bits in a word.
+/// One byte for each bit of a `u64`.
 const BLOCK: usize = 64;
 
-/// Tells brackets inside strings from those outside, one block after the other.
+/// Finds the brackets outside strings, block by block.
 #[derive(Default)]
 struct Strings {
-    /// The next block begins inside a string.
+    /// Whether the next block begins inside a string.
     inside: bool,
-    /// Its first byte is escaped.
+    /// Whether the first byte of the next block is escaped.
     escaped: bool,
 }
 
 impl Strings {
-    /// Which bytes of a block are brackets outside strings, the first in the lowest bit.
+    /// A bit for each byte of a block that is a bracket outside strings, the first byte in the lowest bit.
     #[inline]
     fn brackets_outside(&mut self, block: &[u8; BLOCK]) -> u64 {
         let (mut quotes, mut brackets, mut backslashes) = (0, 0, u8x16::ZERO);
         for (index, sixteen) in block.as_chunks().0.iter().enumerate() {
             let sixteen = u8x16::new(*sixteen);
             let bits = |found: u8x16| u64::from(found.to_bitmask()) << (16 * index);
-            // The four differ in these bits alone. Some other bytes do too; outside strings none of them is valid.
+            // The four brackets differ in these bits alone. So do some other bytes, none of which is valid outside strings.
             brackets |= bits(equal(sixteen | u8x16::splat(b'{' ^ b'[' | b'{' ^ b'}'), b'{' | b'}'));
             quotes |= bits(equal(sixteen, b'"'));
             backslashes |= equal(sixteen, b'\\');
@@ -173,12 +173,12 @@ impl Strings {
             return self.brackets_outside_escapes(block);
         }
         let inside = odd_ones_before(quotes) ^ if self.inside { !0 } else { 0 };
-        // The last byte is inside, or it is the quote that ends the string.
+        // The last byte is inside a string, or it is the quote that ends the string.
         self.inside = inside >> (BLOCK - 1) == 1;
         brackets & !inside
     }
 
-    /// The same, byte by byte, where quotes may be escaped.
+    /// As [`Self::brackets`], byte by byte, for a block in which quotes may be escaped.
     #[cold]
     fn brackets_outside_escapes(&mut self, block: &[u8; BLOCK]) -> u64 {
         let mut brackets = 0;
@@ -195,7 +195,7 @@ impl Strings {
     }
 }
 
-/// Sets each bit up to which an odd number of bits is set, its own included: what lies behind a quote, until the next.
+/// Sets each bit at or below which an odd number of bits is set: the bytes from a quote up to the next quote.
 #[inline]
 fn odd_ones_before(mut bits: u64) -> u64 {
     for distance in [1, 2, 4, 8, 16, 32] {
@@ -204,10 +204,10 @@ fn odd_ones_before(mut bits: u64) -> u64 {
     bits
 }
 
-/// Which brackets are open, a bit for each: set for a map, clear for a list.
+/// The open brackets, one bit for each: set for a map, clear for a list.
 #[derive(Default)]
 struct OpenBrackets {
-    maps: [u64; Limits::MAX_DEPTH / 64],
+    maps: [u64; DocumentLimits::MAX_DEPTH / 64],
     depth: usize,
 }
 
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     fn end(text: &str) -> Result<usize, Error> {
-        value_end(text.as_bytes(), 0, Limits::MAX_DEPTH)
+        value_end(text.as_bytes(), 0, DocumentLimits::MAX_DEPTH)
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
             for length in 0..value.len() {
                 let prefix = &value[..length];
                 match end(prefix) {
-                    // A number may end sooner and still be one.
+                    // A prefix of a number may be a number.
                     Ok(end) => assert!(value.starts_with('-') && end == length, "{prefix}"),
                     Err(error) => assert!(error.is_incomplete(), "{prefix}: {error}"),
                 }
@@ -323,7 +323,7 @@ mod tests {
         }
     }
 
-    /// [`container_end`] as the words of the grammar have it, byte by byte.
+    /// [`container_end`] byte by byte, after the grammar.
     fn container_end_slowly(bytes: &[u8], limit: usize) -> Result<usize, Error> {
         let (mut open, mut at) = (Vec::new(), 0);
         while let Some(byte) = bytes.get(at) {

@@ -1,36 +1,35 @@
-//! The shallow walk over a JSON object: its keys and its values as they stand, nothing built.
+//! The shallow walk over a JSON object: its keys and its encoded values.
 
 use super::scan::{expect_end, skip_blank, string_end, text_start, value_end};
-use crate::{Encoding, Error, Limits, RawRef};
+use crate::{DocumentLimits, Encoding, Error, RawRef};
 use std::borrow::Cow;
 
-/// The entries of the object that `bytes` hold, in their order, duplicates included.
+/// The entries of the object in `bytes`, in order, duplicates included.
 ///
-/// A value is cut out as it stands. An iterator that has yielded an error is at its end. A byte order mark before the
-/// object is ignored.
+/// Values are not decoded. The iterator ends after an error. A byte order mark before the object is ignored.
 pub fn walk(bytes: &[u8]) -> Walk<'_> {
     Walk { bytes, at: 0, state: State::Start, is_uncut: false }
 }
 
-/// As [`walk`], of a value that further entries of the payload may follow if it is uncut.
+/// As [`walk`], for a value that further entries of the payload may follow if it is uncut.
 pub(crate) fn walk_value(value: RawRef<'_>) -> Walk<'_> {
     Walk { is_uncut: value.is_uncut(), ..walk(value.uncut_bytes()) }
 }
 
-/// Checks that `bytes` hold one value whose brackets and strings all close: a document, or what
-/// [`Raw::as_bytes`](crate::Raw::as_bytes) gives.
+/// Checks that `bytes` are one value whose brackets and strings all close: a document, or the result of
+/// [`Raw::as_bytes`](crate::Raw::as_bytes).
 ///
 /// Bytes after it are an error. [`RawRef::check_structure`] does the same for a value of either encoding.
 ///
 /// # Errors
 ///
-/// [`Error::is_incomplete`] if `bytes` could be the beginning of one; otherwise
+/// [`Error::is_incomplete`] if `bytes` could be the beginning of a value; otherwise
 /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) or [`ErrorKind::Limit`](crate::ErrorKind::Limit).
 pub fn check_structure(bytes: &[u8]) -> Result<(), Error> {
-    check_depth(bytes, Limits::MAX_DEPTH)
+    check_depth(bytes, DocumentLimits::MAX_DEPTH)
 }
 
-/// As [`check_structure`], with a bound on the depth.
+/// As [`check_structure`], with a depth limit.
 pub(super) fn check_depth(bytes: &[u8], depth: usize) -> Result<(), Error> {
     let end = value_end(bytes, skip_blank(bytes, text_start(bytes)?), depth)?;
     expect_end(bytes, end)
@@ -98,7 +97,7 @@ impl<'a> Walk<'a> {
         self.at = key_end;
         self.expect(b':', "expected a colon")?;
         let value_start = skip_blank(bytes, self.at);
-        self.at = value_end(bytes, value_start, Limits::MAX_DEPTH - 1)?;
+        self.at = value_end(bytes, value_start, DocumentLimits::MAX_DEPTH - 1)?;
         Ok(Some((key, RawRef::new(&bytes[value_start..self.at], Encoding::Json))))
     }
 
@@ -122,12 +121,12 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The end of the value that `bytes` begin with, if the rest of an object follows it: further entries, or its end.
+/// The end of the value at the beginning of `bytes`, if the rest of an object follows it: further entries, or its end.
 ///
-/// So it is with the `d` of a payload that was cut where a payload usually ends, if the payload has further keys, or another
-/// one was joined to it.
+/// The `d` of a payload is such a value if the payload was cut where payloads usually end, but has further keys, or another
+/// payload was joined to it.
 pub(crate) fn end_before_entries(bytes: &[u8]) -> Option<usize> {
-    let end = value_end(bytes, 0, Limits::MAX_DEPTH - 1).ok()?;
+    let end = value_end(bytes, 0, DocumentLimits::MAX_DEPTH - 1).ok()?;
     let mut rest = Walk { at: end, state: State::Between, ..walk(bytes) };
     loop {
         match bytes.get(skip_blank(bytes, rest.at)) {
@@ -139,7 +138,7 @@ pub(crate) fn end_before_entries(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The text that a value is; none if it is another kind of value, or not well-formed.
+/// The text of a string. `None` if the value is of another kind, or malformed.
 pub(crate) fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
     if bytes.first() != Some(&b'"') {
         return None;
@@ -148,14 +147,15 @@ pub(crate) fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
     if end == bytes.len() { unescape(bytes).ok() } else { None }
 }
 
-/// The number that a text is, as the gateway writes ids: digits alone, few enough that any such number fits. None otherwise.
+/// The number in a quoted text of digits, as the gateway writes ids, with few enough digits that any such number fits.
+/// `None` for any other value.
 pub(crate) fn quoted_id(bytes: &[u8]) -> Option<u64> {
     let digits = bytes.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     let is_usual = (1..20).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
     is_usual.then(|| digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
 
-/// The text of a string with its quotes on, borrowed where it has no escapes.
+/// The text of a quoted string, borrowed if it has no escapes.
 pub(crate) fn unescape(quoted: &[u8]) -> Result<Cow<'_, str>, Error> {
     let inner = &quoted[1..quoted.len() - 1];
     if memchr::memchr(b'\\', inner).is_none() {
@@ -166,7 +166,7 @@ pub(crate) fn unescape(quoted: &[u8]) -> Result<Cow<'_, str>, Error> {
     }
     match super::from_slice::<String>(quoted) {
         Ok(text) => Ok(Cow::Owned(text)),
-        // The closing quote is there: what ends too early is an escape, and more bytes will not mend it.
+        // The closing quote is there, so it is an escape that ends too early, and more bytes would not complete it.
         Err(error) if error.is_incomplete() => Err(Error::malformed("invalid escape", quoted.len() - 1)),
         Err(error) => Err(error),
     }

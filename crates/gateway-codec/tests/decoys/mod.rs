@@ -1,24 +1,24 @@
 //! Payloads whose `d` imitates the structure around it: a generator for property tests and for the fuzzer.
 //!
-//! Bytes decide each choice, so that a fuzzer can steer it and a failing case is found again.
+//! Bytes decide each choice, so that a fuzzer can steer it and a failing case can be reproduced.
 
 use gateway_codec::{Encoding, Envelope};
 
-/// A payload, and what it says.
+/// A payload and its fields.
 pub(crate) struct Case {
     pub(crate) encoding: Encoding,
-    /// The payload, without what follows it.
+    /// The payload, without the bytes after it.
     pub(crate) payload: Vec<u8>,
-    /// What follows it: in ETF alone.
+    /// The bytes after it, in ETF only.
     pub(crate) trailing: Vec<u8>,
     pub(crate) op: u64,
-    /// None: a spelling for which both readers have to agree, whatever they say.
+    /// `None` for a spelling on which both readers only have to agree.
     pub(crate) s: Option<Option<u64>>,
     pub(crate) t: Option<Option<String>>,
     pub(crate) data: Option<Vec<u8>>,
 }
 
-/// What must hold for a payload that imitates itself, whole and cut at each of these lengths.
+/// Checks a payload that imitates itself, whole and cut at each of these lengths.
 pub(crate) fn check(case: &Case, cuts: impl IntoIterator<Item = usize>) {
     let bytes = [&case.payload[..], &case.trailing].concat();
     let parsed = Envelope::parse(&bytes, case.encoding).expect("the payload is valid");
@@ -37,7 +37,7 @@ pub(crate) fn check(case: &Case, cuts: impl IntoIterator<Item = usize>) {
     }
 }
 
-/// What must hold for the beginning of a payload, wherever it is cut.
+/// Checks the beginning of a payload.
 fn check_beginning(part: &[u8], case: &Case) {
     assert!(Envelope::parse(part, case.encoding).unwrap_err().is_incomplete());
     assert!(!Envelope::is_whole(part, case.encoding));
@@ -47,7 +47,7 @@ fn check_beginning(part: &[u8], case: &Case) {
     }
 }
 
-/// What must hold for any bytes.
+/// Checks any bytes.
 pub(crate) fn check_bytes(bytes: &[u8], encoding: Encoding) {
     let (parsed, skimmed) = (Envelope::parse(bytes, encoding), Envelope::skim(bytes, encoding));
     match (&parsed, &skimmed) {
@@ -56,8 +56,8 @@ pub(crate) fn check_bytes(bytes: &[u8], encoding: Encoding) {
             assert_eq!(parsed.d.range_in(bytes), skimmed.d.range_in(bytes));
             assert_eq!(parsed.d.value().ok(), skimmed.d.value().ok());
         }
-        (Ok(_), Err(error)) => panic!("skim refuses what parse accepts: {error}"),
-        // It has not looked at `d`, and using it fails; or not behind the payload.
+        (Ok(_), Err(error)) => panic!("skim rejects what parse accepts: {error}"),
+        // `skim` has not read `d`, whose use fails, or not the bytes after the payload.
         (Err(_), Ok(skimmed)) => {
             assert_eq!(encoding, Encoding::Json);
             if skimmed.d.value().is_ok() {
@@ -72,7 +72,7 @@ pub(crate) fn check_bytes(bytes: &[u8], encoding: Encoding) {
     assert_eq!(Envelope::is_whole(bytes, encoding), !is_incomplete);
 }
 
-/// The source of all choices. Once it is used up, every choice is the first.
+/// The source of all choices. At its end, every choice is the first.
 pub(crate) struct Script<'a>(pub(crate) &'a [u8]);
 
 impl Script<'_> {
@@ -104,7 +104,7 @@ impl Script<'_> {
         }
     }
 
-    /// Each thing once, in some order.
+    /// All items in some order.
     fn shuffled<T>(&mut self, mut things: Vec<T>) -> Vec<T> {
         for last in (1..things.len()).rev() {
             things.swap(last, self.below(last + 1));
@@ -113,7 +113,7 @@ impl Script<'_> {
     }
 }
 
-/// A payload as the script has it.
+/// The payload that the script chooses.
 pub(crate) fn case(script: &mut Script<'_>) -> Case {
     match script.below(2) {
         0 => etf::case(script),
@@ -121,7 +121,7 @@ pub(crate) fn case(script: &mut Script<'_>) -> Case {
     }
 }
 
-/// Names of events, and atoms and texts that hold what a payload holds.
+/// Names of events, and of atoms and texts that occur in payloads.
 const NAMES: [&str; 6] = [
     "MESSAGE_CREATE",
     "A",
@@ -174,7 +174,7 @@ mod etf {
             case.t = means;
         }
         let mut entries = match script.below(3) {
-            // As Erlang has them.
+            // In the order of Erlang.
             0 => entries,
             _ => script.shuffled(entries),
         };
@@ -204,7 +204,7 @@ mod etf {
         case
     }
 
-    /// A key that is none of a payload's.
+    /// A key that an envelope does not have.
     fn script_name(seed: usize) -> &'static str {
         ["x", "_trace", "ops", ""][seed % 4]
     }
@@ -239,7 +239,7 @@ mod etf {
         }
     }
 
-    /// Bytes that a reader from the end, or one that lost its place, takes for structure.
+    /// Bytes that a reader from the end, or one at a wrong offset, takes for structure.
     fn imitation(script: &mut Script<'_>) -> Vec<u8> {
         let mut bytes = match script.below(4) {
             0 => b"\x83t\0\0\0\x04w\x01dj".to_vec(),
@@ -266,7 +266,7 @@ mod etf {
                 }
             });
         }
-        // The last term of it claims what follows the text.
+        // The length of its last term includes the bytes after the text.
         match script.below(4) {
             0 => bytes.extend([119, 1, b't', 119, script.byte()]),
             1 => bytes.extend([119, 1, b't', 109, 0, 0, 0, script.byte()]),
@@ -365,7 +365,7 @@ mod json {
         entries.push((key(script, "d"), data.clone()));
         case.data = Some(data.into_bytes());
         let mut entries = match script.below(3) {
-            // As the gateway has them.
+            // In the order of the gateway.
             0 | 1 => entries,
             _ => script.shuffled(entries),
         };
@@ -405,7 +405,7 @@ mod json {
         }
     }
 
-    /// Text that ends a string, an object or a payload, if its quotes and backslashes are misread.
+    /// Text that ends a string, an object or a payload if its quotes and backslashes are misread.
     fn imitation(script: &mut Script<'_>) -> String {
         let parts = [
             "}",

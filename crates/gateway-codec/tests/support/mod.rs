@@ -1,10 +1,11 @@
-//! What several scenarios share.
-#![allow(dead_code)] // Each test program uses its part.
+//! Helpers that several test programs share.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::io::Write;
-use std::path::Path;
 
-/// Bytes from hexadecimal text; blanks are for reading.
+use gateway_codec::Encoding;
+
+/// Bytes from hexadecimal text; blanks are ignored.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text
         .chars()
@@ -14,31 +15,32 @@ pub(crate) fn hex(text: &str) -> Vec<u8> {
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
-/// What was recorded of one connection, and what is known to be in it.
+/// The payloads of a session of the simulated gateway in one encoding, which its test `recordings` has written, and what each
+/// says: those of the recording in JSON, read by serde_json.
 pub(crate) struct Recording {
-    pub(crate) frames: Vec<Vec<u8>>,
+    pub(crate) payloads: Vec<Vec<u8>>,
     pub(crate) expected: Vec<serde_json::Value>,
 }
 
-/// A recording by name; `None`, with a note, where the folder of recordings is missing.
-pub(crate) fn recordings(name: &str) -> Option<Recording> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/captures");
-    if !folder.is_dir() {
-        note("../shared/captures is missing, the recordings were not checked");
-        return None;
-    }
-    let bytes = std::fs::read(folder.join(format!("{name}.bin"))).expect("a recording");
-    let mut frames = Vec::new();
-    let mut rest = &bytes[..];
+pub(crate) fn recording(encoding: Encoding) -> Recording {
+    let json = records(include_bytes!("../recordings/json.bin"));
+    let expected = json.iter().map(|payload| serde_json::from_slice(payload).expect("JSON")).collect();
+    let payloads = match encoding {
+        Encoding::Json => json,
+        Encoding::Etf => records(include_bytes!("../recordings/etf.bin")),
+    };
+    Recording { payloads, expected }
+}
+
+/// Takes records apart: a length of 32 bits in little-endian order, then as many bytes.
+fn records(mut rest: &[u8]) -> Vec<Vec<u8>> {
+    let mut records = Vec::new();
     while let Some((length, behind)) = rest.split_first_chunk() {
-        // A kind byte stands between the length and the payload.
-        let (frame, behind) = behind[1..].split_at(u32::from_le_bytes(*length) as usize);
-        frames.push(frame.to_vec());
+        let (record, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
+        records.push(record.to_vec());
         rest = behind;
     }
-    let lines = std::fs::read_to_string(folder.join(format!("{name}.jsonl"))).expect("what is in it");
-    let expected = lines.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
-    Some(Recording { frames, expected })
+    records
 }
 
 /// Bytes that do not compress, the same every time.
@@ -53,7 +55,7 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-/// Says that something was not checked, past the capture of passing tests, which would hide it.
+/// Writes that something was not checked, to the standard error itself: the test harness hides the output of passing tests.
 pub(crate) fn note(text: &str) {
     writeln!(std::io::stderr(), "note: {text}").expect("stderr is open");
 }

@@ -21,8 +21,8 @@ use gateway_sim::{Config, Control, Gateway, Server, ServerConfig, Tls};
 use crate::memory::{refused, through_a_file};
 use crate::observation::{ClientAct, Observed, Seen, TraceLine, Wire};
 use crate::probe::Probe;
-use crate::runner::{Stall, Way};
-use crate::scenario::{Deed, Network, Setup};
+use crate::runner::{Backend, Stall};
+use crate::scenario::{ClientAction, Network, Setup};
 use runtime::{Faulty, Routes};
 use stage::{Clock, Stage};
 use trap::Trap;
@@ -30,7 +30,7 @@ use trap::Trap;
 /// By this name the shard knows the server: looking it up is a part of what is proved.
 const HOST: &str = "localhost";
 
-/// How much faster than the wall's the clocks of shard and server run, so that nobody waits long for a minute to pass.
+/// How much faster than the wall clock the clocks of shard and server run, so that a minute of a scenario passes quickly.
 pub(crate) const SPEED: u32 = 10;
 
 /// A future that has to be run to its end.
@@ -51,9 +51,9 @@ pub(crate) struct Live<R: Runtime> {
     config: ShardConfig,
     setup: Setup,
     block_on: BlockOn,
-    /// How long something is waited for that must be seen.
+    /// How long to wait for an expected observation.
     patience: Duration,
-    /// The shard, once somebody waits for something that it does.
+    /// The shard, once a step waits for it.
     running: Option<Running>,
 }
 
@@ -177,7 +177,7 @@ fn serve(gateway: Config, mut wire: Wire, tls: bool, stage: &Arc<Stage>) -> std:
     Server::start(config)
 }
 
-impl<R: Runtime> Way for Live<R> {
+impl<R: Runtime> Backend for Live<R> {
     fn next_act(&mut self) -> Result<Observed<ClientAct>, Stall> {
         self.sender().map_err(|_| Stall("the shard could not be made"))?;
         self.stage.next_act(self.patience)
@@ -206,25 +206,27 @@ impl<R: Runtime> Way for Live<R> {
         self.server.control(control).map(drop).map_err(|error| error.to_string())
     }
 
-    fn act(&mut self, deed: &Deed) -> Result<(), String> {
+    fn act(&mut self, action: &ClientAction) -> Result<(), String> {
         let sender = self.sender()?;
-        match deed {
-            Deed::Send(command) => sender.send(command.clone()).map_err(|error| error.to_string())?,
-            Deed::SendMany(command, count) => {
+        match action {
+            ClientAction::Send(command) => sender.send(command.clone()).map_err(|error| error.to_string())?,
+            ClientAction::SendMany(command, count) => {
                 for _ in 0..*count {
                     sender.send(command.clone()).map_err(|error| error.to_string())?;
                 }
             }
-            Deed::SendInVain(command, expected) => refused(sender.send(command.clone()), expected)?,
-            Deed::Shutdown(how) => sender.shutdown(*how),
-            Deed::Reconnect(how) => sender.reconnect(*how),
-            Deed::StopTaking => self.stage.set_taking(false),
-            Deed::TakeAgain => self.stage.set_taking(true),
-            Deed::Suspend => self.stage.set_suspended(true),
-            Deed::WakeUp => self.stage.set_suspended(false),
-            Deed::Acknowledge(sequence) => sender.ack(*sequence).map_err(|error| error.to_string())?,
-            Deed::SetWallClock(ahead) => self.routes.set_wall_clock(*ahead),
-            Deed::Restart(change) => self.restart(*change)?,
+            ClientAction::SendInVain(command, expected) => refused(sender.send(command.clone()), expected)?,
+            ClientAction::Shutdown(how) => sender.shutdown(*how),
+            ClientAction::Reconnect(how) => sender.reconnect(*how),
+            ClientAction::StopTaking => self.stage.set_taking(false),
+            ClientAction::TakeAgain => self.stage.set_taking(true),
+            ClientAction::Suspend => self.stage.set_suspended(true),
+            ClientAction::WakeUp => self.stage.set_suspended(false),
+            ClientAction::Acknowledge(sequence) => {
+                sender.ack(*sequence).map_err(|error| error.to_string())?;
+            }
+            ClientAction::SetWallClock(ahead) => self.routes.set_wall_clock(*ahead),
+            ClientAction::Restart(change) => self.restart(*change)?,
         }
         Ok(())
     }

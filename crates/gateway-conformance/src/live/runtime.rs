@@ -32,7 +32,7 @@ pub(crate) struct Routes {
 pub(crate) enum Route {
     /// To this host and port.
     To(String, u16),
-    /// Nowhere, and nobody says so.
+    /// Nowhere: the connection never opens, and never fails.
     Nowhere,
 }
 
@@ -130,7 +130,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FaultyStream<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        // Nobody is woken: it never takes a byte again.
+        // The task is not woken: the stream never accepts a byte again.
         if self.stuck.load(Ordering::SeqCst) {
             return Poll::Pending;
         }

@@ -12,7 +12,7 @@ use gateway_sim::{ReservedPort, Server, ServerConfig, Tls};
 use super::runtime::Route;
 use crate::scenario::DialFault;
 
-/// A label of a name has at most 63 bytes: whatever resolver there is, this one is not found, and nobody is asked.
+/// A label of a name has at most 63 bytes, so no resolver finds this one, and none sends a query for it.
 const NO_NAME: &str = "a-label-of-a-host-name-that-is-longer-than-the-63-bytes-that-it-may-have.test";
 
 /// Somewhere else than the simulated gateway.
@@ -22,11 +22,11 @@ pub(crate) struct Trap {
 }
 
 enum Kind {
-    /// There is nothing.
+    /// No socket.
     Empty,
     /// Nothing listens on the port, and no other scenario is given it.
     Reserved { _port: ReservedPort },
-    /// A listener that is no server of TLS.
+    /// A listener that is not a TLS server.
     Listener { stop: Arc<AtomicBool>, address: SocketAddr },
     /// A server whose certificate is not good enough.
     Server { server: Box<Server>, trusted: bool },
@@ -123,7 +123,7 @@ impl Drop for Trap {
     fn drop(&mut self) {
         if let Kind::Listener { stop, address } = &self.kind {
             stop.store(true, Ordering::SeqCst);
-            // Wakes the thread. Nobody waits for it: it may read from a client that hangs.
+            // Wakes the thread. It is not joined, since it may read from a client that hangs.
             let _ = TcpStream::connect_timeout(address, Duration::from_secs(1));
         }
     }

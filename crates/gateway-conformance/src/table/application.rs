@@ -7,7 +7,7 @@ use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_sim::Control;
 use serde_json::json;
 
-use crate::scenario::{ALL, BOTH, Deed, JSON, Scenario, Step};
+use crate::scenario::{ALL, BOTH, ClientAction, JSON, Scenario, Step};
 use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -32,12 +32,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .gateway(|config| config.heartbeat_interval = seconds(10))
         .steps([
             session(),
-            Step::Client(Deed::StopTaking),
+            Step::Client(ClientAction::StopTaking),
             beats(1).between(seconds(0), seconds(10)),
             beats(1).after(seconds(10)),
             beats(1).after(seconds(10)),
             beats(1).after(seconds(10)),
-            Step::Client(Deed::TakeAgain),
+            Step::Client(ClientAction::TakeAgain),
             emits(1),
             messages(2, 1),
             holds!(|probe| probe.stats.connects == 1 && probe.stats.acknowledgements >= 3),
@@ -48,13 +48,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .variants(BOTH)
             .steps([
                 session(),
-                Step::Client(Deed::StopTaking),
+                Step::Client(ClientAction::StopTaking),
                 emits(30),
                 beats_any(),
                 beats_any(),
                 beats_any(),
                 beats_any(),
-                Step::Client(Deed::TakeAgain),
+                Step::Client(ClientAction::TakeAgain),
                 messages(2, 30),
                 holds!(|probe| probe.stats.connects == 1 && probe.stats.zombies == 0),
             ]),
@@ -62,11 +62,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .background(4)
             .steps([
                 session(),
-                Step::Client(Deed::StopTaking),
+                Step::Client(ClientAction::StopTaking),
                 emits(30),
                 send(leave_voice()),
                 says(VOICE_STATE_UPDATE, json!({})),
-                Step::Client(Deed::TakeAgain),
+                Step::Client(ClientAction::TakeAgain),
                 messages(2, 30),
             ]),
         Scenario::new(
@@ -89,16 +89,16 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .gateway(|config| config.heartbeat_interval = RARE_HEARTBEATS)
         .steps(idle_and_woken()),
         Scenario::new(
-            "leaving-while-a-handler-blocks",
+            "shutdown-while-a-handler-blocks",
             "twilight-rs/twilight#1070: the end comes, behind the events that wait",
         )
         .background(100)
         .steps([
             session(),
-            Step::Client(Deed::StopTaking),
+            Step::Client(ClientAction::StopTaking),
             shutdown(Shutdown::LogOff),
             closes(1000),
-            Step::Client(Deed::TakeAgain),
+            Step::Client(ClientAction::TakeAgain),
             sees!(Event::Disconnected(end) if end.retry_in.is_none()),
             stops(gateway_driver::proto::StopReason::Shutdown(Shutdown::LogOff)),
         ]),
@@ -109,11 +109,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .background(100)
         .steps([
             session(),
-            Step::Client(Deed::StopTaking),
+            Step::Client(ClientAction::StopTaking),
             gateway(Control::Abort),
             opens_resume_url(),
             says(RESUME, json!({"seq": 1})),
-            Step::Client(Deed::TakeAgain),
+            Step::Client(ClientAction::TakeAgain),
             loses!(DisconnectReason::Closed(_)),
             dispatches("RESUMED", 2),
             sees!(Event::Resumed { replayed: 0 }),

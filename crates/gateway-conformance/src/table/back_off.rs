@@ -58,20 +58,23 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 waits(milliseconds(300)..=LONGEST),
                 resumes(3, 0),
             ]),
-        Scenario::new("a-stable-connection-forgives", "reset after READY or RESUMED plus so much up")
-            .shard(|config| config.backoff.stable_after = seconds(60))
-            .steps([
-                session(),
-                gateway(Control::Abort),
-                waits_exactly(seconds(0)),
-                resumes(1, 0),
-                elapse(seconds(60)),
-                gateway(Control::Abort),
-                waits_exactly(seconds(0)),
-                resumes(2, 0),
-            ]),
         Scenario::new(
-            "identifies-that-come-to-nothing",
+            "a-stable-connection-resets-the-back-off",
+            "the back-off is reset once a connection was stable after READY or RESUMED",
+        )
+        .shard(|config| config.backoff.stable_after = seconds(60))
+        .steps([
+            session(),
+            gateway(Control::Abort),
+            waits_exactly(seconds(0)),
+            resumes(1, 0),
+            elapse(seconds(60)),
+            gateway(Control::Abort),
+            waits_exactly(seconds(0)),
+            resumes(2, 0),
+        ]),
+        Scenario::new(
+            "identifies-without-ready",
             "discord/discord-api-docs#1023: 1011 at every start: the wait grows further",
         )
         .variants(JSON)
@@ -85,7 +88,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             session(),
         ]),
         Scenario::new(
-            "the-server-is-gone-for-a-while",
+            "an-outage-of-the-server",
             "serenity-rs/serenity#1433: refused for a minute, and then the session goes on",
         )
         .shard(|config| config.backoff.cap = seconds(8))

@@ -14,7 +14,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("logging-off-closes-with-1000", "Discord Docs, Gateway > Initiating a Disconnect; Rapptz/discord.py@403651a: the one place for 1000")
             .variants(ALL)
             .steps([session(), logs_off(), holds!(|probe| probe.session.is_none())]),
-        Scenario::new("leaving-closes-with-4000", "Discord Docs, Gateway > Initiating a Disconnect: the session stays")
+        Scenario::new("shutdown-closes-with-4000", "Discord Docs, Gateway > Initiating a Disconnect: the session stays")
             .variants(ALL)
             .steps([
                 session(),
@@ -23,7 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 is_over(true),
                 holds!(|probe| probe.session.as_ref().is_some_and(|session| session.sequence() == 1)),
             ]),
-        Scenario::new("leaving-while-in-a-back-off", "discord-jda/JDA#2464: at once, however long the wait")
+        Scenario::new("shutdown-while-backing-off", "discord-jda/JDA#2464: at once, however long the wait")
             .shard(|config| {
                 config.backoff.base = seconds(600);
                 config.backoff.cap = seconds(600);
@@ -35,13 +35,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 shutdown(Shutdown::Resumable),
                 stops(StopReason::Shutdown(Shutdown::Resumable)).after(seconds(0)),
             ]),
-        Scenario::new("leaving-while-dialing", "discord-jda/JDA#2464: a dial is given up").steps([
+        Scenario::new("shutdown-while-dialing", "discord-jda/JDA#2464: a dial is given up").steps([
             dials_fail(1, DialFault::Unreachable),
             sees!(Event::Connecting { .. }),
             shutdown(Shutdown::LogOff),
             is_over(false).after(seconds(0)),
         ]),
-        Scenario::new("leaving-before-hello", "bwmarrin/discordgo#513; discord-jda/JDA#2464: in each state").steps([
+        Scenario::new("shutdown-before-hello", "bwmarrin/discordgo#513; discord-jda/JDA#2464: in each state").steps([
             once(Point::Connect, Action::Ignore),
             opens_base_url(),
             sees!(Event::Connected),
@@ -49,7 +49,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             closes(1000),
             is_over(false),
         ]),
-        Scenario::new("leaving-before-ready", "bwmarrin/discordgo#513; discord-jda/JDA#2464: in each state").steps([
+        Scenario::new("shutdown-before-ready", "bwmarrin/discordgo#513; discord-jda/JDA#2464: in each state").steps([
             once(Point::Identify, Action::Ignore),
             opens_base_url(),
             says(IDENTIFY, json!({})),
@@ -57,7 +57,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             closes(4000),
             is_over(false),
         ]),
-        Scenario::new("leaving-while-waiting-for-a-permit", "discord-jda/JDA#2464: in each state").steps([
+        Scenario::new("shutdown-while-waiting-for-a-permit", "discord-jda/JDA#2464: in each state").steps([
             session(),
             gateway(Control::Invalid { resumable: false }),
             closes(1000),
@@ -67,7 +67,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             shutdown(Shutdown::LogOff),
             ends_somehow(),
         ]),
-        Scenario::new("leaving-while-resuming", "bwmarrin/discordgo#513; discord-jda/JDA#2464: in each state, and the session stays").steps([
+        Scenario::new("shutdown-while-resuming", "bwmarrin/discordgo#513; discord-jda/JDA#2464: in each state, and the session stays").steps([
             session(),
             resume_unanswered(1),
             shutdown(Shutdown::Resumable),
@@ -75,7 +75,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             is_over(true),
             holds!(|probe| probe.session.is_some()),
         ]),
-        Scenario::new("leaving-a-server-that-says-nothing", "discordjs/discord.js#7450; serenity-rs/serenity#3099; twilight-rs/twilight#1070: 5 s, then it is over")
+        Scenario::new("shutdown-with-a-silent-server", "discordjs/discord.js#7450; serenity-rs/serenity#3099; twilight-rs/twilight#1070: 5 s, then it is over")
             .shard(|config| config.timeouts.close = seconds(5))
             .steps([
                 session(),
@@ -84,7 +84,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 closes(1000),
                 is_over(false).after(seconds(5)),
             ]),
-        Scenario::new("leaving-twice", "disgoorg/disgo@d072b7c; twilight-rs/twilight#2399: one close, one end").steps([
+        Scenario::new("shutdown-twice", "disgoorg/disgo@d072b7c; twilight-rs/twilight#2399: one close, one end").steps([
             session(),
             shutdown(Shutdown::Resumable),
             shutdown(Shutdown::LogOff),
@@ -97,7 +97,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             logs_off(),
             send_in_vain!(presence(), SendError::Stopped),
         ]),
-        Scenario::new("leaving-delivers-nothing-more", "the snapshot ends with the last event seen")
+        Scenario::new("shutdown-delivers-nothing-more", "the snapshot ends with the last event seen")
             .steps([
                 session(),
                 once(Point::Close, Action::Delay(seconds(2))),

@@ -9,7 +9,7 @@ use gateway_driver::proto::{Command, Encoding, Raw, Snowflake};
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 
-use crate::scenario::{BOTH, Deed, JSON, Scenario, Step};
+use crate::scenario::{BOTH, ClientAction, JSON, Scenario, Step};
 use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -21,18 +21,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 PRESENCE_UPDATE,
                 json!({"since": null, "activities": [], "status": "idle", "afk": false}),
             ),
-            send(Command::UpdatePresence(Presence {
-                since: Some(91_879_201),
-                activities: vec![
-                    Activity::custom("text"),
-                    Activity {
-                        url: Some("https://www.twitch.tv/x".to_owned()),
-                        ..Activity::new(ActivityKind::Streaming, "s")
-                    },
-                ],
-                status: Status::Dnd,
-                afk: true,
-            })),
+            send(Command::UpdatePresence(busy())),
             says_exactly(
                 PRESENCE_UPDATE,
                 json!({
@@ -50,12 +39,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         )
         .steps([
             session(),
-            send(Command::UpdateVoiceState(VoiceStateUpdate {
-                guild_id: guild(),
-                channel_id: Some(Snowflake::from(5)),
-                self_mute: true,
-                self_deaf: false,
-            })),
+            send(join_voice_muted()),
             says_exactly(
                 VOICE_STATE_UPDATE,
                 json!({"guild_id": guild_text(), "channel_id": "5", "self_mute": true, "self_deaf": false}),
@@ -162,7 +146,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ),
             delivers("CHANNEL_INFO", json!({"guild_id": guild_text()})),
         ]),
-        Scenario::new("a-command-of-ones-own", "written in the encoding of the connection").steps([
+        Scenario::new("a-raw-command", "written in the encoding of the connection").steps([
             session(),
             send(Command::Raw {
                 op: 4,
@@ -217,7 +201,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .shard(|config| config.limits.queued_commands = 3)
             .steps([
                 once(Point::Identify, Action::Delay(seconds(5))),
-                Step::Client(Deed::SendMany(leave_voice(), 3)),
+                Step::Client(ClientAction::SendMany(leave_voice(), 3)),
                 send_in_vain!(leave_voice(), SendError::QueueFull { waiting: 3 }),
                 session(),
                 all(std::array::from_fn::<_, 3, _>(|_| says(VOICE_STATE_UPDATE, json!({})))),
@@ -228,7 +212,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         )
         .steps([
             once(Point::Identify, Action::Delay(seconds(5))),
-            Step::Client(Deed::SendMany(leave_voice(), 5)),
+            Step::Client(ClientAction::SendMany(leave_voice(), 5)),
             opens_base_url(),
             says(IDENTIFY, json!({})),
             says(VOICE_STATE_UPDATE, json!({})).after(seconds(5)),
@@ -240,7 +224,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             once(Point::Resume, Action::Delay(seconds(5))),
             gateway(Control::Abort),
             loses!(DisconnectReason::Closed(_)),
-            Step::Client(Deed::SendMany(leave_voice(), 5)),
+            Step::Client(ClientAction::SendMany(leave_voice(), 5)),
             opens_resume_url(),
             says(RESUME, json!({"seq": 1})),
             says(VOICE_STATE_UPDATE, json!({})).after(seconds(5)),
@@ -282,13 +266,24 @@ fn guild() -> Snowflake {
     Snowflake::from(300_000_000_000_u64 << 22)
 }
 
+/// A presence with every field set.
+fn busy() -> Presence {
+    let mut streaming = Activity::new(ActivityKind::Streaming, "s");
+    streaming.url = Some("https://www.twitch.tv/x".to_owned());
+    let mut presence = Presence::new(Status::Dnd, [Activity::custom("text"), streaming]);
+    presence.since = Some(91_879_201);
+    presence.afk = true;
+    presence
+}
+
+fn join_voice_muted() -> Command {
+    let mut update = VoiceStateUpdate::new(guild(), Some(Snowflake::from(5)));
+    update.self_mute = true;
+    Command::UpdateVoiceState(update)
+}
+
 fn leave_voice_of(guild: u64) -> Command {
-    Command::UpdateVoiceState(VoiceStateUpdate {
-        guild_id: Snowflake::from(guild),
-        channel_id: None,
-        self_mute: false,
-        self_deaf: false,
-    })
+    Command::UpdateVoiceState(VoiceStateUpdate::new(Snowflake::from(guild), None))
 }
 
 fn guild_text() -> String {
@@ -314,29 +309,20 @@ fn with_members(config: &mut gateway_driver::proto::ShardConfig) {
 }
 
 fn members(members: MemberSelection) -> Command {
-    Command::RequestGuildMembers(RequestGuildMembers {
-        guild_id: guild(),
-        members,
-        presences: false,
-        nonce: Some("n".to_owned()),
-    })
+    let mut request = RequestGuildMembers::new(guild(), members);
+    request.nonce = Some("n".to_owned());
+    Command::RequestGuildMembers(request)
 }
 
 fn with_nonce(nonce: String) -> Command {
-    Command::RequestGuildMembers(RequestGuildMembers {
-        guild_id: guild(),
-        members: MemberSelection::Everyone,
-        presences: false,
-        nonce: Some(nonce),
-    })
+    let mut request = RequestGuildMembers::new(guild(), MemberSelection::Everyone);
+    request.nonce = Some(nonce);
+    Command::RequestGuildMembers(request)
 }
 
 /// In JSON: 93 bytes, and the name.
 fn presence_of(name: String) -> Command {
-    Command::UpdatePresence(Presence {
-        activities: vec![Activity::new(ActivityKind::Playing, name)],
-        ..Presence::default()
-    })
+    Command::UpdatePresence(Presence::new(Status::Online, [Activity::new(ActivityKind::Playing, name)]))
 }
 
 fn raw(data: &serde_json::Value) -> Raw {

@@ -109,12 +109,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .variants(PAYLOAD)
             .shard(|config| config.limits.inflated_bytes = 65_536)
             .steps([session(), emits_padded(100_000), too_large(), session()]),
-        Scenario::new("a-bomb-under-a-stream", "twilight-rs/twilight#853: 256 MiB inflated, or as configured")
+        Scenario::new("a-decompression-bomb-in-a-stream", "twilight-rs/twilight#853: 256 MiB inflated, or as configured")
             .variants(STREAMS)
             .shard(|config| config.limits.inflated_bytes = 65_536)
             .steps([session(), emits_padded(100_000), too_large(), session()]),
         Scenario::new(
-            "a-compressed-message-that-nobody-asked-for",
+            "an-unrequested-compressed-message",
             "first byte 0x78 is inflated",
         )
         .variants(JSON)
@@ -137,7 +137,7 @@ const ZSTD_ACK: &str =
 /// `{"t":null,"s":null,"op":9,"d":false}` as a later one.
 const ZSTD_INVALID: &str = "2001007b2274223a6e756c6c2c2273223a6e756c6c2c226f70223a392c2264223a66616c73657d";
 
-/// An ACK that nobody asked for, and opcode 9, instead of Hello.
+/// An unexpected ACK, and opcode 9, instead of Hello.
 fn vectors(messages: &[&str]) -> Step {
     let sent = messages.iter().map(|message| gateway(Control::RawBytes(bytes(message))));
     all([once(Point::Connect, Action::Ignore), opens_base_url()]

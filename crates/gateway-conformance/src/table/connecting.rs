@@ -17,7 +17,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         url_is("url-of-zlib-stream", &ZLIB[..1], "/?v=10&encoding=json&compress=zlib-stream"),
         url_is("url-of-zstd-stream-with-etf", &ZSTD[1..], "/?v=10&encoding=etf&compress=zstd-stream"),
         Scenario::new(
-            "payload-compression-is-asked-for-in-identify",
+            "payload-compression-is-requested-in-identify",
             "Discord Docs, Gateway > Encoding and Compression: payload compression is asked for in Identify, not in the URL",
         )
         .variants(PAYLOAD)
@@ -55,7 +55,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             resumes_here(1, 0),
         ]),
         Scenario::new(
-            "a-dead-resume-url-is-left-for-the-base-url",
+            "a-dead-resume-url-falls-back-to-the-base-url",
             "RFC 6455, section 4.1; tatsuworks/gateway#87: one failed dial, then the base URL, still with Resume",
         )
         .steps([
@@ -68,8 +68,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             resumes_here(1, 0),
         ]),
         Scenario::new(
-            "a-silent-resume-url-is-left-for-the-base-url",
-            "tatsuworks/gateway#87: it opens, but nobody says Hello there",
+            "a-silent-resume-url-falls-back-to-the-base-url",
+            "tatsuworks/gateway#87: it opens, but sends no Hello",
         )
         .shard(|config| config.timeouts.hello = seconds(20))
         .steps([
@@ -84,7 +84,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             resumes_here(1, 0),
         ]),
         Scenario::new(
-            "the-resume-url-serves-again-after-an-outage",
+            "the-resume-url-is-used-again-after-an-outage",
             "the base URL only for the rest of this outage",
         )
         .steps([
@@ -99,7 +99,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses!(DisconnectReason::Closed(_)),
             resumes(2, 0),
         ]),
-        Scenario::new("nothing-is-said-before-hello", "twilight-rs/twilight#1973: Identify and Resume wait for Hello")
+        Scenario::new("nothing-is-sent-before-hello", "twilight-rs/twilight#1973: Identify and Resume wait for Hello")
             .gateway(|config| config.hello_delay = seconds(2))
             .steps([
                 opens_base_url(),
@@ -112,7 +112,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 dispatches("RESUMED", 2),
                 sees!(Event::Resumed { replayed: 0 }),
             ]),
-        Scenario::new("plain-tcp-serves-too", "ws:// without TLS").variants(ALL).without_tls().steps([
+        Scenario::new("plain-tcp", "ws:// without TLS").variants(ALL).without_tls().steps([
             session(),
             emits(1),
             messages(2, 1),

@@ -1,4 +1,4 @@
-//! Connections that are not made: names, TCP, TLS, and nobody who answers.
+//! Connections that cannot be opened: names, TCP, TLS, and upgrades without an answer.
 
 use gateway_driver::proto::ConnectError;
 use gateway_driver::proto::disconnect::DisconnectReason;
@@ -35,14 +35,16 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             opens_base_url(),
             resumes_here(1, 0),
         ]),
-        Scenario::new("nobody-listens", "disgoorg/disgo@d072b7c: TCP refused, then accepted").steps([
-            dials_fail(3, DialFault::Refused),
-            loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tcp(_))),
-            loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tcp(_))),
-            loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tcp(_))),
-            session(),
-        ]),
-        Scenario::new("tcp-leads-nowhere", "twilight-rs/twilight#2448: the connection never comes about")
+        Scenario::new("tcp-connection-refused", "disgoorg/disgo@d072b7c: TCP refused, then accepted").steps(
+            [
+                dials_fail(3, DialFault::Refused),
+                loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tcp(_))),
+                loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tcp(_))),
+                loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tcp(_))),
+                session(),
+            ],
+        ),
+        Scenario::new("tcp-connect-timeout", "twilight-rs/twilight#2448: the connection never opens")
             .shard(|config| config.timeouts.connect = seconds(60))
             .variants(JSON)
             .steps([
@@ -53,7 +55,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "tls-is-never-finished",
-            "twilight-rs/twilight#2448: the server takes the connection and says nothing",
+            "twilight-rs/twilight#2448: the server accepts the connection and sends nothing",
         )
         .shard(|config| config.timeouts.connect = seconds(60))
         .variants(JSON)
@@ -70,7 +72,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 once(Point::Upgrade, Action::Ignore),
                 opens_base_url(),
                 loses_all!(DisconnectReason::ConnectTimeout).after(seconds(60)),
-                leaves(),
+                ends_stream(),
                 session(),
             ]),
         tls_fails("a-reset-in-tls", "bad input: a reset in the TLS handshake", DialFault::ResetInTls),

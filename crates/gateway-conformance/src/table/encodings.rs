@@ -65,7 +65,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 delivers("X", json!("a\u{FFFD}b")),
             ],
         ),
-        Scenario::new("bytes-behind-an-etf-term", "trailing bytes are told and ignored")
+        Scenario::new("bytes-after-an-etf-term", "trailing bytes are reported and ignored")
             .variants(ETF)
             .steps([
                 session(),

@@ -19,8 +19,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new("an-unknown-event", "Discord Docs, Gateway > List of Intents; twilight-rs/twilight#1995: the name and the raw data are exposed").steps([
             session(),
-            emits_event("NOBODY_KNOWS_THIS_EVENT", json!({"deep": [{"x": 1}]})),
-            delivers("NOBODY_KNOWS_THIS_EVENT", json!({"deep": [{"x": 1}]})),
+            emits_event("AN_UNKNOWN_EVENT", json!({"deep": [{"x": 1}]})),
+            delivers("AN_UNKNOWN_EVENT", json!({"deep": [{"x": 1}]})),
             beats(2),
         ]),
         Scenario::new("an-event-with-an-odd-shape", "twilight-rs/twilight#1995: d does not fit, the connection lives").steps([
@@ -90,7 +90,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             beats(1).between(seconds(0), seconds(20)),
             beats(1).after(seconds(20)),
         ]),
-        Scenario::new("hello-with-an-interval-of-nothing", "below 1 s is 1 s")
+        Scenario::new("hello-with-an-interval-of-zero", "below 1 s is 1 s")
             .gateway(|config| {
                 config.heartbeat_interval = milliseconds(1);
                 config.missed_heartbeats = None;

@@ -6,7 +6,7 @@ use gateway_driver::proto::{Closed, Notice};
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 
-use crate::scenario::{BOTH, Deed, JSON, Scenario, Step};
+use crate::scenario::{BOTH, ClientAction, JSON, Scenario, Step};
 use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -20,7 +20,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             beats(3).after(milliseconds(41_250)),
         ]),
         Scenario::new(
-            "the-first-heartbeat-says-null",
+            "the-first-heartbeat-is-null",
             "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#1944: null before READY, then its number",
         )
         .gateway(|config| config.heartbeat_interval = seconds(10))
@@ -62,7 +62,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         asked_for("a-heartbeat-that-is-asked-for", json!(null)),
         asked_for("a-heartbeat-that-is-asked-for-with-a-number", json!(251)),
         Scenario::new(
-            "asking-for-a-heartbeat-changes-no-schedule",
+            "a-requested-heartbeat-changes-no-schedule",
             "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#1968: the schedule is unchanged",
         )
         .steps([
@@ -73,7 +73,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             beats(1).after(seconds(0)),
             beats(1).after(milliseconds(21_250)),
         ]),
-        Scenario::new("a-heartbeat-asked-for-before-hello", "op 1 is handled in any state")
+        Scenario::new("a-heartbeat-requested-before-hello", "op 1 is handled in any state")
             .steps([
                 once(Point::Connect, Action::Ignore),
                 opens_base_url(),
@@ -95,7 +95,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 gateway(Control::Beat),
                 beats(2),
             ]),
-        Scenario::new("a-zombie-is-dropped", "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#2380: 4000, and nobody waits for an answer")
+        Scenario::new("a-zombie-is-dropped", "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#2380: 4000, without waiting for an answer")
             .steps([
                 session(),
                 gateway(Control::Silence),
@@ -140,7 +140,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 opens(),
                 resumes_here(1, 0),
             ]),
-        Scenario::new("late-acks-behind-a-flood", "twilight-rs/twilight#1997: anything received proves life")
+        Scenario::new("late-acks-after-a-flood", "twilight-rs/twilight#1997: anything received proves life")
             .gateway(|config| {
                 config.heartbeat_interval = seconds(10);
                 config.ack_delay = seconds(12);
@@ -153,7 +153,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 holds!(|probe| probe.stats.zombies == 0),
             ]),
         Scenario::new(
-            "events-without-acks-prove-life-only-for-so-long",
+            "events-without-acks-keep-a-connection-for-a-limited-time",
             "un-ACKed for two intervals",
         )
         .gateway(|config| config.heartbeat_interval = seconds(10))
@@ -172,7 +172,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses!(DisconnectReason::Zombie),
             resumes(3, 0),
         ]),
-        Scenario::new("an-ack-that-nobody-asked-for", "Discord Docs, Gateway > Sending Heartbeats; Rapptz/discord.py@f9c66a6: ignored, and no latency").steps(
+        Scenario::new("an-unexpected-ack", "Discord Docs, Gateway > Sending Heartbeats; Rapptz/discord.py@f9c66a6: ignored, and no latency").steps(
             [
                 session(),
                 payload(json!({"op": 11, "d": null})),
@@ -198,7 +198,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 holds!(|probe| probe.health.condition == Condition::Healthy),
                 beats(1),
             ]),
-        Scenario::new("health-tells-before-the-end", "discord-jda/JDA#2864: degraded first, then reconnecting")
+        Scenario::new("health-degrades-before-the-end", "discord-jda/JDA#2864: degraded first, then reconnecting")
             .gateway(|config| config.heartbeat_interval = seconds(20))
             .steps([
                 session(),
@@ -211,7 +211,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 resumes(1, 0),
             ]),
         Scenario::new(
-            "hello-again-and-again-postpones-no-heartbeat",
+            "repeated-hello-postpones-no-heartbeat",
             "no later than the running interval",
         )
         .gateway(|config| config.heartbeat_interval = seconds(10))
@@ -223,7 +223,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             })),
             beats(1).after(milliseconds(400)),
         ]),
-        Scenario::new("hello-again-and-again-hides-no-zombie", "un-ACKed for two intervals")
+        Scenario::new("repeated-hello-hides-no-zombie", "un-ACKed for two intervals")
             .gateway(|config| config.heartbeat_interval = seconds(10))
             .steps([
                 session(),
@@ -257,14 +257,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             session(),
             beats(1),
             sees!(Event::HeartbeatAcknowledged { .. }),
-            Step::Client(Deed::Suspend),
+            Step::Client(ClientAction::Suspend),
             elapse(seconds(95)),
-            Step::Client(Deed::WakeUp),
+            Step::Client(ClientAction::WakeUp),
             sees!(Event::Notice(Notice::NotDriven { .. })),
             beats(1).after(seconds(0)),
             beats(1).after(seconds(10)),
         ]),
-        Scenario::new("a-machine-that-slept", "NousResearch/hermes-agent#95922: the wall clock ran on, the other stood still")
+        Scenario::new("a-suspended-machine", "NousResearch/hermes-agent#95922: the wall clock ran on, the other stood still")
             .steps([
                 session(),
                 beats(1),
@@ -273,7 +273,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::Suspended { .. }),
                 resumes(1, 0),
             ]),
-        Scenario::new("a-clock-that-is-set-back", "means nothing, to no limit and no judgement")
+        Scenario::new("a-clock-that-is-set-back", "changes nothing: no limit and no deadline")
             .steps([
                 session(),
                 beats(1),
@@ -286,15 +286,15 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 holds!(|probe| probe.stats.connects == 1),
             ]),
         Scenario::new(
-            "a-suspended-process-whose-server-left",
+            "a-suspended-process-and-a-closed-connection",
             "NousResearch/hermes-agent#95922: what happened meanwhile is found at once",
         )
         .gateway(|config| config.heartbeat_interval = seconds(10))
         .steps([
             session(),
-            Step::Client(Deed::Suspend),
+            Step::Client(ClientAction::Suspend),
             elapse(seconds(60)),
-            Step::Client(Deed::WakeUp),
+            Step::Client(ClientAction::WakeUp),
             sees!(Event::Notice(Notice::NotDriven { .. })),
             loses_all!(DisconnectReason::Closed(Closed::Frame { code: Some(4009), .. })),
             session(),

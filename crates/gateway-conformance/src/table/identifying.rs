@@ -1,6 +1,6 @@
 //! Identify: what is in it, when it is sent, and what the server may object to.
 
-use gateway_driver::proto::command::{Activity, ActivityKind, Presence};
+use gateway_driver::proto::command::{Activity, ActivityKind, Presence, Status};
 use gateway_driver::proto::disconnect::{DisconnectReason, Disconnected, Rejection};
 use gateway_driver::proto::{Intents, ShardId, StopReason};
 use gateway_sim::{Action, Control, Point};
@@ -16,10 +16,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 config.shard = ShardId::new(1, 4).expect("1 is below 4");
                 config.intents = Intents::GUILDS | Intents::GUILD_MESSAGES;
                 config.large_threshold = Some(250);
-                config.presence = Some(Presence {
-                    activities: vec![Activity::new(ActivityKind::Watching, "the wire")],
-                    ..Presence::default()
-                });
+                let watching = Activity::new(ActivityKind::Watching, "the wire");
+                config.presence = Some(Presence::new(Status::Online, [watching]));
             })
             .gateway(|config| config.guilds = 0)
             .steps([
@@ -114,13 +112,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             Rejection::ShardingRequired,
         ),
         rejected(
-            "an-intent-that-is-not-switched-on",
+            "an-intent-that-is-not-enabled",
             |config| config.disallowed_intents = Intents::GUILD_MESSAGES.bits(),
             Rejection::DisallowedIntents,
         ),
         rejected("an-intent-that-does-not-exist", |_| {}, Rejection::InvalidIntents)
             .shard(|config| config.intents = Intents::from_bits(1 << 60)),
-        Scenario::new("each-shard-says-which-it-is", "Discord Docs, Gateway > Sharding: [id, count], which READY repeats")
+        Scenario::new("identify-names-the-shard", "Discord Docs, Gateway > Sharding: [id, count], which READY repeats")
             .shard(|config| config.shard = ShardId::new(2, 16).expect("2 is below 16"))
             .variants(BOTH)
             .gateway(|config| config.guilds = 0)

@@ -87,7 +87,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::InvalidSession { resumable: false }),
                 session(),
             ]),
-        Scenario::new("op-9-with-something-else-in-it", "Discord Docs, Gateway > Gateway Events: what is not true is false").steps([
+        Scenario::new("op-9-with-other-data", "Discord Docs, Gateway > Gateway Events: what is not true is false").steps([
             session(),
             payload(json!({"op": 9, "d": null})),
             closes(1000),

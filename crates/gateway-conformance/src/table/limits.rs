@@ -5,7 +5,7 @@ use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_sim::{Action, Control, Point};
 use serde_json::json;
 
-use crate::scenario::{BOTH, Deed, JSON, Scenario, Step, Variant, ZSTD};
+use crate::scenario::{BOTH, ClientAction, JSON, Scenario, Step, Variant, ZSTD};
 use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -17,7 +17,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .variants(JSON)
         .steps([
             session(),
-            Step::Client(Deed::SendMany(leave_voice(), 200)),
+            Step::Client(ClientAction::SendMany(leave_voice(), 200)),
             all((0..200).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
             holds!(|probe| probe.stats.commands == 200 && probe.stats.connects == 1),
         ]),
@@ -33,7 +33,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         })
         .steps([
             session(),
-            Step::Client(Deed::SendMany(leave_voice(), 180)),
+            Step::Client(ClientAction::SendMany(leave_voice(), 180)),
             all((0..180).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
             holds!(|probe| probe.stats.connects == 1),
         ]),
@@ -45,7 +45,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .gateway(|config| config.heartbeat_interval = seconds(600))
         .steps([
             session(),
-            Step::Client(Deed::SendMany(leave_voice(), 150)),
+            Step::Client(ClientAction::SendMany(leave_voice(), 150)),
             // 120, less Identify, a place for the regular heartbeat and one for a heartbeat that is asked for.
             all((0..117).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
             gateway(Control::Beat),
@@ -62,12 +62,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .variants(JSON)
         .steps([
             session(),
-            Step::Client(Deed::SendMany(leave_voice(), 110)),
+            Step::Client(ClientAction::SendMany(leave_voice(), 110)),
             all((0..110).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
             gateway(Control::Drop),
             loses!(DisconnectReason::Closed(_)),
             resumes(1, 0),
-            Step::Client(Deed::SendMany(leave_voice(), 110)),
+            Step::Client(ClientAction::SendMany(leave_voice(), 110)),
             all((0..110).map(|_| says(VOICE_STATE_UPDATE, json!({})).between(seconds(0), seconds(0)))),
         ]),
         Scenario::new("a-message-of-seventeen-megabytes", "twilight-rs/twilight#853: no small limit")
@@ -116,7 +116,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .steps([
             session(),
             gateway(Control::Emit { count: 50, padding: 100_000 }),
-            Step::Client(Deed::SendMany(leave_voice(), 50)),
+            Step::Client(ClientAction::SendMany(leave_voice(), 50)),
             messages(2, 50),
             all((0..50).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
         ]),

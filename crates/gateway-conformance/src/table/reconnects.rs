@@ -10,7 +10,7 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("op-7-is-obeyed-at-once", "4000, redial without back-off, Resume").steps([
+        Scenario::new("op-7-reconnects-at-once", "4000, redial without back-off, Resume").steps([
             session(),
             gateway(Control::Reconnect { then_emit: 0 }),
             closes(4000).after(seconds(0)),
@@ -18,7 +18,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             opens_resume_url().after(seconds(0)),
             resumes_here(1, 0),
         ]),
-        Scenario::new("events-behind-op-7", "what is on its way is delivered, and counted")
+        Scenario::new("events-after-op-7", "what is on its way is delivered, and counted")
             .variants(ALL)
             .steps([
                 session(),
@@ -73,9 +73,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::ReconnectRequested),
                 resumes(6, 0),
             ]),
-        Scenario::new("op-7-with-something-in-it", "Discord Docs, Gateway > Gateway Events: its content is ignored").steps([
+        Scenario::new("op-7-with-data", "Discord Docs, Gateway > Gateway Events: its content is ignored").steps([
             session(),
-            payload(json!({"op": 7, "d": {"why": "nobody knows"}, "s": 99})),
+            payload(json!({"op": 7, "d": {"why": "unknown"}, "s": 99})),
             closes(4000),
             loses!(DisconnectReason::ReconnectRequested),
             resumes(1, 0),
@@ -99,7 +99,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::Closed(_)),
                 session(),
             ]),
-        Scenario::new("op-7-again-and-again", "discordjs/discord.js#4095: never an Identify")
+        Scenario::new("repeated-op-7", "discordjs/discord.js#4095: never an Identify")
             .shard(|config| config.backoff.cap = seconds(1))
             .variants(JSON)
             .steps([
@@ -114,7 +114,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 })),
                 holds!(|probe| probe.stats.identifies == 1),
             ]),
-        Scenario::new("the-application-wants-another-connection", "reconnect(Resume) keeps the session")
+        Scenario::new("the-application-reconnects", "reconnect(Resume) keeps the session")
             .steps([
                 session(),
                 reconnect(Reconnect::Resume),
@@ -124,7 +124,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 resumes_here(1, 0),
             ]),
         Scenario::new(
-            "the-application-wants-another-session",
+            "the-application-starts-a-new-session",
             "reconnect(Fresh) ends this one with 1000",
         )
         .steps([
@@ -134,7 +134,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses_all!(DisconnectReason::Requested),
             session(),
         ]),
-        Scenario::new("the-application-does-not-want-to-wait", "tatsuworks/gateway#87: reconnect ends a back-off")
+        Scenario::new("the-application-ends-the-wait", "tatsuworks/gateway#87: reconnect ends a back-off")
             .shard(|config| {
                 config.backoff.base = seconds(600);
                 config.backoff.cap = seconds(600);

@@ -131,7 +131,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             resumes(1, 1),
         ]),
         Scenario::new(
-            "the-stream-takes-no-bytes",
+            "the-socket-accepts-no-bytes",
             "bad input: a stream that stops accepting writes; Gelbpunkt/gateway-proxy#29; Gelbpunkt/tokio-websockets#92",
         )
         .gateway(|config| {
@@ -144,7 +144,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             emits(1),
             messages(2, 1),
             loses!(DisconnectReason::Zombie).between(seconds(10), seconds(30)),
-            leaves(),
+            ends_stream(),
             resumes(2, 0),
         ]),
         Scenario::new("messages-come-in-fragments", "RFC 6455, 5.4: continuation frames")

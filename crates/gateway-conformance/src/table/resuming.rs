@@ -78,17 +78,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             sees!(Event::Resumed { replayed: 1 }),
             beats(5),
         ]),
-        Scenario::new(
-            "resumed-with-nothing-in-it",
-            "Discord Docs, Gateway > Resuming: d is null, {} or a trace",
-        )
-        .steps([
-            session(),
-            resume_unanswered(1),
-            payload(json!({"op": 0, "s": 2, "t": "RESUMED", "d": {}})),
-            dispatches("RESUMED", 2),
-            sees!(Event::Resumed { replayed: 0 }),
-        ]),
+        Scenario::new("resumed-without-data", "Discord Docs, Gateway > Resuming: d is null, {} or a trace")
+            .steps([
+                session(),
+                resume_unanswered(1),
+                payload(json!({"op": 0, "s": 2, "t": "RESUMED", "d": {}})),
+                dispatches("RESUMED", 2),
+                sees!(Event::Resumed { replayed: 0 }),
+            ]),
         Scenario::new(
             "a-new-session-in-answer-to-resume",
             "serenity-rs/serenity@ae50886: READY instead of RESUMED",
@@ -134,7 +131,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "resumes-that-fail-in-seconds-cost-no-session",
-            "api-docs 1619: for 90 s the server may have no answer, and then it has",
+            "discord/discord-api-docs#1619: for 90 s the server may have no answer, and then it has",
         )
         .shard(|config| config.backoff.cap = seconds(2))
         .steps([
@@ -250,7 +247,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             session(),
         ]),
-        Scenario::new("what-was-not-dealt-with-comes-again", "at least once, across a restart")
+        Scenario::new("unacknowledged-events-are-replayed", "at least once, across a restart")
             .shard(|config| config.delivery = Delivery::Acknowledged)
             .steps([
                 session(),
@@ -269,7 +266,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 sees!(Event::Resumed { replayed: 3 }),
             ]),
         Scenario::new(
-            "what-was-seen-comes-no-second-time",
+            "delivered-events-are-not-delivered-again",
             "the same process has seen it, though it has not dealt with it",
         )
         .shard(|config| config.delivery = Delivery::Acknowledged)
@@ -304,7 +301,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             messages(8, 1),
         ]),
         Scenario::new(
-            "an-event-that-is-lost-before-it-was-dealt-with",
+            "an-event-lost-before-it-was-acknowledged",
             "a skipped number is asked for, also where Resume goes back further",
         )
         .shard(|config| config.delivery = Delivery::Acknowledged)

@@ -39,7 +39,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             sees!(Event::Notice(Notice::ResumeUrlUnusable)),
             readies(),
         ]),
-        Scenario::new("ready-without-a-session-id", "a session that cannot be resumed is told")
+        Scenario::new("ready-without-a-session-id", "a session that cannot be resumed is reported")
             .steps([
                 once(Point::Identify, Action::Ignore),
                 opens_base_url(),

@@ -12,7 +12,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new(
             "upgrades-refused-again-and-again",
-            "RFC 6455, section 4.1: 403 is told after five in a row",
+            "RFC 6455, section 4.1: 403 is reported after five in a row",
         )
         .shard(|config| config.backoff.cap = seconds(4))
         .variants(JSON)
@@ -25,7 +25,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             says(IDENTIFY, json!({})),
             readies(),
         ]),
-        Scenario::new("retry-after-is-obeyed", "hikari-py/hikari#90: 429 with Retry-After")
+        Scenario::new("retry-after-is-kept", "hikari-py/hikari#90: 429 with Retry-After")
             .variants(JSON)
             .steps([
                 once(Point::Upgrade, Action::Http(Response::empty(429).header("Retry-After", "30"))),
@@ -35,7 +35,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 says(IDENTIFY, json!({})),
                 readies(),
             ]),
-        Scenario::new("the-words-of-a-refusal-are-kept", "hikari-py/hikari#90: body and status in the error")
+        Scenario::new("the-body-of-a-refusal-is-kept", "hikari-py/hikari#90: body and status in the error")
             .variants(JSON)
             .steps([
                 once(Point::Upgrade, Action::Http(Response::json(503, &json!({"message": "no upstream"})))),
@@ -79,7 +79,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::ConnectFailed(ConnectError::Handshake(_))),
                 session(),
             ]),
-        Scenario::new("the-upgrade-answers-another-question", "RFC 6455, 4.1: a wrong Sec-WebSocket-Accept")
+        Scenario::new("a-wrong-accept-key-in-the-upgrade", "RFC 6455, 4.1: a wrong Sec-WebSocket-Accept")
             .variants(JSON)
             .steps([
                 once(Point::Upgrade, Action::Bytes(ByteFault { at: 110, effect: ByteEffect::Corrupt })),

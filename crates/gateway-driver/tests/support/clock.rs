@@ -23,7 +23,7 @@ struct World {
     sleepers: Vec<(Instant, Waker)>,
     /// How the next connections go; after the last, they succeed.
     dials: VecDeque<Dial>,
-    /// The server's ends of connections that nobody has taken yet.
+    /// The server's ends of connections that were not accepted yet.
     accepted: VecDeque<ServerEnd>,
     connects: Vec<(String, u16)>,
 }
@@ -66,7 +66,7 @@ impl VirtualRuntime {
         self.world.lock().unwrap().connects.clone()
     }
 
-    /// Moves the time to the next moment that somebody waits for, but not beyond `limit`. Says whether it got there.
+    /// Moves the time to the next deadline of a timer, but not beyond `limit`. Returns whether there was one.
     pub fn advance_to_next(&self, limit: Instant) -> bool {
         let mut world = self.world.lock().unwrap();
         let next = world.sleepers.iter().map(|(at, _)| *at).min().unwrap_or(limit).min(limit);
@@ -81,7 +81,7 @@ impl VirtualRuntime {
         now >= limit
     }
 
-    /// Moves the time without waking anybody: what a process sees after it was stopped.
+    /// Moves the time without waking a task, as after a process was stopped.
     pub fn jump(&self, by: Duration) {
         let mut world = self.world.lock().unwrap();
         (world.now, world.wall_clock) = (world.now + by, world.wall_clock + by);

@@ -249,7 +249,7 @@ pub(crate) async fn a_certificate_that_does_not_fit_is_a_failure_of_tls<R: Live>
         let shard = Shard::with(R::default(), config(format!("wss://localhost:{port}")), driver).unwrap();
         let error = first_failure(shard).await;
         let ConnectError::Tls(text) = &error else { panic!("{name}: {error:?}") };
-        assert!(!text.contains("localhost"), "{name}: the host is told: {text}");
+        assert!(!text.contains("localhost"), "{name}: the host is shown: {text}");
         gateway.join().unwrap();
     }
 }

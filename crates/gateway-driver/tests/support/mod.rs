@@ -64,8 +64,8 @@ impl Client {
         Self { runtime, shard, events: Vec::new(), ended: false, wakeups: Arc::default() }
     }
 
-    /// Lets the shard run until it waits for something, if anybody has woken it. Every poll is of a future of its own
-    /// that is dropped right after it: nothing may get lost by that.
+    /// Polls the shard until it is pending, if it was woken. Each poll is of a new future,
+    /// which is dropped right after it, so that a test fails if that loses anything.
     pub fn settle(&mut self) {
         while !self.ended && self.wakeups.take() {
             self.step();
@@ -88,7 +88,7 @@ impl Client {
         }
     }
 
-    /// Whether somebody has asked for the shard to be polled again.
+    /// Whether the shard's task was woken.
     pub fn is_woken(&self) -> bool {
         self.wakeups.woken.load(Ordering::SeqCst)
     }
@@ -187,7 +187,7 @@ pub trait PollOnce: Future {
 
 impl<F: Future + ?Sized> PollOnce for F {}
 
-/// Remembers whether anybody was woken. A task that was never polled has to be.
+/// Records whether the task was woken. A task that was never polled counts as woken.
 pub struct Wakeups {
     woken: AtomicBool,
 }
@@ -199,7 +199,7 @@ impl Default for Wakeups {
 }
 
 impl Wakeups {
-    /// Whether anybody was woken since this was last asked.
+    /// Whether the task was woken since the last call.
     pub fn take(&self) -> bool {
         self.woken.swap(false, Ordering::SeqCst)
     }

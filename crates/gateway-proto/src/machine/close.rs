@@ -1,4 +1,4 @@
-//! How a connection ends that the shard closes, and what may still arrive on it.
+//! The end of a connection that the shard closes, and the messages that still arrive on it.
 
 use std::ops::ControlFlow::Break;
 use std::time::Instant;
@@ -15,14 +15,14 @@ pub(super) struct Close {
     pub(super) reason: DisconnectReason,
     /// None: connect again.
     pub(super) stop: Option<StopReason>,
-    /// Dispatches that still arrive are delivered: the stream is intact and the session goes on.
+    /// Whether dispatches that still arrive are delivered: the stream is intact and the session continues.
     pub(super) deliver: bool,
-    /// The socket is dropped, and the server's close frame not waited for.
+    /// Whether to drop the socket without waiting for the server's close frame.
     pub(super) at_once: bool,
 }
 
 impl Close {
-    /// Nothing that still arrives is delivered.
+    /// Closes without delivering dispatches that still arrive.
     pub(super) fn new(frame: CloseFrame, reason: DisconnectReason) -> Self {
         Self { frame, reason, stop: None, deliver: false, at_once: false }
     }
@@ -33,7 +33,7 @@ impl Close {
     }
 }
 
-/// A connection on which our close frame was sent, and the server's has not come.
+/// A connection on which our close frame was sent, and the server's was not received.
 pub(super) struct Closing {
     pub(super) connection: Box<OpenConnection>,
     pub(super) deadline: Instant,
@@ -45,8 +45,8 @@ pub(super) struct Closing {
 }
 
 impl Closing {
-    /// Events already on their way when we close are delivered and counted, so that the replay is short and nothing
-    /// comes twice. Opcode 9 counts too.
+    /// Events in flight at the close are delivered and counted, so that the replay is short and nothing is delivered twice.
+    /// Opcode 9 counts too.
     pub(super) fn message(&mut self, message: ReadMessage, cx: &mut Context, now: Instant) {
         if !self.deliver {
             return;
@@ -56,7 +56,7 @@ impl Closing {
         match message.reading {
             Reading::Part => {}
             Reading::Payload(payload) => self.payload(payload, cx, now),
-            // Something is lost, so nothing after it may count: the replay brings it.
+            // A message is lost, so later ones must not count: the replay brings them.
             Reading::TooLarge | Reading::Undecodable { .. } => self.deliver = false,
         }
     }
@@ -88,8 +88,8 @@ impl Closing {
         }
     }
 
-    /// The server's close frame, or the end of the stream, after ours. A code with a meaning of its own is no echo: the two
-    /// closes have crossed, and the server's word holds.
+    /// Handles the server's close frame, or the end of the stream, after our close frame. A code other than ours is not an echo:
+    /// the two close frames have crossed, and the server's counts.
     pub(super) fn closed(&mut self, mut closed: Closed, cx: &mut Context) {
         if self.stop.is_some() {
             return;
@@ -110,19 +110,19 @@ impl Closing {
 }
 
 impl OpenConnection {
-    /// What a connection that has ended tells of the session and of its URL.
+    /// Records what the end of a connection means for the session and for its URL.
     pub(super) fn record_failure(&self, reason: &DisconnectReason, cx: &mut Context, now: Instant) {
         use DisconnectReason::{InvalidSession, ReconnectRequested, Requested};
         if cx.sessions.current.is_none() {
             return;
         }
         match (&self.stage, reason) {
-            // What the application asks for is no failure.
+            // A reconnect of the application is not a failure.
             (_, Requested) => {}
-            // The server has spoken, though it said no Hello.
+            // The server has answered, though without Hello.
             (OpenStage::AwaitingHello { .. }, ReconnectRequested | InvalidSession { .. }) => {}
             (OpenStage::AwaitingHello { .. }, _) if self.at_resume_url => cx.sessions.resume_url_failed(),
-            // The replay had begun: it goes on where it was cut off.
+            // The replay had begun, and continues where it was cut off.
             (OpenStage::Resuming { reached: Some(_), .. }, _) => {}
             (OpenStage::Resuming { .. }, _) => {
                 if let Some(attempts) = cx.sessions.resume_failed(&cx.config.limits, now) {
@@ -137,7 +137,7 @@ impl OpenConnection {
 /// What the end of a connection means for the session.
 pub(super) fn reaction(reason: &DisconnectReason) -> Reaction {
     match reason {
-        DisconnectReason::Closed(Closed::Frame { code, .. }) => Reaction::to_close_code(*code),
+        DisconnectReason::Closed(Closed::Frame { code, .. }) => Reaction::for_close_code(*code),
         _ => Reaction::Resume,
     }
 }

@@ -1,4 +1,4 @@
-//! What outlives a connection: configuration, sessions, limits, counters, and what waits to be given out.
+//! The state that outlives a connection: configuration, sessions, limits, counters, and queued outputs.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -21,7 +21,7 @@ use crate::session::SessionSnapshot;
 use crate::text::Secrets;
 use crate::{Event, GatewayUrl, Message, Notice, Output, ShardConfig};
 
-/// What a connection works with and leaves to the next one.
+/// The state that connections share.
 pub(crate) struct Context {
     pub(crate) config: ShardConfig,
     pub(crate) base_url: GatewayUrl,
@@ -29,9 +29,9 @@ pub(crate) struct Context {
     pub(crate) retry: Retry,
     pub(crate) rng: Rng,
     pub(crate) commands: Outbox,
-    /// The presence to identify with: the one last asked for.
+    /// The presence to identify with: the newest of the application.
     pub(crate) presence: Option<LatestPresence>,
-    /// The owner of the socket does not read it, so silence proves nothing.
+    /// Whether the driver has stopped reading the socket, so that silence does not mean a dead connection.
     pub(crate) reading_paused: bool,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) stats: Stats,
@@ -100,7 +100,7 @@ impl Context {
         self.event(Event::Notice(notice));
     }
 
-    /// Gives out a message.
+    /// Queues a message to be sent.
     pub(crate) fn send(&mut self, payload: Bytes) {
         self.outputs.push_back(Output::Send(match self.config.encoding {
             Encoding::Json => Message::Text(payload),
@@ -108,12 +108,12 @@ impl Context {
         }));
     }
 
-    /// The texts that must not be printed: the token, and what belongs to the session and to the one before it.
+    /// The texts that must not be printed: the token, and the ids and URLs of the current session and the one before it.
     pub(crate) fn secrets(&self) -> Secrets<'_> {
         Secrets::of(&self.config.token, &self.base_url, self.sessions.known())
     }
 
-    /// The name of an event, redacted and cut unless it is a known one.
+    /// The name of an event, redacted and truncated unless it is documented.
     pub(crate) fn event_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
         match known_event_name(name.as_bytes()) {
             Some(_) => Cow::Borrowed(name),
@@ -121,7 +121,7 @@ impl Context {
         }
     }
 
-    /// A URL to resume at. None: it is none, or may not be used.
+    /// A resume URL. `None` if it is not a URL, or must not be used.
     pub(crate) fn usable_resume_url(&self, url: &str) -> Option<GatewayUrl> {
         self.config.resume_url(&self.base_url, url)
     }

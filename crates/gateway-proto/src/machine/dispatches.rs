@@ -14,7 +14,7 @@ use crate::member_requests::RateLimited;
 use crate::{Dispatch, Event, Notice};
 
 impl OpenConnection {
-    /// The sequence number counts on receipt, whether or not the application understands the event: otherwise one that it
+    /// Counts the sequence number on receipt, whether or not the application understands the event. Otherwise an event that it
     /// cannot handle would be replayed for ever.
     pub(super) fn dispatch(&mut self, dispatch: Dispatch, cx: &mut Context, now: Instant) -> Flow {
         match &self.stage {
@@ -49,7 +49,7 @@ impl OpenConnection {
                 self.advance(dispatch.sequence(), cx, now)?;
                 self.deliver(dispatch, cx, now);
             }
-            // Before Identify or Resume, numbers belong to no session. The event is delivered all the same.
+            // Before Identify or Resume, numbers belong to no session. The event is delivered.
             OpenStage::AwaitingHello { .. } | OpenStage::AwaitingIdentify => self.deliver(dispatch, cx, now),
         }
         Continue(())
@@ -69,7 +69,7 @@ impl OpenConnection {
         *replayed += u64::from(duplicate.is_none());
         if asked_for {
             *reached = dispatch.sequence().max(*reached);
-            // Only what was asked for shows that the server holds the session.
+            // Only a requested dispatch shows that the server holds the session.
             cx.sessions.resume_answered();
         }
         if let Some(sequence) = duplicate {
@@ -133,10 +133,10 @@ impl OpenConnection {
         }
     }
 
-    /// The replay brings what was skipped, in its place. Nothing that arrives before it may count.
+    /// Resumes for skipped numbers. The replay brings their dispatches in order, so none that arrives before it may count.
     fn resume_for_gap(&mut self, after: u64, got: u64, cx: &mut Context) -> Close {
         if let OpenStage::Resuming { reached, .. } = &mut self.stage {
-            // What showed the gap has answered the Resume.
+            // The dispatch that showed the gap has answered the Resume.
             reached.get_or_insert(after);
             cx.sessions.resume_answered();
         }
@@ -167,7 +167,7 @@ fn begin_session(ready: &Dispatch, cx: &mut Context) {
     cx.sessions.begin(session.with_unusable_url(url.as_deref()));
 }
 
-/// Whether a READY belongs to the session that we have.
+/// Whether a READY belongs to the current session.
 fn is_of_current_session(ready: &Dispatch, cx: &Context) -> bool {
     match (cx.sessions.id(), ready.decode::<SessionId>()) {
         (Some(id), Ok(ready)) => *id == *ready.session_id,

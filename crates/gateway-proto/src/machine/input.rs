@@ -12,9 +12,9 @@ pub(crate) enum MachineInput {
     Opened,
     ConnectFailed(ConnectError),
     Message(ReadMessage),
-    /// A WebSocket message that came when none is read. Only time passes.
+    /// A WebSocket message that is not read in this state. Only time passes.
     UnreadMessage {
-        /// Its size in bytes, as it came over the wire.
+        /// Its size in bytes, before it is inflated.
         bytes: usize,
     },
     Progress {

@@ -1,9 +1,9 @@
 //! The state machine of a shard, over payloads: inputs are [`MachineInput`] and [`MachineRequest`], outputs are [`Output`]. A
-//! transcript records these three, and a replay hands the inputs in again.
+//! transcript records these three, and a replay passes the inputs in again.
 //!
-//! This file has the table, the way from one connection to the next, and what the application asks for. What happens on an open
-//! connection is in `open` and `dispatches`, what happens on one that is being closed in `close`. Each transition stands beside
-//! the rule that it follows.
+//! This file has the table of transitions, the way from one connection to the next, and the requests of the application. An open
+//! connection is in `open` and `dispatches`, one that is being closed in `close`. Each transition has the rule that it follows
+//! beside it.
 //!
 //! ```text
 //!            ┌──────────────────────────────────────────────────────────────┐
@@ -45,9 +45,9 @@ use crate::{
     CloseFrame, Closed, ConnectError, Event, Notice, Output, Reconnect, ShardConfig, Shutdown, StopReason,
 };
 
-/// How many refusals in a row make it worth telling that waiting may not help.
+/// Refusals in a row after which a notice says that waiting may not help.
 const REFUSALS_UNTIL_NOTICE: u32 = 5;
-/// A busy machine may call this late without a cause that matters.
+/// How late a call may be on a busy machine without being noticed.
 const LATENESS_GRACE: Duration = Duration::from_secs(2);
 
 /// The life of one shard.
@@ -57,11 +57,11 @@ pub(crate) struct Machine {
     /// Refused upgrades in a row with a status that waiting may not cure.
     refusals: u32,
     wall_clock: WallClock,
-    /// What the application asked for since the last input.
+    /// The request of the application since the last input.
     requested: Option<EndRequest>,
     /// The time of the last input.
     now: Instant,
-    /// The deadline given out last, if it has not been met.
+    /// The newest deadline that was returned, if it has not passed.
     due: Option<Instant>,
 }
 
@@ -80,13 +80,13 @@ impl Machine {
         Ok(this)
     }
 
-    // ---- What is known ----------------------------------------------------------------------------------------
+    // ---- Queries ----------------------------------------------------------------------------------------------
 
     pub(crate) fn context(&self) -> &Context {
         &self.cx
     }
 
-    /// Something for the application that is not the machine's own.
+    /// Queues a notice that does not come from the machine.
     pub(crate) fn notice(&mut self, notice: Notice) {
         self.cx.notice(notice);
     }
@@ -117,7 +117,7 @@ impl Machine {
     pub(crate) fn reads(&self) -> Option<Check> {
         match (&self.state, &self.requested) {
             (State::Open(_), None) => Some(Check::Envelope),
-            // What is broken within is left to the replay that follows.
+            // Errors within are left to the replay that follows.
             (State::Open(_), Some(_)) | (State::Closing(Closing { deliver: true, .. }), _) => {
                 Some(Check::Whole)
             }
@@ -139,12 +139,12 @@ impl Machine {
         }
         self.check_lateness(now);
         match input {
-            // What became of a connection precedes what the application has asked for since.
+            // The result of a connection precedes requests that the application has made since.
             MachineInput::Opened | MachineInput::ConnectFailed(_) | MachineInput::Closed(_) => {
                 self.transition(input, now);
                 self.apply_request(now);
             }
-            // What arrives after the application has asked for the end is neither delivered nor counted.
+            // After a request for the end, arriving dispatches are neither delivered nor counted.
             _ => {
                 self.apply_request(now);
                 self.transition(input, now);
@@ -172,7 +172,7 @@ impl Machine {
         }
     }
 
-    /// The next thing to do. Ends in a deadline, or in the end.
+    /// The next output. The last is a deadline, or `Stopped`.
     #[inline]
     pub(crate) fn poll_output(&mut self) -> Output {
         if let Some(output) = self.cx.outputs.pop_front() {
@@ -201,11 +201,11 @@ impl Machine {
         }
     }
 
-    /// One input in one state.
+    /// Handles one input in one state.
     ///
-    /// An input that does not apply to the state changes nothing, and this is the one place that says so. That is no mistake of
-    /// the driver: any number of inputs may come before the outputs are asked for, so a message may follow a `Disconnect` that
-    /// the driver has not seen, and a permit a `CancelIdentify`. What the machine itself must never do, such as closing a
+    /// An input that does not apply to the state changes nothing; this is the one place for that rule. It is not a mistake of the
+    /// driver: any number of inputs may come before the outputs are polled, so a message may follow a `Disconnect` that the
+    /// driver has not seen, and a permit a `CancelIdentify`. What the machine itself must never do, such as closing a
     /// connection that is not open, is a `debug_assert`.
     fn transition(&mut self, input: MachineInput, now: Instant) {
         let cx = &mut self.cx;
@@ -249,15 +249,15 @@ impl Machine {
                     self.close(close, now);
                 }
             }
-            // Whether the owner reads is a state of the owner, not of the connection: it may come before there is one.
+            // Whether the driver reads is a state of the driver, not of the connection: it may change before there is one.
             MachineInput::ReadingPaused => cx.reading_paused = true,
             MachineInput::ReadingResumed => self.resume_reading(now),
-            MachineInput::WallClock(since_1970) => self.wall_clock_told(since_1970, now),
+            MachineInput::WallClock(since_1970) => self.wall_clock_read(since_1970, now),
             MachineInput::UnreadMessage { .. } | MachineInput::Progress { .. } | MachineInput::Timeout => {}
         }
     }
 
-    /// What is due by now. Looks at every input, so that a flood of messages cannot hold up the clock.
+    /// Fires the timers that are due. Called at every input, so that a flood of messages cannot delay them.
     fn fire_timers(&mut self, now: Instant) {
         match &mut self.state {
             State::Open(connection) => {
@@ -269,7 +269,7 @@ impl Machine {
                 self.cx.outputs.push_back(Output::Disconnect);
                 self.dial_ended(DisconnectReason::ConnectTimeout, resume_url, now);
             }
-            // The server does not answer our close frame: no reason to wait for it any longer.
+            // The server did not answer our close frame in time.
             State::Closing(closing) if closing.deadline <= now => {
                 self.cx.outputs.push_back(Output::Disconnect);
                 self.finish_closing(now);
@@ -285,7 +285,7 @@ impl Machine {
 
     /// A shard that is called long after its deadline was not driven in between.
     fn check_lateness(&mut self, now: Instant) {
-        // A caller that had more bytes at hand did not ask for the deadline.
+        // A driver with more bytes to pass in has not polled the deadline.
         let due = self.due.take().unwrap_or_else(|| self.next_deadline());
         let late = now.saturating_duration_since(due);
         if late > LATENESS_GRACE
@@ -295,7 +295,7 @@ impl Machine {
         }
     }
 
-    /// The owner of the socket reads it again: what was not read is not held against the server.
+    /// The driver reads the socket again. The pause is not the server's silence.
     fn resume_reading(&mut self, now: Instant) {
         self.cx.reading_paused = false;
         if let State::Open(connection) = &mut self.state {
@@ -303,9 +303,9 @@ impl Machine {
         }
     }
 
-    /// After a suspension the server has given the connection up, so its close frame is not waited for.
-    fn wall_clock_told(&mut self, since_1970: Duration, now: Instant) {
-        if let Some(slept) = self.wall_clock.tell(since_1970, now)
+    /// After a suspension the server has dropped the connection, so its close frame is not waited for.
+    fn wall_clock_read(&mut self, since_1970: Duration, now: Instant) {
+        if let Some(slept) = self.wall_clock.read(since_1970, now)
             && let State::Open(_) = self.state
         {
             let reason = DisconnectReason::Suspended { slept };
@@ -316,7 +316,7 @@ impl Machine {
     // ---- Connecting -------------------------------------------------------------------------------------------
 
     /// "When resuming, use the `resume_gateway_url` […] instead of the gateway URL" (Discord Docs, Gateway >
-    /// Preparing to Resume). If it cannot be dialled, the base URL serves: "your app should reconnect" there.
+    /// Preparing to Resume). If it cannot be dialled, the base URL is used: "your app should reconnect" there.
     fn dial(&mut self, now: Instant) {
         let cx = &mut self.cx;
         let resuming = cx.sessions.current.is_some();
@@ -340,7 +340,7 @@ impl Machine {
     fn dial_failed(&mut self, mut error: ConnectError, at_resume_url: bool, now: Instant) {
         self.cx.secrets().clean_connect_error(&mut error);
         self.refusals = match &error {
-            // The edge refuses the client. This says nothing of the token, which has not been sent.
+            // The edge refuses the client. The token is not the cause: it has not been sent.
             ConnectError::Refused(refused) if matches!(refused.status, 401 | 403 | 404) => self.refusals + 1,
             _ => 0,
         };
@@ -364,7 +364,7 @@ impl Machine {
 
     // ---- The end of a connection ------------------------------------------------------------------------------
 
-    /// The server closed the open connection, or it broke.
+    /// The server closed the open connection, or it failed.
     fn closed(&mut self, mut closed: Closed, now: Instant) {
         let Some(connection) = self.take_open(now) else { return };
         let cx = &mut self.cx;
@@ -466,7 +466,7 @@ impl Machine {
         self.state = State::Stopped(reason);
     }
 
-    // ---- What the application asks for ------------------------------------------------------------------------
+    // ---- Requests of the application --------------------------------------------------------------------------
 
     #[inline]
     fn apply_request(&mut self, now: Instant) {
@@ -492,7 +492,7 @@ impl Machine {
             Shutdown::LogOff => CloseFrame::LOG_OFF,
         };
         if let State::Open(connection) = &mut self.state {
-            // What was asked for before goes out before, as far as the rate limit allows.
+            // Commands queued before are sent before, as far as the rate limit allows.
             connection.flush_commands(&mut self.cx, now);
         }
         if how == Shutdown::LogOff {
@@ -525,7 +525,7 @@ impl Machine {
             State::Open(_) => {
                 self.close(Close { deliver, ..Close::new(frame, DisconnectReason::Requested) }, now);
             }
-            // Nothing is waited for any longer: neither the server's close frame, nor what would come after it.
+            // Waits neither for the server's close frame nor for the next connection.
             State::Closing(closing) if closing.stop.is_none() => {
                 closing.reason = DisconnectReason::Requested;
                 self.cx.outputs.push_back(Output::Disconnect);

@@ -1,4 +1,4 @@
-//! What happens on an open connection: from Hello to READY, heartbeats, commands.
+//! An open connection: from Hello to READY, heartbeats, commands.
 
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::outgoing::{self, Identify};
 use crate::payload::{Inbound, InboundPayload, ReadMessage, Reading};
 use crate::{CloseFrame, Event, Notice, Output, StopReason};
 
-/// What an input leads to: the connection goes on, or the shard closes it.
+/// The result of an input: the connection continues, or the shard closes it.
 pub(super) type Flow = ControlFlow<Close>;
 
 impl OpenConnection {
@@ -57,14 +57,14 @@ impl OpenConnection {
             Inbound::InvalidSession { resumable } => return Break(invalid_session(resumable, cx)),
             Inbound::Hello { interval_ms } => self.hello(interval_ms, cx, now),
             Inbound::HeartbeatAck => self.acknowledged(cx, now),
-            // Opcodes appear without notice, and are no reason to close the connection.
+            // New opcodes appear without announcement, and are no reason to close the connection.
             Inbound::Unknown(unknown) => cx.event(Event::Unknown(unknown)),
         }
         Continue(())
     }
 
-    /// The stream is broken, or its payload is malformed: "reconnect" (close code 4000) and resume. Where the replay breaks at
-    /// the same place again, only a new session gets past it.
+    /// The stream is corrupt, or its payload is malformed: "reconnect" (close code 4000) and resume. If the replay fails at the
+    /// same place again, only a new session gets past it.
     fn undecodable(&self, detail: &str, cx: &mut Context) -> Close {
         let detail = cx.secrets().clean(detail);
         cx.stats.undecodable += 1;
@@ -88,8 +88,7 @@ impl OpenConnection {
         }
     }
 
-    /// Where in the session's events the connection is: the newest sequence number before what comes now. None where no
-    /// session goes on yet: what comes before the Resume is no replay.
+    /// The newest sequence number before the current message. `None` before Identify or Resume, where no replay arrives.
     fn place_in_session(&self, cx: &Context) -> Option<u64> {
         match (&cx.sessions.current, &self.stage) {
             (Some(_), OpenStage::Resuming { from, reached, .. }) => Some(reached.unwrap_or(*from)),
@@ -122,8 +121,8 @@ impl OpenConnection {
     }
 
     /// "After the connection is open and your app is sending heartbeats, you should send an Identify event"
-    /// (Discord Docs, Gateway > Identifying). A permit that comes when none is awaited is not used: it may have been on its
-    /// way when it was cancelled.
+    /// (Discord Docs, Gateway > Identifying). A permit that is not awaited is not used: it may have been in flight when it was
+    /// cancelled.
     pub(super) fn identify_granted(&mut self, cx: &mut Context, now: Instant) {
         if let OpenStage::AwaitingIdentify = self.stage {
             self.identify(cx, now);
@@ -137,7 +136,7 @@ impl OpenConnection {
         let encoding = cx.config.encoding;
         let mut payload = Identify::new(&cx.config, cx.presence.as_ref()).encode(encoding);
         if payload.as_ref().is_ok_and(|payload| payload.len() > cx.config.limits.payload_bytes) {
-            // The presence was changed to one that fits into its own command, but not in here.
+            // The presence was changed to one that fits into its own command, but not into Identify.
             payload = Identify::new(&cx.config, cx.config.presence.as_ref()).encode(encoding);
         }
         let payload = payload.expect("the same configuration has made an Identify in `Machine::new`");
@@ -147,8 +146,8 @@ impl OpenConnection {
         cx.retry.identify_sent();
     }
 
-    /// A bot that spends more session starts than it has loses its token, so the shard stops. A gate that cannot be reached
-    /// says nothing about the session starts that are left, so the shard asks again, after its back-off.
+    /// A bot that spends more session starts than it has loses its token, so the shard stops. If the gate cannot be reached, the
+    /// number of session starts is unknown, so the shard asks again, after its back-off.
     pub(super) fn identify_refused(&mut self, refused: IdentifyRefused) -> Flow {
         let OpenStage::AwaitingIdentify = self.stage else { return Continue(()) };
         let (words, stop) = match refused.cause {
@@ -185,8 +184,8 @@ impl OpenConnection {
     // ---- Heartbeats -------------------------------------------------------------------------------------------
 
     /// "The API may send opcode 1 Heartbeat […] your app should immediately send back another Heartbeat without waiting
-    /// the remainder of the current interval" (Discord Docs, Gateway > Heartbeat Requests). It goes out once the timers have
-    /// fired, before any command; a server that asks without end does not make us break its limit.
+    /// the remainder of the current interval" (Discord Docs, Gateway > Heartbeat Requests). It is sent after the timers have
+    /// fired and before any command, within the rate limit also if the server asks without end.
     fn heartbeat_requested(&mut self, now: Instant) {
         self.window.request_heartbeat(now);
     }
@@ -195,8 +194,8 @@ impl OpenConnection {
     fn acknowledged(&mut self, cx: &mut Context, now: Instant) {
         let Some(heartbeat) = &mut self.heartbeat else { return };
         let Some(latency) = heartbeat.acknowledged(now) else { return };
-        // In an outage the server may acknowledge for long before it sends READY: as long as it does, it is waited for,
-        // but not for ever: it may have lost the Identify.
+        // In an outage the server may acknowledge heartbeats for a long time before it sends READY. Each acknowledgement
+        // extends the wait, up to a limit, since the server may have lost the Identify.
         if let OpenStage::AwaitingReady { deadline, latest } = &mut self.stage {
             let timeout = cx.config.timeouts.ready.max(heartbeat.interval() * 2);
             *deadline = (*deadline).max((now + timeout).min(*latest));
@@ -205,11 +204,11 @@ impl OpenConnection {
         cx.event(Event::HeartbeatAcknowledged { latency });
     }
 
-    /// What is due by now.
+    /// Fires the timers that are due.
     pub(super) fn fire_timers(&mut self, cx: &mut Context, now: Instant) -> Flow {
         let timeouts = &cx.config.timeouts;
         match self.overdue(timeouts, now) {
-            // What is not read cannot have come.
+            // The driver does not read, so the expected payload may have arrived.
             Some(_) if cx.reading_paused => self.extend_deadline(timeouts, now),
             Some(reason) => return Break(Close { deliver: true, ..Close::resumable("timed out", reason) }),
             None => {}
@@ -237,16 +236,16 @@ impl OpenConnection {
         Continue(())
     }
 
-    // ---- What goes out ----------------------------------------------------------------------------------------
+    // ---- Sending ----------------------------------------------------------------------------------------------
 
-    /// Sends the heartbeats that the server asked for, as far as the rate limit allows. They go before commands.
+    /// Sends the heartbeats that the server requested, as far as the rate limit allows, before commands.
     pub(super) fn answer_heartbeat_requests(&mut self, cx: &mut Context, now: Instant) {
         while self.answer_heartbeat_request(now) {
             send_heartbeat(cx);
         }
     }
 
-    /// Sends what the application asked for, as far as the rate limit allows.
+    /// Sends the commands of the application, as far as the rate limit allows.
     pub(super) fn flush_commands(&mut self, cx: &mut Context, now: Instant) {
         while matches!(self.stage, OpenStage::Ready)
             && cx.commands.len() > 0
@@ -258,7 +257,7 @@ impl OpenConnection {
         }
     }
 
-    /// Gives out a message, and counts it against the connection's window.
+    /// Sends a message, and counts it against the send window.
     fn transmit(&mut self, payload: Bytes, cx: &mut Context, now: Instant) {
         self.window.record(now);
         cx.send(payload);
@@ -266,8 +265,8 @@ impl OpenConnection {
 
     // ---- Lateness ---------------------------------------------------------------------------------------------
 
-    /// The shard is called long after its deadline, so it was not driven: silence in that time proves nothing. If nothing was
-    /// received since, a second late call means that the connection is dead.
+    /// The shard was called long after its deadline, so silence in that time does not mean a dead connection. A second late
+    /// call with nothing received in between means that the connection is dead.
     pub(super) fn excuse_lateness(&mut self, late: Duration, cx: &mut Context, now: Instant) {
         if !self.called_late {
             self.called_late = true;
@@ -277,11 +276,11 @@ impl OpenConnection {
     }
 }
 
-/// What Hello asks for, within what is believed.
+/// The interval of Hello, clamped to the accepted range.
 fn heartbeat_interval(asked_ms: Option<u64>, cx: &mut Context) -> Duration {
     let used = match asked_ms {
         Some(ms) => Duration::from_millis(ms).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL),
-        // The usual value. Better a heartbeat than none.
+        // The usual value, since some heartbeat is better than none.
         None => Duration::from_millis(41_250),
     };
     if asked_ms.map(Duration::from_millis) != Some(used) {
@@ -290,8 +289,8 @@ fn heartbeat_interval(asked_ms: Option<u64>, cx: &mut Context) -> Duration {
     used
 }
 
-/// Gives out a heartbeat: "the last sequence number `s` received by the client. […] null if you have not yet received one"
-/// (Discord Docs, Gateway > Sending Heartbeats). The window has places for the scheduled ones.
+/// Sends a heartbeat: "the last sequence number `s` received by the client. […] null if you have not yet received one"
+/// (Discord Docs, Gateway > Sending Heartbeats). The send window reserves slots for the scheduled ones.
 fn send_heartbeat(cx: &mut Context) {
     let payload = outgoing::heartbeat(cx.sessions.sequence(), cx.config.encoding);
     cx.send(payload.expect("a number or null can be written in any encoding").into());

@@ -1,4 +1,4 @@
-//! What the application asks of the machine. A request that is checked cannot fail.
+//! The requests of the application. A checked request cannot fail.
 
 use crate::outbox::AcceptedCommand;
 use crate::{Reconnect, Shutdown};
@@ -9,13 +9,13 @@ pub(crate) enum MachineRequest {
     Send(AcceptedCommand),
     /// Acknowledge all dispatches up to this number.
     Ack(u64),
-    /// The same for dispatches that are known to be of the current session.
+    /// Acknowledge all dispatches of the current session up to this number.
     AckCurrent(u64),
     /// End the connection at the next input.
     End(EndRequest),
 }
 
-/// What the application may ask of a connection at any time.
+/// A request to end a connection, possible at any time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndRequest {
     Reconnect(Reconnect),

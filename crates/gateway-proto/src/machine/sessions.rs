@@ -1,26 +1,26 @@
-//! The session that survives connections, what has gone wrong with it, and what is left of those before it.
+//! The session that survives connections, its failures, and the remains of earlier sessions.
 
 use std::time::Instant;
 
 use crate::GatewayUrl;
 use crate::acknowledge::EarlierSessions;
-use crate::config::{Delivery, Limits};
+use crate::config::{Delivery, ShardLimits};
 use crate::gaps::Gaps;
 use crate::live_session::Session;
 use crate::session::{AckError, DispatchKey};
 
-/// What a shard knows of its sessions.
+/// The sessions of a shard.
 pub(crate) struct Sessions {
     delivery: Delivery,
     pub(super) current: Option<Session>,
-    /// The one before it. A server may still name it, so its texts stay secrets.
+    /// The session before it. A server may still mention it, so its texts stay secrets.
     former: Option<Session>,
     earlier: EarlierSessions,
     /// Sequence numbers that the server has skipped.
     pub(super) gaps: Gaps,
     /// Dialing the resume URL has failed in this outage.
     resume_url_failed: bool,
-    /// The Resumes in a row that failed. None: the last one was answered, with RESUMED or a replay.
+    /// The Resumes in a row that failed. `None` if the last one was answered, with RESUMED or a replay.
     failed_resumes: Option<FailedResumes>,
     /// The sequence number after which a message last could not be decoded, until a replay is whole.
     undecodable_at: Option<u64>,
@@ -48,7 +48,7 @@ impl Sessions {
         }
     }
 
-    /// The current session and the one before it: what a server may name.
+    /// The current session and the one before it, which a server may mention.
     pub(super) fn known(&self) -> impl Iterator<Item = &Session> {
         [&self.current, &self.former].into_iter().flatten()
     }
@@ -72,8 +72,8 @@ impl Sessions {
         self.current = Some(session);
     }
 
-    /// The session has ended. What belongs to it goes with it: its URL, and what went wrong with it. Its outstanding
-    /// acknowledgements are remembered, so that they are not taken for those of the next one.
+    /// The session has ended. Its URL and its failures are dropped with it. Its outstanding acknowledgements are kept, so that
+    /// they are not taken for those of the next session.
     pub(super) fn end(&mut self) {
         self.gaps.session_ended();
         self.resume_url_failed = false;
@@ -88,12 +88,12 @@ impl Sessions {
 
     // ---- Resuming ---------------------------------------------------------------------------------------------
 
-    /// Where to dial to resume. None: at the base URL.
+    /// The URL to dial to resume. `None` for the base URL.
     pub(super) fn resume_url(&self) -> Option<&GatewayUrl> {
         self.current.as_ref().filter(|_| !self.resume_url_failed)?.resume_url.as_ref()
     }
 
-    /// The resume URL could not be dialled, or led to a server that said no Hello. The base URL may lead to one that does.
+    /// The resume URL could not be dialled, or its server sent no Hello. The base URL is used from now on.
     pub(super) fn resume_url_failed(&mut self) {
         self.resume_url_failed = true;
     }
@@ -103,7 +103,7 @@ impl Sessions {
         session.resume_from(self.delivery)
     }
 
-    /// The server has shown that it holds the session: it replays what was asked for, or skips it.
+    /// The server has shown that it holds the session: it replays the requested dispatches, or skips them.
     pub(super) fn resume_answered(&mut self) {
         self.failed_resumes = None;
     }
@@ -118,7 +118,7 @@ impl Sessions {
     /// A session can be "bricked": every Resume ends in an abrupt drop, or in opcode 9 with `true`. Most recover after a
     /// minute or two, so a new session is the way out only where that takes longer. Returns the number of attempts if the
     /// session is given up.
-    pub(super) fn resume_failed(&mut self, limits: &Limits, now: Instant) -> Option<u32> {
+    pub(super) fn resume_failed(&mut self, limits: &ShardLimits, now: Instant) -> Option<u32> {
         let row = self.failed_resumes.get_or_insert(FailedResumes { first: now, count: 0 });
         row.count += 1;
         let (attempts, lasting) = (row.count, now.saturating_duration_since(row.first));
@@ -129,7 +129,8 @@ impl Sessions {
         Some(attempts)
     }
 
-    /// A message after this sequence number could not be decoded. True: for the second time, so a replay does not help.
+    /// Records that the message after this sequence number could not be decoded. Returns whether this is the second time, so that
+    /// another replay would not help.
     pub(super) fn undecodable_after(&mut self, sequence: u64) -> bool {
         self.undecodable_at.replace(sequence) == Some(sequence)
     }
@@ -145,7 +146,7 @@ impl Sessions {
         }
     }
 
-    /// Whether the application may acknowledge this dispatch. False: its session has ended, and nothing is left to resume.
+    /// Whether the application may acknowledge this dispatch. False if its session has ended and cannot be resumed.
     pub(crate) fn check_ack_of(&self, key: DispatchKey) -> Result<bool, AckError> {
         match (self.delivery, &self.current) {
             (Delivery::Received, _) => Err(AckError::NotAwaited),

@@ -1,4 +1,4 @@
-//! Where in its life a shard is.
+//! The state of a shard.
 
 use std::time::Instant;
 
@@ -9,8 +9,8 @@ use crate::connection::{OpenConnection, OpenStage};
 use crate::health::{Condition, Health, Phase};
 use crate::heartbeat::Heartbeat;
 
-/// What belongs to one connection lives in here and dies with it.
-// Each input looks at the state several times, so it has a tag of its own.
+/// The state, including all state of one connection, which is dropped with it.
+// Each input matches on the state several times, so it has a tag of its own.
 #[repr(u8)]
 pub(super) enum State {
     /// Waits to connect.
@@ -19,7 +19,7 @@ pub(super) enum State {
     Dialing { deadline: Instant, resume_url: bool },
     /// The socket is open.
     Open(Box<OpenConnection>),
-    /// Our close frame is sent; the server's has not come.
+    /// Our close frame was sent; the server's was not received.
     Closing(Closing),
     /// The end.
     Stopped(StopReason),

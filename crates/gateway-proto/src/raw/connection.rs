@@ -1,4 +1,4 @@
-//! The connection as its owner sees it: a shard, and whatever stage its byte stream is in.
+//! A shard and the stage of its byte stream.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,38 +17,38 @@ use crate::session::{AckError, DispatchKey, SessionSnapshot};
 use crate::upgrade::{Upgrade, Upgraded};
 use crate::{Closed, Command, ConnectError, GatewayUrl, Reconnect, Shard, ShardConfig, Shutdown};
 
-/// How long to wait for the body of a refused upgrade. It is only for whoever has to find out why.
+/// How long to wait for the body of a refused upgrade, which serves only for diagnosis.
 const BODY_WAIT: Duration = Duration::from_secs(1);
 
 /// A whole gateway client over a byte stream: no socket, no clock, no task.
 ///
-/// What the stream gave goes in through [`handle_bytes`](Self::handle_bytes), everything else that happens through
-/// [`handle_input`](Self::handle_input), both with the time. What to do comes out of [`poll_output`](Self::poll_output), and the
-/// bytes to send wait in [`transmit`](Self::transmit). The
-/// [module's documentation](super) shows the loop.
+/// Received bytes go in through [`handle_bytes`](Self::handle_bytes), all other inputs through [`handle_input`](Self::handle_input),
+/// both with the time. [`poll_output`](Self::poll_output) returns what to do, and the bytes to send are in
+/// [`transmit`](Self::transmit). The [module's documentation](super) shows the loop.
 ///
-/// Within is a [`Shard`]; everything it promises holds here. Given the same seed and the same messages at the same times,
-/// it does the same as a shard that is driven with messages.
+/// It contains a [`Shard`], whose guarantees hold here. With the same seed and the same messages at the same times, it does the
+/// same as a shard that is driven with messages.
 pub struct Connection {
     shard: Shard,
     stage: Stage,
     transmit: Transmit,
     outputs: VecDeque<Output>,
-    /// The socket was shut down: what `transmit` holds is for it, and goes with the next output.
-    forsaken: bool,
+    /// Whether the last output was [`Output::ShutDown`]: the bytes in `transmit` are for that socket, and are dropped with the
+    /// next output.
+    shut_down: bool,
     /// The time of the last input.
     now: Instant,
     /// For the keys of upgrade requests, and masks. The shard has its own.
     rng: Rng,
 }
 
-/// Where the byte stream is. What belongs to one stream lives in here and dies with it.
+/// The stage of the byte stream, with all state of one stream.
 enum Stage {
-    /// There is none, and none is wanted.
+    /// There is no stream, and none is opened.
     Idle,
-    /// The caller opens it.
+    /// The driver opens the stream.
     Dialing { url: GatewayUrl, deadline: Instant },
-    /// The upgrade request has been written; the answer has not come.
+    /// The upgrade request was written; the answer was not received.
     Upgrading(Box<Upgrading>),
     /// The WebSocket is open.
     Open(Box<Open>),
@@ -57,9 +57,9 @@ enum Stage {
 struct Upgrading {
     url: GatewayUrl,
     upgrade: Upgrade,
-    /// The shard gives up then.
+    /// The shard's connect timeout.
     deadline: Instant,
-    /// A refusal has come; its body is not waited for any longer than this.
+    /// When to stop waiting for the body of a refusal. `None` if there is none.
     refusal_deadline: Option<Instant>,
 }
 
@@ -69,11 +69,11 @@ struct Open {
 }
 
 impl Connection {
-    /// A connection that wants to connect at once.
+    /// A connection, whose first output is [`Output::Connect`].
     ///
     /// # Errors
     ///
-    /// Where a field of the configuration cannot be used; the error names it.
+    /// If a field of the configuration cannot be used; the error names it.
     pub fn new(config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
         Shard::new(config, now).map(|shard| Self::around(shard, now))
     }
@@ -93,14 +93,14 @@ impl Connection {
 
     fn around(shard: Shard, now: Instant) -> Self {
         let config = shard.config();
-        // Not the shard's own sequence: what the shard does must not depend on who drives it.
+        // Not the shard's own sequence, so that the shard does the same whether it is driven with bytes or with messages.
         let seed = config.seed.unwrap_or_default().rotate_left(32) ^ u64::from(config.shard.id());
         let mut this = Self {
             shard,
             stage: Stage::Idle,
             transmit: Transmit::default(),
             outputs: VecDeque::new(),
-            forsaken: false,
+            shut_down: false,
             now,
             rng: Rng::with_seed(seed),
         };
@@ -108,22 +108,21 @@ impl Connection {
         this
     }
 
-    /// As many outputs as wait at most, give or take those of one message, whatever the server sends: while there are so many,
-    /// [`handle_bytes`](Self::handle_bytes) takes nothing.
+    /// The maximum number of queued outputs, plus those of one message: while this many are queued,
+    /// [`handle_bytes`](Self::handle_bytes) takes no bytes.
     pub const OUTPUT_LIMIT: usize = 64;
 
-    /// Takes bytes that the stream gave, in order and cut anywhere: those up to the end of a message, a ping or a pong are
-    /// removed from the front of `bytes`, the caller keeps the rest. Empties `bytes` where they complete nothing, and where they
-    /// are of a stream that is over.
+    /// Takes received bytes, in order and cut anywhere. Removes those up to the end of a message, a ping or a pong from the front
+    /// of `bytes`; the caller keeps the rest. Empties `bytes` if they complete nothing, or belong to a stream that has ended.
     ///
-    /// Call [`poll_output`](Self::poll_output) until it has nothing more, and then hand in the rest, until there is none; read
-    /// only then. While [`OUTPUT_LIMIT`](Self::OUTPUT_LIMIT) outputs wait no bytes are taken. So memory stays bounded for a
-    /// caller that follows this, however fast the server sends and whatever.
+    /// Call [`poll_output`](Self::poll_output) until it has nothing more, then pass in the rest, until there is none; read only
+    /// then. While [`OUTPUT_LIMIT`](Self::OUTPUT_LIMIT) outputs are queued, no bytes are taken. So memory stays bounded for a
+    /// caller that follows this, for any data at any speed.
     ///
-    /// Bytes that complete no message prove life, and do not move the clock: hand in [`Input::Timeout`] when
-    /// [`Output::Timeout`] says so, however much there is to read.
+    /// Bytes that complete no message prove that the connection is alive, and do not move the clock: pass in [`Input::Timeout`] at
+    /// the deadline of [`Output::Timeout`], also while there is more to read.
     ///
-    /// `now` must not run backwards; where it does, the latest time seen is used.
+    /// `now` must not run backwards; if it does, the latest time seen is used.
     pub fn handle_bytes(&mut self, bytes: &mut &[u8], now: Instant) {
         self.now = self.now.max(now);
         self.stop_waiting_for_body();
@@ -144,7 +143,7 @@ impl Connection {
             }
         }
         if let Stage::Idle | Stage::Dialing { .. } = self.stage {
-            // Otherwise a caller that opens the next stream at once would hand them in as that one's.
+            // Otherwise a caller that opens the next stream at once would pass them in as that one's.
             *bytes = &[];
         }
     }
@@ -169,9 +168,9 @@ impl Connection {
         }
     }
 
-    /// The next thing to do. Ends in [`Output::Timeout`]: nothing more until then, or until the next input.
+    /// The next output. After [`Output::Timeout`] there is none until that time, or until the next input.
     pub fn poll_output(&mut self) -> Output {
-        if self.forsaken {
+        if self.shut_down {
             self.transmit.clear();
         }
         let output = loop {
@@ -188,26 +187,25 @@ impl Connection {
                 }
             }
         };
-        self.forsaken = matches!(output, Output::ShutDown);
+        self.shut_down = matches!(output, Output::ShutDown);
         output
     }
 
-    /// Whether [`poll_output`](Self::poll_output) has something to give out before the next deadline. A caller that has bytes
-    /// and hears no can hand them in at once.
+    /// Whether [`poll_output`](Self::poll_output) has an output other than a deadline. If not, the driver can pass in bytes at
+    /// once.
     pub fn has_output(&self) -> bool {
         !self.outputs.is_empty() || !self.shard.queued_outputs().is_empty()
     }
 
-    /// The bytes that wait to be written to the socket, in order. Say with [`transmitted`](Self::transmitted) how many
-    /// have been.
+    /// The bytes to write to the socket, in order. Report the number of written bytes with [`transmitted`](Self::transmitted).
     ///
-    /// Empty where there is nothing to write. After [`Output::ShutDown`] they are the old socket's last, and gone with the
-    /// next output.
+    /// Empty if there is nothing to write. After [`Output::ShutDown`] they are the last of the old socket, and are dropped with
+    /// the next output.
     pub fn transmit(&self) -> &[u8] {
         self.transmit.unsent()
     }
 
-    /// This many bytes of [`transmit`](Self::transmit) have been written. More than there are means all.
+    /// Removes this many written bytes from [`transmit`](Self::transmit). A larger number removes all.
     pub fn transmitted(&mut self, count: usize) {
         self.transmit.consume(count);
         if let Stage::Open(open) = &mut self.stage {
@@ -219,7 +217,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Where the gateway would not accept the command, where too many wait already, and after the shard has stopped.
+    /// If the gateway would reject the command, if too many are queued, and after the shard has stopped.
     /// Nothing has changed then.
     pub fn send(&mut self, command: Command) -> Result<(), SendError> {
         self.shard.send(command)
@@ -229,8 +227,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Where no dispatch with this number was given out, or the shard awaits no acknowledgements. Nothing has changed
-    /// then.
+    /// If no dispatch with this number was delivered, or the shard awaits no acknowledgements. Nothing has changed then.
     pub fn ack(&mut self, sequence: u64) -> Result<(), AckError> {
         self.shard.ack(sequence)
     }
@@ -254,8 +251,8 @@ impl Connection {
         self.shard.reconnect(how);
     }
 
-    /// The session as it could be resumed by a later process, see [`Shard::session`]. Dispatches that came and were not
-    /// given out yet do not count: the Resume asks for them again.
+    /// The session for a later process to resume, see [`Shard::session`]. Dispatches that are still queued do not count: the
+    /// Resume requests them again.
     pub fn session(&self) -> Option<SessionSnapshot> {
         let here = self.outputs.iter().filter_map(|output| match output {
             Output::Event(event) => Some(event),
@@ -273,30 +270,30 @@ impl Connection {
         Some(session)
     }
 
-    /// Where in its life the shard is, see [`Shard::phase`].
+    /// The phase of the shard, see [`Shard::phase`].
     pub fn phase(&self) -> Phase {
         self.shard.phase()
     }
 
-    /// What the shard has done so far.
+    /// The counters of the shard.
     pub fn stats(&self) -> &Stats {
         self.shard.stats()
     }
 
-    /// How the shard is doing, as of the last input that it was told of.
+    /// The condition of the shard at the time of the last input.
     pub fn health(&self) -> Health {
         self.shard.health()
     }
 
-    /// How the shard was set up. A saved session has been taken out.
+    /// The configuration of the shard, without a saved session.
     pub fn config(&self) -> &ShardConfig {
         self.shard.config()
     }
 
     // ---- The shard ----------------------------------------------------------------------------------------------------
 
-    /// Hands an input to the shard, and does at once what it says: the bytes out must not depend on when the caller asks.
-    /// Events stay with the shard, until something is to be given out between them.
+    /// Passes an input to the shard, and handles its outputs at once, so that the sent bytes do not depend on when the caller
+    /// polls. Events stay queued in the shard until another output follows them.
     fn drive(&mut self, input: crate::Input) {
         self.shard.handle_input(input, self.now);
         if self.shard.queued_outputs().iter().all(|output| matches!(output, crate::Output::Event(_))) {
@@ -306,7 +303,7 @@ impl Connection {
         if let Stage::Open(open) = &self.stage
             && open.framing.is_overfull()
         {
-            self.end(Closed::Failed("the server does not read what it is sent".to_owned()));
+            self.end(Closed::Failed("the server does not read".to_owned()));
         }
     }
 
@@ -319,7 +316,7 @@ impl Connection {
         }
     }
 
-    /// Does what the shard says. What is left is the caller's to do.
+    /// Handles an output of the shard. Returns what is left to the caller.
     fn take_over(&mut self, output: crate::Output) -> Option<Output> {
         match output {
             crate::Output::Connect(url) => {
@@ -408,7 +405,7 @@ impl Connection {
         }
     }
 
-    /// The stream ended, or failed with these words.
+    /// The stream ended, or failed with this text.
     fn stream_ended(&mut self, failure: Option<&str>) {
         match (&mut self.stage, failure) {
             (Stage::Upgrading(upgrading), Some(text)) if !upgrading.upgrade.is_refused() => {
@@ -424,12 +421,12 @@ impl Connection {
                 self.end(closed);
             }
             (Stage::Open(_), None) => self.end(Closed::Eof),
-            // It is the old stream's, or none's.
+            // It belongs to the old stream, or to none.
             (Stage::Idle | Stage::Dialing { .. }, _) => {}
         }
     }
 
-    /// A refusal has come, but the end of its body is not to be waited for.
+    /// Reports a refusal whose body has not ended.
     fn stop_waiting_for_body(&mut self) {
         if let Stage::Upgrading(upgrading) = &mut self.stage
             && upgrading.refusal_deadline.is_some_and(|deadline| deadline <= self.now)
@@ -444,7 +441,7 @@ impl Connection {
         self.drive(crate::Input::ConnectFailed(error));
     }
 
-    /// The WebSocket is over. What was to be said to the server has been written.
+    /// The WebSocket has ended, and all bytes for the server are written.
     fn end(&mut self, closed: Closed) {
         self.shut_down_socket();
         self.drive(crate::Input::Closed(closed));
@@ -464,7 +461,7 @@ fn sequence_of(event: &crate::Event) -> Option<u64> {
     }
 }
 
-/// Shows what is not secret.
+/// Prints no secrets.
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stream = match self.stage {

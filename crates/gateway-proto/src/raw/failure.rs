@@ -1,4 +1,4 @@
-//! What a server that breaks RFC 6455 is reported as, and the close frame that it gets.
+//! How a violation of RFC 6455 is reported, and the close frame for it.
 
 use crate::{CloseFrame, Closed};
 
@@ -24,7 +24,7 @@ impl Failure {
         Self { close, closed: Closed::Protocol("a text was not UTF-8".to_owned()) }
     }
 
-    /// A message of that size would come again with a resume, so the session is given up.
+    /// A Resume would bring a message of that size again, so the session is given up.
     pub(super) fn too_large() -> Self {
         Self { close: CloseFrame::resumable("message too large"), closed: Closed::MessageTooLarge }
     }

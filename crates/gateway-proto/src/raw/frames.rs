@@ -1,4 +1,4 @@
-//! A server's byte stream taken apart: messages and control frames (RFC 6455, section 5).
+//! Parses a server's byte stream into messages and control frames (RFC 6455, section 5).
 
 // Lengths come from the wire: no sum with one may wrap, on 32 bits either.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
@@ -18,8 +18,8 @@ pub(super) const FINAL: u8 = 0x80;
 const RESERVED: u8 = 0x70;
 /// The bit of a frame's second byte that says that it is masked.
 pub(super) const MASKED: u8 = 0x80;
-/// Room that is made for a message before it has come: enough for almost all of them, so that memory is asked for once, and
-/// given back in the piece in which it was taken. The rest has to be earned.
+/// The maximum capacity that is reserved by the length in a header, in bytes: enough for almost all messages, so that most need
+/// one allocation. Beyond this, capacity grows with the received bytes.
 const FIRST_ROOM: usize = 1 << 20;
 
 /// Opcodes (section 5.2).
@@ -30,29 +30,29 @@ pub(super) const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 pub(super) const PONG: u8 = 0xa;
 
-/// Takes apart what a server sends.
+/// Parses the frames of a server.
 #[derive(Debug)]
 pub(super) struct Frames {
     /// The most bytes that a message may have.
     message_bytes: usize,
     header: [u8; LONGEST_HEADER],
     header_length: usize,
-    /// Payload bytes of the frame that have not come; None while the header is not complete.
+    /// Payload bytes of the frame that were not received. `None` while the header is not complete.
     missing: Option<u64>,
-    /// The message whose fragments come.
+    /// The message whose fragments are arriving.
     message: Option<Fragments>,
     /// The payload of the control frame.
     control: Vec<u8>,
-    /// Nothing is read any more: the stream has broken the rules, or has been closed.
+    /// Whether parsing has ended, with a violation or a close frame.
     over: bool,
 }
 
-/// What a stream consists of.
+/// A part of a stream.
 #[derive(Debug)]
 pub(super) enum Part {
     /// A whole message. A text is UTF-8.
     Message(Message),
-    /// A ping, with the payload that its pong has to carry.
+    /// A ping, with the payload for its pong.
     Ping(Vec<u8>),
     Pong,
     /// A close frame. Nothing after it counts.
@@ -62,7 +62,7 @@ pub(super) enum Part {
         /// What to report to the shard.
         closed: Closed,
     },
-    /// The last part: the stream has broken the rules, and nothing after it counts.
+    /// A violation of the protocol. It is the last part.
     Failed(Failure),
 }
 
@@ -74,7 +74,7 @@ struct Fragments {
 }
 
 impl Frames {
-    /// For a fresh connection, whose messages may have so many bytes.
+    /// For a new connection, with messages of at most `message_bytes` bytes.
     pub(super) fn new(message_bytes: usize) -> Self {
         Self {
             message_bytes,
@@ -87,9 +87,9 @@ impl Frames {
         }
     }
 
-    /// Takes bytes off the front of `bytes`, until they make a part. None: all are taken, and more must come.
+    /// Removes bytes from the front of `bytes` until they complete a part. `None` if all are taken and complete none.
     ///
-    /// Nothing comes after a close frame.
+    /// No part follows a close frame.
     pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Option<Part> {
         while !self.over {
             let missing = match self.missing {
@@ -121,12 +121,12 @@ impl Frames {
         None
     }
 
-    /// Whether the beginning of a message has come and its end has not.
+    /// Whether the beginning of a message was received, and its end was not.
     pub(super) fn is_message_under_way(&self) -> bool {
         self.message.is_some() || (self.header_length > 0 && !is_control(self.header[0]))
     }
 
-    /// Takes the header, and returns the length of the payload. None: the rest of it must come.
+    /// Takes the header, and returns the length of the payload. `None` if the header is incomplete.
     fn take_header(&mut self, bytes: &mut &[u8]) -> Option<Result<u64, Failure>> {
         loop {
             let complete = header_length(&self.header[..self.header_length]);
@@ -176,7 +176,7 @@ impl Frames {
         Err(Failure::protocol(violation))
     }
 
-    /// Keeps a piece of a payload of which so many bytes have not come.
+    /// Stores a piece of a payload. `missing` is the number of bytes after it.
     fn keep(&mut self, piece: &[u8], missing: u64) {
         if is_control(self.header[0]) {
             return self.control.extend_from_slice(piece);
@@ -195,7 +195,7 @@ impl Frames {
         }
         let text = first & 0x0f == TEXT;
         let (text, bytes) = match self.message.take() {
-            // The usual case: it has come at once.
+            // The usual case: a message in one piece.
             None if first & FINAL != 0 => (text, copy_to_block(piece)),
             begun => {
                 let mut message = begun.unwrap_or(Fragments { text, bytes: Vec::new() });
@@ -249,7 +249,7 @@ fn close(payload: &[u8]) -> Part {
         let violation = format!("a close frame had the code {code}, which may not be sent");
         return Part::Failed(Failure::protocol(violation));
     }
-    // A code after which the client must not reconnect counts, whatever its reason looks like.
+    // A code after which the client must not reconnect counts, also with a malformed reason.
     let closed = Closed::Frame { code: Some(code), reason: String::from_utf8_lossy(reason).into_owned() };
     match std::str::from_utf8(reason) {
         Ok(_) => Part::Close { answer: Some(CloseFrame { code, reason: "".into() }), closed },
@@ -264,13 +264,13 @@ fn may_be_sent(code: u16) -> bool {
 }
 
 impl Fragments {
-    /// Makes room for a piece, and for no more of what is still missing than as much as there is: a server that announces
-    /// much and sends little is not believed.
+    /// Reserves capacity for a piece, and for at most as many of the missing bytes as there are already: the announced length is
+    /// not trusted.
     fn make_room(&mut self, piece: usize, missing: usize) {
         let needed = self.bytes.len().saturating_add(piece);
         if needed > self.bytes.capacity() {
             let more = missing.min(needed.max(FIRST_ROOM));
-            // Where there is no memory for more, there may be for the piece.
+            // Without memory for more, there may be enough for the piece.
             if self.bytes.try_reserve_exact(piece.saturating_add(more)).is_err() {
                 self.bytes.reserve_exact(piece);
             }
@@ -283,7 +283,7 @@ fn is_control(first: u8) -> bool {
     first & 0x08 != 0
 }
 
-/// How long the header is, as far as can be told from its beginning.
+/// The length of the header, as far as its beginning shows it.
 fn header_length(header: &[u8]) -> usize {
     let [_, second, ..] = header else { return 2 };
     match second & 0x7f {
@@ -315,7 +315,7 @@ mod tests {
         [frame, payload.to_vec()].concat()
     }
 
-    /// The parts of a stream that comes in pieces of this length.
+    /// The parts of a stream that arrives in pieces of this length.
     fn parts(frames: &mut Frames, bytes: &[u8], piece: usize) -> Vec<Part> {
         let mut parts = Vec::new();
         for mut piece in bytes.chunks(piece) {
@@ -475,7 +475,7 @@ mod tests {
         }
     }
 
-    /// A server may announce much and send nothing.
+    /// A server may announce a large message and send nothing.
     #[test]
     fn room_is_made_for_what_has_come() {
         const LENGTH: usize = 8 * FIRST_ROOM;

@@ -6,30 +6,30 @@ use super::failure::Failure;
 use super::frames::{Frames, PONG, Part};
 use super::outgoing::{write_close, write_frame, write_message};
 use super::transmit::Transmit;
-use crate::config::Limits;
+use crate::config::ShardLimits;
 use crate::{CloseFrame, Closed, Message};
 
-/// With so many bytes unsent, a message that is to be sent ends the connection: the server has not read for long.
+/// The unsent bytes at which another message ends the connection: the server does not read.
 const ROOM: usize = 1 << 20;
-/// With so many bytes unsent, an answer to a ping waits, so that pings alone never fill the buffer.
+/// The unsent bytes at which an answer to a ping waits, so that pings alone never fill the buffer.
 const PONG_ROOM: usize = 16 << 10;
 
 /// The framing of one connection. Reads from a slice and writes to a [`Transmit`], both of the caller.
 pub(crate) struct Framing {
     frames: Frames,
-    /// For the masks. The server cannot guess them if the seed is what a seed has to be.
+    /// For the masks. The server cannot guess them if the seed is random.
     rng: Rng,
     /// The payload of a pong for which there was no room. "If an endpoint receives a Ping frame and has not yet sent Pong
     /// frame(s) in response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only the most recently
     /// processed Ping frame" (RFC 6455, section 5.5.3).
     pong: Option<Vec<u8>>,
-    /// A close frame is among what was sent.
+    /// Whether a close frame was sent.
     closing: bool,
-    /// A message had no room.
+    /// Whether a message did not fit into the buffer.
     overfull: bool,
 }
 
-/// What bytes amount to.
+/// The result of received bytes.
 pub(crate) enum Incoming {
     Message(Message),
     /// A ping or a pong. A ping has been answered.
@@ -39,12 +39,12 @@ pub(crate) enum Incoming {
 }
 
 impl Framing {
-    pub(crate) fn new(limits: &Limits, rng: Rng) -> Self {
+    pub(crate) fn new(limits: &ShardLimits, rng: Rng) -> Self {
         let frames = Frames::new(limits.message_bytes);
         Self { frames, rng, pong: None, closing: false, overfull: false }
     }
 
-    /// Takes bytes off the front of `incoming`, until they make something. None: all are taken, and more must come.
+    /// Removes bytes from the front of `incoming` until they complete a result. `None` if all are taken and complete none.
     #[inline]
     pub(crate) fn receive(&mut self, incoming: &mut &[u8], transmit: &mut Transmit) -> Option<Incoming> {
         Some(match self.frames.take(incoming)? {
@@ -96,12 +96,12 @@ impl Framing {
         }
     }
 
-    /// Whether the beginning of a message has come and its end has not.
+    /// Whether the beginning of a message was received, and its end was not.
     pub(crate) fn is_message_under_way(&self) -> bool {
         self.frames.is_message_under_way()
     }
 
-    /// Whether the server has not read for so long that a message could not be kept for it.
+    /// Whether the server has read so little that a message did not fit into the buffer.
     pub(crate) fn is_overfull(&self) -> bool {
         self.overfull
     }
@@ -127,7 +127,7 @@ mod tests {
     const MESSAGE_BYTES: usize = 300;
 
     fn framing() -> (Framing, Transmit) {
-        let limits = Limits { message_bytes: MESSAGE_BYTES, ..Limits::default() };
+        let limits = ShardLimits { message_bytes: MESSAGE_BYTES, ..ShardLimits::default() };
         (Framing::new(&limits, Rng::with_seed(7)), Transmit::default())
     }
 
@@ -158,7 +158,7 @@ mod tests {
             framing.receive(&mut &frame(0x89, &number.to_be_bytes())[..], &mut transmit);
         }
         assert!(transmit.unsent().len() < PONG_ROOM + 32, "{}", transmit.unsent().len());
-        framing.send(&Message::Text("a heartbeat has its place".into()), &mut transmit);
+        framing.send(&Message::Text("a heartbeat has its slot".into()), &mut transmit);
         assert!(!framing.is_overfull());
         transmit.consume(usize::MAX);
         framing.flush(&mut transmit);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     proptest! {
-        /// Another implementation of RFC 6455 sees the same in the same bytes, however they are cut.
+        /// Another implementation of RFC 6455 reads the same from the same bytes, for any cut.
         #[test]
         fn tungstenite_agrees(frames in prop::collection::vec(frames(), 0..8), piece in 1..64_usize) {
             let bytes = frames.concat();

@@ -1,4 +1,4 @@
-//! What the owner of the byte stream tells a [`Connection`](crate::raw::Connection).
+//! The inputs of a [`Connection`](crate::raw::Connection) from its driver.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,38 +9,38 @@ use crate::identify::IdentifyRefused;
 /// One thing that happened outside the state machine. Bytes go in through
 /// [`Connection::handle_bytes`](crate::raw::Connection::handle_bytes).
 ///
-/// Exhaustive on purpose. Any input may be given in any state: one that does not apply is ignored.
+/// Exhaustive: these are all of them. Any input may be passed in any state; one that does not apply is ignored.
 #[derive(Clone)]
 pub enum Input {
     /// The byte stream asked for by [`Output::Connect`](crate::raw::Output::Connect) is open, TLS included.
     Opened,
     /// The byte stream asked for by [`Output::Connect`](crate::raw::Output::Connect) could not be opened.
     ConnectFailed(ConnectError),
-    /// The byte stream ended: a read gave zero bytes, or TLS said `close_notify`. Hand in the bytes that came before it first.
+    /// The byte stream ended: a read returned zero bytes, or TLS received `close_notify`. Pass in the bytes before it first.
     EndOfStream,
-    /// Reading the byte stream failed, for instance with a reset. What comes after it is ignored.
+    /// Reading the byte stream failed, for instance with a reset. Later bytes are ignored.
     ///
-    /// The text is for the application. The host that was connected to is taken out of it.
+    /// The text is for the application. The host of the connection is removed from it.
     Failed(String),
-    /// The permit asked for by [`Output::AcquireIdentify`](crate::raw::Output::AcquireIdentify) was given.
+    /// The permit requested by [`Output::AcquireIdentify`](crate::raw::Output::AcquireIdentify) was granted.
     IdentifyGranted,
     /// That permit was refused. See [`crate::Input::IdentifyRefused`].
     IdentifyRefused(IdentifyRefused),
-    /// The caller has stopped reading of its own accord. Until [`Input::ReadingResumed`] silence proves nothing.
+    /// The driver has stopped reading by itself. Until [`Input::ReadingResumed`] silence does not mean a dead connection.
     ReadingPaused,
-    /// The caller reads again.
+    /// The driver reads again.
     ReadingResumed,
-    /// The wall clock, as the time since the beginning of 1970. Hand it in now and then, at least whenever a
-    /// [`Output::Timeout`](crate::raw::Output::Timeout) has passed; or never.
+    /// The wall clock, as the time since the beginning of 1970. Pass it in at least whenever an
+    /// [`Output::Timeout`](crate::raw::Output::Timeout) has passed, or never.
     ///
-    /// It serves to notice a suspended machine: where it has run more than 5 s ahead of the monotonic clock, the connection
-    /// is replaced. A clock that is set back changes nothing, and nothing else depends on it.
+    /// It reveals a suspended machine: if it has advanced over 5 s more than the monotonic clock, the connection is replaced. A
+    /// clock that is set back changes nothing, and nothing else depends on it.
     WallClock(Duration),
     /// Time has passed; nothing else happened.
     Timeout,
 }
 
-/// Prints no text of the system's: it may name the host.
+/// Prints no text of the system: it may contain the host.
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,8 +1,7 @@
-//! The whole client over plain bytes: what the socket gave goes in, what it is to be given comes out.
+//! The whole client over plain bytes: received bytes go in, bytes to send come out.
 //!
-//! [`Connection`] wraps a [`Shard`](crate::Shard) and adds what lies between it and a byte stream: the HTTP upgrade, the
-//! WebSocket framing and the close handshake. TCP and TLS stay with the caller. Heartbeats, limits, back-off and the
-//! choice between Identify and Resume are the shard's own, as everywhere else.
+//! [`Connection`] wraps a [`Shard`](crate::Shard) and adds the HTTP upgrade, the WebSocket framing and the close handshake. TCP and
+//! TLS stay with the caller. Heartbeats, limits, back-off and the choice between Identify and Resume are the shard's.
 //!
 #![doc = include_str!("BRING_YOUR_OWN_SOCKET.md")]
 //!

@@ -1,4 +1,4 @@
-//! A frame on its way out (RFC 6455, section 5.2).
+//! Writes frames (RFC 6455, section 5.2).
 
 use super::frames::{BINARY, CLOSE, FINAL, MASKED, TEXT};
 use crate::text::beginning;

@@ -1,14 +1,14 @@
-//! What a [`Connection`](crate::raw::Connection) tells the owner of the byte stream.
+//! The outputs of a [`Connection`](crate::raw::Connection) for its driver.
 
 use std::time::Instant;
 
 use crate::{Event, GatewayUrl, StopReason};
 
-/// One thing to do, in the order in which they are given out.
+/// One thing for the driver to do, in order.
 ///
 /// Bytes to send are not among them: they wait in [`Connection::transmit`](crate::raw::Connection::transmit).
 ///
-/// Exhaustive on purpose: a new output must be noticed by whoever drives a connection.
+/// Exhaustive, so that a new output breaks the build of drivers that do not handle it.
 #[derive(Debug, Clone)]
 pub enum Output {
     /// Open a byte stream to [`GatewayUrl::host`] and [`GatewayUrl::port`], with TLS if [`GatewayUrl::is_tls`]; answer
@@ -20,18 +20,18 @@ pub enum Output {
     AcquireIdentify,
     /// The permit is no longer needed: the connection that wanted it is gone.
     CancelIdentify,
-    /// Something for the application.
+    /// Pass this event to the application.
     Event(Event),
-    /// Write what [`Connection::transmit`](crate::raw::Connection::transmit) still holds as far as that goes without
-    /// waiting, then shut the socket down and drop it, or give up opening it.
+    /// Write the bytes in [`Connection::transmit`](crate::raw::Connection::transmit) as far as possible without blocking, then
+    /// shut the socket down and drop it, or stop opening it.
     ///
     /// Comes once for each [`Output::Connect`], unless that was answered with
-    /// [`Input::ConnectFailed`](crate::raw::Input::ConnectFailed). What the old socket still gives is ignored until the
-    /// next [`Input::Opened`](crate::raw::Input::Opened).
+    /// [`Input::ConnectFailed`](crate::raw::Input::ConnectFailed). Bytes and ends of the old socket are ignored until the next
+    /// [`Input::Opened`](crate::raw::Input::Opened).
     ShutDown,
-    /// Nothing more to do before this time, unless there is an [`Input`](crate::raw::Input). May lie in the past: then
-    /// hand in [`Input::Timeout`](crate::raw::Input::Timeout) at once.
+    /// Nothing more to do before this time, unless there is an [`Input`](crate::raw::Input). May be in the past: then pass in
+    /// [`Input::Timeout`](crate::raw::Input::Timeout) at once.
     Timeout(Instant),
-    /// The shard has ended for good. Repeats for ever.
+    /// The shard has stopped. Every further poll returns this again.
     Stopped(StopReason),
 }

@@ -1,6 +1,6 @@
-//! Bytes on their way to the socket, in order. What goes in is bounded by the framing.
+//! The buffer of bytes to send, in order. The framing bounds its size.
 
-/// More than this is given back once it is empty.
+/// The capacity in bytes above which an empty buffer is freed.
 const KEPT: usize = 4 << 10;
 
 /// A buffer that is filled at one end and emptied at the other.
@@ -26,7 +26,7 @@ impl Transmit {
         &mut self.bytes
     }
 
-    /// Forgets bytes that have been sent. More than there are means all.
+    /// Removes sent bytes. A larger number removes all.
     pub(crate) fn consume(&mut self, count: usize) {
         self.sent = self.sent.saturating_add(count).min(self.bytes.len());
         if self.sent == self.bytes.len() {

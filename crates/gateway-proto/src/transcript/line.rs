@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::said::Said;
-use crate::config::{BackoffConfig, Delivery, Limits, Timeouts};
+use crate::config::{BackoffConfig, Delivery, ShardLimits, Timeouts};
 use crate::identify::RefusalCause;
 use crate::outbox::CommandKind;
 use crate::{Intents, Reconnect, ShardId, Shutdown};
@@ -33,7 +33,7 @@ pub(super) struct ConfigLine {
     pub(super) seed: u64,
     pub(super) timeouts: Timeouts,
     pub(super) backoff: BackoffConfig,
-    pub(super) limits: Limits,
+    pub(super) limits: ShardLimits,
     pub(super) session: Option<SavedSession>,
 }
 

@@ -21,9 +21,9 @@ use crate::payload::{Check, InboundPayload, ReadMessage, Reading};
 use crate::session::SessionSnapshot;
 use crate::{Closed, ConnectError, Shard, ShardConfig};
 
-/// The most bytes of a line. Those that are written have a few hundred.
+/// The maximum length of a line in bytes. Written lines have a few hundred.
 const LINE_BYTES: u64 = 1 << 16;
-/// What the wall clock says when it is told first: so late that it can be set back by centuries.
+/// The first reading of the wall clock in a replay: late enough that it can be set back by centuries.
 const FIRST_WALL_CLOCK: Duration = Duration::from_secs(20_000_000_000);
 
 /// Reads a transcript, and lets a fresh shard live what it tells, step by step.
@@ -39,6 +39,7 @@ pub struct Replay<R> {
 
 /// A line of a transcript, lived again.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Step {
     /// Something was told to the shard: an input, or a request of the application.
     Told {
@@ -299,7 +300,10 @@ impl fmt::Display for TranscriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "the transcript cannot be read: {error}"),
-            Self::Version => write!(f, "this is no transcript of version {VERSION}"),
+            Self::Version => write!(
+                f,
+                "this is not a transcript of version {VERSION}: replay it with the gateway-proto that wrote it"
+            ),
             Self::Line { number, error: Some(error) } => {
                 write!(f, "line {number} of the transcript: {error}")
             }
@@ -311,13 +315,5 @@ impl fmt::Display for TranscriptError {
     }
 }
 
-impl std::error::Error for TranscriptError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io(error) => Some(error),
-            Self::Line { error, .. } => error.as_ref().map(|error| error as _),
-            Self::Config(error) => Some(error),
-            Self::Version => None,
-        }
-    }
-}
+/// Its text contains that of the error within, so it has no `source`.
+impl std::error::Error for TranscriptError {}

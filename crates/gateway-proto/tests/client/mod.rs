@@ -24,7 +24,7 @@ pub const SESSION: &str = "session-of-the-test";
 pub struct Client {
     pub shard: Shard,
     pub now: Instant,
-    /// What the shard has sent and nobody has looked at yet, heartbeats left out.
+    /// The payloads that the shard has sent since the test last took them, without heartbeats.
     pub sent: VecDeque<Value>,
     pub events: Vec<Event>,
     pub closes: Vec<CloseFrame>,

@@ -44,7 +44,7 @@ impl Expected {
         }
     }
 
-    /// Whether nobody may reconnect.
+    /// Whether the client must not reconnect.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Frame(Some(4004 | 4010..=4014), _))
     }

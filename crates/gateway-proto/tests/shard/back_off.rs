@@ -8,7 +8,9 @@ use crate::support::{BASE, PHASES, Scenario, ms, secs, server};
 
 fn refused(status: u16, retry_after: Option<u64>) -> Input {
     let retry_after = retry_after.map(secs);
-    Input::ConnectFailed(ConnectError::Refused(Refused { status, retry_after, ..Refused::default() }))
+    let mut refused = Refused::new(status);
+    refused.retry_after = retry_after;
+    Input::ConnectFailed(ConnectError::Refused(refused))
 }
 
 /// Ten minutes without a network: few attempts, ever further apart, never at a hot loop's pace (serenity-rs/serenity#1433; discordjs/discord.js#9517; discord-jda/JDA#2448).
@@ -150,7 +152,7 @@ fn retry_after_is_obeyed() {
     }
 }
 
-/// Five refusals in a row that waiting may not cure are told, and so are ten; other failures are not among them.
+/// Five refusals in a row that waiting may not change are reported, and so are ten; other failures do not count.
 #[test]
 fn refusals_in_a_row_are_told() {
     let mut scenario = Scenario::at(Phase::Connecting);
@@ -228,7 +230,7 @@ fn only_a_minute_of_ready_begins_the_waits_anew() {
     }
 }
 
-/// A day of Identifies that come to nothing costs fewer than a third of the thousand starts after which the token is
+/// A day of Identifies that fail costs fewer than a third of the thousand starts after which the token is
 /// reset, with any seed (discord/discord-api-docs#1023).
 #[test]
 fn a_day_of_failing_identifies_stays_within_the_budget() {

@@ -1,4 +1,4 @@
-//! What each close code leads to (Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes; protocol, 5.6).
+//! The reaction to each close code (Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes).
 
 use gateway_proto::disconnect::{DisconnectReason, Rejection};
 use gateway_proto::health::{Condition, Phase};

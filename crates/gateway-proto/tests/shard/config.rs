@@ -1,6 +1,6 @@
 //! A configuration that cannot be used is an error that names the field, and no shard.
 
-use gateway_proto::command::{Activity, Presence};
+use gateway_proto::command::{Activity, Presence, Status};
 use gateway_proto::health::Phase;
 use gateway_proto::{Compression, Encoding, Shard, ShardConfig};
 
@@ -59,7 +59,7 @@ fn every_field_that_cannot_be_used_is_named() {
         ("url", |config| config.url = "ws://gateway.example:99999".to_owned()),
         ("presence", |config| {
             let activities = vec![Activity::custom("x".repeat(4096))];
-            config.presence = Some(Presence { activities, ..Presence::default() });
+            config.presence = Some(Presence::new(Status::Online, activities));
         }),
     ];
     for (field, change) in table {
@@ -94,22 +94,21 @@ fn identify_may_fill_the_limit() {
     let limited = |limit| {
         let mut config = config();
         let activities = vec![Activity::custom("x".repeat(500))];
-        config.presence = Some(Presence { activities, ..Presence::default() });
+        config.presence = Some(Presence::new(Status::Online, activities));
         config.limits.payload_bytes = limit;
         Shard::new(config, Scenario::at(Phase::Connecting).now()).map_err(|error| error.field())
     };
     let least = (512..1024).find(|limit| limited(*limit).is_ok()).unwrap();
     assert_eq!(limited(least - 1).unwrap_err(), "presence");
     let mut scenario = Scenario::with(Phase::AwaitingIdentify, |config| {
-        config.presence =
-            Some(Presence { activities: vec![Activity::custom("x".repeat(500))], ..Presence::default() });
+        config.presence = Some(Presence::new(Status::Online, [Activity::custom("x".repeat(500))]));
         config.limits.payload_bytes = least;
     });
     scenario.input(gateway_proto::Input::IdentifyGranted);
     assert_eq!(scenario.said()[1].len() - "send ".len(), least);
 }
 
-/// A compression that was not compiled in is told when the shard is made, not when the server has answered with it.
+/// A compression that was not compiled in is an error when the shard is built, not when the server has answered with it.
 #[test]
 fn every_compression_works_or_is_refused() {
     let all = [Compression::None, Compression::Payload, Compression::ZlibStream, Compression::ZstdStream];

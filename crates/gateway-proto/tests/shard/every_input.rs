@@ -74,7 +74,9 @@ fn failed(scenario: &mut Scenario, error: ConnectError) {
 
 fn refused(scenario: &mut Scenario, status: u16, retry_after: Option<u64>) {
     let retry_after = retry_after.map(secs);
-    failed(scenario, ConnectError::Refused(Refused { status, retry_after, ..Refused::default() }));
+    let mut refused = Refused::new(status);
+    refused.retry_after = retry_after;
+    failed(scenario, ConnectError::Refused(refused));
 }
 
 fn closed(scenario: &mut Scenario, closed: Closed) {

@@ -170,7 +170,7 @@ fn etf_lives_the_same_life() {
     assert!(said[3].contains(&hex(SESSION.as_bytes())), "{said:?}");
 }
 
-/// "Trailing bytes after ETF term: ignore, log" (protocol, 9).
+/// Bytes after an ETF term are ignored, as Discord's own decoder ignores them, and reported.
 #[test]
 fn bytes_behind_a_term_are_told_and_ignored() {
     let etf = |json: &str| {

@@ -1,5 +1,6 @@
-//! Every message that goes out, byte by byte (protocol, 2.2 and 4.1). A message of the wrong shape is answered with close
-//! code 4001 or 4002 (serenity-rs/serenity#1200; discord/discord-api-docs#2262).
+//! Every message that a shard sends, byte by byte (Discord Docs, Gateway Events > Send Events, and Gateway > Using ETF Encoding).
+//! A message of the wrong shape is answered with close code 4001 or 4002 (serenity-rs/serenity#1200;
+//! discord/discord-api-docs#2262).
 
 use gateway_proto::codec::etf::{Reader, Term};
 use gateway_proto::command::{
@@ -35,12 +36,13 @@ fn etf(op: Command) -> String {
 }
 
 fn presence() -> Presence {
-    let streaming = Activity {
-        state: Some("live".to_owned()),
-        url: Some("https://twitch.tv/x".to_owned()),
-        ..Activity::new(ActivityKind::Streaming, "a \"game\"")
-    };
-    Presence { since: Some(91_879_201), activities: vec![streaming], status: Status::Dnd, afk: true }
+    let mut streaming = Activity::new(ActivityKind::Streaming, "a \"game\"");
+    streaming.state = Some("live".to_owned());
+    streaming.url = Some("https://twitch.tv/x".to_owned());
+    let mut presence = Presence::new(Status::Dnd, [streaming]);
+    presence.since = Some(91_879_201);
+    presence.afk = true;
+    presence
 }
 
 #[test]
@@ -85,7 +87,7 @@ fn presences_in_json() {
     for (status, word) in
         [(Status::Idle, "idle"), (Status::Invisible, "invisible"), (Status::Offline, "offline")]
     {
-        let said = json(Command::UpdatePresence(Presence { status, ..Presence::default() }));
+        let said = json(Command::UpdatePresence(Presence::new(status, [])));
         assert!(said.contains(&format!(r#""status":"{word}""#)), "{said}");
     }
     let kinds = [
@@ -98,7 +100,7 @@ fn presences_in_json() {
     ];
     for (number, kind) in kinds.into_iter().enumerate() {
         let activities = vec![Activity::new(kind, "x")];
-        let said = json(Command::UpdatePresence(Presence { activities, ..Presence::default() }));
+        let said = json(Command::UpdatePresence(Presence::new(Status::Online, activities)));
         assert!(said.contains(&format!(r#"{{"name":"x","type":{number}}}"#)), "{said}");
     }
 }
@@ -106,12 +108,9 @@ fn presences_in_json() {
 #[test]
 fn voice_states_in_json() {
     let voice = |channel_id| {
-        Command::UpdateVoiceState(VoiceStateUpdate {
-            guild_id: Snowflake(41771983423143937),
-            channel_id,
-            self_mute: false,
-            self_deaf: true,
-        })
+        let mut update = VoiceStateUpdate::new(Snowflake(41771983423143937), channel_id);
+        update.self_deaf = true;
+        Command::UpdateVoiceState(update)
     };
     assert_eq!(
         json(voice(Some(Snowflake(u64::MAX)))),
@@ -126,12 +125,10 @@ fn voice_states_in_json() {
 #[test]
 fn requests_for_members_in_json() {
     let request = |members, presences, nonce: Option<&str>| {
-        json(Command::RequestGuildMembers(RequestGuildMembers {
-            guild_id: Snowflake(7),
-            members,
-            presences,
-            nonce: nonce.map(str::to_owned),
-        }))
+        let mut request = RequestGuildMembers::new(Snowflake(7), members);
+        request.presences = presences;
+        request.nonce = nonce.map(str::to_owned);
+        json(Command::RequestGuildMembers(request))
     };
     assert_eq!(
         request(MemberSelection::Everyone, false, None),
@@ -191,7 +188,7 @@ fn is_golden(said: &str, golden: &[u8]) {
     check_keys(&bytes).unwrap();
 }
 
-/// Walks a document to its last byte: every map key has to be a binary, or the close code is 4002 (protocol, 2.2).
+/// Walks a document to its last byte: every map key has to be a binary, or the close code is 4002 (Discord Docs, Gateway > Using ETF Encoding).
 fn check_keys(document: &[u8]) -> Result<(), String> {
     let mut reader = Reader::new(document).map_err(|error| error.to_string())?;
     check_keys_of_next(&mut reader)?;
@@ -333,12 +330,9 @@ fn presences_in_etf() {
 #[test]
 fn voice_states_in_etf() {
     let voice = |channel_id| {
-        etf(Command::UpdateVoiceState(VoiceStateUpdate {
-            guild_id: Snowflake(41771983423143937),
-            channel_id,
-            self_mute: false,
-            self_deaf: true,
-        }))
+        let mut update = VoiceStateUpdate::new(Snowflake(41771983423143937), channel_id);
+        update.self_deaf = true;
+        etf(Command::UpdateVoiceState(update))
     };
     is_golden(
         &voice(Some(Snowflake(u64::MAX))),
@@ -356,12 +350,10 @@ fn voice_states_in_etf() {
 #[test]
 fn requests_for_members_in_etf() {
     let request = |guild_id, members, presences, nonce: Option<&str>| {
-        etf(Command::RequestGuildMembers(RequestGuildMembers {
-            guild_id: Snowflake(guild_id),
-            members,
-            presences,
-            nonce: nonce.map(str::to_owned),
-        }))
+        let mut request = RequestGuildMembers::new(Snowflake(guild_id), members);
+        request.presences = presences;
+        request.nonce = nonce.map(str::to_owned);
+        etf(Command::RequestGuildMembers(request))
     };
     is_golden(
         &request(41771983423143937, MemberSelection::Everyone, false, None),
@@ -409,21 +401,16 @@ fn raw_commands_of_the_servers_have_binary_keys() {
 /// Every message in ETF says the same as in JSON, and has no key but binaries.
 #[test]
 fn every_message_says_the_same_in_etf() {
+    let mut voice = VoiceStateUpdate::new(Snowflake(u64::MAX), None);
+    voice.self_mute = true;
+    let mut members = RequestGuildMembers::new(Snowflake(7), MemberSelection::Users(vec![Snowflake(8)]));
+    members.presences = true;
+    members.nonce = Some("n".to_owned());
     let commands = [
         Command::UpdatePresence(presence()),
         Command::UpdatePresence(Presence::default()),
-        Command::UpdateVoiceState(VoiceStateUpdate {
-            guild_id: Snowflake(u64::MAX),
-            channel_id: None,
-            self_mute: true,
-            self_deaf: false,
-        }),
-        Command::RequestGuildMembers(RequestGuildMembers {
-            guild_id: Snowflake(7),
-            members: MemberSelection::Users(vec![Snowflake(8)]),
-            presences: true,
-            nonce: Some("n".to_owned()),
-        }),
+        Command::UpdateVoiceState(voice),
+        Command::RequestGuildMembers(members),
         Command::RequestSoundboardSounds { guild_ids: vec![Snowflake(7)] },
         Command::RequestChannelInfo { guild_id: Snowflake(7), fields: vec![ChannelInfoField::Status] },
     ];

@@ -35,7 +35,7 @@ fn the_condition_is_told_in_every_phase() {
 
 /// When the connection last received anything, and the shard a dispatch (discordjs/discord.js#10174).
 #[test]
-fn the_times_of_the_last_messages_are_told() {
+fn the_times_of_the_last_messages_are_reported() {
     let mut scenario = Scenario::at(Phase::Ready);
     let ready = scenario.now();
     scenario.advance(secs(1));

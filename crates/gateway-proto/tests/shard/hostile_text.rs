@@ -115,7 +115,10 @@ fn a_server_that_echoes_secrets_and_escape_sequences_is_not_quoted() {
     let frame = |code| Input::Closed(Closed::Frame { code, reason: hostile.clone() });
     let refused = || {
         let headers = vec![(hostile.clone(), hostile.clone()), ("x".to_owned() + &hostile, hostile.clone())];
-        Refused { status: 403, headers, retry_after: None, body: hostile.clone().into_bytes() }
+        let mut refused = Refused::new(403);
+        refused.headers = headers;
+        refused.body = hostile.clone().into_bytes();
+        refused
     };
     for end in [
         frame(Some(4000)),

@@ -1,6 +1,6 @@
 //! From Hello to READY (Discord Docs, Gateway > Identifying, Ready).
 
-use gateway_proto::command::{Activity, ActivityKind, Presence};
+use gateway_proto::command::{Activity, ActivityKind, Presence, Status};
 use gateway_proto::config::ResumeHosts;
 use gateway_proto::health::Phase;
 use gateway_proto::identify::IdentifyRefused;
@@ -29,7 +29,7 @@ fn identify_goes_out_after_hello_with_the_permit() {
     assert_eq!(scenario.shard.stats().identifies, 1);
 }
 
-/// A permit that nobody waits for changes nothing: no second Identify (it would be answered with 4005).
+/// A permit that is not awaited changes nothing: no second Identify (it would be answered with 4005).
 #[test]
 fn a_permit_that_is_not_awaited_is_not_used() {
     for phase in PHASES.into_iter().filter(|phase| *phase != Phase::AwaitingIdentify) {
@@ -219,7 +219,7 @@ fn a_plain_resume_url_is_used_behind_a_plain_base_url() {
 
 /// READY counts where it is an answer; before Identify it is an event like any other.
 #[test]
-fn a_ready_that_nobody_asked_for_begins_nothing() {
+fn an_unrequested_ready_begins_nothing() {
     for phase in [Phase::AwaitingHello, Phase::AwaitingIdentify] {
         let mut scenario = Scenario::at(phase);
         scenario.server(&server::ready());
@@ -243,10 +243,7 @@ fn dispatches_before_ready_are_delivered() {
 #[test]
 fn identify_carries_the_newest_presence() {
     let mut scenario = Scenario::at(Phase::Ready);
-    let playing = |name: &str| Presence {
-        activities: vec![Activity::new(ActivityKind::Playing, name)],
-        ..Presence::default()
-    };
+    let playing = |name: &str| Presence::new(Status::Online, [Activity::new(ActivityKind::Playing, name)]);
     scenario.shard.send(Command::UpdatePresence(playing("chess"))).unwrap();
     scenario.settle();
     scenario.closed(4009);
@@ -264,7 +261,7 @@ fn identify_carries_the_newest_presence() {
 #[test]
 fn identify_leaves_out_a_presence_that_does_not_fit() {
     let mut scenario = Scenario::at(Phase::Ready);
-    let long = Presence { activities: vec![Activity::custom("x".repeat(3_900))], ..Presence::default() };
+    let long = Presence::new(Status::Online, [Activity::custom("x".repeat(3_900))]);
     scenario.shard.send(Command::UpdatePresence(long)).unwrap();
     scenario.settle();
     scenario.closed(4009);

@@ -167,9 +167,9 @@ fn time_does_not_run_backwards() {
 
 // ---- Our own silence ----
 
-/// A shard that nobody drove has not listened: after the pause the server gets a whole interval to answer.
+/// A shard that was not driven has read nothing: after the pause the server gets a whole interval to answer.
 #[test]
-fn lateness_of_our_own_is_forgiven() {
+fn a_late_call_is_not_the_servers_silence() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.advance_until("send");
     scenario.lag(secs(600));
@@ -179,9 +179,9 @@ fn lateness_of_our_own_is_forgiven() {
     assert_eq!(scenario.advance_until("disconnect"), beat + INTERVAL, "silence after it counts");
 }
 
-/// Two seconds late is a busy machine, and forgives nothing.
+/// Two seconds of lateness are a busy machine, and extend no deadline.
 #[test]
-fn a_little_lateness_forgives_nothing() {
+fn a_little_lateness_extends_no_deadline() {
     let mut scenario = Scenario::at(Phase::Ready);
     let first = scenario.advance_until("send");
     scenario.advance(INTERVAL / 2);
@@ -205,7 +205,7 @@ fn a_driver_that_is_always_late_still_notices_a_dead_connection() {
     }
 }
 
-/// But one that reads something each time has listened in between, and is forgiven again.
+/// But a shard that reads something in between is excused again.
 #[test]
 fn a_driver_that_is_always_late_keeps_a_live_connection() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -217,7 +217,7 @@ fn a_driver_that_is_always_late_keeps_a_live_connection() {
     assert_eq!((scenario.shard.phase(), scenario.shard.stats().disconnects), (Phase::Ready, 0));
 }
 
-/// A wait for the server begins anew too when nobody drove the shard: Hello may lie in the socket behind something else.
+/// A wait for the server also restarts after the shard was not driven: Hello may be in the socket after other data.
 #[test]
 fn lateness_of_our_own_does_not_end_a_wait() {
     for (phase, timeout) in

@@ -12,6 +12,7 @@ mod dispatches;
 mod documents;
 mod ending;
 mod every_input;
+mod failed_resumes;
 #[cfg(all(feature = "zlib", feature = "zstd"))]
 mod formats;
 mod golden;
@@ -24,5 +25,8 @@ mod liveness;
 mod properties;
 mod reconnect;
 mod resume;
+mod resume_url;
+mod saved_sessions;
+mod sequence_numbers;
 mod slow_messages;
 mod timeouts;

@@ -17,7 +17,7 @@ use crate::support::{INTERVAL, Scenario, raw_command, saved_session, secs, serve
 enum Happening {
     Input(Vec<Word>),
     Advance(Duration),
-    /// Nobody drives the shard for this long.
+    /// The shard is not driven for this long.
     Lag(Duration),
     /// Whatever the shard waits for comes.
     Proceed,
@@ -50,7 +50,7 @@ impl Word {
             Self::Opened => Input::Opened,
             Self::ConnectFailed(None) => Input::ConnectFailed(ConnectError::Tcp(String::new())),
             Self::ConnectFailed(Some(status)) => {
-                let refused = Refused { status, ..Refused::default() };
+                let refused = Refused::new(status);
                 Input::ConnectFailed(ConnectError::Refused(refused))
             }
             Self::Closed(None) => Input::Closed(Closed::Eof),
@@ -217,8 +217,8 @@ proptest! {
         prop_assert_eq!(live(happenings.clone(), seed, true), live(happenings, seed, true));
     }
 
-    /// Any number of inputs may come before anybody asks for an output, and the answer is finite: what one input is worth
-    /// for each of them, and in the end a deadline or the end.
+    /// Any number of inputs may come before an output is polled. The outputs are finite: those of each input, and
+    /// finally a deadline or `Stopped`.
     #[test]
     fn inputs_may_come_in_any_number_before_the_outputs_are_asked_for(
         words in proptest::collection::vec((word(), 0_u64..200_000), 1..200),

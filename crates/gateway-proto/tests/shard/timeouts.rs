@@ -52,8 +52,8 @@ fn ready_is_waited_for_for_a_minute_without_acknowledgements() {
     assert_eq!(scenario.disconnected().reason, DisconnectReason::ReadyTimeout);
 }
 
-/// In an outage the server acknowledges for long before it sends READY: that is waited for (protocol, 5.2),
-/// for an hour: a server that has lost the Identify acknowledges too.
+/// In an outage the server acknowledges heartbeats for a long time before it sends READY. The shard waits for it, up to an hour,
+/// since a server that has lost the Identify acknowledges too.
 #[test]
 fn ready_is_waited_for_while_acknowledgements_come() {
     let mut scenario = Scenario::at(Phase::AwaitingReady);

@@ -70,6 +70,11 @@ pub(crate) fn saved_session() -> SessionSnapshot {
     SessionSnapshot::new(SESSION.to_owned(), Some(RESUME_URL.to_owned()), 5, ShardId::ONE)
 }
 
+/// A Resume from this sequence number, as [`Scenario::said`] shows it.
+pub(crate) fn resume_message(sequence: u64) -> String {
+    format!(r#"send {{"op":6,"d":{{"token":"{TOKEN}","session_id":"{SESSION}","seq":{sequence}}}}}"#)
+}
+
 /// A shard in its world.
 pub(crate) struct Scenario {
     pub(crate) shard: Shard,
@@ -217,7 +222,7 @@ impl Scenario {
         self.advance(Duration::ZERO);
     }
 
-    /// Time passes while nobody drives the shard.
+    /// Time passes while the shard is not driven.
     pub(crate) fn lag(&mut self, by: Duration) {
         self.now += by;
     }

@@ -92,7 +92,7 @@ impl Watch {
                 self.permit = Permit::Asked;
             }
             Output::CancelIdentify => {
-                assert_ne!(self.permit, Permit::None, "a permit is given back that nobody asked for");
+                assert_ne!(self.permit, Permit::None, "a permit is cancelled that was not requested");
                 self.permit = Permit::None;
             }
             Output::Send(message) => self.send(message, shard, now),

@@ -37,7 +37,7 @@ pub struct ServerConfig {
     pub url: Option<String>,
     /// Listen on a second port too, which READY names as `resume_gateway_url`. Default no.
     pub resume_port: bool,
-    /// Answer `GET /_ctl/COMMAND`. Default yes. Whoever can reach the port can then end its sessions.
+    /// Answer `GET /_ctl/COMMAND`. Default yes. Any client that can reach the port can then end its sessions.
     pub control: bool,
     /// TLS, with a certificate made at start. Default none.
     #[cfg(feature = "tls")]

@@ -1,4 +1,4 @@
-//! After a close code that is final, nobody connects (Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes).
+//! After a close code that is final, the shard does not connect (Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes).
 
 use gateway_proto::{Closed, Input, Output};
 

@@ -65,7 +65,7 @@ impl Invariant for Heartbeats {
                     pulse.due = at + pulse.interval;
                 }
             }
-            // Whoever sleeps has no heartbeat, and whoever wakes has one at once.
+            // A suspended machine sends no heartbeat, and one that resumes sends one at once.
             Observation::Suspended => {
                 if let Some(pulse) = pulse {
                     pulse.due = Time::NEVER;

@@ -1,6 +1,6 @@
 //! One Identify in 5 seconds for each rate limit key (Discord Docs, Gateway > Sharding > Max Concurrency).
 //!
-//! Measured where they are sent: how long each takes to arrive is nobody's doing.
+//! Measured at the sender: the latency of the link is not the shard's.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

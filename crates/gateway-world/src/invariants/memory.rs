@@ -4,7 +4,7 @@ use super::Invariant;
 use crate::observation::Observation;
 use crate::time::Time;
 
-/// [`gateway_proto::config::Limits::queued_commands`].
+/// [`gateway_proto::config::ShardLimits::queued_commands`].
 const QUEUED_COMMANDS: usize = 1000;
 /// One input empties the queue of commands at most, and says a little besides.
 const OUTPUTS: usize = 1100;

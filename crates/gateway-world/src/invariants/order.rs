@@ -47,7 +47,7 @@ impl Invariant for Order {
             Observation::Output(Output::Event(Event::Dispatch(dispatch))) => {
                 let (name, sequence) = (dispatch.name(), dispatch.sequence());
                 match reader.read.take() {
-                    // What the gateway was made to send raw is described by nobody.
+                    // The ledger does not describe raw messages.
                     Some((None, None)) => return Ok(()),
                     Some((number, Some(written))) if number == sequence && written == name => {}
                     _ => return Err(format!("{name} {sequence:?} is not what arrived just now")),

@@ -338,10 +338,10 @@ fn failure(how: Unreachable) -> ConnectError {
         Unreachable::Tcp | Unreachable::Nothing => ConnectError::Tcp("connection refused".to_owned()),
         Unreachable::Tls => ConnectError::Tls("bad certificate".to_owned()),
         Unreachable::Handshake => ConnectError::Handshake("no WebSocket".to_owned()),
-        Unreachable::Refused { status, retry_after } => ConnectError::Refused(Refused {
-            status,
-            retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.into())),
-            ..Refused::default()
-        }),
+        Unreachable::Refused { status, retry_after } => {
+            let mut refused = Refused::new(status);
+            refused.retry_after = retry_after.map(|seconds| Duration::from_secs(seconds.into()));
+            ConnectError::Refused(refused)
+        }
     }
 }

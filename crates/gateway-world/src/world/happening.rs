@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gateway_proto::codec::Raw;
 use gateway_proto::command::{
-    Activity, ActivityKind, ChannelInfoField, MemberSelection, Presence, RequestGuildMembers,
+    Activity, ActivityKind, ChannelInfoField, MemberSelection, Presence, RequestGuildMembers, Status,
     VoiceStateUpdate,
 };
 use gateway_proto::{Command, Encoding, Input, Reconnect, Shutdown, Snowflake};
@@ -229,17 +229,17 @@ fn who(shard: Option<u32>) -> String {
 fn command(rng: &mut fastrand::Rng) -> Command {
     let guild_id = Snowflake(rng.u64(1..1 << 60));
     match rng.u8(0..4) {
-        0 => Command::UpdatePresence(Presence {
-            activities: vec![Activity::new(ActivityKind::Playing, format!("game {}", rng.u8(..)))],
-            ..Presence::default()
-        }),
+        0 => {
+            let game = Activity::new(ActivityKind::Playing, format!("game {}", rng.u8(..)));
+            Command::UpdatePresence(Presence::new(Status::Online, [game]))
+        }
         1 => Command::RequestSoundboardSounds { guild_ids: vec![guild_id] },
-        _ => Command::RequestGuildMembers(RequestGuildMembers {
-            guild_id,
-            members: MemberSelection::Prefix { query: "a".to_owned(), limit: 10 },
-            presences: false,
-            nonce: Some(rng.u64(..).to_string()),
-        }),
+        _ => {
+            let members = MemberSelection::Prefix { query: "a".to_owned(), limit: 10 };
+            let mut request = RequestGuildMembers::new(guild_id, members);
+            request.nonce = Some(rng.u64(..).to_string());
+            Command::RequestGuildMembers(request)
+        }
     }
 }
 
@@ -248,18 +248,16 @@ fn command(rng: &mut fastrand::Rng) -> Command {
 fn any_command(rng: &mut fastrand::Rng, guilds: u32, encoding: Encoding) -> Command {
     let guild_id = Snowflake(guild_id(rng.u32(0..guilds)));
     match rng.u8(0..8) {
-        0 | 1 => Command::RequestGuildMembers(RequestGuildMembers {
-            guild_id,
-            members: MemberSelection::Everyone,
-            presences: false,
-            nonce: Some(rng.u32(..).to_string()),
-        }),
-        2 => Command::UpdateVoiceState(VoiceStateUpdate {
-            guild_id,
-            channel_id: rng.bool().then_some(guild_id),
-            self_mute: rng.bool(),
-            self_deaf: false,
-        }),
+        0 | 1 => {
+            let mut request = RequestGuildMembers::new(guild_id, MemberSelection::Everyone);
+            request.nonce = Some(rng.u32(..).to_string());
+            Command::RequestGuildMembers(request)
+        }
+        2 => {
+            let mut update = VoiceStateUpdate::new(guild_id, rng.bool().then_some(guild_id));
+            update.self_mute = rng.bool();
+            Command::UpdateVoiceState(update)
+        }
         3 => Command::RequestSoundboardSounds { guild_ids: vec![guild_id] },
         4 => Command::RequestChannelInfo { guild_id, fields: vec![ChannelInfoField::Status] },
         5 => {

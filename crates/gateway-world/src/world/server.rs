@@ -189,5 +189,5 @@ impl<M: Machine> World<M> {
 }
 
 fn refused(response: &Response) -> ConnectError {
-    ConnectError::Refused(Refused { status: response.status, ..Refused::default() })
+    ConnectError::Refused(Refused::new(response.status))
 }

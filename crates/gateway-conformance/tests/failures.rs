@@ -1,4 +1,4 @@
-//! The suite finds what is wrong, whatever it is, and says where.
+//! The suite reports every kind of failure with its step.
 
 use std::future::poll_fn;
 use std::io;
@@ -29,7 +29,7 @@ fn in_memory(steps: impl IntoIterator<Item = Step>) -> Report {
     suite.run()
 }
 
-/// Every result is bad, and says this.
+/// Every result has failed, with this text.
 fn assert_failed(report: &Report, results: usize, words: &str) {
     assert_eq!(report.failures().count(), results, "{report}");
     for outcome in report.failures() {
@@ -40,7 +40,7 @@ fn assert_failed(report: &Report, results: usize, words: &str) {
 }
 
 #[test]
-fn what_is_missing_is_found() {
+fn a_missing_observation_fails() {
     assert_failed(
         &in_memory([session(), emits(1), messages(2, 2)]),
         2,
@@ -54,13 +54,13 @@ fn what_is_missing_is_found() {
 }
 
 #[test]
-fn what_is_too_much_is_found() {
-    assert_failed(&in_memory([session(), emits(2), messages(2, 1)]), 2, "besides all that it should");
-    assert_failed(&in_memory([session(), send(presence())]), 2, "besides all that it should");
+fn an_unexpected_observation_fails() {
+    assert_failed(&in_memory([session(), emits(2), messages(2, 1)]), 2, "which no step expects");
+    assert_failed(&in_memory([session(), send(presence())]), 2, "which no step expects");
 }
 
 #[test]
-fn what_is_something_else_is_found() {
+fn another_observation_fails() {
     assert_failed(
         &in_memory([session(), gateway(Control::Reconnect { then_emit: 0 }), closes(4001)]),
         2,
@@ -124,7 +124,7 @@ fn what_hangs_is_named_and_the_others_go_on() {
     suite.limit(Duration::from_secs(10)).live("hangs-once", HangsOnce::default(), on_tokio);
     let report = suite.run();
     assert_eq!((report.passed(), report.failures().count()), (1, 1), "{report}");
-    assert!(report.to_string().contains("it has not come to its end within 10s"), "{report}");
+    assert!(report.to_string().contains("it has not ended within 10s"), "{report}");
 }
 
 /// A runtime that does without other threads, so that its wakers need not work across them. Names are not looked up.

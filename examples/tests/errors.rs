@@ -1,0 +1,243 @@
+//! The errors of the published crates: each text of a chain is printed once.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use gateway_codec::http::BodyError;
+use gateway_codec::{Compression, Encoding, InflateError, UnknownName, json};
+use gateway_driver::BuildError;
+use gateway_driver::gate::GateError;
+use gateway_driver::net::resolve_error;
+use gateway_driver::tls::{Roots, TlsError};
+use gateway_proto::command::{MemberRequestError, SendError};
+use gateway_proto::config::{ConfigError, ShardIdError, UrlError};
+use gateway_proto::disconnect::{Refused, Rejection};
+use gateway_proto::identify::{
+    BudgetError, IdentifyBudget, IdentifyQueue, IdentifyRefused, SessionStartLimit, TooFewStarts,
+};
+use gateway_proto::session::{
+    AckError, AckTracker, AckTrackerFull, DispatchBytesError, DispatchKey, DispatchKeyError,
+};
+use gateway_proto::transcript::TranscriptError;
+use gateway_proto::{ConnectError, Dispatch, GatewayUrl, ShardId, StopReason};
+use gateway_sim::{Config, Control, Gateway, Target};
+
+type Chain = Vec<String>;
+
+fn chain(error: &(dyn Error + 'static)) -> Chain {
+    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
+        .map(ToString::to_string)
+        .collect()
+}
+
+/// The name of a type without its path.
+fn name<T>(_: &T) -> &'static str {
+    std::any::type_name::<T>().rsplit("::").next().unwrap()
+}
+
+/// Every type of error with the chains of its variants, as far as those differ.
+#[derive(Default)]
+struct Errors(Vec<(&'static str, Chain)>);
+
+impl Errors {
+    fn add<E: Error + 'static>(&mut self, errors: impl IntoIterator<Item = E>) {
+        for error in errors {
+            self.0.push((name(&error), chain(&error)));
+        }
+    }
+}
+
+fn io_error() -> std::io::Error {
+    std::io::Error::other("the disk is full")
+}
+
+fn malformed() -> gateway_codec::Error {
+    json::from_slice::<u8>(b"[").unwrap_err()
+}
+
+/// A writer whose every write fails.
+struct Full;
+
+impl std::io::Write for Full {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(io_error())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn of_codec(errors: &mut Errors) {
+    let unwritten = gateway_codec::convert::convert_to(
+        b"1",
+        Encoding::Etf,
+        Encoding::Json,
+        &gateway_codec::convert::Options::default(),
+        &mut Full,
+    );
+    errors.add([malformed(), unwritten.unwrap_err()]);
+    let inflate = [
+        InflateError::TooLarge { limit: 1 },
+        InflateError::Corrupt { reason: "a block has no type" },
+        InflateError::Incomplete,
+        InflateError::Poisoned,
+        InflateError::Unsupported { format: "gzip", feature: "zlib" },
+    ];
+    errors.add(inflate.clone());
+    errors.add(inflate.map(BodyError::Inflate));
+    errors.add([BodyError::UnknownEncoding, BodyError::UnknownType, BodyError::Document(malformed())]);
+    errors.add::<UnknownName>(["zlib".parse::<Compression>().unwrap_err()]);
+}
+
+fn too_few_starts() -> TooFewStarts {
+    let mut limit = SessionStartLimit::default();
+    limit.remaining = 1;
+    let mut budget = IdentifyBudget::default();
+    budget.shards = 4;
+    match IdentifyQueue::with_budget(budget, &limit, Instant::now()) {
+        Err(BudgetError::TooFewStarts(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn config_error() -> ConfigError {
+    ConfigError::new("token", "it is empty")
+}
+
+fn refused() -> [IdentifyRefused; 3] {
+    let wait = Duration::from_secs(60);
+    [
+        IdentifyRefused::new(100, 100, wait),
+        IdentifyRefused::not_persisted(7, 1),
+        IdentifyRefused::unreachable(),
+    ]
+}
+
+fn of_proto(errors: &mut Errors) {
+    errors.add([
+        SendError::TooLarge { size: 5000, limit: 4096 },
+        SendError::QueueFull { waiting: 1000 },
+        SendError::ReservedOpcode { op: 2 },
+        SendError::Invalid("name at least one guild"),
+        SendError::Encode(malformed()),
+        SendError::Stopped,
+    ]);
+    let text = || "connection refused".to_owned();
+    errors.add([
+        ConnectError::Dns(text()),
+        ConnectError::Tcp(text()),
+        ConnectError::Tls(text()),
+        ConnectError::Refused(Refused::new(503)),
+        ConnectError::Handshake(text()),
+    ]);
+    errors.add([config_error()]);
+    errors.add([too_few_starts()]);
+    errors.add([BudgetError::Config(config_error()), BudgetError::TooFewStarts(too_few_starts())]);
+    errors.add(refused());
+    errors.add(refused().map(StopReason::IdentifyRefused));
+    errors.add([StopReason::Rejected(Rejection::ShardingRequired)]);
+    errors.add([
+        TranscriptError::Io(io_error()),
+        TranscriptError::Version,
+        TranscriptError::Line { number: 3, error: Some(malformed()) },
+        TranscriptError::Line { number: 3, error: None },
+        TranscriptError::Config(config_error()),
+    ]);
+    errors.add::<UrlError>(
+        ["", "http://h", "wss://:1", "wss://h:0"].map(|url| GatewayUrl::parse(url).unwrap_err()),
+    );
+    errors.add([AckError::NotAwaited, AckError::NotDelivered { sequence: 8, delivered: 7 }]);
+    let keys = ["0000000000000001-1", "0000000000000001-2"].map(|key| key.parse::<DispatchKey>().unwrap());
+    let mut tracker = AckTracker::new(1);
+    let full = keys.into_iter().find_map(|key| tracker.received(key).err());
+    errors.add::<AckTrackerFull>([full.unwrap()]);
+    errors.add::<DispatchKeyError>(["1".parse::<DispatchKey>().unwrap_err()]);
+    errors.add([
+        MemberRequestError::RateLimited { retry_after: Duration::from_secs(1) },
+        MemberRequestError::TimedOut { received: 0, expected: None },
+        MemberRequestError::TimedOut { received: 1, expected: Some(2) },
+    ]);
+    errors.add::<ShardIdError>([ShardId::new(4, 4).unwrap_err(), "x".parse::<ShardId>().unwrap_err()]);
+    errors.add::<DispatchBytesError>([
+        Dispatch::from_bytes(vec![0xff]).unwrap_err(),
+        DispatchBytesError::Damaged,
+    ]);
+}
+
+fn of_driver(errors: &mut Errors) {
+    let tls = || {
+        [
+            TlsError::NoProvider,
+            TlsError::NoRoots(Roots::Native),
+            TlsError::NoRoots(Roots::ExtraOnly),
+            TlsError::RootsUnusable("the system has none".to_owned()),
+            TlsError::ProviderUnusable("it has no cipher suite".to_owned()),
+            TlsError::Pem("there is no certificate in it".to_owned()),
+        ]
+    };
+    errors.add(tls());
+    errors.add(tls().map(BuildError::Tls));
+    errors.add([BuildError::Config(config_error())]);
+    errors.add([GateError::Budget(BudgetError::Config(config_error())), GateError::Store(io_error())]);
+    let resolve = resolve_error(io_error());
+    errors.0.push(("ResolveError", chain(&resolve)));
+}
+
+fn of_sim(errors: &mut Errors) {
+    let mut gateway = Gateway::new(Config::default(), Instant::now());
+    let control = Control::Invalid { resumable: true };
+    errors.add([gateway.control(Target::Session(99), control, Instant::now()).unwrap_err()]);
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The types that the published crates implement `Error` for.
+fn implemented() -> Vec<String> {
+    let mut files = Vec::new();
+    for crate_name in ["gateway-codec", "gateway-proto", "gateway-driver", "gateway-sim"] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(crate_name).join("src");
+        sources(&root, &mut files);
+    }
+    let mut types = Vec::new();
+    for file in files {
+        for line in fs::read_to_string(file).unwrap().lines() {
+            let rest = line.strip_prefix("impl std::error::").or_else(|| line.strip_prefix("impl error::"));
+            let Some(name) = rest.and_then(|rest| rest.strip_prefix("Error for ")) else { continue };
+            types.push(name.split(' ').next().unwrap().to_owned());
+        }
+    }
+    types
+}
+
+#[test]
+fn each_text_of_a_chain_is_printed_once() {
+    let mut errors = Errors::default();
+    of_codec(&mut errors);
+    of_proto(&mut errors);
+    of_driver(&mut errors);
+    of_sim(&mut errors);
+    for (name, chain) in &errors.0 {
+        for (index, text) in chain.iter().enumerate() {
+            assert!(!text.is_empty(), "{name} has no text: {chain:?}");
+            let repeated = chain[..index].iter().any(|earlier| earlier.contains(text));
+            assert!(!repeated, "{name} prints {text:?} twice: {chain:?}");
+        }
+    }
+    let implemented = implemented();
+    assert!(implemented.len() > 20, "{implemented:?}");
+    for name in implemented {
+        assert!(errors.0.iter().any(|(known, _)| *known == name), "this test builds no {name}");
+    }
+}

@@ -1,0 +1,55 @@
+//! The public types of the published crates that a bot or a driver builds and matches: each says whether it may grow.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Whether a program outside of the crate could build the type that begins at `lines[0]` by naming its fields.
+fn is_open(lines: &[&str]) -> bool {
+    let head = lines[0];
+    if head.starts_with("pub enum ") {
+        return true;
+    }
+    if head.contains('(') {
+        return head.contains("(pub ");
+    }
+    let body = lines.iter().take_while(|line| !line.starts_with('}'));
+    head.ends_with('{') && body.skip(1).any(|line| line.starts_with("    pub ") && line.contains(':'))
+}
+
+/// `#[non_exhaustive]`, or a word in the documentation on why there will be no further field or variant.
+#[test]
+fn every_public_type_may_grow_or_says_that_it_is_exhaustive() {
+    let mut types = 0;
+    for name in ["gateway-codec", "gateway-proto", "gateway-driver"] {
+        let mut files = Vec::new();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(name).join("src");
+        sources(&root, &mut files);
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            let lines: Vec<&str> = text.lines().collect();
+            for (number, line) in lines.iter().enumerate() {
+                let is_type = line.starts_with("pub struct ") || line.starts_with("pub enum ");
+                if !is_type || !is_open(&lines[number..]) {
+                    continue;
+                }
+                let above = lines[..number].iter().rev();
+                let mut above = above.take_while(|line| line.starts_with("///") || line.starts_with("#["));
+                let said = above.any(|line| *line == "#[non_exhaustive]" || line.contains("Exhaustive"));
+                assert!(said, "{}:{}: {line}", file.display(), number + 1);
+                types += 1;
+            }
+        }
+    }
+    assert!(types > 50, "{types} types were found");
+}

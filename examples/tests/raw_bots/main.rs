@@ -1,0 +1,20 @@
+//! The bots that bring their own socket, against the simulator: each prints the same and ends the same as the tokio bot.
+
+#[allow(dead_code, reason = "the program's main is not called here")]
+#[path = "../../examples/blocking_bot.rs"]
+mod blocking_bot;
+#[allow(dead_code, reason = "the program's main is not called here")]
+#[path = "../../examples/memory.rs"]
+mod memory;
+#[allow(dead_code, reason = "the program's main is not called here")]
+#[path = "../../examples/poll_bot.rs"]
+mod poll_bot;
+#[allow(dead_code, reason = "the program's main is not called here")]
+#[path = "../../examples/threads_bot.rs"]
+mod threads_bot;
+
+mod connections;
+mod hostile_servers;
+mod output;
+mod sessions;
+mod support;
