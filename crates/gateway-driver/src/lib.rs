@@ -17,6 +17,7 @@ mod sender;
 mod session_keeper;
 mod session_store;
 mod shard;
+mod spawn;
 pub mod stream;
 mod timer;
 pub mod tls;
@@ -36,6 +37,7 @@ pub use config::{BuildError, DriverConfig};
 pub use runtime::Runtime;
 pub use sender::Sender;
 pub use shard::Shard;
+pub use spawn::Spawn;
 pub use transcript::TranscriptWriter;
 
 /// Who may identify when.

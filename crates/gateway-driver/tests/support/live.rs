@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use gateway_driver::proto::{
 use gateway_driver::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use gateway_driver::rustls::{ClientConfig, ServerConfig, ServerConnection, StreamOwned, crypto::ring};
 use gateway_driver::tls::{Roots, TlsSettings};
-use gateway_driver::{DriverConfig, Runtime, Sender, Shard};
+use gateway_driver::{DriverConfig, Runtime, Sender, Shard, Spawn};
 use gateway_sim::{Config, Control, Server};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
@@ -356,6 +356,30 @@ pub(crate) async fn the_background_goes_on_while_a_handler_blocks<R: Live>() {
         }
     }
     assert_eq!(running.join().unwrap(), Some(StopReason::Shutdown(Shutdown::LogOff)));
+}
+
+/// The reader of the events waits on the test's own task, so only the spawned one can move the shard: through the adapter, and
+/// through a closure in its place.
+#[allow(dead_code, reason = "gateway-smol spawns only with its feature `cluster`")]
+pub(crate) async fn a_spawned_shard_runs_by_itself<R: Live + Spawn>() {
+    let adapter: Arc<dyn Spawn> = Arc::new(R::default());
+    let within = adapter.clone();
+    let closure = move |task: Pin<Box<dyn Future<Output = ()> + Send>>| within.spawn(task);
+    for spawner in [adapter, Arc::new(closure)] {
+        let server = Server::start(Config::default()).unwrap();
+        let (mut events, task) = Shard::<R>::new(config(server.url())).unwrap().background(10);
+        spawner.spawn(Box::pin(async move {
+            task.await;
+        }));
+        let mut ready = false;
+        while let Some(event) = events.next_event().await {
+            if matches!(event, Event::Ready) {
+                ready = true;
+                events.sender().shutdown(Shutdown::LogOff);
+            }
+        }
+        assert!(ready);
+    }
 }
 
 pub(crate) async fn a_dropped_shard_closes_its_socket<R: Live>() {
