@@ -6,6 +6,7 @@ mod background_writer;
 mod budget;
 mod config;
 mod dial;
+mod gateway_bot;
 mod identify;
 mod identify_requests;
 mod identify_store;
@@ -34,6 +35,7 @@ pub use gateway_proto::{
 
 pub use background::{Events, Task};
 pub use config::{BuildError, DriverConfig};
+pub use gateway_bot::gateway_bot;
 pub use runtime::Runtime;
 pub use sender::Sender;
 pub use shard::Shard;
