@@ -11,6 +11,8 @@ pub(crate) enum MachineRequest {
     Ack(u64),
     /// The same for dispatches that are known to be of the current session.
     AckCurrent(u64),
+    /// Send a heartbeat on the open session, if there is one.
+    Heartbeat,
     /// End the connection at the next input.
     End(EndRequest),
 }
