@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use gateway_conformance::{Report, Suite};
-use gateway_driver::{Runtime, net};
+use gateway_driver::{Runtime, Spawn, net};
 use gateway_examples::options::is_answered;
 
 const HELP: &str = "\
@@ -74,6 +74,14 @@ impl Runtime for ThreadRuntime {
             TIMERS.add(deadline, context.waker().clone());
             Poll::Pending
         })
+    }
+}
+
+/// A thread for each task: fine for some shards, and for a thousand take a runtime with an executor. Where the system has no thread to
+/// give, the process panics, as with `std::thread::spawn`.
+impl Spawn for ThreadRuntime {
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        thread::spawn(|| block_on(task));
     }
 }
 

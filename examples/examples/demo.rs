@@ -103,7 +103,7 @@ impl Demo {
                     self.say(&format!("RESUMED: {replayed} missed events were replayed"));
                     next_cut = self.seen.len() + BETWEEN;
                 }
-                Event::HeartbeatAcknowledged { latency } => {
+                Event::HeartbeatAcknowledged { latency, .. } => {
                     self.say(&format!("heartbeat answered in {:.2} ms", latency.as_secs_f64() * 1e3));
                 }
                 Event::Disconnected(end) => self.disconnected(&end.reason, end.retry_in),

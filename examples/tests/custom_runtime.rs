@@ -4,8 +4,18 @@
 #[path = "../examples/custom_runtime.rs"]
 mod custom_runtime;
 
+use gateway_driver::Spawn;
+
 /// The whole table.
 #[test]
 fn an_adapter_over_plain_threads_conforms() {
     custom_runtime::prove("").assert_passed();
+}
+
+/// On a thread of its own: this one waits for it.
+#[test]
+fn a_task_runs_in_the_background() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    custom_runtime::ThreadRuntime.spawn(Box::pin(async move { done.send(()).unwrap() }));
+    is_done.recv().unwrap();
 }

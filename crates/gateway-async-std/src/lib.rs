@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::time::Instant;
 
 use async_std::net::{TcpStream, ToSocketAddrs};
@@ -33,5 +34,12 @@ impl Runtime for AsyncStdRuntime {
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
         let time = deadline.saturating_duration_since(Instant::now());
         async_std::task::sleep(time)
+    }
+}
+
+/// Spawns on the executor of the process, whose threads async-std starts. It runs until the process ends.
+impl Spawn for AsyncStdRuntime {
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        async_std::task::spawn(task);
     }
 }

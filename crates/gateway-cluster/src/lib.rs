@@ -1,4 +1,4 @@
-//! All shards of a bot in one value.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")

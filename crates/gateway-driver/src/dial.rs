@@ -26,9 +26,8 @@ pub(crate) struct Dialer<R> {
 pub(crate) type Dialing = Pin<Box<dyn Future<Output = Result<BoxedStream, ConnectError>> + Send>>;
 
 impl<R: Runtime> Dialer<R> {
-    pub(crate) fn new(runtime: R, config: DriverConfig) -> Self {
-        let DriverConfig { tls, connector, .. } = config;
-        Self { runtime, connector, tls }
+    pub(crate) fn new(runtime: R, config: &DriverConfig) -> Self {
+        Self { runtime, connector: config.connector.clone(), tls: config.tls.clone() }
     }
 
     /// Starts to open a byte stream to the host and port of a URL. Dropping the future cancels the attempt.

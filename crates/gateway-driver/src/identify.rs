@@ -12,6 +12,7 @@ use gateway_proto::ShardId;
 use gateway_proto::config::ConfigError;
 use gateway_proto::identify::{
     BudgetError, IdentifyBudget, IdentifyQueue, IdentifyRefused, IdentifySnapshot, SessionStartLimit, Ticket,
+    TooFewStarts,
 };
 
 use crate::Runtime;
@@ -39,6 +40,22 @@ pub trait IdentifyGate: Send + Sync + 'static {
     /// The permit was used: the shard's Identify is sent.
     fn used(&self, shard: ShardId) {
         let _ = shard;
+    }
+
+    /// Whether so many more sessions can be started today, so that a caller does not begin what it could not finish. A gate that
+    /// does not know says yes, and refuses or holds the requests themselves.
+    ///
+    /// # Errors
+    ///
+    /// If fewer session starts are left, with the time until there are enough. See [`TooFewStarts::new`].
+    fn check(&self, starts: u32) -> Result<(), TooFewStarts> {
+        let _ = starts;
+        Ok(())
+    }
+
+    /// How many session starts are left today, including the reserve. None: the gate does not know.
+    fn remaining(&self) -> Option<u32> {
+        None
     }
 
     /// The connection of the shard's Identify has ended without READY. Discord may have counted the session start all the
@@ -174,6 +191,24 @@ impl<R: Runtime> LocalIdentifyGate<R> {
         self.shared.change(|queue, now| queue.update(limit, now))
     }
 
+    /// Whether so many more sessions can be started today: see [`IdentifyQueue::check`].
+    ///
+    /// # Errors
+    ///
+    /// If fewer session starts are left, with the time until there are enough.
+    pub fn check(&self, starts: u32) -> Result<(), TooFewStarts> {
+        self.shared.lock().queue.check(starts, self.shared.runtime.now())
+    }
+
+    /// Changes [`IdentifyBudget::shards`], for a bot that reshards: see [`IdentifyQueue::set_shards`].
+    ///
+    /// # Errors
+    ///
+    /// If so many shards could spend more in a day than the budget leaves them. Nothing has changed then.
+    pub fn set_shards(&self, shards: u32) -> Result<(), ConfigError> {
+        self.shared.change(|queue, now| queue.set_shards(shards, now))
+    }
+
     /// How many session starts are left today, including the reserve.
     pub fn remaining(&self) -> u32 {
         self.shared.lock().queue.remaining(self.shared.runtime.now())
@@ -226,6 +261,14 @@ impl<R: Runtime> IdentifyGate for LocalIdentifyGate<R> {
     fn used(&self, shard: ShardId) {
         // Requests for this key see the later deadline when their timers fire.
         self.shared.lock().queue.used(shard, self.shared.runtime.now());
+    }
+
+    fn check(&self, starts: u32) -> Result<(), TooFewStarts> {
+        self.check(starts)
+    }
+
+    fn remaining(&self) -> Option<u32> {
+        Some(self.remaining())
     }
 }
 

@@ -6,6 +6,7 @@ mod background_writer;
 mod budget;
 mod config;
 mod dial;
+mod gateway_bot;
 mod identify;
 mod identify_requests;
 mod identify_store;
@@ -17,6 +18,7 @@ mod sender;
 mod session_keeper;
 mod session_store;
 mod shard;
+mod spawn;
 pub mod stream;
 mod timer;
 pub mod tls;
@@ -33,9 +35,11 @@ pub use gateway_proto::{
 
 pub use background::{Events, Task};
 pub use config::{BuildError, DriverConfig};
+pub use gateway_bot::gateway_bot;
 pub use runtime::Runtime;
 pub use sender::Sender;
 pub use shard::Shard;
+pub use spawn::Spawn;
 pub use transcript::TranscriptWriter;
 
 /// Who may identify when.

@@ -55,6 +55,14 @@ impl Sender {
         self.shared.lock().connection.ack_up_to(key)
     }
 
+    /// Sends a heartbeat as soon as the rate limit allows, before any command, on an open session; otherwise nothing happens. See
+    /// [`gateway_proto::Shard::heartbeat`] for what its acknowledgement proves.
+    pub fn heartbeat(&self) {
+        let mut state = self.shared.lock();
+        state.connection.heartbeat();
+        state.wake();
+    }
+
     /// Ends the shard. [`Shutdown::Resumable`] leaves the session alive for [`Sender::session`];
     /// [`Shutdown::LogOff`] ends it too.
     pub fn shutdown(&self, how: Shutdown) {

@@ -135,7 +135,7 @@ impl<R: Runtime> Shard<R> {
         let checkpointer =
             driver.session_keeper.take().map(|keeper| Checkpointer::new(keeper, runtime.now()));
         Ok(Self {
-            dialer: Dialer::new(runtime.clone(), driver),
+            dialer: Dialer::new(runtime.clone(), &driver),
             gate,
             id,
             shared: Shared::new(connection),

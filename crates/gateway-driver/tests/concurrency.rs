@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use gateway_driver::Runtime;
 use gateway_driver::proto::command::{SendError, VoiceStateUpdate};
 use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_driver::proto::{Command, Event, Reconnect, Shutdown, Snowflake};
@@ -175,4 +176,31 @@ fn a_late_look_finds_what_came_in_time() {
     assert_eq!(client.disconnects(), [], "silence while the shard was not polled proves nothing");
     let ready = client.events.iter().filter(|event| matches!(event, Event::Ready)).count();
     assert_eq!(ready, 1);
+}
+
+/// The shard waits for nothing else, and is woken. What its acknowledgement says does not depend on when the event is read.
+#[test]
+fn a_heartbeat_is_sent_when_the_application_wants_one() {
+    let mut client = Client::new(config());
+    let mut server = client.connect_and_identify();
+    client.pass(HEARTBEAT / 8);
+    client.settle();
+    std::iter::from_fn(|| server.receive()).for_each(drop);
+    let (sender, wanted) = (client.shard.sender(), client.runtime.now());
+    let beats = client.shard.stats().heartbeats;
+    std::thread::spawn(move || sender.heartbeat()).join().unwrap();
+    assert!(client.is_woken());
+    client.settle();
+    assert_eq!(client.shard.stats().heartbeats, beats + 1);
+    assert!(server.receive().is_some_and(|message| message.to_text().unwrap().contains(r#""op":1,"#)));
+    for _ in 0..=beats {
+        server.send(acknowledgement());
+    }
+    client.runtime.jump(HEARTBEAT / 100);
+    client.settle();
+    let sent = client.events.iter().rev().find_map(|event| match event {
+        Event::HeartbeatAcknowledged { sent, .. } => Some(*sent),
+        _ => None,
+    });
+    assert_eq!(sent, Some(wanted));
 }

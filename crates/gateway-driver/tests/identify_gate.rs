@@ -77,6 +77,29 @@ fn limit(remaining: u32) -> SessionStartLimit {
     limit
 }
 
+/// By a caller that knows no more than the trait, too.
+#[test]
+fn a_gate_can_be_asked_before_anything_is_begun() {
+    let runtime = VirtualRuntime::default();
+    let mut budget = IdentifyBudget::default();
+    (budget.shards, budget.reserve) = (2, Some(100));
+    let local = LocalIdentifyGate::with_budget(runtime.clone(), budget, &limit(150)).unwrap();
+    let error = local.check(51).unwrap_err();
+    assert_eq!((error.remaining, error.reset_after), (150, Duration::from_secs(3600)));
+    assert_eq!(local.set_shards(901).unwrap_err().field(), "shards");
+    local.set_shards(900).unwrap();
+    let gate: &dyn IdentifyGate = &local;
+    assert_eq!((gate.check(50), gate.check(51), gate.remaining()), (Ok(()), Err(error), Some(150)));
+
+    struct Unknowing;
+    impl IdentifyGate for Unknowing {
+        fn acquire(&self, _: ShardId) -> AcquiringIdentify {
+            Box::pin(std::future::pending())
+        }
+    }
+    assert_eq!((Unknowing.check(u32::MAX), Unknowing.remaining()), (Ok(()), None));
+}
+
 /// A gate for a shard that has a session to resume: it is built although no session can be started.
 fn spent_gate(runtime: &VirtualRuntime, when_spent: WhenSpent) -> LocalIdentifyGate<VirtualRuntime> {
     let mut budget = IdentifyBudget::default();

@@ -87,7 +87,7 @@ impl OpenConnection {
         usize::from(matches!(self.stage, OpenStage::AwaitingHello { .. } | OpenStage::AwaitingIdentify))
     }
 
-    /// Takes a requested heartbeat that can be sent now, and counts it as sent. Returns whether there is one.
+    /// Whether a heartbeat that the server or the application asked for goes out now. It counts as sent.
     pub(crate) fn answer_heartbeat_request(&mut self, now: Instant) -> bool {
         if !self.window.answer_request(self.kept_places(), now) {
             return false;

@@ -20,6 +20,13 @@ pub struct Disconnected {
     pub retry_in: Option<Duration>,
 }
 
+impl Disconnected {
+    /// The end of a connection, for tests of what receives it.
+    pub fn new(reason: DisconnectReason, resumable: bool, retry_in: Option<Duration>) -> Self {
+        Self { reason, resumable, retry_in }
+    }
+}
+
 /// Why a connection, or an attempt at one, ended.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

@@ -42,7 +42,7 @@ impl fmt::Display for Event {
             Self::Dispatch(dispatch) => dispatch.fmt(f),
             Self::Ready => f.write_str("ready"),
             Self::Resumed { replayed } => write!(f, "resumed: {replayed} events replayed"),
-            Self::HeartbeatAcknowledged { latency } => {
+            Self::HeartbeatAcknowledged { latency, .. } => {
                 write!(f, "latency {:.1} ms", latency.as_secs_f64() * 1e3)
             }
             Self::Disconnected(disconnected) => disconnected.fmt(f),

@@ -1,11 +1,15 @@
 //! When to send heartbeats, and when missing acknowledgements mean that a connection is dead.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// The shortest interval that is accepted.
 pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest interval that is accepted.
 pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
+
+/// The most heartbeats whose times are remembered until they are acknowledged: more than a window has room for.
+const REMEMBERED: usize = 120;
 
 /// The heartbeat of one connection, from Hello on.
 pub(crate) struct Heartbeat {
@@ -16,14 +20,15 @@ pub(crate) struct Heartbeat {
     /// When the newest scheduled heartbeat went out.
     last_scheduled: Option<Instant>,
     unacknowledged: Option<Unacknowledged>,
+    /// When the heartbeats that are not acknowledged went out, oldest first.
+    sent: VecDeque<Instant>,
     last_acknowledged: Option<Instant>,
     latency: Option<Duration>,
 }
 
 /// Heartbeats sent since the newest acknowledgement.
 struct Unacknowledged {
-    newest: Instant,
-    /// The number of scheduled ones among them, as opposed to those that the server requested.
+    /// How many of them were scheduled ones, not asked for by the server.
     scheduled: u32,
     /// When the first of the scheduled ones went out.
     first_scheduled: Instant,
@@ -44,6 +49,7 @@ impl Heartbeat {
             next: now + interval.mul_f64(jitter),
             last_scheduled: None,
             unacknowledged: None,
+            sent: VecDeque::new(),
             last_acknowledged: None,
             latency: None,
         }
@@ -128,19 +134,17 @@ impl Heartbeat {
         }
     }
 
-    /// A heartbeat that the server requested was sent. The schedule is unchanged.
+    /// A heartbeat goes out that the server asked for, or the application. The schedule is unchanged.
     pub(crate) fn sent_on_request(&mut self, now: Instant) {
-        match &mut self.unacknowledged {
-            Some(unacknowledged) => unacknowledged.newest = now,
-            None => {
-                self.unacknowledged = Some(Unacknowledged {
-                    newest: now,
-                    scheduled: 0,
-                    first_scheduled: now,
-                    newest_scheduled: now,
-                    late_at: None,
-                });
-            }
+        self.unacknowledged.get_or_insert(Unacknowledged {
+            scheduled: 0,
+            first_scheduled: now,
+            newest_scheduled: now,
+            late_at: None,
+        });
+        // Of a server that acknowledges too few the oldest are remembered, so that no acknowledgement counts for a later one.
+        if self.sent.len() < REMEMBERED {
+            self.sent.push_back(now);
         }
     }
 
@@ -149,12 +153,17 @@ impl Heartbeat {
         self.next = until;
     }
 
-    /// An acknowledgement was received. Returns the latency; `None` if no heartbeat was unacknowledged.
-    pub(crate) fn acknowledged(&mut self, now: Instant) -> Option<Duration> {
-        let unacknowledged = self.unacknowledged.take()?;
+    /// An acknowledgement arrived. Gives when its heartbeat was sent, and the latency; None if no heartbeat was waiting for one.
+    ///
+    /// Acknowledgements do not say which heartbeat they are for. They come in the order of the heartbeats, so this one is for the
+    /// oldest, or, where the server has left some out, for a later one.
+    pub(crate) fn acknowledged(&mut self, now: Instant) -> Option<(Instant, Duration)> {
+        let sent = self.sent.pop_front()?;
+        self.unacknowledged = None;
         self.last_acknowledged = Some(now);
-        self.latency = Some(now.saturating_duration_since(unacknowledged.newest));
-        self.latency
+        let latency = now.saturating_duration_since(sent);
+        self.latency = Some(latency);
+        Some((sent, latency))
     }
 
     /// The silence so far is not the server's fault: heartbeats without an answer do not count as missed.
@@ -227,13 +236,33 @@ mod tests {
         assert_eq!(heartbeat.acknowledged(start), None, "nothing was sent");
         heartbeat.sent_scheduled(start);
         let rtt = Duration::from_millis(80);
-        assert_eq!(heartbeat.acknowledged(start + rtt), Some(rtt));
-        assert_eq!(heartbeat.acknowledged(start + rtt * 2), None, "one heartbeat was unacknowledged");
+        assert_eq!(heartbeat.acknowledged(start + rtt), Some((start, rtt)));
+        assert_eq!(heartbeat.acknowledged(start + rtt * 2), None, "one acknowledgement was owed");
         assert_eq!(heartbeat.latency(), Some(rtt));
     }
 
     #[test]
-    fn a_requested_beat_changes_neither_the_schedule_nor_the_deadline() {
+    fn an_acknowledgement_counts_for_the_oldest_beat() {
+        let start = Instant::now();
+        let second = |count| start + Duration::from_secs(count);
+        let mut heartbeat = Heartbeat::new(INTERVAL, 0.0, start);
+        heartbeat.sent_scheduled(start);
+        heartbeat.sent_on_request(second(1));
+        assert_eq!(heartbeat.acknowledged(second(2)), Some((start, Duration::from_secs(2))));
+        heartbeat.sent_on_request(second(3));
+        assert_eq!(heartbeat.acknowledged(second(4)), Some((second(1), Duration::from_secs(3))));
+        assert_eq!(heartbeat.acknowledged(second(5)), Some((second(3), Duration::from_secs(2))));
+        assert_eq!(heartbeat.acknowledged(second(6)), None);
+        // A server that acknowledges nothing takes bounded memory, and gets no later one acknowledged.
+        for count in 0..10_000 {
+            heartbeat.sent_on_request(second(count));
+        }
+        let acknowledged: Vec<_> = std::iter::from_fn(|| heartbeat.acknowledged(second(10_000))).collect();
+        assert_eq!((acknowledged.len(), acknowledged[119].0), (REMEMBERED, second(119)));
+    }
+
+    #[test]
+    fn a_requested_beat_changes_neither_schedule_nor_judgement() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(INTERVAL, 0.5, start);
         let next = heartbeat.next();

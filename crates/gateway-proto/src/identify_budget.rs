@@ -78,18 +78,25 @@ pub enum WhenSpent {
     Hold,
 }
 
-/// Fewer session starts are left than shards are to start a session, so not all of them could start.
+/// Fewer session starts are left than sessions are to be started, so not all of them could start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct TooFewStarts {
-    /// Shards that are to start a session.
+    /// Sessions that are to be started, those of requests that wait at the gate included.
     pub starting: u32,
     /// Session starts that are left, including the reserve.
     pub remaining: u32,
     /// Session starts that are never spent.
     pub reserve: u32,
-    /// Time until there are enough, unless the limit is updated before.
+    /// Time until there are enough, unless the limit is updated before. [`Duration::MAX`] if a day has too few.
     pub reset_after: Duration,
+}
+
+impl TooFewStarts {
+    /// Fewer session starts are left than are needed, for custom gates. `remaining` includes the `reserve`.
+    pub fn new(starting: u32, remaining: u32, reserve: u32, reset_after: Duration) -> Self {
+        Self { starting, remaining, reserve, reset_after }
+    }
 }
 
 impl fmt::Display for TooFewStarts {
@@ -97,10 +104,12 @@ impl fmt::Display for TooFewStarts {
         let Self { starting, remaining, reserve, reset_after } = self;
         write!(
             f,
-            "{starting} sessions cannot be started: {remaining} starts are left, of which {reserve} are in reserve; \
-             there will be enough in {} s",
-            reset_after.as_secs()
-        )
+            "{starting} sessions cannot be started: {remaining} starts are left, of which {reserve} are in reserve; "
+        )?;
+        match *reset_after {
+            Duration::MAX => f.write_str("a day has too few"),
+            reset_after => write!(f, "there will be enough in {} s", reset_after.as_secs()),
+        }
     }
 }
 

@@ -107,19 +107,33 @@ impl Ledger {
 
     /// Whether all shards that are to start a session can do so.
     pub(crate) fn check_start(&self, now: Instant) -> Result<(), TooFewStarts> {
-        let starting = self.config.starting_shards();
-        if starting == 0 || self.config.when_spent == WhenSpent::Hold {
-            return Ok(());
+        match self.config.when_spent {
+            WhenSpent::Hold => Ok(()),
+            WhenSpent::Refuse => self.check(self.config.starting_shards(), now),
         }
-        match self.enough_at(starting, now) {
-            None => Ok(()),
-            Some(at) => Err(TooFewStarts {
-                starting,
-                remaining: self.remaining(now),
-                reserve: self.reserve(),
-                reset_after: at.saturating_duration_since(now),
-            }),
-        }
+    }
+
+    /// Whether this many sessions can be started now.
+    pub(crate) fn check(&self, starting: u32, now: Instant) -> Result<(), TooFewStarts> {
+        let reset_after = match starting {
+            0 => return Ok(()),
+            _ if starting > self.total - self.reserve() => Duration::MAX,
+            _ => match self.enough_at(starting, now) {
+                None => return Ok(()),
+                Some(at) => at.saturating_duration_since(now),
+            },
+        };
+        Err(TooFewStarts::new(starting, self.remaining(now), self.reserve(), reset_after))
+    }
+
+    /// Another number of shards spends the budget from now on.
+    pub(crate) fn set_shards(&mut self, shards: u32) -> Result<(), ConfigError> {
+        // Those that start first of all are a matter of the beginning.
+        let starting = self.config.starting.map(|starting| starting.min(shards));
+        let config = IdentifyBudget { shards, starting, ..self.config.clone() };
+        config.validate(self.total)?;
+        self.config = config;
+        Ok(())
     }
 
     pub(crate) fn refuse_spent(&self, available_at: Instant, now: Instant) -> IdentifyRefused {

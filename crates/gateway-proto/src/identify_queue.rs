@@ -153,6 +153,36 @@ impl IdentifyQueue {
         self.ledger.as_ref().map_or(Ok(()), |ledger| ledger.check_start(now))
     }
 
+    /// Whether so many more sessions can be started today, beside those of the requests that wait, and the reserve is kept. For a caller
+    /// that is about to start many shards: half of them are worse than none.
+    ///
+    /// The spacing of the keys and [`IdentifyBudget::per_shard`] are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// If fewer session starts are left, with the time until there are enough; with [`WhenSpent::Hold`] too.
+    pub fn check(&self, starts: u32, now: Instant) -> Result<(), TooFewStarts> {
+        if starts == 0 {
+            return Ok(());
+        }
+        let unpaid = self.waiting.iter().filter(|ticket| !self.is_paid(**ticket, now)).count();
+        let starting = starts.saturating_add(u32::try_from(unpaid).unwrap_or(u32::MAX));
+        match &self.ledger {
+            Some(ledger) => ledger.check(starting, now),
+            None => Ledger::usual(now).check(starting, now),
+        }
+    }
+
+    /// Changes [`IdentifyBudget::shards`]: a bot that reshards from N to M has N + M shards for a while.
+    ///
+    /// # Errors
+    ///
+    /// If so many shards could spend more in a day than the budget leaves them; the error names the field. Nothing has changed
+    /// then.
+    pub fn set_shards(&mut self, shards: u32, now: Instant) -> Result<(), ConfigError> {
+        self.ledger_at(now).set_shards(shards)
+    }
+
     /// Replaces the limit by a newer `session_start_limit`. It holds from the next [`poll_output`](Self::poll_output) on, also
     /// for requests that wait.
     ///

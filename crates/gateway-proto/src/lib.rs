@@ -18,7 +18,12 @@ mod dispatch_key;
 mod display;
 mod event;
 mod gaps;
+mod gateway_bot;
+#[cfg(feature = "raw")]
+mod gateway_bot_request;
 mod heartbeat;
+#[cfg(feature = "raw")]
+mod http_response;
 mod identify_budget;
 mod identify_ledger;
 mod identify_output;
@@ -98,6 +103,12 @@ pub mod config {
     pub use crate::url::{API_VERSION, UrlError};
 }
 
+/// The one request of the HTTP API that a bot sends before it connects, over plain bytes.
+#[cfg(feature = "raw")]
+pub mod api {
+    pub use crate::gateway_bot_request::{DEFAULT_API_URL, GatewayBotError, GatewayBotRequest};
+}
+
 /// Why a connection ended, and what follows from a close code.
 pub mod disconnect {
     pub use crate::close_code::Reaction;
@@ -114,6 +125,7 @@ pub mod health {
 
 /// When a shard may identify: the gate that the shards of a bot share, and its budget of session starts.
 pub mod identify {
+    pub use crate::gateway_bot::GatewayBot;
     pub use crate::identify_budget::{
         BudgetError, IdentifyBudget, SessionStartLimit, TooFewStarts, WhenSpent,
     };

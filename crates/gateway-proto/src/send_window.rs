@@ -18,6 +18,8 @@ pub(crate) struct SendWindow {
     requested: Sends,
     /// The unanswered requests, oldest first. Commands wait for them.
     unanswered: VecDeque<Instant>,
+    /// The application wants a heartbeat, and none has gone out since.
+    wanted: bool,
     limit: usize,
     /// Slots for scheduled heartbeats.
     reserved: usize,
@@ -30,6 +32,7 @@ impl SendWindow {
             scheduled: Sends::default(),
             requested: Sends::default(),
             unanswered: VecDeque::new(),
+            wanted: false,
             limit: usize::from(limit),
             reserved: 0,
         }
@@ -49,6 +52,7 @@ impl SendWindow {
 
     /// Notes that a scheduled heartbeat was sent.
     pub(crate) fn record_scheduled(&mut self, now: Instant) {
+        self.wanted = false;
         self.scheduled.record(now);
     }
 
@@ -70,8 +74,14 @@ impl SendWindow {
         }
     }
 
-    /// Takes a requested heartbeat that can be sent now, and counts it as sent. Returns whether there is one. `kept` is the number
-    /// of slots that it must leave free besides those of the scheduled heartbeats.
+    /// The application wants a heartbeat. The next one that goes out serves, also one that was scheduled or that the server asked
+    /// for.
+    pub(crate) fn want_heartbeat(&mut self) {
+        self.wanted = true;
+    }
+
+    /// Whether a heartbeat that the server asked for, or that the application wants, goes out now; it counts as sent. `kept`: places
+    /// that it must leave besides those of the scheduled heartbeats.
     ///
     /// A request that has waited for a whole window is dropped. By then every slot was free once, and other heartbeats have
     /// used it.
@@ -79,23 +89,30 @@ impl SendWindow {
         while self.unanswered.front().is_some_and(|asked| *asked + WINDOW < now) {
             self.unanswered.pop_front();
         }
-        if self.unanswered.is_empty() || self.place_at(kept, now) > now {
+        if self.next_answer(kept, now).is_none_or(|at| at > now) {
             return false;
         }
         self.unanswered.pop_front();
+        self.wanted = false;
         self.record(now);
         true
     }
 
-    /// When the next request may be answered. `None` if none waits.
+    /// When the next request may be answered, or a wanted heartbeat may go out. None: none waits.
     pub(crate) fn next_answer(&self, kept: usize, now: Instant) -> Option<Instant> {
-        (!self.unanswered.is_empty()).then(|| self.place_at(kept, now))
+        match self.unanswered.is_empty() {
+            false => Some(self.place_at(kept, now)),
+            // The server may ask for one, which goes out whatever the application wants.
+            true => self.wanted.then(|| self.place_at(kept + 1, now)),
+        }
     }
 
     /// When a command may be sent: now, or later. Requested heartbeats precede it: those that wait, and as many as the server is
     /// expected to request.
     pub(crate) fn next_command(&self, now: Instant) -> Instant {
-        self.place_at(self.unanswered.len() + self.expected_requests(now), now)
+        // One heartbeat serves the server and the application.
+        let waiting = self.unanswered.len().max(usize::from(self.wanted));
+        self.place_at(waiting + self.expected_requests(now), now)
     }
 
     /// The slots that commands leave for future requests: as many as there were in the last window, but at most half of the slots
@@ -283,6 +300,35 @@ mod tests {
             commands += 1;
         }
         assert_eq!(commands, 29);
+    }
+
+    #[test]
+    fn a_wanted_heartbeat_goes_before_commands_and_leaves_the_places_of_others() {
+        let start = Instant::now();
+        let mut window = window(start);
+        let wanted = |window: &mut SendWindow, now| {
+            window.want_heartbeat();
+            window.answer_request(0, now)
+        };
+        for _ in 0..117 {
+            assert!(wanted(&mut window, start));
+        }
+        assert!(!wanted(&mut window, start));
+        assert_eq!(window.next_answer(0, start), Some(start + WINDOW));
+        assert_eq!(window.next_command(start), start + WINDOW);
+        assert!(asked(&mut window, start), "a place was left for one that the server asks for");
+        assert_eq!(window.next_answer(0, start), None, "which serves the application too");
+        for _ in 0..2 {
+            assert_eq!(window.next_scheduled(start), start);
+            assert!(!wanted(&mut window, start));
+            window.record_scheduled(start);
+            assert_eq!(window.next_answer(0, start), None, "as does a scheduled one");
+        }
+        assert!(window.next_scheduled(start) > start, "120 are sent");
+        window.want_heartbeat();
+        window.want_heartbeat();
+        assert!(window.answer_request(0, start + WINDOW));
+        assert!(!window.answer_request(0, start + WINDOW), "one serves for both");
     }
 
     #[test]

@@ -138,6 +138,19 @@ impl Shard {
         Ok(())
     }
 
+    /// Sends a heartbeat as soon as the rate limit allows, before any command, on an open session. Where there is none, and once the
+    /// shard is shutting down, nothing happens.
+    ///
+    /// The server acknowledges it after everything that it sent before it has read the heartbeat: once
+    /// [`Event::HeartbeatAcknowledged`](crate::Event::HeartbeatAcknowledged) gives out a `sent` that is not before this call, what
+    /// the server had sent by the time of this call has arrived.
+    ///
+    /// The schedule of the other heartbeats stays, and what is taken for a dead connection too. Any heartbeat that goes out
+    /// after this call serves for it, so two calls before it is sent send one.
+    pub fn heartbeat(&mut self) {
+        self.request(MachineRequest::Heartbeat);
+    }
+
     /// Ends the shard for good. [`Output::Stopped`] follows, at the latest after [`Timeouts::close`](crate::config::Timeouts).
     pub fn shutdown(&mut self, how: Shutdown) {
         self.request_end(EndRequest::Shutdown(how));

@@ -90,13 +90,7 @@ impl ShardConfig {
 
     /// Checks every field.
     pub(crate) fn validate(&self) -> Result<GatewayUrl, ConfigError> {
-        let token = self.token.expose();
-        if token.is_empty() {
-            return Err(ConfigError::new("token", "it is empty"));
-        }
-        if token.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(ConfigError::new("token", "it contains white space or control characters"));
-        }
+        self.token.validate()?;
         if self.seed.is_none() {
             return Err(ConfigError::new("seed", "give one, from the system's source of randomness"));
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::config::ConfigError;
+
 /// A bot token. It never appears in `Debug` output, and nothing else prints it.
 ///
 /// The gateway wants it bare (Discord Docs, Gateway Events > Identify): a leading `Bot `, which the HTTP API wants, is
@@ -19,6 +21,17 @@ impl Token {
             }
             _ => Self(token.into()),
         }
+    }
+
+    /// Refuses what can be no token, and what would end the line of a header.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        if self.0.is_empty() {
+            return Err(ConfigError::new("token", "it is empty"));
+        }
+        if self.0.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(ConfigError::new("token", "it contains white space or control characters"));
+        }
+        Ok(())
     }
 
     /// The bare token. Mind where it goes.

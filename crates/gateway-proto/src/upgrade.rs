@@ -3,24 +3,17 @@
 //! [`raw::Connection`](crate::raw) is built on it. tungstenite's own handshake reads a stream, takes a head that comes in many
 //! small pieces for an attack, and drops the body of a refusal, so it is written here.
 
-use std::borrow::Cow;
-use std::ops::ControlFlow;
-
 use data_encoding::BASE64;
-use httparse::{Header, ParserConfig, Status};
 use sha1::{Digest, Sha1};
 
 use crate::disconnect::Refused;
+use crate::http_response::{HttpHead, HttpResponse};
 use crate::{ConnectError, GatewayUrl};
 
 /// What the upgrade request says of this library (Discord Docs, Reference > User Agent).
-const USER_AGENT: &str =
+pub(crate) const USER_AGENT: &str =
     concat!("DiscordBot (https://docs.rs/gateway-proto, ", env!("CARGO_PKG_VERSION"), ")");
 
-/// The most that the head of an answer may take, together with the heads of the interim answers before it.
-const HEAD_BYTES: usize = 16 << 10;
-/// The most headers that an answer may have.
-const HEADERS: usize = 100;
 /// How much of a refusal's body is kept, and with its framing waited for.
 const BODY_BYTES: usize = 4 << 10;
 
@@ -34,11 +27,7 @@ fn accept_of(key: &str) -> String {
 pub struct Upgrade {
     request: String,
     accept: String,
-    /// The head, then the body of a refusal.
-    received: Vec<u8>,
-    /// Bytes of the interim answers so far.
-    interim: usize,
-    refusal: Option<Refusal>,
+    response: HttpResponse,
 }
 
 /// How a handshake ended. Exhaustive: a WebSocket is open or it is not.
@@ -51,22 +40,6 @@ pub enum Upgraded {
     },
     /// It is not.
     Failed(ConnectError),
-}
-
-/// A refusal whose body is still coming.
-struct Refusal {
-    refused: Refused,
-    end: BodyEnd,
-}
-
-/// How the end of a body is recognized (RFC 9112, section 6.3).
-enum BodyEnd {
-    /// After so many bytes.
-    Length(usize),
-    /// After the chunk of length zero.
-    Chunked,
-    /// With the stream.
-    Eof,
 }
 
 impl Upgrade {
@@ -86,7 +59,7 @@ impl Upgrade {
             host = url.authority(),
         );
         let accept = accept_of(&key);
-        Self { request, accept, received: Vec::new(), interim: 0, refusal: None }
+        Self { request, accept, response: HttpResponse::new(BODY_BYTES) }
     }
 
     /// What to send, in one piece.
@@ -96,187 +69,57 @@ impl Upgrade {
 
     /// Takes what the server sent. None: there must be more to come.
     pub fn push(&mut self, bytes: &[u8]) -> Option<Upgraded> {
-        let mut used = 0;
-        while self.refusal.is_none() {
-            // Line by line: the cost of a head that comes in small pieces stays small, and its end is met exactly.
-            let Some(line) = bytes[used..].iter().position(|byte| *byte == b'\n') else { break };
-            if !self.has_room_for(line + 1) {
-                return Some(Upgraded::Failed(handshake("the head is too long")));
-            }
-            self.received.extend_from_slice(&bytes[used..=used + line]);
-            used += line + 1;
-            if !self.may_be_http() {
-                return Some(Upgraded::Failed(handshake("the answer is not HTTP")));
-            }
-            match self.read_head() {
-                Ok(ControlFlow::Continue(())) => {}
-                Ok(ControlFlow::Break(())) => return Some(Upgraded::Open { used }),
-                Err(error) => return Some(Upgraded::Failed(error)),
-            }
+        let used = match self.response.push(bytes) {
+            Ok(used) => used,
+            Err(problem) => return Some(Upgraded::Failed(handshake(&problem))),
+        };
+        match self.response.head() {
+            Some(head) if head.status == 101 => Some(match self.check_switching(head) {
+                Ok(()) => Upgraded::Open { used },
+                Err(error) => Upgraded::Failed(error),
+            }),
+            _ => self.response.end().map(|_| Upgraded::Failed(self.finish())),
         }
-        let rest = &bytes[used..];
-        if self.refusal.is_some() {
-            let room = BODY_BYTES - self.received.len();
-            self.received.extend_from_slice(&rest[..rest.len().min(room)]);
-            return self.body_is_complete().then(|| Upgraded::Failed(self.finish()));
-        }
-        if !self.has_room_for(rest.len()) {
-            return Some(Upgraded::Failed(handshake("the head is too long")));
-        }
-        self.received.extend_from_slice(rest);
-        match self.may_be_http() {
-            true => None,
-            // It may never send the end of a line, which is waited for above.
-            false => Some(Upgraded::Failed(handshake("the answer is not HTTP"))),
-        }
-    }
-
-    /// Whether a head may go on for so many bytes.
-    fn has_room_for(&self, bytes: usize) -> bool {
-        self.interim + self.received.len() + bytes <= HEAD_BYTES
-    }
-
-    fn may_be_http(&self) -> bool {
-        self.received.trim_ascii_start().iter().zip(b"HTTP/").all(|(received, expected)| received == expected)
     }
 
     /// Whether the server has refused the upgrade, so that only the body is still to come.
     pub fn is_refused(&self) -> bool {
-        self.refusal.is_some()
+        self.response.head().is_some()
     }
 
-    /// The stream has ended, or was waited for long enough: what there is must do.
+    /// The failure at the end of the stream, or on timeout, from the bytes received so far.
     pub fn finish(&mut self) -> ConnectError {
-        let Some(Refusal { mut refused, end }) = self.refusal.take() else {
+        let Some(HttpHead { status, headers, .. }) = self.response.take_head() else {
             return handshake("the connection ended before the answer to the upgrade");
         };
-        refused.body = match end {
-            BodyEnd::Chunked => without_chunk_framing(&self.received),
-            BodyEnd::Length(_) | BodyEnd::Eof => std::mem::take(&mut self.received),
-        };
-        if let BodyEnd::Length(length) = end {
-            refused.body.truncate(length);
-        }
+        let mut refused = Refused { status, headers, retry_after: None, body: self.response.take_body() };
+        refused.retry_after = refused.header("retry-after").and_then(Refused::parse_retry_after);
         ConnectError::Refused(refused)
     }
 
-    fn body_is_complete(&self) -> bool {
-        let body = &self.received;
-        body.len() >= BODY_BYTES
-            || match self.refusal.as_ref().map(|refusal| &refusal.end) {
-                Some(BodyEnd::Length(length)) => body.len() >= *length,
-                Some(BodyEnd::Chunked) => body.starts_with(b"0\r\n") || body.ends_with(b"\r\n0\r\n\r\n"),
-                Some(BodyEnd::Eof) | None => false,
-            }
-    }
-
-    /// Reads the head if it is complete. Break: the WebSocket is open. Refusals are noted down.
-    fn read_head(&mut self) -> Result<ControlFlow<()>, ConnectError> {
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-        let mut response = httparse::Response::new(&mut headers);
-        // "A user agent that receives an obs-fold in a response message […] MUST replace each received obs-fold with one or
-        // more SP octets prior to interpreting the field value" (RFC 9112, section 5.2). The first half is the parser's.
-        let mut parser = ParserConfig::default();
-        parser.allow_obsolete_multiline_headers_in_responses(true);
-        match parser.parse_response(&mut response, &self.received) {
-            Ok(Status::Complete(_)) => {}
-            Ok(Status::Partial) => return Ok(ControlFlow::Continue(())),
-            Err(error) => return Err(handshake(&error.to_string())),
-        }
-        match response.code {
-            Some(101) if response.version == Some(1) => {
-                self.check_switching(response.headers)?;
-                return Ok(ControlFlow::Break(()));
-            }
-            Some(101) => return Err(handshake("the answer is not HTTP/1.1")),
-            // "A client MUST be able to parse one or more 1xx responses" before the one that counts (RFC 9110, 15.2).
-            // The client need not parse any number: their heads share one bound.
-            Some(100..=199) => self.interim += self.received.len(),
-            code => {
-                let retry_after = find(response.headers, "retry-after");
-                let retry_after = retry_after.and_then(|value| Refused::parse_retry_after(&value));
-                let headers = response.headers.iter().map(|header| {
-                    let value = String::from_utf8_lossy(header.value);
-                    (header.name.to_owned(), unfolded(&value).into_owned())
-                });
-                let (status, headers) = (code.unwrap_or(0), headers.collect());
-                let refused = Refused { status, headers, retry_after, body: Vec::new() };
-                self.refusal = Some(Refusal { refused, end: body_end(response.headers) });
-            }
-        }
-        self.received.clear();
-        Ok(ControlFlow::Continue(()))
-    }
-
     /// The checks of RFC 6455, section 4.1, on an answer with status 101.
-    fn check_switching(&self, headers: &[Header<'_>]) -> Result<(), ConnectError> {
-        if !has_token(headers, "upgrade", "websocket") {
+    fn check_switching(&self, head: &HttpHead) -> Result<(), ConnectError> {
+        if head.minor_version != 1 {
+            return Err(handshake("the answer is not HTTP/1.1"));
+        }
+        if !head.has_token("upgrade", "websocket") {
             return Err(handshake("the answer lacks `Upgrade: websocket`"));
         }
-        if !has_token(headers, "connection", "upgrade") {
+        if !head.has_token("connection", "upgrade") {
             return Err(handshake("the answer lacks `Connection: Upgrade`"));
         }
-        let mut accepts = named(headers, "sec-websocket-accept");
-        if accepts.next().as_deref() != Some(self.accept.as_str()) || accepts.next().is_some() {
+        let mut accepts = head.named("sec-websocket-accept");
+        if accepts.next() != Some(self.accept.as_str()) || accepts.next().is_some() {
             return Err(handshake("the answer's `Sec-WebSocket-Accept` does not fit"));
         }
-        if named(headers, "sec-websocket-extensions").any(|value| !value.is_empty()) {
+        if head.named("sec-websocket-extensions").any(|value| !value.is_empty()) {
             return Err(handshake("the server chose an extension that was not offered"));
         }
-        if named(headers, "sec-websocket-protocol").next().is_some() {
+        if head.named("sec-websocket-protocol").next().is_some() {
             return Err(handshake("the server chose a subprotocol that was not offered"));
         }
         Ok(())
     }
-}
-
-fn body_end(headers: &[Header<'_>]) -> BodyEnd {
-    if has_token(headers, "transfer-encoding", "chunked") {
-        return BodyEnd::Chunked;
-    }
-    find(headers, "content-length").and_then(|value| value.parse().ok()).map_or(BodyEnd::Eof, BodyEnd::Length)
-}
-
-/// The chunks of a body one after another, as far as they have come (RFC 9112, section 7.1).
-fn without_chunk_framing(mut framed: &[u8]) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Ok(Status::Complete((start, length))) = httparse::parse_chunk_size(framed) {
-        let chunk = &framed[start..];
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        body.extend_from_slice(&chunk[..length.min(chunk.len())]);
-        match chunk.get(length..).and_then(|rest| rest.strip_prefix(b"\r\n")) {
-            Some(rest) if length > 0 => framed = rest,
-            _ => break,
-        }
-    }
-    body
-}
-
-/// The values of all headers of this name that are text.
-fn named<'h>(headers: &'h [Header<'h>], name: &'h str) -> impl Iterator<Item = Cow<'h, str>> {
-    headers
-        .iter()
-        .filter(move |header| header.name.eq_ignore_ascii_case(name))
-        .filter_map(|header| std::str::from_utf8(header.value).ok())
-        .map(|value| unfolded(value.trim()))
-}
-
-/// A header's value on one line: each fold, with the white space around it, becomes one space.
-fn unfolded(value: &str) -> Cow<'_, str> {
-    if !value.contains('\n') {
-        return Cow::Borrowed(value);
-    }
-    let lines: Vec<&str> = value.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect();
-    Cow::Owned(lines.join(" "))
-}
-
-fn find<'h>(headers: &'h [Header<'h>], name: &'h str) -> Option<Cow<'h, str>> {
-    named(headers, name).next()
-}
-
-/// Whether any header of this name lists this token.
-fn has_token(headers: &[Header<'_>], name: &str, token: &str) -> bool {
-    named(headers, name).any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
 }
 
 fn handshake(detail: &str) -> ConnectError {
@@ -286,6 +129,8 @@ fn handshake(detail: &str) -> ConnectError {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use crate::http_response::HEAD_BYTES;
 
     /// The example of RFC 6455, section 1.3.
     #[test]

@@ -283,6 +283,60 @@ fn the_pace_survives_a_restart_and_other_keys() {
 }
 
 #[test]
+fn a_gate_says_before_whether_so_many_more_sessions_can_be_started() {
+    let start = Instant::now();
+    for when_spent in [WhenSpent::Refuse, WhenSpent::Hold] {
+        let budget = resuming(budget(when_spent, 100));
+        let mut queue = IdentifyQueue::with_budget(budget, &limit(1000, 150, HOUR), start).unwrap();
+        assert_eq!(queue.check(50, start), Ok(()));
+        let error = queue.check(51, start).unwrap_err();
+        assert_eq!((error.starting, error.remaining, error.reserve), (51, 150, 100));
+        assert_eq!(error.reset_after, HOUR);
+        assert_eq!(queue.check(0, start), Ok(()));
+        // Those that wait at the gate start first.
+        let waits = queue.request(shard(0));
+        assert_eq!(queue.check(50, start).unwrap_err().starting, 51);
+        assert_eq!(queue.check(49, start), Ok(()));
+        queue.cancel(waits);
+        assert_eq!(queue.check(50, start), Ok(()));
+        queue.request(shard(0));
+        granted(&mut queue, start).unwrap();
+        assert_eq!(queue.check(49, start), Ok(()));
+        assert!(queue.check(50, start).is_err());
+        // By the server's count all are back after an hour, by our own all but one.
+        assert_eq!(queue.check(899, start + HOUR), Ok(()));
+        assert_eq!(queue.check(900, start + HOUR).unwrap_err().reset_after, DAY - HOUR);
+        assert_eq!(queue.check(900, start + DAY), Ok(()));
+        let never = queue.check(901, start + DAY).unwrap_err();
+        assert_eq!(never.reset_after, Duration::MAX);
+        assert!(never.to_string().ends_with("a day has too few"), "{never}");
+    }
+    let queue = IdentifyQueue::new(1);
+    assert_eq!((queue.check(900, start), queue.check(901, start).is_err()), (Ok(()), true));
+    assert_eq!(queue.check(u32::MAX, start).unwrap_err().starting, u32::MAX);
+}
+
+#[test]
+fn a_bot_may_have_another_number_of_shards_from_now_on() {
+    let start = Instant::now();
+    let mut budget = budget(WhenSpent::Refuse, 100);
+    (budget.shards, budget.starting, budget.per_shard) = (16, Some(16), Some(20));
+    let mut queue = IdentifyQueue::with_budget(budget, &SessionStartLimit::default(), start).unwrap();
+    assert_eq!(queue.set_shards(16 + 32, start).unwrap_err().field(), "per_shard");
+    assert_eq!(queue.set_shards(901, start).unwrap_err().field(), "shards");
+    // What is refused changes nothing: with 901 shards this limit would be too small.
+    queue.update(&limit(420, 420, HOUR), start).unwrap();
+    queue.update(&SessionStartLimit::default(), start).unwrap();
+    queue.set_shards(16 + 28, start).unwrap();
+    assert_eq!(queue.update(&limit(420, 420, HOUR), start).unwrap_err().field(), "per_shard");
+    queue.set_shards(8, start).unwrap();
+    queue.update(&limit(260, 260, HOUR), start).unwrap();
+    let mut queue = IdentifyQueue::new(1);
+    assert_eq!(queue.set_shards(901, start).unwrap_err().field(), "shards");
+    queue.set_shards(900, start).unwrap();
+}
+
+#[test]
 fn more_shards_than_16_bits_can_count() {
     let start = Instant::now();
     let mut limit = limit(200_000, 200_000, DAY);

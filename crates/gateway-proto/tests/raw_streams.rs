@@ -315,6 +315,11 @@ fn commands_and_wishes_take_effect_at_once() {
     assert!(deadline <= peer.now, "hand in a timeout at once");
     peer.input(Input::Timeout);
     assert_eq!(peer.frames().len(), 1);
+    peer.connection.heartbeat();
+    let Output::Timeout(deadline) = peer.connection.poll_output() else { panic!() };
+    assert!(deadline <= peer.now, "hand in a timeout at once");
+    peer.input(Input::Timeout);
+    assert_eq!(peer.frames().len(), 1);
     peer.connection.shutdown(Shutdown::LogOff);
     peer.input(Input::Timeout);
     assert_eq!(peer.close_code(), Some(1000));

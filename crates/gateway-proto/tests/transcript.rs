@@ -180,6 +180,26 @@ fn a_transcript_looks_like_this() {
 }
 
 #[test]
+fn a_heartbeat_that_the_application_wanted_is_played_again() {
+    let mut life = Life::new(config());
+    life.open();
+    life.input(Input::IdentifyGranted);
+    life.dispatch("READY", 1, json!({"session_id": "id", "resume_gateway_url": "wss://s3cret.example"}));
+    life.now += Duration::from_secs(20);
+    life.shard.heartbeat();
+    life.drain();
+    life.input(Input::Timeout);
+    life.says(&json!({"op": 11}));
+    assert_eq!(life.shard.stats().acknowledgements, 1);
+    assert!(life.pages.text().contains(r#""request":"heartbeat""#));
+    life.pages.check(life.start, &["s3cret"]);
+    let text = life.pages.text();
+    let mut replay = Replay::new(text.as_bytes(), life.start).unwrap();
+    assert!(replay.by_ref().all(|step| step.is_ok()));
+    assert_eq!(replay.shard().stats(), life.shard.stats());
+}
+
+#[test]
 fn a_replay_that_differs_says_so() {
     let life = whole_life(config(), "s3cret-and-no-more");
     let changed = life.pages.text().replace(r#""seed":3"#, r#""seed":4"#);

@@ -22,6 +22,9 @@ const FOUND_AT_MOST: usize = 100;
 pub(crate) enum Answer {
     /// Dispatches to the session: their names, and their `d` as JSON text.
     Events(Vec<(&'static str, String)>),
+    /// The bot is in another voice channel, or in none: the state that all sessions of the guild see, and what only the one that
+    /// asked gets besides.
+    Voice { guild: u32, state: Value, server: Option<String> },
     /// op 9 `false`.
     InvalidSession,
     /// Close code 4001.
@@ -49,7 +52,7 @@ impl Commands {
     pub(crate) fn answer(&mut self, op: u64, data: &Value, circumstances: Circumstances<'_>) -> Answer {
         let events = match op {
             3 => presence_is_complete(data).then(Vec::new),
-            4 => voice_state(data, circumstances),
+            4 => return voice_state(data, circumstances).unwrap_or(Answer::Malformed),
             8 => return self.members(data, &circumstances),
             31 => soundboard_sounds(data, circumstances.world),
             _ => channel_info(data, circumstances.world),
@@ -121,30 +124,24 @@ impl Commands {
     }
 }
 
-fn voice_state(data: &Value, circumstances: Circumstances<'_>) -> Option<Vec<(&'static str, String)>> {
+/// See [Discord Docs/Gateway Events, Update Voice State](https://discord.com/developers/docs/events/gateway-events#update-voice-state).
+fn voice_state(data: &Value, circumstances: Circumstances<'_>) -> Option<Answer> {
     let (guild, channel) = (snowflake(&data["guild_id"])?, data.get("channel_id")?);
     let channel = snowflake(channel).map(|channel| channel.to_string());
     let Some(guild) = circumstances.world.guild_number(guild) else {
-        return Some(Vec::new());
+        return Some(Answer::Events(Vec::new()));
     };
     let random = circumstances.random;
     let voice_session = format!("{:032x}", random.u128(..));
     let flag = |key: &str| data[key].as_bool().unwrap_or(false);
-    let state = events::voice_state(
-        guild,
-        1,
-        channel.as_deref(),
-        &voice_session,
-        flag("self_mute"),
-        flag("self_deaf"),
-    );
-    let mut events = vec![("VOICE_STATE_UPDATE", state.to_string())];
-    if channel.is_some() {
+    let (mute, deaf) = (flag("self_mute"), flag("self_deaf"));
+    let state = events::voice_state(guild, 1, channel.as_deref(), &voice_session, mute, deaf);
+    let server = channel.map(|_| {
         let server = json!({"token": format!("{:016x}", random.u64(..)),
             "guild_id": guild_id(guild).to_string(), "endpoint": "voice.invalid:443"});
-        events.push(("VOICE_SERVER_UPDATE", server.to_string()));
-    }
-    Some(events)
+        server.to_string()
+    });
+    Some(Answer::Voice { guild, state, server })
 }
 
 fn soundboard_sounds(data: &Value, world: &World) -> Option<Vec<(&'static str, String)>> {

@@ -70,7 +70,7 @@ pub struct Config {
     pub unix_time_ms: u64,
     /// What is to happen when.
     pub script: Vec<ScriptStep>,
-    /// Record every dispatch in the [`Ledger`](crate::Ledger): 24 bytes for each, never given back.
+    /// Record every dispatch in the [`Ledger`](crate::Ledger): 32 bytes for each, never given back.
     pub ledger: bool,
     /// Record what goes over the wire, which is kept until it is fetched with [`Gateway::poll_record`](crate::Gateway::poll_record).
     pub trace: bool,

@@ -22,6 +22,9 @@ pub enum Target {
     Session(u64),
     /// The sessions of the shard with this id, whatever the count, and their connections.
     Shard(u32),
+    /// Every session that serves the guild with this id, of all shard counts, and their connections. An event for it is one and the
+    /// same in all of them.
+    Guild(u64),
 }
 
 /// A command to the simulated gateway.
@@ -30,7 +33,8 @@ pub enum Target {
 pub enum Control {
     /// Changes nothing; the answer is the state of the gateway.
     State,
-    /// Dispatches `count` MESSAGE_CREATE to each session, whatever its intents, each with `padding` more bytes of content.
+    /// Dispatches `count` MESSAGE_CREATE to each session, whatever its intents, each with `padding` more bytes of content. Each
+    /// session has its own; with [`Target::Guild`] all sessions that serve the guild have the same.
     Emit {
         /// How many.
         count: u32,
@@ -54,6 +58,12 @@ pub enum Control {
         name: String,
         /// Its `d`.
         data: Value,
+    },
+    /// The bot joins the voice channel of a guild, or leaves it: a VOICE_STATE_UPDATE to each session that serves the guild, and from
+    /// then on its GUILD_CREATE has the state. Only with [`Target::Guild`].
+    Voice {
+        /// Whether it joins.
+        joins: bool,
     },
     /// As `Emit`, but the events do not arrive: they have their numbers, and come with a replay.
     Lose {

@@ -14,7 +14,7 @@ use crate::response::Response;
 use crate::rules::{Action, Point, Rule};
 
 impl Control {
-    /// Reads a command with its arguments, as the README lists them. `conn`, `session` and `shard` name the target.
+    /// Reads a command with its arguments, as the README lists them. `conn`, `session`, `guild` and `shard` name the target.
     ///
     /// ```
     /// use gateway_sim::{Control, Target};
@@ -74,6 +74,7 @@ impl Arguments {
             },
             "rate" => Control::Rate(self.needed("rate")?),
             "event" => Control::Event { name: self.needed("name")?, data: self.data()? },
+            "voice" => Control::Voice { joins: self.or("on", true)? },
             "lose" => Control::Lose { count: self.or("n", 1)? },
             "skip" => Control::Skip { count: self.or("n", 1)? },
             "raw" => Control::Raw(self.needed("json")?),
@@ -111,6 +112,9 @@ impl Arguments {
         }
         if let Some(session) = self.optional("session")? {
             return Ok(Target::Session(session));
+        }
+        if let Some(guild) = self.optional("guild")? {
+            return Ok(Target::Guild(guild));
         }
         Ok(self.optional("shard")?.map_or(Target::All, Target::Shard))
     }
@@ -314,6 +318,8 @@ mod tests {
                 "event?name=A%20B&d=%7B%7D",
                 Control::Event { name: "A B".to_owned(), data: Value::Object(serde_json::Map::new()) },
             ),
+            ("voice?guild=7", Control::Voice { joins: true }),
+            ("voice?guild=7&on=false", Control::Voice { joins: false }),
             ("lose", Control::Lose { count: 1 }),
             ("skip?n=3", Control::Skip { count: 3 }),
             ("raw?json={}", Control::Raw("{}".to_owned())),
@@ -395,6 +401,7 @@ mod tests {
         assert_eq!(target("/_ctl/abort?conn=3"), Target::Connection(ConnectionId(3)));
         assert_eq!(target("/_ctl/abort?session=2"), Target::Session(2));
         assert_eq!(target("/_ctl/abort?shard=0"), Target::Shard(0));
+        assert_eq!(target("/_ctl/event?name=A&guild=7"), Target::Guild(7));
     }
 
     #[test]

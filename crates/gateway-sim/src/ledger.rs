@@ -6,8 +6,31 @@ use std::collections::BTreeMap;
 /// Every dispatch of every session. A session is named by its number: 1 for the first READY, 2 for the second, and so on.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
-    /// The names of the dispatches of session `n + 1`; the first has the sequence 1.
-    sessions: Vec<Vec<Cow<'static, str>>>,
+    /// The dispatches of session `n + 1`; the first has the sequence 1.
+    sessions: Vec<Vec<Dispatched>>,
+    /// The guild of event `n + 1`; 0 for none.
+    guilds: Vec<u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Dispatched {
+    name: Cow<'static, str>,
+    /// The event that it was, by number; 0 for what is of this session alone.
+    event: u64,
+}
+
+/// Something that happened in a guild, and the sessions that it was dispatched to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LedgerEvent<'l> {
+    /// 1 for the first event of the gateway. Common to all sessions.
+    pub number: u64,
+    /// The id of the guild. None: the event has none, or names none of this gateway.
+    pub guild: Option<u64>,
+    /// The name of the dispatches.
+    pub name: &'l str,
+    /// The session and the sequence of each dispatch, in the order of the sessions.
+    pub dispatches: Vec<(u64, u64)>,
 }
 
 /// The difference between the dispatched events and those that a client received.
@@ -39,12 +62,35 @@ impl Ledger {
 
     /// The newest sequence of a session; 0 if there is no such session.
     pub fn newest(&self, session: u64) -> u64 {
-        self.names(session).len() as u64
+        self.of(session).len() as u64
     }
 
     /// The dispatches of one session in order, as `(sequence, name)`.
     pub fn dispatched(&self, session: u64) -> impl Iterator<Item = (u64, &str)> {
-        (1..).zip(self.names(session).iter().map(Cow::as_ref))
+        (1..).zip(self.of(session).iter().map(|dispatched| &*dispatched.name))
+    }
+
+    /// The number of the event that a dispatch was. It is the same in all sessions that the event went to. None: the dispatch was
+    /// of its session alone, as READY, GUILD_CREATE at the beginning and the answers to commands are.
+    pub fn event(&self, session: u64, sequence: u64) -> Option<u64> {
+        let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
+        self.of(session).get(index).map(|dispatched| dispatched.event).filter(|event| *event > 0)
+    }
+
+    /// What happened in the guilds, in order, each with the sessions that it was dispatched to. Looks at every dispatch. What
+    /// happened while no session served the guild is not in it.
+    pub fn events(&self) -> Vec<LedgerEvent<'_>> {
+        let mut events: BTreeMap<u64, LedgerEvent<'_>> = BTreeMap::new();
+        for (session, dispatches) in (1..).zip(&self.sessions) {
+            for (sequence, Dispatched { name, event }) in (1..).zip(dispatches).filter(|(_, it)| it.event > 0)
+            {
+                let index = usize::try_from(*event).unwrap_or(0).wrapping_sub(1);
+                let guild = self.guilds.get(index).copied().filter(|guild| *guild > 0);
+                let new = || LedgerEvent { number: *event, guild, name, dispatches: Vec::new() };
+                events.entry(*event).or_insert_with(new).dispatches.push((session, sequence));
+            }
+        }
+        events.into_values().collect()
     }
 
     /// Compares one session with what an application saw of it, in any order.
@@ -53,7 +99,7 @@ impl Ledger {
     pub fn compare<'a>(&self, session: u64, seen: impl IntoIterator<Item = (u64, &'a str)>) -> Comparison {
         let mut times: BTreeMap<u64, u64> = BTreeMap::new();
         let mut result = Comparison::default();
-        let names = self.names(session);
+        let dispatches = self.of(session);
         for (sequence, name) in seen {
             if name == "RESUMED" {
                 continue;
@@ -61,14 +107,14 @@ impl Ledger {
             let dispatched = sequence
                 .checked_sub(1)
                 .and_then(|index| usize::try_from(index).ok())
-                .and_then(|index| names.get(index));
-            if dispatched.is_some_and(|dispatched| dispatched == name) {
+                .and_then(|index| dispatches.get(index));
+            if dispatched.is_some_and(|dispatched| dispatched.name == name) {
                 *times.entry(sequence).or_default() += 1;
             } else {
                 result.unexpected += 1;
             }
         }
-        let owed = names.iter().filter(|name| *name != "RESUMED").count() as u64;
+        let owed = dispatches.iter().filter(|dispatched| dispatched.name != "RESUMED").count() as u64;
         result.seen = times.len() as u64;
         result.lost = owed - result.seen;
         result.duplicated = times.values().map(|count| count - 1).sum();
@@ -79,14 +125,21 @@ impl Ledger {
         self.sessions.push(Vec::new());
     }
 
-    pub(crate) fn record(&mut self, session: u64, name: Cow<'static, str>) {
+    /// Something has happened: its number.
+    pub(crate) fn begin_event(&mut self, guild: Option<u64>) -> u64 {
+        self.guilds.push(guild.unwrap_or(0));
+        self.guilds.len() as u64
+    }
+
+    /// Records a dispatch. `event`: its number; 0 for one of this session alone.
+    pub(crate) fn record(&mut self, session: u64, event: u64, name: Cow<'static, str>) {
         let index = usize::try_from(session).unwrap_or(0).wrapping_sub(1);
-        if let Some(names) = self.sessions.get_mut(index) {
-            names.push(name);
+        if let Some(dispatches) = self.sessions.get_mut(index) {
+            dispatches.push(Dispatched { name, event });
         }
     }
 
-    fn names(&self, session: u64) -> &[Cow<'static, str>] {
+    fn of(&self, session: u64) -> &[Dispatched] {
         usize::try_from(session)
             .ok()
             .and_then(|number| number.checked_sub(1))
@@ -103,7 +156,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.start();
         for name in ["READY", "GUILD_CREATE", "RESUMED", "MESSAGE_CREATE"] {
-            ledger.record(1, name.into());
+            ledger.record(1, 0, name.into());
         }
         ledger
     }
@@ -123,6 +176,34 @@ mod tests {
         assert_eq!(
             (comparison.seen, comparison.lost, comparison.duplicated, comparison.unexpected),
             (1, 2, 1, 3)
+        );
+    }
+
+    #[test]
+    fn an_event_is_found_in_all_sessions_that_it_went_to() {
+        let mut ledger = ledger();
+        ledger.start();
+        let (first, second) = (ledger.begin_event(Some(7)), ledger.begin_event(None));
+        let nowhere = ledger.begin_event(Some(8));
+        ledger.record(2, 0, "READY".into());
+        ledger.record(1, first, "TYPING_START".into());
+        ledger.record(2, first, "TYPING_START".into());
+        ledger.record(2, second, "USER_UPDATE".into());
+        let expected = [
+            LedgerEvent {
+                number: first,
+                guild: Some(7),
+                name: "TYPING_START",
+                dispatches: vec![(1, 5), (2, 2)],
+            },
+            LedgerEvent { number: second, guild: None, name: "USER_UPDATE", dispatches: vec![(2, 3)] },
+        ];
+        assert_eq!(ledger.events(), expected);
+        assert!(nowhere > second);
+        assert_eq!((ledger.event(1, 5), ledger.event(2, 2), ledger.event(2, 3)), (Some(1), Some(1), Some(2)));
+        assert_eq!(
+            [(1, 0), (1, 1), (1, 6), (2, 4), (3, 1)].map(|(session, s)| ledger.event(session, s)),
+            [None; 5]
         );
     }
 

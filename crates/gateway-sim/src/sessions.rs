@@ -85,16 +85,31 @@ impl Sessions {
         self.live.is_empty()
     }
 
-    /// Those that an event of a guild goes to, whatever their intents.
+    /// Those that an event of a guild goes to, whatever their intents, in order: of all shard counts, and all that have the same
+    /// shard id.
     pub(crate) fn of_guild(&self, guild_id: u64) -> impl Iterator<Item = &Session> {
-        self.routes.of_guild(guild_id).into_iter().filter_map(|number| self.live.get(&number))
+        let mut numbers = self.routes.of_guild(guild_id);
+        numbers.sort_unstable();
+        numbers.into_iter().filter_map(|number| self.live.get(&number))
     }
 
-    /// Numbers an event of a session, and keeps it for a replay.
-    pub(crate) fn push(&mut self, number: u64, name: Cow<'static, str>, data: Arc<str>) -> Option<Event> {
+    /// Something happens in a guild: its number in the ledger.
+    pub(crate) fn begin_event(&mut self, guild: Option<u64>) -> u64 {
+        if self.keeps_ledger { self.ledger.begin_event(guild) } else { 0 }
+    }
+
+    /// Numbers an event of a session, and keeps it for a replay. `shared`: its number in the ledger; 0 for one of this session
+    /// alone.
+    pub(crate) fn push(
+        &mut self,
+        number: u64,
+        shared: u64,
+        name: Cow<'static, str>,
+        data: Arc<str>,
+    ) -> Option<Event> {
         let event = self.live.get_mut(&number)?.push(name, data);
         if self.keeps_ledger {
-            self.ledger.record(number, event.name.clone());
+            self.ledger.record(number, shared, event.name.clone());
         }
         Some(event)
     }
@@ -107,7 +122,7 @@ impl Sessions {
         session.sequence += u64::from(count);
         if self.keeps_ledger {
             // Like a RESUMED that is lost, nothing with this number is replayed.
-            (0..count).for_each(|_| self.ledger.record(number, Cow::Borrowed("RESUMED")));
+            (0..count).for_each(|_| self.ledger.record(number, 0, Cow::Borrowed("RESUMED")));
         }
     }
 

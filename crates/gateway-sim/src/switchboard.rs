@@ -150,14 +150,25 @@ impl Switchboard {
         self.send(id, &payload);
     }
 
-    /// Numbers an event of a session, keeps it, and sends it if there is a connection.
+    /// Dispatches what is of one session alone.
     pub(crate) fn dispatch(
         &mut self,
         session: u64,
         name: impl Into<Cow<'static, str>>,
         data: impl Into<Arc<str>>,
     ) {
-        let Some(event) = self.keep(session, name.into(), data.into()) else {
+        self.dispatch_shared(session, 0, name, data);
+    }
+
+    /// Numbers an event of a session, keeps it, and sends it if there is a connection. `shared`: its number in the ledger.
+    pub(crate) fn dispatch_shared(
+        &mut self,
+        session: u64,
+        shared: u64,
+        name: impl Into<Cow<'static, str>>,
+        data: impl Into<Arc<str>>,
+    ) {
+        let Some(event) = self.keep(session, shared, name.into(), data.into()) else {
             return;
         };
         let connection = self.sessions.get(session).and_then(|session| session.connection);
@@ -170,8 +181,14 @@ impl Switchboard {
     }
 
     /// Numbers an event of a session, and keeps it for a replay.
-    pub(crate) fn keep(&mut self, session: u64, name: Cow<'static, str>, data: Arc<str>) -> Option<Event> {
-        let event = self.sessions.push(session, name, data)?;
+    pub(crate) fn keep(
+        &mut self,
+        session: u64,
+        shared: u64,
+        name: Cow<'static, str>,
+        data: Arc<str>,
+    ) -> Option<Event> {
+        let event = self.sessions.push(session, shared, name, data)?;
         self.counters.dispatches += 1;
         Some(event)
     }

@@ -1,5 +1,9 @@
 //! The people and places of the simulation: who has which id. Computed, not stored.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 /// Milliseconds from 1970 to the first second of 2015, Discord's epoch ("Discord Docs, Reference > Snowflakes").
 const DISCORD_EPOCH_MS: u64 = 1_420_070_400_000;
 /// When the first guild was made, in milliseconds of Discord's epoch.
@@ -18,17 +22,35 @@ pub(crate) struct World {
     /// Milliseconds since 1970, now.
     pub(crate) unix_time_ms: u64,
     next_id: u64,
+    /// The bot's voice state in each guild in which it is in a voice channel.
+    bot_voice: BTreeMap<u32, Value>,
 }
 
 impl World {
     pub(crate) fn new(guilds: u32, members: u32, unix_time_ms: u64) -> Self {
-        Self { guilds, members: members.max(2), unix_time_ms, next_id: 0 }
+        Self { guilds, members: members.max(2), unix_time_ms, next_id: 0, bot_voice: BTreeMap::new() }
     }
 
     /// A new id, made now. Ids grow.
     pub(crate) fn snowflake(&mut self) -> u64 {
         self.next_id += 1;
         (self.unix_time_ms.saturating_sub(DISCORD_EPOCH_MS) << 22) | (self.next_id & 0x3f_ffff)
+    }
+
+    /// The bot's voice state in a guild, without the guild's id. None: it is in no voice channel there.
+    pub(crate) fn bot_voice(&self, guild: u32) -> Option<&Value> {
+        self.bot_voice.get(&guild)
+    }
+
+    /// Takes the state of a VOICE_STATE_UPDATE of the bot.
+    pub(crate) fn set_bot_voice(&mut self, guild: u32, mut state: Value) {
+        if let Some(fields) = state.as_object_mut() {
+            fields.remove("guild_id");
+        }
+        match state["channel_id"].is_null() {
+            true => self.bot_voice.remove(&guild),
+            false => self.bot_voice.insert(guild, state),
+        };
     }
 
     /// Now, as ISO 8601 with an offset.

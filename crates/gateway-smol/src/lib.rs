@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::io;
+#[cfg(feature = "cluster")]
+use std::pin::Pin;
 use std::time::Instant;
 
 use async_io::Timer;
@@ -34,5 +36,14 @@ impl Runtime for SmolRuntime {
         async move {
             timer.await;
         }
+    }
+}
+
+/// Spawns on the executor of the process, as `smol::spawn` does: threads of its own run the tasks until the process ends. Their number
+/// is the environment variable `SMOL_THREADS`, or 1.
+#[cfg(feature = "cluster")]
+impl Spawn for SmolRuntime {
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        smol::spawn(task).detach();
     }
 }

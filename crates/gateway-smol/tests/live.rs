@@ -14,6 +14,8 @@ impl live::Live for SmolRuntime {
 }
 
 live_tests!(SmolRuntime);
+#[cfg(feature = "cluster")]
+live_tests!(SmolRuntime: a_spawned_shard_runs_by_itself);
 
 /// `TCP_NODELAY`: a heartbeat does not wait for the acknowledgement of what was sent before.
 #[test]

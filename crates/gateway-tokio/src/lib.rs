@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::time::Instant;
 
 use tokio::net::TcpStream;
@@ -31,5 +32,16 @@ impl Runtime for TokioRuntime {
 
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
         tokio::time::sleep_until(deadline.into())
+    }
+}
+
+/// Spawns on the tokio runtime that it is called within. A runtime that shuts down drops its tasks where they wait.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime, as `tokio::spawn` does. From another thread a closure over a `tokio::runtime::Handle` spawns.
+impl Spawn for TokioRuntime {
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        tokio::spawn(task);
     }
 }

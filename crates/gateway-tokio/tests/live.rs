@@ -14,6 +14,7 @@ impl live::Live for TokioRuntime {
 }
 
 live_tests!(TokioRuntime);
+live_tests!(TokioRuntime: a_spawned_shard_runs_by_itself);
 
 /// `TCP_NODELAY`: a heartbeat does not wait for the acknowledgement of what was sent before.
 #[test]

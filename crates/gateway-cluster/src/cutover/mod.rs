@@ -421,7 +421,7 @@ impl Cutover {
 
     /// Whether the new generation will still send guilds.
     fn awaits_guilds(&self) -> bool {
-        let awaits = |progress: &Progress| !progress.gone && !(progress.ready && progress.awaited.is_empty());
+        let awaits = |progress: &Progress| !(progress.gone || progress.ready && progress.awaited.is_empty());
         self.shards.iter().any(|(key, progress)| key.generation == self.new.0 && awaits(progress))
     }
 

@@ -358,7 +358,7 @@ fn sessions_that_never_agree_are_switched_at_guild_create() {
         while let Some(output) = model.cutover.poll_output() {
             match output {
                 CutoverOutput::Deliver(from, dispatch) if from == new => {
-                    names.push(dispatch.name().to_owned())
+                    names.push(dispatch.name().to_owned());
                 }
                 CutoverOutput::Switched { guild, how, voice } => {
                     model.switches.insert(guild.map(|guild| (guild.0 >> 22) - 1000), (how, voice));

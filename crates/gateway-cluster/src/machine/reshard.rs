@@ -292,11 +292,7 @@ impl ClusterMachine {
         match event {
             Event::Identifying => reshard.cutover.handle_began(key, now),
             Event::Resumed { .. } => reshard.cutover.handle_resumed(key),
-            Event::HeartbeatAcknowledged { latency } => {
-                if let Some(sent_at) = now.checked_sub(*latency) {
-                    reshard.cutover.handle_acknowledged(key, sent_at);
-                }
-            }
+            Event::HeartbeatAcknowledged { sent, .. } => reshard.cutover.handle_acknowledged(key, *sent),
             _ => {}
         }
     }

@@ -40,7 +40,7 @@ fn ready(guilds: usize) -> Event {
 }
 
 fn cut_off() -> Event {
-    Event::Disconnected(Disconnected { reason: DisconnectReason::Zombie, resumable: true, retry_in: None })
+    Event::Disconnected(Disconnected::new(DisconnectReason::Zombie, true, None))
 }
 
 impl Fleet {
@@ -79,12 +79,9 @@ impl Fleet {
                     self.machine.handle_stopped(key, StopReason::Shutdown(how), kept, self.now);
                 }
                 ClusterOutput::Heartbeat(key) => {
-                    let latency = Duration::ZERO;
-                    self.machine.handle_event(
-                        key,
-                        Event::HeartbeatAcknowledged { latency },
-                        self.now + Duration::from_millis(1),
-                    );
+                    let sent = self.now + Duration::from_millis(1);
+                    let event = Event::HeartbeatAcknowledged { sent, latency: Duration::ZERO };
+                    self.machine.handle_event(key, event, sent);
                 }
                 ClusterOutput::Deliver(_, ClusterEvent::Shard(_)) | ClusterOutput::Discard(..) => {}
                 ClusterOutput::Deliver(key, event) => {

@@ -3,18 +3,20 @@
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use gateway_driver::proto::api::GatewayBotError;
 use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_driver::proto::{
     Closed, Command, Compression, ConnectError, Event, Intents, ShardConfig, Shutdown, Snowflake, StopReason,
+    Token,
 };
 use gateway_driver::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use gateway_driver::rustls::{ClientConfig, ServerConfig, ServerConnection, StreamOwned, crypto::ring};
 use gateway_driver::tls::{Roots, TlsSettings};
-use gateway_driver::{DriverConfig, Runtime, Sender, Shard};
+use gateway_driver::{DriverConfig, Runtime, Sender, Shard, Spawn, gateway_bot};
 use gateway_sim::{Config, Control, ReservedPort, Server};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
@@ -45,6 +47,7 @@ macro_rules! live_tests {
             commands_come_from_other_threads_while_the_shard_waits,
             the_background_goes_on_while_a_handler_blocks,
             a_dropped_shard_closes_its_socket,
+            the_api_is_asked_for_the_number_of_shards,
             a_flood_leaves_the_thread_to_a_timer,
             a_flood_in_the_background_leaves_the_thread_to_a_timer
         );
@@ -356,6 +359,60 @@ pub(crate) async fn the_background_goes_on_while_a_handler_blocks<R: Live>() {
         }
     }
     assert_eq!(running.join().unwrap(), Some(StopReason::Shutdown(Shutdown::LogOff)));
+}
+
+/// The reader of the events waits on the test's own task, so only the spawned one can move the shard: through the adapter, and
+/// through a closure in its place.
+#[allow(dead_code, reason = "gateway-smol spawns only with its feature `cluster`")]
+pub(crate) async fn a_spawned_shard_runs_by_itself<R: Live + Spawn>() {
+    let adapter: Arc<dyn Spawn> = Arc::new(R::default());
+    let within = adapter.clone();
+    let closure = move |task: Pin<Box<dyn Future<Output = ()> + Send>>| within.spawn(task);
+    for spawner in [adapter, Arc::new(closure)] {
+        let server = Server::start(Config::default()).unwrap();
+        let (mut events, task) = Shard::<R>::new(config(server.url())).unwrap().background(10);
+        spawner.spawn(Box::pin(async move {
+            task.await;
+        }));
+        let mut ready = false;
+        while let Some(event) = events.next_event().await {
+            if matches!(event, Event::Ready) {
+                ready = true;
+                events.sender().shutdown(Shutdown::LogOff);
+            }
+        }
+        assert!(ready);
+    }
+}
+
+/// Over TCP and over TLS; with a wrong token, and with nobody there.
+pub(crate) async fn the_api_is_asked_for_the_number_of_shards<R: Live>() {
+    let ask = async |driver: &DriverConfig, api: &str, token: &str| {
+        gateway_bot(&R::default(), driver, api, &Token::new(token)).await
+    };
+    let stranger = with_tls(trusting(&certificate("localhost").1));
+    for tls in [false, true] {
+        let mut sim = gateway_sim::ServerConfig::default();
+        (sim.gateway.recommended_shards, sim.gateway.max_concurrency) = (7, 16);
+        sim.tls = tls.then(gateway_sim::Tls::default);
+        let server = Server::start(sim).unwrap();
+        let api = format!("{}/api/v10", server.http_url());
+        let driver =
+            server.root_certificate().map_or_else(DriverConfig::default, |pem| with_tls(trusting(pem)));
+        let bot = ask(&driver, &api, "simulated-token").await.unwrap();
+        assert_eq!((bot.url, bot.shards), (server.url(), 7));
+        let limit = bot.session_start_limit;
+        assert_eq!((limit.total, limit.remaining, limit.max_concurrency), (1000, 1000, 16));
+        let refused = ask(&driver, &api, "another-token").await;
+        assert_eq!(refused, Err(GatewayBotError::Unauthorized));
+        if tls {
+            let error = ask(&stranger, &api, "simulated-token").await.unwrap_err();
+            assert!(matches!(error, GatewayBotError::Connect(ConnectError::Tls(_))), "{error}");
+        }
+    }
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = ask(&stranger, &format!("http://{closed}"), "simulated-token").await.unwrap_err();
+    assert!(matches!(error, GatewayBotError::Connect(ConnectError::Tcp(_))), "{error}");
 }
 
 pub(crate) async fn a_dropped_shard_closes_its_socket<R: Live>() {

@@ -61,8 +61,10 @@ pub(crate) struct Machine {
     requested: Option<EndRequest>,
     /// The time of the last input.
     now: Instant,
-    /// The newest deadline that was returned, if it has not passed.
+    /// The deadline given out last, if it has not been met. What the application has asked for since does not bring it forward.
     due: Option<Instant>,
+    /// The application has asked for something since the last input.
+    was_asked: bool,
 }
 
 impl Machine {
@@ -75,6 +77,7 @@ impl Machine {
             requested: None,
             now,
             due: None,
+            was_asked: false,
         };
         this.dial(now);
         Ok(this)
@@ -160,6 +163,11 @@ impl Machine {
 
     /// Takes a request that was checked. It takes effect at the next input.
     pub(crate) fn handle_request(&mut self, request: MachineRequest) {
+        // That the machine is to be called at once since there is a request does not make the call late.
+        if self.due.is_none() {
+            self.due = Some(self.next_deadline());
+        }
+        self.was_asked = true;
         match request {
             MachineRequest::Send(mut command) => {
                 self.cx.presence = command.presence.take().or(self.cx.presence.take());
@@ -167,6 +175,12 @@ impl Machine {
             }
             MachineRequest::Ack(sequence) => self.cx.sessions.acknowledge(sequence),
             MachineRequest::AckCurrent(sequence) => self.cx.sessions.acknowledge_current(sequence),
+            MachineRequest::Heartbeat if self.is_ending() || self.requested.is_some() => {}
+            MachineRequest::Heartbeat => {
+                if let State::Open(connection) = &mut self.state {
+                    connection.heartbeat_wanted();
+                }
+            }
             MachineRequest::End(_) if self.is_ending() => {}
             MachineRequest::End(request) => self.requested = Some(request),
         }
@@ -182,7 +196,9 @@ impl Machine {
             return Output::Stopped(reason.clone());
         }
         let deadline = self.next_deadline();
-        self.due = Some(deadline);
+        if !self.was_asked {
+            self.due = Some(deadline);
+        }
         // A request takes effect at the next input, which may come now.
         Output::Timeout(if self.requested.is_some() { self.now } else { deadline })
     }
@@ -287,6 +303,7 @@ impl Machine {
     fn check_lateness(&mut self, now: Instant) {
         // A driver with more bytes to pass in has not polled the deadline.
         let due = self.due.take().unwrap_or_else(|| self.next_deadline());
+        self.was_asked = false;
         let late = now.saturating_duration_since(due);
         if late > LATENESS_GRACE
             && let State::Open(connection) = &mut self.state

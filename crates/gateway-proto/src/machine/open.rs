@@ -190,18 +190,26 @@ impl OpenConnection {
         self.window.request_heartbeat(now);
     }
 
+    /// The application wants a heartbeat. It goes out as one that the server asks for. Before READY or RESUMED there is nothing that its
+    /// acknowledgement could tell.
+    pub(super) fn heartbeat_wanted(&mut self) {
+        if let OpenStage::Ready = self.stage {
+            self.window.want_heartbeat();
+        }
+    }
+
     /// "the API will respond with an opcode 11 Heartbeat ACK" (Discord Docs, Gateway > Sending Heartbeats).
     fn acknowledged(&mut self, cx: &mut Context, now: Instant) {
         let Some(heartbeat) = &mut self.heartbeat else { return };
-        let Some(latency) = heartbeat.acknowledged(now) else { return };
-        // In an outage the server may acknowledge heartbeats for a long time before it sends READY. Each acknowledgement
-        // extends the wait, up to a limit, since the server may have lost the Identify.
+        let Some((sent, latency)) = heartbeat.acknowledged(now) else { return };
+        // In an outage the server may acknowledge for long before it sends READY: as long as it does, it is waited for,
+        // but not for ever: it may have lost the Identify.
         if let OpenStage::AwaitingReady { deadline, latest } = &mut self.stage {
             let timeout = cx.config.timeouts.ready.max(heartbeat.interval() * 2);
             *deadline = (*deadline).max((now + timeout).min(*latest));
         }
         cx.stats.acknowledgements += 1;
-        cx.event(Event::HeartbeatAcknowledged { latency });
+        cx.event(Event::HeartbeatAcknowledged { sent, latency });
     }
 
     /// Fires the timers that are due.
@@ -238,7 +246,7 @@ impl OpenConnection {
 
     // ---- Sending ----------------------------------------------------------------------------------------------
 
-    /// Sends the heartbeats that the server requested, as far as the rate limit allows, before commands.
+    /// Sends the heartbeats that the server asked for, and the one that the application wants, as far as the rate limit allows. They go before commands.
     pub(super) fn answer_heartbeat_requests(&mut self, cx: &mut Context, now: Instant) {
         while self.answer_heartbeat_request(now) {
             send_heartbeat(cx);

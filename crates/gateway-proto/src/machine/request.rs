@@ -11,6 +11,8 @@ pub(crate) enum MachineRequest {
     Ack(u64),
     /// Acknowledge all dispatches of the current session up to this number.
     AckCurrent(u64),
+    /// Send a heartbeat on the open session, if there is one.
+    Heartbeat,
     /// End the connection at the next input.
     End(EndRequest),
 }

@@ -241,6 +241,11 @@ impl Connection {
         self.shard.ack_up_to(key)
     }
 
+    /// Sends a heartbeat on an open session, see [`Shard::heartbeat`].
+    pub fn heartbeat(&mut self) {
+        self.shard.heartbeat();
+    }
+
     /// Ends the shard for good, see [`Shard::shutdown`].
     pub fn shutdown(&mut self, how: Shutdown) {
         self.shard.shutdown(how);

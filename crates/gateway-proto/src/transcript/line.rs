@@ -118,6 +118,7 @@ pub(super) enum RequestLine {
     Ack(u64),
     /// Of dispatches that are known to be of the current session.
     AckCurrent(u64),
+    Heartbeat,
     Shutdown(How),
     Reconnect(Anew),
 }

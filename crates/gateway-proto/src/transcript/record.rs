@@ -101,6 +101,7 @@ impl Recorder {
             }
             MachineRequest::Ack(sequence) => RequestLine::Ack(*sequence),
             MachineRequest::AckCurrent(sequence) => RequestLine::AckCurrent(*sequence),
+            MachineRequest::Heartbeat => RequestLine::Heartbeat,
             MachineRequest::End(EndRequest::Shutdown(how)) => RequestLine::Shutdown((*how).into()),
             MachineRequest::End(EndRequest::Reconnect(how)) => RequestLine::Reconnect((*how).into()),
         };

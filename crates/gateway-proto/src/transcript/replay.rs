@@ -196,6 +196,7 @@ fn request_of(line: RequestLine, encoding: Encoding) -> MachineRequest {
         }
         RequestLine::Ack(sequence) => MachineRequest::Ack(sequence),
         RequestLine::AckCurrent(sequence) => MachineRequest::AckCurrent(sequence),
+        RequestLine::Heartbeat => MachineRequest::Heartbeat,
         RequestLine::Shutdown(how) => MachineRequest::End(EndRequest::Shutdown(how.into())),
         RequestLine::Reconnect(how) => MachineRequest::End(EndRequest::Reconnect(how.into())),
     }

@@ -99,7 +99,7 @@ fn in_words(event: &Event) -> String {
         Event::Dispatch(dispatch) => dispatched(dispatch),
         Event::Ready => "ready".to_owned(),
         Event::Resumed { replayed } => format!("resumed, {replayed} replayed"),
-        Event::HeartbeatAcknowledged { latency } => format!("acknowledged after {latency:?}"),
+        Event::HeartbeatAcknowledged { latency, .. } => format!("acknowledged after {latency:?}"),
         Event::Disconnected(end) => {
             let session = if end.resumable { "resumable" } else { "no session" };
             let next = match end.retry_in {

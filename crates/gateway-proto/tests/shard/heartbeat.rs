@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gateway_proto::Input;
 use gateway_proto::health::Phase;
+use gateway_proto::{Event, Input, Output, Reconnect, Shutdown};
 
-use crate::support::{HEARTBEAT_NULL, INTERVAL, OPEN, Scenario, ms, raw_command, secs, server};
+use crate::support::{HEARTBEAT_NULL, INTERVAL, OPEN, PHASES, Scenario, ms, raw_command, secs, server};
 
 /// The first heartbeat comes after `interval * jitter`, with `jitter` uniform between 0 and 1, on every connection anew:
 /// not at once, not after a whole interval (twilight-rs/twilight#1973, peers: worth beating 10).
@@ -202,7 +202,85 @@ fn requested_beats_do_not_starve_under_commands() {
     assert!(scenario.shard.stats().commands > 1000, "{}", scenario.shard.stats().commands);
 }
 
-/// Latency is the time from the newest beat to the acknowledgement; one that was not asked for counts for nothing (Rapptz/discord.py@f9c66a6).
+/// A beat that the application wants goes out once the shard is called, as soon as it may, with the session's number. Two calls
+/// before it is sent are one, and the schedule stays.
+#[test]
+fn a_wanted_beat_goes_out_at_once_and_changes_no_schedule() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    let first = scenario.advance_until("send");
+    scenario.server(&server::acknowledgement());
+    scenario.advance(secs(10));
+    scenario.said();
+    scenario.shard.heartbeat();
+    scenario.shard.heartbeat();
+    scenario.settle();
+    assert_eq!(scenario.said(), [r#"send {"op":1,"d":1}"#]);
+    let wanted = scenario.now();
+    scenario.advance(ms(30));
+    scenario.server(&server::acknowledgement());
+    let events = scenario.outputs();
+    let Output::Event(Event::HeartbeatAcknowledged { sent, latency }) = &events[0].1 else {
+        panic!("{events:?}")
+    };
+    assert_eq!((*sent, *latency), (wanted, ms(30)));
+    assert_eq!(scenario.advance_until("send"), first + INTERVAL);
+}
+
+/// Without an open session there is nothing that it could tell, and nothing is left for a later one.
+#[test]
+fn a_wanted_beat_is_sent_on_an_open_session_only() {
+    for phase in PHASES {
+        let mut scenario = Scenario::at(phase);
+        let deadline = scenario.time_left_if_any();
+        scenario.shard.heartbeat();
+        let beats = scenario.shard.stats().heartbeats;
+        if phase != Phase::Ready {
+            assert_eq!(scenario.said(), [""; 0], "{phase:?}");
+            assert_eq!(scenario.time_left_if_any(), deadline, "{phase:?}");
+        }
+        scenario.input(Input::Timeout);
+        let sent = scenario.shard.stats().heartbeats - beats;
+        assert_eq!(sent, u64::from(phase == Phase::Ready), "{phase:?}");
+    }
+    for ends in [true, false] {
+        let mut scenario = Scenario::at(Phase::Ready);
+        match ends {
+            true => scenario.shard.shutdown(Shutdown::Resumable),
+            false => scenario.shard.reconnect(Reconnect::Resume),
+        }
+        scenario.shard.heartbeat();
+        scenario.settle();
+        assert!(!scenario.said().iter().any(|line| line.contains(r#""op":1,"#)));
+    }
+    // The connection that it was wanted on is gone.
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.shard.heartbeat();
+    scenario.eof();
+    scenario.input(Input::Opened);
+    scenario.server(&server::hello());
+    scenario.server(&server::resumed(2));
+    assert!(!scenario.said().iter().any(|line| line.contains(r#""op":1,"#)));
+}
+
+/// It goes before commands, and leaves the places of the beats that are scheduled, and one for the server.
+#[test]
+fn a_wanted_beat_that_waits_goes_before_commands() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    for _ in 0..500 {
+        scenario.shard.send(raw_command(50, "null")).unwrap();
+    }
+    scenario.settle();
+    scenario.said();
+    scenario.shard.heartbeat();
+    scenario.settle();
+    assert_eq!(scenario.said(), [""; 0], "the place that commands leave is the server's");
+    scenario.live(secs(20));
+    assert!(scenario.said().iter().all(|line| !line.contains(r#""op":50"#)));
+    scenario.server(&server::heartbeat_request());
+    assert_eq!(scenario.said(), [r#"send {"op":1,"d":1}"#], "which serves for both");
+}
+
+/// Latency is the time from the beat to its acknowledgement; one that was not asked for counts for nothing (Rapptz/discord.py@f9c66a6).
 #[test]
 fn latency_is_paired_with_a_beat() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -222,6 +300,31 @@ fn latency_is_paired_with_a_beat() {
     scenario.advance(ms(30));
     scenario.server(&server::acknowledgement());
     assert_eq!(scenario.said(), ["acknowledged after 30ms"]);
+}
+
+/// An acknowledgement counts for the oldest beat that has none, so nothing is taken for read that is not.
+#[test]
+fn of_several_beats_the_oldest_is_acknowledged_first() {
+    let mut scenario = Scenario::at(Phase::Ready);
+    let mut sent = Vec::new();
+    for _ in 0..3 {
+        scenario.shard.heartbeat();
+        scenario.settle();
+        sent.push(scenario.now());
+        scenario.advance(ms(100));
+    }
+    scenario.said();
+    let mut acknowledged = Vec::new();
+    for _ in 0..5 {
+        scenario.server(&server::acknowledgement());
+        acknowledged.extend(scenario.outputs().into_iter().filter_map(|(_, output)| match output {
+            Output::Event(Event::HeartbeatAcknowledged { sent, latency }) => Some((sent, latency)),
+            _ => None,
+        }));
+    }
+    let expected: Vec<_> = sent.iter().map(|at| (*at, scenario.now() - *at)).collect();
+    assert_eq!(acknowledged, expected);
+    assert_eq!(scenario.shard.stats().acknowledgements, 3);
 }
 
 /// Acknowledgements come with `d` null, without `d`, or in any other form.

@@ -2,9 +2,9 @@
 
 use gateway_proto::disconnect::DisconnectReason;
 use gateway_proto::health::{Condition, Phase};
-use gateway_proto::{Input, Message};
+use gateway_proto::{Input, Message, Reconnect, Shard};
 
-use crate::support::{INTERVAL, PHASES, RESUME, Scenario, ms, secs, server};
+use crate::support::{INTERVAL, PHASES, RESUME, Scenario, ms, raw_command, secs, server};
 
 /// The zombie rule: at a scheduled beat the one before is unanswered and nothing came since. The socket is dropped at
 /// once, without waiting for a close reply that will never come, and the session is resumed (twilight-rs/twilight#2380; discordjs/discord.js#7450; snapview/tokio-tungstenite#234).
@@ -281,4 +281,30 @@ fn ready_is_waited_for_while_acknowledgements_come_and_an_hour_at_most() {
     assert_eq!(scenario.elapsed() - identified, secs(3600));
     scenario.eof();
     assert_eq!(scenario.disconnected().reason, DisconnectReason::ReadyTimeout);
+}
+
+/// A driver that calls at once since the application has asked for something is not late, however long ago the last input was.
+#[test]
+fn what_the_application_asks_for_makes_no_call_late() {
+    for ask in [
+        (|shard| shard.send(raw_command(50, "null")).unwrap()) as fn(&mut Shard),
+        Shard::heartbeat,
+        |shard| shard.reconnect(Reconnect::Resume),
+    ] {
+        let mut scenario = Scenario::at(Phase::Ready);
+        scenario.advance_until("send");
+        scenario.server(&server::acknowledgement());
+        scenario.said();
+        scenario.advance(secs(30));
+        ask(&mut scenario.shard);
+        scenario.settle();
+        let said = scenario.said();
+        assert!(!said.is_empty() && !said.iter().any(|line| line.contains("NotDriven")), "{said:?}");
+    }
+    // It does not hide lateness either.
+    let mut scenario = Scenario::at(Phase::Ready);
+    scenario.lag(INTERVAL + secs(10));
+    scenario.shard.heartbeat();
+    scenario.settle();
+    assert!(scenario.said().iter().any(|line| line.contains("NotDriven")));
 }

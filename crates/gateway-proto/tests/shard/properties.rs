@@ -22,6 +22,7 @@ enum Happening {
     /// Whatever the shard waits for comes.
     Proceed,
     Commands(u8),
+    Heartbeat,
     Shutdown(Shutdown),
     Reconnect(Reconnect),
 }
@@ -119,6 +120,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => lapse.prop_map(Happening::Lag),
         14 => Just(Happening::Proceed),
         3 => (1_u8..120).prop_map(Happening::Commands),
+        2 => Just(Happening::Heartbeat),
         1 => shutdown.prop_map(Happening::Shutdown),
         2 => reconnect.prop_map(Happening::Reconnect),
     ]
@@ -160,6 +162,7 @@ fn live(happenings: Vec<Happening>, seed: u64, resume: bool) -> Vec<(Duration, S
                     commands += u64::from(sent.is_ok());
                 }
             }
+            Happening::Heartbeat => scenario.shard.heartbeat(),
             Happening::Shutdown(how) => scenario.shard.shutdown(how),
             Happening::Reconnect(how) => scenario.shard.reconnect(how),
         }
@@ -197,6 +200,99 @@ fn traffic() -> impl Strategy<Value = Traffic> {
         2 => prop_oneof![1_usize..4, 1_usize..50, 100_usize..130].prop_map(Traffic::Requests),
         3 => (0_u64..35_000).prop_map(|ms| Traffic::Advance(Duration::from_millis(ms))),
     ]
+}
+
+/// What happens on an open session.
+#[derive(Debug, Clone)]
+enum OnSession {
+    Wanted(usize),
+    Commands(usize),
+    Acknowledged,
+    Dispatched,
+    Advance(Duration),
+}
+
+fn on_session() -> impl Strategy<Value = OnSession> {
+    prop_oneof![
+        4 => prop_oneof![1_usize..3, 100_usize..150].prop_map(OnSession::Wanted),
+        1 => (1_usize..150).prop_map(OnSession::Commands),
+        3 => Just(OnSession::Acknowledged),
+        2 => Just(OnSession::Dispatched),
+        4 => (0_u64..50_000).prop_map(|ms| OnSession::Advance(Duration::from_millis(ms))),
+    ]
+}
+
+/// What was said until the session was open no more, and when heartbeats were wanted.
+fn with_wanted(happenings: &[OnSession], seed: u64, wants: bool) -> (Vec<(Duration, String)>, Vec<Duration>) {
+    let mut scenario = Scenario::with(Phase::Ready, |config| config.seed = Some(seed));
+    let (mut wanted, mut sequence) = (Vec::new(), 1);
+    let end = [OnSession::Advance(INTERVAL * 3)];
+    for happening in happenings.iter().chain(&end) {
+        match happening {
+            OnSession::Wanted(count) if wants => {
+                for _ in 0..*count {
+                    wanted.push(scenario.elapsed());
+                    scenario.shard.heartbeat();
+                    scenario.settle();
+                }
+            }
+            OnSession::Wanted(_) => {}
+            OnSession::Commands(count) => {
+                for _ in 0..*count {
+                    // There may be no room for more.
+                    let _ = scenario.shard.send(raw_command(50, "null"));
+                }
+                scenario.settle();
+            }
+            OnSession::Acknowledged => scenario.server(&server::acknowledgement()),
+            OnSession::Dispatched => {
+                sequence += 1;
+                scenario.server(&server::message(sequence));
+            }
+            OnSession::Advance(by) => scenario.advance(*by),
+        }
+        if scenario.shard.stats().disconnects > 0 {
+            break;
+        }
+    }
+    let said = scenario.said_at();
+    let end = said.iter().position(|(_, line)| line.starts_with("disconnected")).unwrap_or(said.len());
+    (said[..end].to_vec(), wanted)
+}
+
+fn beats(said: &[(Duration, String)]) -> Vec<Duration> {
+    let beats = said.iter().filter(|(_, line)| line.starts_with(r#"send {"op":1,"#));
+    beats.map(|(at, _)| *at).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever heartbeats the application wants: those of the schedule go out when they would without, and the connection is taken
+    /// for dead when it would be. One goes out for each that is wanted within a window, and none that is not. `Watch` counts
+    /// the sends of every minute.
+    #[test]
+    fn wanted_heartbeats_change_neither_schedule_nor_verdict(
+        happenings in proptest::collection::vec(on_session(), 1..40),
+        seed in any::<u64>(),
+    ) {
+        let (without, _) = with_wanted(&happenings, seed, false);
+        let (with, wanted) = with_wanted(&happenings, seed, true);
+        let (scheduled, all) = (beats(&without), beats(&with));
+        for beat in &scheduled {
+            prop_assert!(all.contains(beat), "{beat:?} is not in {all:?}");
+        }
+        prop_assert!(all.len() <= scheduled.len() + wanted.len());
+        let last = |said: &[(Duration, String)]| {
+            said.iter().rfind(|(_, line)| line.starts_with("close")).cloned()
+        };
+        prop_assert_eq!(last(&with), last(&without));
+        let end = last(&with).map_or(Duration::MAX, |(at, _)| at);
+        for at in wanted {
+            let served = all.iter().any(|beat| *beat >= at && *beat <= at + secs(61));
+            prop_assert!(served || at + secs(61) >= end, "wanted at {at:?}: {all:?}");
+        }
+    }
 }
 
 proptest! {

@@ -272,6 +272,12 @@ impl Scenario {
         self.deadline.expect("a stopped shard has no deadline").saturating_duration_since(self.now)
     }
 
+    /// As [`Scenario::time_left`]. None: the shard has stopped.
+    pub(crate) fn time_left_if_any(&mut self) -> Option<Duration> {
+        self.drain();
+        self.deadline.map(|deadline| deadline.saturating_duration_since(self.now))
+    }
+
     // ---- What the shard said ----
 
     /// What was said since the last call, in words: see `say.rs`.

@@ -31,7 +31,7 @@ fn event(event: &Event) -> String {
         },
         Event::Ready => "ready".to_owned(),
         Event::Resumed { replayed } => format!("resumed, {replayed} replayed"),
-        Event::HeartbeatAcknowledged { latency } => format!("acknowledged after {latency:?}"),
+        Event::HeartbeatAcknowledged { latency, .. } => format!("acknowledged after {latency:?}"),
         Event::Disconnected(end) => {
             let session = if end.resumable { "resumable" } else { "no session" };
             match end.retry_in {

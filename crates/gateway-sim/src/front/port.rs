@@ -64,6 +64,7 @@ fn share(socket: &Socket) -> io::Result<()> {
 }
 
 #[cfg(all(test, unix))]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the front owns sockets")]
 mod tests {
     use std::net::{Ipv4Addr, TcpStream};
 

@@ -1,11 +1,11 @@
 //! Carries out control commands.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::Gateway;
+use super::events::Delivery;
 use crate::control::{Control, Target};
 use crate::control_error::ControlError;
 use crate::io::{ConnectionId, Output};
@@ -30,6 +30,9 @@ impl Gateway {
     fn carry_out(&mut self, target: Target, control: Control) -> Result<Value, ControlError> {
         check(&control)?;
         self.check_target(target)?;
+        if let (Control::Voice { .. }, false) = (&control, matches!(target, Target::Guild(_))) {
+            return Err(ControlError::new("voice needs guild"));
+        }
         let sessions = self.sessions_of(target);
         let connections = self.connections_of(target);
         let concerned = match &control {
@@ -39,6 +42,7 @@ impl Gateway {
             | Control::Event { .. }
             | Control::Lose { .. }
             | Control::Skip { .. }
+            | Control::Voice { .. }
             | Control::Expire => sessions.len(),
             _ => connections.len(),
         };
@@ -60,9 +64,17 @@ impl Gateway {
                 }
             }
             Control::Event { name, data } => {
-                let data: Arc<str> = data.to_string().into();
-                for session in sessions {
-                    self.board.dispatch(session, name.clone(), data.clone());
+                let guild = match target {
+                    Target::Guild(guild) => Some(guild),
+                    _ => self.guild_of(&data),
+                };
+                self.happens(guild, &sessions, name, &data.to_string().into(), Delivery::Sent);
+            }
+            Control::Voice { joins } => {
+                if let Target::Guild(id) = target
+                    && let Some(guild) = self.world.guild_number(id)
+                {
+                    self.move_bot(guild, joins);
                 }
             }
             Control::Expire => sessions.into_iter().for_each(|session| self.board.end_session(session)),
@@ -108,6 +120,7 @@ impl Gateway {
             Target::Session(number) => {
                 self.board.sessions.get(number).map(|session| session.number).into_iter().collect()
             }
+            Target::Guild(id) => self.board.sessions.of_guild(id).map(|session| session.number).collect(),
             Target::Shard(shard) => {
                 let of_shard = self.board.sessions.iter().filter(|session| session.shard.0 == shard);
                 of_shard.map(|session| session.number).collect()
@@ -119,7 +132,7 @@ impl Gateway {
         match target {
             Target::All => self.connections().collect(),
             Target::Connection(id) => self.board.connection(id).map(|_| id).into_iter().collect(),
-            Target::Session(_) | Target::Shard(_) => {
+            Target::Session(_) | Target::Shard(_) | Target::Guild(_) => {
                 let sessions = self.sessions_of(target);
                 sessions.iter().filter_map(|session| self.board.sessions.get(*session)?.connection).collect()
             }
@@ -135,8 +148,17 @@ impl Gateway {
             Target::Session(number) if self.board.sessions.get(number).is_none() => {
                 Err(ControlError::new(format!("there is no session {number}")))
             }
+            Target::Guild(id) if self.world.guild_number(id).is_none() => {
+                Err(ControlError::new(format!("there is no guild {id}")))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// The guild that the `d` of an event names.
+    fn guild_of(&self, data: &Value) -> Option<u64> {
+        let id = data["guild_id"].as_str()?.parse().ok()?;
+        self.world.guild_number(id).map(|_| id)
     }
 
     fn control_connection(&mut self, id: ConnectionId, control: &Control) {

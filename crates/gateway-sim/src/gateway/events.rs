@@ -1,5 +1,6 @@
 //! The events that the gateway makes: the background of the guilds, and those that a test asked for.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +12,15 @@ use crate::intents;
 use crate::session::Session;
 use crate::shapes::events;
 use crate::traffic::Kind;
-use crate::world::guild_id;
+use crate::world::{channel_id, guild_id};
+
+/// Whether an event is sent.
+#[derive(Clone, Copy)]
+pub(super) enum Delivery {
+    Sent,
+    /// It is numbered, and comes with a replay.
+    Kept,
+}
 
 impl Gateway {
     /// A source of events is due, since `at`.
@@ -29,33 +38,74 @@ impl Gateway {
         }
     }
 
-    /// Dispatches `count` MESSAGE_CREATE to each session of a target.
+    /// Dispatches `count` MESSAGE_CREATE to each session of a target: one of their own each, or, if the target is a guild, the same.
     pub(super) fn emit(&mut self, target: Target, count: u32, padding: usize) {
-        let sessions = self.sessions_of(target);
-        for _ in 0..count {
-            for session in &sessions {
-                let data = self.message_for(*session, padding);
-                self.board.dispatch(*session, "MESSAGE_CREATE", data);
-            }
-        }
+        self.messages(target, count, padding, Delivery::Sent);
     }
 
     /// As [`emit`](Self::emit), but nothing is sent: the events are there for a replay.
     pub(super) fn lose(&mut self, target: Target, count: u32) {
+        self.messages(target, count, 0, Delivery::Kept);
+    }
+
+    fn messages(&mut self, target: Target, count: u32, padding: usize, delivery: Delivery) {
         let sessions = self.sessions_of(target);
         for _ in 0..count {
+            if let Target::Guild(id) = target {
+                if let (Some(guild), false) = (self.world.guild_number(id), sessions.is_empty()) {
+                    let data = self.message_in(guild, padding);
+                    self.happens(Some(id), &sessions, "MESSAGE_CREATE", &data, delivery);
+                }
+                continue;
+            }
             for session in &sessions {
-                let data = self.message_for(*session, 0);
-                self.board.keep(*session, "MESSAGE_CREATE".into(), data.into());
+                let shard = self.board.sessions.get(*session).map_or((0, 1), |session| session.shard);
+                let guild = self.world.guilds_of(shard).next();
+                let data = self.message_in(guild.unwrap_or(0), padding);
+                self.happens(guild.map(guild_id), &[*session], "MESSAGE_CREATE", &data, delivery);
             }
         }
     }
 
-    fn message_for(&mut self, session: u64, padding: usize) -> String {
+    fn message_in(&mut self, guild: u32, padding: usize) -> Arc<str> {
         let content = format!("event {}{}", self.board.counters.dispatches, "x".repeat(padding));
-        let shard = self.board.sessions.get(session).map_or((0, 1), |session| session.shard);
-        let guild = self.world.guilds_of(shard).next().unwrap_or(0);
-        events::message(&mut self.world, guild, 0, &content).to_string()
+        events::message(&mut self.world, guild, 0, &content).to_string().into()
+    }
+
+    /// Something happens in a guild, and goes to these sessions under one number of the ledger.
+    pub(super) fn happens(
+        &mut self,
+        guild: Option<u64>,
+        sessions: &[u64],
+        name: impl Into<Cow<'static, str>>,
+        data: &Arc<str>,
+        delivery: Delivery,
+    ) {
+        let (shared, name) = (self.board.sessions.begin_event(guild), name.into());
+        for session in sessions {
+            match delivery {
+                Delivery::Sent => self.board.dispatch_shared(*session, shared, name.clone(), data.clone()),
+                Delivery::Kept => _ = self.board.keep(*session, shared, name.clone(), data.clone()),
+            }
+        }
+    }
+
+    /// The bot is in another voice channel of a guild, or in none. All sessions that serve the guild see it, whatever their
+    /// intents, and `also` that session.
+    pub(super) fn bot_voice(&mut self, guild: u32, state: Value, also: Option<u64>) {
+        let id = guild_id(guild);
+        let mut sessions = self.sessions_of(Target::Guild(id));
+        sessions.extend(also.filter(|also| !sessions.contains(also)));
+        self.happens(Some(id), &sessions, "VOICE_STATE_UPDATE", &state.to_string().into(), Delivery::Sent);
+        self.world.set_bot_voice(guild, state);
+    }
+
+    /// The bot joins or leaves the voice channel of a guild by itself.
+    pub(super) fn move_bot(&mut self, guild: u32, joins: bool) {
+        let channel = joins.then(|| channel_id(guild, 2).to_string());
+        let voice_session = format!("{:032x}", self.random.u128(..));
+        let state = events::voice_state(guild, 1, channel.as_deref(), &voice_session, false, false);
+        self.bot_voice(guild, state, None);
     }
 
     fn background_event(&mut self) {
@@ -78,13 +128,14 @@ impl Gateway {
         let data = build(&mut self.world, &mut self.random, guild);
         let whole: Arc<str> = data.to_string().into();
         let mut without_content: Option<Arc<str>> = None;
+        let shared = self.board.sessions.begin_event(Some(guild_id(guild)));
         for (number, sees_content) in receivers {
             let data = if sees_content || data.get("content").is_none() {
                 whole.clone()
             } else {
                 without_content.get_or_insert_with(|| without_content_of(&data)).clone()
             };
-            self.board.dispatch(number, name, data);
+            self.board.dispatch_shared(number, shared, name, data);
         }
     }
 }

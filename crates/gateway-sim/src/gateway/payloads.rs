@@ -78,6 +78,12 @@ impl Gateway {
                     self.board.dispatch(session, name, data);
                 }
             }
+            Answer::Voice { guild, state, server } => {
+                self.bot_voice(guild, state, Some(session));
+                if let Some(server) = server {
+                    self.board.dispatch(session, "VOICE_SERVER_UPDATE", server);
+                }
+            }
             Answer::InvalidSession => self.board.invalid(id, false),
             Answer::Malformed => self.board.close(id, 4001),
         }

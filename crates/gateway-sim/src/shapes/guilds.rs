@@ -29,6 +29,7 @@ pub(crate) fn guild(world: &World, guild: u32, everyone: bool) -> Value {
         .filter(|member| everyone && **member != 1)
         .map(|member| people::presence(guild, *member, "online", world.unix_time_ms))
         .collect();
+    let voice_states: Vec<&Value> = world.bot_voice(guild).into_iter().collect();
     let members: Vec<Value> = members.into_iter().map(|member| people::member(guild, member)).collect();
     json!({
         "id": guild_id(guild).to_string(), "name": format!("Guild {guild}"), "icon": null, "splash": null,
@@ -43,7 +44,7 @@ pub(crate) fn guild(world: &World, guild: u32, everyone: bool) -> Value {
         "max_stage_video_channel_users": 50, "nsfw_level": 0, "nsfw": false,
         "premium_progress_bar_enabled": false, "safety_alerts_channel_id": null, "incidents_data": null,
         "joined_at": iso8601(1_610_000_000_000 + u64::from(guild) * 60_000 + 1000), "large": world.members > 50,
-        "unavailable": false, "member_count": world.members, "voice_states": [], "members": members,
+        "unavailable": false, "member_count": world.members, "voice_states": voice_states, "members": members,
         "channels": channels::all(guild), "threads": [], "presences": presences, "stage_instances": [],
         "guild_scheduled_events": [], "soundboard_sounds": [], "region": "us-east", "hub_type": null,
         "guild_hashes": null, "version": 1,
