@@ -11,6 +11,7 @@ use gateway_driver::BuildError;
 use gateway_driver::gate::GateError;
 use gateway_driver::net::resolve_error;
 use gateway_driver::tls::{Roots, TlsError};
+use gateway_proto::api::GatewayBotError;
 use gateway_proto::command::{MemberRequestError, SendError};
 use gateway_proto::config::{ConfigError, ShardIdError, UrlError};
 use gateway_proto::disconnect::{Refused, Rejection};
@@ -135,6 +136,15 @@ fn of_proto(errors: &mut Errors) {
     ]);
     errors.add([config_error()]);
     errors.add([too_few_starts()]);
+    errors.add([
+        GatewayBotError::Token(config_error()),
+        GatewayBotError::Connect(ConnectError::Dns("no such name".to_owned())),
+        GatewayBotError::Io("reset".to_owned()),
+        GatewayBotError::TimedOut,
+        GatewayBotError::Unauthorized,
+        GatewayBotError::TooLarge,
+        GatewayBotError::Malformed("no shards".to_owned()),
+    ]);
     errors.add([BudgetError::Config(config_error()), BudgetError::TooFewStarts(too_few_starts())]);
     errors.add(refused());
     errors.add(refused().map(StopReason::IdentifyRefused));
