@@ -9,7 +9,12 @@
 
 mod digest;
 mod held;
+mod progress;
 mod subject;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod voice;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,36 +24,22 @@ use gateway_proto::codec::RawRef;
 use gateway_proto::session::DispatchKey;
 use gateway_proto::{Dispatch, ShardId, Snowflake};
 
-pub(crate) use subject::guild_of;
 pub use tally::{CutoverTally, Switch};
 
-use crate::{Generation, ShardKey};
+use crate::{ClusterConfig, Generation, ShardKey};
 use digest::Digest;
 use held::Held;
+use progress::Progress;
 use subject::{Part, Subject};
+use voice::Voice;
 use window::{Cut, Fate, Window};
-
-mod tally;
-#[cfg(test)]
-mod tests;
 
 /// How often windows are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How guilds are cut over.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct CutoverConfig {
-    /// How long a guild must have been silent in both sessions.
-    pub(crate) silence: Duration,
-    /// How long a guild with a voice connection may take, once it has its turn.
-    pub(crate) overlap: Duration,
-    /// How long, after its time is over, an old session is waited for that has not received what the new one may not have.
-    pub(crate) patience: Duration,
-    /// What may be held of all guilds, in bytes.
-    pub(crate) held_bytes: usize,
-    /// Mixed into digests.
-    pub(crate) seed: u64,
-}
+/// After this time an old session is no longer waited for that has lost contact during a cutover: "a few minutes" is how long a
+/// session can be resumed (Discord Docs, Gateway > Preparing to Resume).
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the cutover asks for.
 #[derive(Debug)]
@@ -78,42 +69,17 @@ enum State {
     Switched,
 }
 
-/// What is known of a shard of either generation.
-#[derive(Debug, Default)]
-struct Progress {
-    /// Its session has begun, or is about to: what it receives from here on can be compared.
-    began: bool,
-    /// Everything that the server sent before this moment was received.
-    proven: Option<Instant>,
-    /// READY has come, so it is known which guilds it serves.
-    ready: bool,
-    /// When a heartbeat was last asked for.
-    asked_at: Option<Instant>,
-    /// It has stopped for good.
-    gone: bool,
-    /// Guilds that READY named and whose GUILD_CREATE has not come.
-    awaited: BTreeSet<Snowflake>,
-}
-
-impl Progress {
-    fn has_received_all_before(&self, moment: Instant) -> bool {
-        self.gone || self.proven.is_some_and(|proven| proven > moment)
-    }
-}
-
 /// Moves the guilds of a bot from one generation to the next.
 #[derive(Debug)]
 pub(crate) struct Cutover {
-    config: CutoverConfig,
+    config: ClusterConfig,
     old: (Generation, u32),
     new: (Generation, u32),
     shards: BTreeMap<ShardKey, Progress>,
     parts: BTreeMap<Part, State>,
     /// Parts of which the new generation has delivered something although the old one was in charge.
     differing: BTreeSet<Part>,
-    /// Guilds in which the bot is in a voice channel.
-    voice: BTreeSet<Snowflake>,
-    bot: Option<Snowflake>,
+    voice: Voice,
     /// When the cutover was ordered, and until when sessions may take to meet.
     ordered_at: Option<Instant>,
     due_at: Option<Instant>,
@@ -131,7 +97,7 @@ pub(crate) struct Cutover {
 impl Cutover {
     /// The old generation is in charge of everything.
     pub(crate) fn new(
-        config: CutoverConfig,
+        config: ClusterConfig,
         old: (Generation, u32),
         new: (Generation, u32),
         now: Instant,
@@ -147,8 +113,7 @@ impl Cutover {
             shards: all(old).chain(all(new)).collect(),
             parts: BTreeMap::new(),
             differing: BTreeSet::new(),
-            voice: BTreeSet::new(),
-            bot: None,
+            voice: Voice::default(),
             ordered_at: None,
             due_at: None,
             resumed: false,
@@ -163,7 +128,7 @@ impl Cutover {
 
     /// A cutover that an earlier process has begun.
     pub(crate) fn resumed(
-        config: CutoverConfig,
+        config: ClusterConfig,
         old: (Generation, u32),
         new: (Generation, u32),
         now: Instant,
@@ -206,7 +171,7 @@ impl Cutover {
 
     /// READY of a shard.
     pub(crate) fn handle_ready(&mut self, from: ShardKey, ready: &Dispatch, now: Instant) {
-        self.bot = ready.data().get(["user", "id"]).and_then(RawRef::as_id).map(Snowflake).or(self.bot);
+        self.voice.handle_ready(ready);
         if from.generation != self.new.0 {
             return;
         }
@@ -239,14 +204,14 @@ impl Cutover {
 
     /// A shard has received a dispatch.
     pub(crate) fn handle_dispatch(&mut self, from: ShardKey, dispatch: Dispatch, now: Instant) {
-        self.note_voice(&dispatch);
+        self.voice.handle_dispatch(&dispatch);
         let Subject::Part(part) = Subject::of(&dispatch, from.shard) else {
             self.out.push_back(CutoverOutput::Deliver(from, dispatch));
             return;
         };
-        let is_home =
-            self.home(part, if from.generation == self.old.0 { self.old } else { self.new }) == from;
-        match self.parts.get_mut(&part) {
+        let generation = if from.generation == self.old.0 { self.old } else { self.new };
+        let is_home = self.home(part, generation) == from;
+        match self.parts.get(&part) {
             Some(State::Switched) => self.pass(from, self.new.0, dispatch),
             // Without a guild and not of shard 0: there is nothing to compare it with.
             _ if !is_home => self.pass(from, self.old.0, dispatch),
@@ -375,7 +340,7 @@ impl Cutover {
     }
 
     fn is_voice(&self, part: Part) -> bool {
-        matches!(part, Part::Guild(guild) if self.voice.contains(&guild))
+        matches!(part, Part::Guild(guild) if self.voice.is_in(guild))
     }
 
     /// The new generation takes over: what is held is delivered, and what the old one receives is not.
@@ -550,7 +515,7 @@ impl Cutover {
             () if window.has_snapshot() => Switch::Unmatched { snapshot: true },
             () => Switch::Unmatched { snapshot: false },
         };
-        let patience_is_over = self.due_at(part).is_some_and(|due_at| now >= due_at + self.config.patience);
+        let patience_is_over = self.due_at(part).is_some_and(|due_at| now >= due_at + PATIENCE);
         if is_safe || patience_is_over {
             self.switch(part, how);
         } else {
@@ -587,7 +552,7 @@ impl Cutover {
         let old: Vec<ShardKey> =
             self.shards.keys().copied().filter(|key| key.generation == self.old.0).collect();
         let lacking: Vec<ShardKey> = old.into_iter().filter(|key| !self.received(*key, ordered_at)).collect();
-        if lacking.is_empty() || now >= due_at + self.config.patience {
+        if lacking.is_empty() || now >= due_at + PATIENCE {
             self.finished = true;
         } else {
             lacking.into_iter().for_each(|key| self.ask(key, now));
@@ -611,29 +576,5 @@ impl Cutover {
             Part::NoGuild => Snowflake(0),
         };
         ShardKey { generation, shard: ShardId::of_guild(guild, count) }
-    }
-
-    /// Notes where the bot is in a voice channel.
-    fn note_voice(&mut self, dispatch: &Dispatch) {
-        let Some(bot) = self.bot else { return };
-        let is_bot = |state: RawRef<'_>| state.get("user_id").and_then(RawRef::as_id) == Some(bot.0);
-        let is_joined = |state: RawRef<'_>| state.get("channel_id").is_some_and(|channel| !channel.is_null());
-        match dispatch.name() {
-            "GUILD_CREATE" => {
-                let states = dispatch.data().get("voice_states");
-                let mut states = states.into_iter().flat_map(RawRef::elements).filter_map(Result::ok);
-                if states.any(|state| is_bot(state) && is_joined(state)) {
-                    self.voice.extend(guild_of(dispatch));
-                }
-            }
-            "VOICE_STATE_UPDATE" if is_bot(dispatch.data()) => {
-                let Some(guild) = guild_of(dispatch) else { return };
-                match is_joined(dispatch.data()) {
-                    true => self.voice.insert(guild),
-                    false => self.voice.remove(&guild),
-                };
-            }
-            _ => {}
-        }
     }
 }

@@ -13,14 +13,8 @@ const NEW: (Generation, u32) = (Generation(2), 3);
 const GUILDS: u64 = 5;
 const BOT: u64 = 77;
 
-fn config() -> CutoverConfig {
-    CutoverConfig {
-        silence: Duration::from_secs(5),
-        overlap: Duration::from_secs(60),
-        patience: Duration::from_secs(300),
-        held_bytes: 1 << 20,
-        seed: 3,
-    }
+fn config() -> ClusterConfig {
+    ClusterConfig { held_bytes: 1 << 20, seed: 3, ..ClusterConfig::default() }
 }
 
 /// The id of a guild. Each shard of both generations has at least one.
@@ -55,7 +49,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(config: CutoverConfig) -> Self {
+    fn new(config: ClusterConfig) -> Self {
         let now = Instant::now();
         let mut this = Self {
             now,
@@ -257,7 +251,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn play(config: CutoverConfig, steps: &[Step]) -> Result<Model, TestCaseError> {
+fn play(config: ClusterConfig, steps: &[Step]) -> Result<Model, TestCaseError> {
     let mut model = Model::new(config);
     for step in steps {
         match *step {
@@ -299,7 +293,7 @@ proptest! {
     /// With so little room nothing can be held for long, and events may come twice. None may be lost.
     #[test]
     fn the_bound_on_memory_costs_no_event(steps in proptest::collection::vec(step(), 0..200), room in 0..2000_usize) {
-        let config = CutoverConfig { held_bytes: room, ..config() };
+        let config = ClusterConfig { held_bytes: room, ..config() };
         let model = play(config, &steps)?;
         model.check()?;
         // One event may lie above it, while it is looked at.

@@ -21,7 +21,6 @@ use gateway_proto::{Dispatch, Event, Reconnect, ShardId, Shutdown, Snowflake, St
 
 pub use output::ClusterOutput;
 
-use crate::cutover::CutoverConfig;
 use crate::{
     AbortReason, ClusterError, ClusterEvent, ClusterPlan, Generation, Handover, ReshardCause, ShardKey,
 };
@@ -59,10 +58,6 @@ impl Default for ClusterConfig {
         }
     }
 }
-
-/// After this time an old session is no longer waited for that has lost contact during a cutover: "a few minutes" is how long a
-/// session can be resumed (Discord Docs, Gateway > Preparing to Resume).
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long to wait before a plan that could not be written is written again.
 pub(crate) const RETRY: Duration = Duration::from_secs(5);
@@ -188,10 +183,11 @@ impl ClusterMachine {
             event => {
                 self.compare(key, &event, now);
                 self.deliver(Some(key), ClusterEvent::Shard(event));
+                // Each looks at all shards or guilds: not after every dispatch.
+                self.start_more();
+                self.reshard_on(now);
             }
         }
-        self.start_more();
-        self.reshard_on(now);
     }
 
     /// Whether [`handle_event`](Self::handle_event) has to see this event of a shard. Others may be delivered without it, as long as
@@ -295,7 +291,7 @@ impl ClusterMachine {
         }
     }
 
-    /// `GET /gateway/bot` recommends this number of shards. Another number than the bot has is told once.
+    /// `GET /gateway/bot` recommends this number of shards. Another number than the bot has is reported once.
     pub fn handle_recommendation(&mut self, shards: u32) {
         let is_new = self.advised.replace(shards) != Some(shards);
         if is_new && shards != 0 && shards != self.count && self.reshard.is_none() && self.ending.is_none() {
@@ -535,16 +531,6 @@ impl ClusterMachine {
 
     fn deliver(&mut self, key: Option<ShardKey>, event: ClusterEvent) {
         self.out.push_back(ClusterOutput::Deliver(key, event));
-    }
-
-    fn cutover_config(&self) -> CutoverConfig {
-        CutoverConfig {
-            silence: self.config.silence,
-            overlap: self.config.overlap,
-            patience: PATIENCE,
-            held_bytes: self.config.held_bytes,
-            seed: self.config.seed,
-        }
     }
 }
 

@@ -94,7 +94,7 @@ impl ClusterMachine {
         self.check_reshard(count)?;
         let generation = self.generation.next();
         let (old, new) = ((self.generation, self.count), (generation, count));
-        let mut cutover = Cutover::new(self.cutover_config(), old, new, now);
+        let mut cutover = Cutover::new(self.config.clone(), old, new, now);
         for (key, member) in &self.members {
             if let MemberState::Stopped(_) = member.state {
                 cutover.handle_gone(*key);
@@ -202,7 +202,7 @@ impl ClusterMachine {
             return;
         }
         let (old, new) = ((self.generation, self.count), (generation, count));
-        let mut cutover = Cutover::resumed(self.cutover_config(), old, new, now);
+        let mut cutover = Cutover::resumed(self.config.clone(), old, new, now);
         // A session that is gone is not started again: the new generation takes over what it was in charge of.
         for (key, member) in &mut self.members {
             if member.session.is_none() {

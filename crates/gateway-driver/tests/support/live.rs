@@ -385,7 +385,7 @@ pub(crate) async fn a_spawned_shard_runs_by_itself<R: Live + Spawn>() {
     }
 }
 
-/// Over TCP and over TLS; with a wrong token, and with nobody there.
+/// Over TCP and over TLS; with a wrong token, and where nothing listens.
 pub(crate) async fn the_api_is_asked_for_the_number_of_shards<R: Live>() {
     let ask = async |driver: &DriverConfig, api: &str, token: &str| {
         gateway_bot(&R::default(), driver, api, &Token::new(token)).await
