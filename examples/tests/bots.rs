@@ -15,12 +15,16 @@ use gateway_tokio::TokioRuntime;
 use gateway_tokio::stream::Connector;
 use serde_json::Value;
 
+#[path = "shared/formats.rs"]
+mod formats;
 #[allow(dead_code, reason = "the program's main is not called here")]
 #[path = "../examples/http_proxy_bot.rs"]
 mod http_proxy_bot;
 #[allow(dead_code, reason = "the program's main is not called here")]
 #[path = "../examples/socks5_bot.rs"]
 mod socks5_bot;
+
+use formats::FORMATS;
 
 const TOKEN: &str = "bot-test-token";
 
@@ -71,15 +75,7 @@ fn json(line: &[u8]) -> Value {
 fn every_encoding_and_compression_shows_the_same_events() {
     let server = server(3, 0.0);
     let mut shown = Vec::new();
-    for (encoding, compression) in [
-        ("json", "none"),
-        ("json", "payload"),
-        ("json", "zlib-stream"),
-        ("json", "zstd-stream"),
-        ("etf", "none"),
-        ("etf", "zlib-stream"),
-        ("etf", "zstd-stream"),
-    ] {
+    for (encoding, compression) in FORMATS {
         let flags = ["--encoding", encoding, "--compress", compression, "--events", "4", "--full"];
         let ended = run(&server, &flags);
         assert_eq!(ended.status, 0, "{encoding} {compression}: {}", ended.log);

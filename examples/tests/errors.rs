@@ -1,8 +1,10 @@
 //! The errors of the published crates: each text of a chain is printed once.
 
+#[path = "shared/sources.rs"]
+mod sources;
+
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gateway_codec::http::BodyError;
@@ -24,6 +26,8 @@ use gateway_proto::session::{
 use gateway_proto::transcript::TranscriptError;
 use gateway_proto::{ConnectError, Dispatch, GatewayUrl, ShardId, StopReason};
 use gateway_sim::{Config, Control, Gateway, Target};
+
+use sources::sources_of;
 
 type Chain = Vec<String>;
 
@@ -202,26 +206,11 @@ fn of_sim(errors: &mut Errors) {
     errors.add([gateway.control(Target::Session(99), control, Instant::now()).unwrap_err()]);
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 /// The types that the published crates implement `Error` for.
 fn implemented() -> Vec<String> {
-    let mut files = Vec::new();
-    for crate_name in ["gateway-codec", "gateway-proto", "gateway-driver", "gateway-sim"] {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(crate_name).join("src");
-        sources(&root, &mut files);
-    }
+    let crates = ["gateway-codec", "gateway-proto", "gateway-driver", "gateway-sim"];
     let mut types = Vec::new();
-    for file in files {
+    for file in crates.into_iter().flat_map(sources_of) {
         for line in fs::read_to_string(file).unwrap().lines() {
             let rest = line.strip_prefix("impl std::error::").or_else(|| line.strip_prefix("impl error::"));
             let Some(name) = rest.and_then(|rest| rest.strip_prefix("Error for ")) else { continue };

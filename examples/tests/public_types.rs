@@ -1,18 +1,11 @@
 //! The public types of the published crates that a bot or a driver builds and matches: each says whether it may grow.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+#[path = "shared/sources.rs"]
+mod sources;
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
+use std::fs;
+
+use sources::sources_of;
 
 /// Whether a program outside of the crate could build the type that begins at `lines[0]` by naming its fields.
 fn is_open(lines: &[&str]) -> bool {
@@ -32,10 +25,7 @@ fn is_open(lines: &[&str]) -> bool {
 fn every_public_type_may_grow_or_says_that_it_is_exhaustive() {
     let mut types = 0;
     for name in ["gateway-codec", "gateway-proto", "gateway-driver"] {
-        let mut files = Vec::new();
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(name).join("src");
-        sources(&root, &mut files);
-        for file in files {
+        for file in sources_of(name) {
             let text = fs::read_to_string(&file).unwrap();
             let lines: Vec<&str> = text.lines().collect();
             for (number, line) in lines.iter().enumerate() {

@@ -6,6 +6,7 @@ use gateway_examples::options::Asked;
 use gateway_examples::{Options, Report};
 use gateway_sim::{Action, Config, Control, Point, Response, Rule, Server, ServerConfig, Tls};
 
+use crate::formats::FORMATS;
 use crate::memory;
 use crate::support::{Bot, Ended, LIMIT, RAW_BOTS, TOKEN, run, run_with_log, server, tokio_bot};
 
@@ -13,15 +14,7 @@ use crate::support::{Bot, Ended, LIMIT, RAW_BOTS, TOKEN, run, run_with_log, serv
 fn every_encoding_and_compression_plain_and_over_tls() {
     for tls in [false, true] {
         let server = server(tls);
-        for (encoding, compression) in [
-            ("json", "none"),
-            ("json", "payload"),
-            ("json", "zlib-stream"),
-            ("json", "zstd-stream"),
-            ("etf", "none"),
-            ("etf", "zlib-stream"),
-            ("etf", "zstd-stream"),
-        ] {
+        for (encoding, compression) in FORMATS {
             let flags = ["--encoding", encoding, "--compress", compression, "--events", "3"];
             let expected = run(tokio_bot, &server, &flags);
             assert_eq!((expected.status, expected.names.len()), (0, 3));

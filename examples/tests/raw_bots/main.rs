@@ -14,6 +14,8 @@ mod poll_bot;
 mod threads_bot;
 
 mod connections;
+#[path = "../shared/formats.rs"]
+mod formats;
 mod hostile_servers;
 mod output;
 mod sessions;
