@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway_sim::{Action, Point};
+use gateway_sim::{Action, Point, Rule};
 use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
@@ -168,6 +168,13 @@ impl Fault {
         }
         self
     }
+}
+
+/// The rule of the gateway that a fault stands for.
+pub(crate) fn rule(at: Point, action: Action, times: u32, shard: Option<u32>) -> Rule {
+    // Which shard it is shows only in Identify or Resume.
+    let shard = shard.filter(|_| !matches!(at, Point::Upgrade | Point::Connect | Point::Hello));
+    Rule { shard, count: (times != u32::MAX).then_some(times), ..Rule::once(at, action) }
 }
 
 #[cfg(test)]

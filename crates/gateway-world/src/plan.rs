@@ -6,10 +6,9 @@ use fastrand::Rng;
 use gateway_sim::{Action, Point};
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Direction, Fault, Nonsense, Planned, Unreachable};
+use crate::fault::{Direction, Fault, Nonsense, Planned, Unreachable, rule};
 use crate::profile::{Kind, Profile};
 use crate::time::Time;
-use crate::world::rule;
 
 /// A world is made of cycles of a day.
 pub(crate) const CYCLE_HOURS: f64 = 24.0;
