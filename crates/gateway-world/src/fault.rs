@@ -139,6 +139,19 @@ pub enum Nonsense {
 impl Fault {
     /// How long it lasts, if it ends by itself.
     pub fn lasting(&self) -> Option<Duration> {
+        self.clone().lasting_mut().copied()
+    }
+
+    /// The same, ending after `longest` at the latest.
+    #[must_use]
+    pub fn within(mut self, longest: Duration) -> Self {
+        if let Some(lasting) = self.lasting_mut() {
+            *lasting = (*lasting).min(longest);
+        }
+        self
+    }
+
+    fn lasting_mut(&mut self) -> Option<&mut Duration> {
         match self {
             Self::Stall { lasting }
             | Self::Slow { lasting, .. }
@@ -147,26 +160,9 @@ impl Fault {
             | Self::SlowHandler { lasting }
             | Self::Suspend { lasting, .. }
             | Self::Crash { lasting, .. }
-            | Self::Redeploy { lasting, .. } => Some(*lasting),
+            | Self::Redeploy { lasting, .. } => Some(lasting),
             _ => None,
         }
-    }
-
-    /// The same, ending after `longest` at the latest.
-    #[must_use]
-    pub fn within(mut self, longest: Duration) -> Self {
-        match &mut self {
-            Self::Stall { lasting }
-            | Self::Slow { lasting, .. }
-            | Self::Unreachable { lasting, .. }
-            | Self::Restart { lasting, .. }
-            | Self::SlowHandler { lasting }
-            | Self::Suspend { lasting, .. }
-            | Self::Crash { lasting, .. }
-            | Self::Redeploy { lasting, .. } => *lasting = (*lasting).min(longest),
-            _ => {}
-        }
-        self
     }
 }
 

@@ -20,10 +20,10 @@ pub use engine::{Chunking, ClientId, Dial, Engine, Happening, Line, Link, Observ
 pub use fault::{Direction, Fault, Nonsense, Planned, Unreachable};
 pub use observation::{Observation, Violation};
 pub use over_bytes::{every_third_over_bytes, messages_over_bytes};
-pub use plan::{Cycle, Setting, User};
+pub use plan::{Cycle, RECOVERY, RECOVERY_BY_DEFAULT, Setting, User};
 pub use profile::Profile;
 pub use shrink::Case;
 pub use time::Time;
 pub use told::Told;
 pub use transcript::{Replay, Transcript};
-pub use world::{Counts, Outcome, RECOVERY, RECOVERY_BY_DEFAULT, World};
+pub use world::{Counts, Outcome, World};

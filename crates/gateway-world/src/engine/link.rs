@@ -7,7 +7,7 @@ use fastrand::Rng;
 use gateway_proto::{Closed, ConnectError, Message};
 use gateway_sim::{About, ByteConnection, ByteEffect, ConnectionId};
 
-use super::ClientId;
+use super::client_id::ClientId;
 use crate::fault::Direction;
 use crate::time::Time;
 

@@ -1,23 +1,24 @@
 //! One gateway, one identify gate and any number of clients, on one virtual clock: whatever happens, happens in here, one
 //! thing at a time. What goes wrong is put into it from outside.
 
+mod client_id;
 mod link;
 mod network;
 mod observer;
 mod queue;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use gateway_proto::identify::{IdentifyOutput, IdentifyQueue, IdentifySnapshot, Ticket};
-use gateway_proto::{Closed, ConnectError, GatewayUrl, Input, Output, ShardId, StopReason};
+use gateway_proto::{Closed, ConnectError, GatewayUrl, Input, Output, StopReason};
 use gateway_sim::{About, ByteConnection, Config, ConnectionId, Control, ControlError, Gateway, Target};
 
 use crate::client::Client;
 use crate::observation::Observation;
 use crate::time::{Clock, Time};
+pub use client_id::ClientId;
 pub use link::{Dial, Line, Link};
 use link::{Down, End, LinkId, Up};
 pub use network::Chunking;
@@ -26,30 +27,6 @@ pub use observer::Observer;
 
 /// A client hears of the wall clock no more often than this.
 const WALL_CLOCK_EVERY: Duration = Duration::from_secs(1);
-
-/// Names a client: no two of an engine have the same, also if they are the same shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId {
-    number: u64,
-    shard: ShardId,
-}
-
-impl ClientId {
-    pub(crate) fn new(number: u64, shard: ShardId) -> Self {
-        Self { number, shard }
-    }
-
-    /// Which shard it is.
-    pub fn shard(self) -> ShardId {
-        self.shard
-    }
-}
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "client {} (shard {})", self.number, self.shard)
-    }
-}
 
 /// What has happened in a step of an [`Engine`].
 #[derive(Debug)]
@@ -661,7 +638,7 @@ impl<T, O: Observer> Engine<T, O> {
 
     fn request_permit(&mut self, id: ClientId) {
         let Some(process) = self.clients.get_mut(&id) else { return };
-        let ticket = self.gate.request(id.shard);
+        let ticket = self.gate.request(id.shard());
         self.tickets.insert(ticket, id);
         process.ticket = Some(ticket);
         self.gate_deadline = None;

@@ -11,7 +11,7 @@ use gateway_sim::{
     ByteEffect, ByteFault, ByteStep, ClientMessage, Config, ConnectionId, Gateway, Output, Response,
 };
 
-use super::ClientId;
+use super::client_id::ClientId;
 use super::link::{Dial, Down, End, Fate, Line, Link, LinkId, Up};
 use super::observer::Observer;
 use super::queue::Queue;

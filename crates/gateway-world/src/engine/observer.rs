@@ -2,7 +2,7 @@
 
 use gateway_sim::ConnectionId;
 
-use super::ClientId;
+use super::client_id::ClientId;
 use crate::observation::Observation;
 use crate::time::Time;
 

@@ -17,22 +17,11 @@ use crate::engine::{ClientId, Engine, Happening};
 use crate::fault::Planned;
 use crate::invariants::Invariants;
 use crate::observation::{Observation, Violation};
-use crate::plan::{Cycle, Setting, User};
+use crate::plan::{Cycle, RECOVERY, Setting, TOKEN, User};
 use crate::time::Time;
 use crate::watch::Watch;
 use bot::Bot;
 
-/// So long after the last fault every shard must be READY.
-///
-/// It may wait up to ten minutes before it connects, once to resume and once more to identify, notice within two
-/// minutes that its connection is dead, and stand in the queue behind all others. An Identify that the gateway has lost is
-/// waited for for ten minutes.
-pub const RECOVERY: Duration = Duration::from_secs(30 * 60);
-/// [`Timeouts::ready_at_most`](gateway_proto::config::Timeouts::ready_at_most) in the world.
-pub(crate) const READY_AT_MOST: Duration = Duration::from_secs(600);
-/// The same as [`RECOVERY`] for shards with the default timeouts: 80 minutes, because they sit out an outage of an hour that
-/// acknowledges heartbeats and answers no Identify.
-pub const RECOVERY_BY_DEFAULT: Duration = Duration::from_secs(30 * 60 + 3600 - 600);
 /// `max_concurrency` of the gateway and of the gate.
 const MAX_CONCURRENCY: u32 = 1;
 /// How often the application stores its session.
@@ -41,7 +30,6 @@ const STORE_EVERY: Duration = Duration::from_secs(600);
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(41_250);
 /// What the wall clock shows when the world begins, in seconds since 1970.
 const AT_THE_BEGINNING: u64 = 1_700_000_000;
-pub(crate) const TOKEN: &str = "the-token-of-the-world";
 
 /// What came of a world.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,7 +130,7 @@ impl World {
             config.replay_limit = Some(1000);
         }
         let budget = usize::try_from(config.session_starts).unwrap_or(usize::MAX);
-        let watch = Watch::new(Invariants::new(setting.shards, MAX_CONCURRENCY, budget));
+        let watch = Watch::new(Invariants::new(MAX_CONCURRENCY, budget));
         let beginning = Instant::now();
         let gate = gate::gate(setting.shards, beginning + start.since(Time::ZERO));
         let engine = Engine::starting_at(start, config, gate, beginning, watch);

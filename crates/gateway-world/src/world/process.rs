@@ -10,11 +10,11 @@ use gateway_proto::{
 };
 
 use super::application::session_id;
-use super::{Event, READY_AT_MOST, TOKEN, World};
+use super::{Event, World};
 use crate::engine::{ClientId, Dial, Line};
 use crate::fault::Unreachable;
 use crate::observation::Observation;
-use crate::plan::User;
+use crate::plan::{READY_AT_MOST, TOKEN, User};
 
 const IDENTIFY: u64 = 2;
 /// When an operator looks after a bot that was refused for good.
