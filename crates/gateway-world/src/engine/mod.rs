@@ -106,7 +106,7 @@ struct Process {
 }
 
 impl<T> Engine<T> {
-    /// An engine without clients, which nobody observes, at [`Time::ZERO`]. That is `beginning` for the gateway and the clients.
+    /// An engine without clients and without an observer, at [`Time::ZERO`]. That is `beginning` for the gateway and the clients.
     pub fn new(gateway: Config, beginning: Instant) -> Self {
         Self::starting_at(Time::ZERO, gateway, IdentifyQueue::new(1), beginning, ())
     }
@@ -406,7 +406,7 @@ impl<T, O: Observer> Engine<T, O> {
 
     // ---- To the client ----------------------------------------------------------------------------------------
 
-    /// Something has arrived at the client's end. It is read unless nobody reads.
+    /// Something has arrived at the client's end. It waits while the client does not read.
     fn arrive(&mut self, id: ClientId, link: LinkId, what: Down) {
         let suspended = self.suspended;
         let Some(process) = self.clients.get_mut(&id).filter(|process| process.link == Some(link)) else {

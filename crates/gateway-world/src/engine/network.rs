@@ -422,7 +422,7 @@ impl<E> Network<E> {
         self.release(id);
     }
 
-    /// Forgets a connection that nobody holds and on which nothing is on its way.
+    /// Forgets a connection that neither end holds and on which nothing is on its way.
     fn release(&mut self, id: LinkId) {
         if let Some(link) = self.links.get(&id)
             && !link.client_holds

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use crate::time::Time;
 
-/// Things that are to happen later. Nothing is taken out early: who receives one checks whether it still matters.
+/// Things that are to happen later. Nothing is taken out early: the receiver checks whether it still matters.
 pub(crate) struct Queue<T> {
     heap: BinaryHeap<Entry<T>>,
     count: u64,
@@ -24,7 +24,7 @@ impl<T> Queue<T> {
         Self { heap: BinaryHeap::new(), count: 0, past: Time::ZERO }
     }
 
-    /// Nothing is planned for the past: whoever puts something off to there puts it off for ever.
+    /// Nothing is planned for the past: what is put off to there never happens.
     pub(crate) fn push(&mut self, at: Time, what: T) {
         debug_assert!(at >= self.past, "planned for {at}, which is before {}", self.past);
         self.count += 1;
