@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use lexopt::Parser;
-use process::{cargo, need_cargo_tool};
+use process::{Done, cargo, need_cargo_tool};
 
 const HELP: &str = "\
 cargo xtask TASK
@@ -35,53 +35,48 @@ cargo xtask TASK
   -V, --version    the version
 ";
 
-/// A program in the examples, and how to run it.
-const EXAMPLE: [&str; 5] = ["run", "--quiet", "--package", "gateway-examples", "--example"];
-
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let task = arguments.next();
     let result = match task.as_ref().map(|task| task.to_str().unwrap_or_default()) {
         _ if is_answered() => Ok(()),
-        None | Some("help") => help(),
+        None | Some("help") => {
+            print!("{HELP}");
+            Ok(())
+        }
         Some(task) => run(task, arguments.collect()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            eprintln!("{sentence}");
+        Err(error) => {
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(task: &str, rest: Vec<OsString>) -> Result<(), String> {
+fn run(task: &str, rest: Vec<OsString>) -> Done {
     let parser = Parser::from_args(rest.iter().cloned());
-    match task {
-        "demo" | "conformance" => process::run(cargo()?.args(EXAMPLE).args([task, "--"]).args(rest)),
+    let program = match task {
+        "demo" | "conformance" => format!("run --quiet --package gateway-examples --example {task} --"),
         "crash" => {
-            let bot = ["build", "--quiet", "--package", "gateway-examples", "--example", "tokio_bot"];
-            process::run(cargo()?.args(bot))?;
-            process::run(cargo()?.args(EXAMPLE).args(["crash", "--"]).args(rest))
+            process::run(&mut cargo("build --quiet --package gateway-examples --example tokio_bot"))?;
+            "run --quiet --package gateway-examples --example crash --".to_owned()
         }
         "bench" => {
             let profile = if rest.iter().any(|flag| flag == "--quick") { "dev" } else { "release" };
-            let bench =
-                ["--quiet", "--package", "gateway-bench", "--features", "peers", "--bin", "bench", "--"];
-            process::run(cargo()?.args(["run", "--profile", profile]).args(bench).args(rest))
+            format!("run --profile {profile} --quiet --package gateway-bench --features peers --bin bench --")
         }
-        "simulate" | "replay" => {
-            let world = ["run", "--release", "--quiet", "--package", "gateway-world", "--", task];
-            process::run(cargo()?.args(world).args(rest))
-        }
-        "test" => test::run(parser),
-        "fuzz" => fuzz::run(parser),
-        "deny" => no_more(parser).and_then(|()| deny()),
-        "features" => no_more(parser).and_then(|()| features()),
-        "package" => no_more(parser).and_then(|()| package::run()),
-        "targets" => no_more(parser).and_then(|()| targets::run()),
-        task => Err(format!("there is no task {task}: `cargo xtask help` lists them")),
-    }
+        "simulate" | "replay" => format!("run --release --quiet --package gateway-world -- {task}"),
+        "test" => return test::run(parser),
+        "fuzz" => return fuzz::fuzz(parser),
+        "deny" => return no_more(parser).and_then(|()| deny()),
+        "features" => return no_more(parser).and_then(|()| features()),
+        "package" => return no_more(parser).and_then(|()| package::run()),
+        "targets" => return no_more(parser).and_then(|()| targets::run()),
+        task => return Err(format!("there is no task {task}: `cargo xtask help` lists them").into()),
+    };
+    process::run(cargo(&program).args(rest))
 }
 
 /// Prints the help or the version if that is asked for, before a task or behind it.
@@ -97,30 +92,21 @@ fn is_answered() -> bool {
     false
 }
 
-fn help() -> Result<(), String> {
-    print!("{HELP}");
-    Ok(())
-}
-
 /// For tasks without flags.
-fn no_more(mut arguments: Parser) -> Result<(), String> {
-    match arguments.next().map_err(|error| error.to_string())? {
-        None => Ok(()),
-        Some(argument) => Err(argument.unexpected().to_string()),
-    }
+fn no_more(mut arguments: Parser) -> Done {
+    arguments.next()?.map_or(Ok(()), |argument| Err(argument.unexpected().into()))
 }
 
 /// The checks of cargo-deny that need no network.
-fn deny() -> Result<(), String> {
+fn deny() -> Done {
     need_cargo_tool("deny")?;
-    process::run(cargo()?.args(["fetch", "--locked", "--quiet"]))?;
-    let checks = ["check", "bans", "licenses", "sources"];
-    process::run(cargo()?.args(["deny", "--offline", "--all-features"]).args(checks))
+    process::run(&mut cargo("fetch --locked --quiet"))?;
+    process::run(&mut cargo("deny --offline --all-features check bans licenses sources"))
 }
 
 /// Runs the driver's TLS tests with each set of crypto providers and sources of root certificates: any set may meet in one
 /// program. The tests demand an answer or an error that helps, never a panic.
-fn features() -> Result<(), String> {
+fn features() -> Done {
     let names =
         ["ring", "aws-lc-rs", "rustls-webpki-roots", "rustls-native-roots", "rustls-platform-verifier"];
     let sets = 1_u32 << names.len();
@@ -128,8 +114,8 @@ fn features() -> Result<(), String> {
         let chosen = (0..names.len()).filter(|index| set >> index & 1 == 1).map(|index| names[index]);
         let features = chosen.collect::<Vec<_>>().join(",");
         println!("features: {}", if features.is_empty() { "none" } else { &features });
-        let package = ["test", "--quiet", "--package", "gateway-driver", "--no-default-features"];
-        process::run(cargo()?.args(package).args(["--features", &features, "--lib", "--test", "tls"]))?;
+        let mut test = cargo("test --quiet --package gateway-driver --no-default-features --lib --test tls");
+        process::run(test.args(["--features", &features]))?;
     }
     println!("features: {sets} combinations, all well");
     Ok(())

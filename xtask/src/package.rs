@@ -3,158 +3,126 @@
 //! `cargo package` can compile its tarballs too, but it unpacks them into cargo's home once for each version: the next run
 //! compiles against the sources of the first.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::process::{self, cargo, metadata, root};
+use crate::process::{self, Done, cargo, line, metadata, root};
 
 /// Texts that every package must contain.
 const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
 
-/// The packages of `cargo metadata` by their ids, and the ids of what each is built with: dependencies of its tests alone are
-/// left out.
-struct Graph<'a> {
-    packages: BTreeMap<&'a str, &'a Value>,
-    dependencies: BTreeMap<&'a str, Vec<&'a str>>,
-}
-
-pub(crate) fn run() -> Result<(), String> {
-    let metadata = metadata(&["--all-features"])?;
-    let graph = Graph::of(&metadata);
-    let crates = graph.published(&metadata);
-    if crates.is_empty() {
-        return Err("package: no crate here is published".to_owned());
+pub(crate) fn run() -> Done {
+    let metadata = metadata("--all-features")?;
+    let all: Vec<&Value> = metadata["packages"].as_array().into_iter().flatten().collect();
+    let is_member = |package: &&&Value| package["source"].is_null();
+    // `publish = false` is an empty list of registries.
+    let is_published = |package: &&&Value| package["publish"].as_array().is_none_or(|to| !to.is_empty());
+    let mut packages = Vec::new();
+    for package in all.iter().filter(is_member).filter(is_published) {
+        packages.push((built_with(package, &all)?, *package));
     }
-    graph.check_rust_versions(&crates)?;
-    let names: Vec<&str> = crates.iter().map(|id| text(graph.packages[id], "name")).collect();
+    if packages.is_empty() {
+        return Err("package: no crate here is published".into());
+    }
+    // Each behind those that it is built with.
+    packages.sort_by_key(|(built_with, _)| {
+        built_with.iter().filter(|package| package["source"].is_null()).count()
+    });
+    check_rust_versions(&packages)?;
+    let packages: Vec<&Value> = packages.into_iter().map(|(_, package)| package).collect();
     let target = Path::new(text(&metadata, "target_directory"));
-    let pack = ["package", "--quiet", "--no-verify", "--allow-dirty", "--target-dir"];
-    process::run(cargo()?.args(pack).arg(target).args(names.iter().flat_map(|name| ["--package", name])))?;
+    let mut pack = cargo("package --quiet --no-verify --allow-dirty --target-dir");
+    pack.arg(target).args(packages.iter().flat_map(|package| ["--package", text(package, "name")]));
+    process::run(&mut pack)?;
     let packed = target.join("package");
     let sources = packed.join("sources");
-    unpack(&graph, &crates, &packed, &sources).map_err(|error| format!("package: {error}"))?;
-    for name in names {
-        check_licences(&sources.join(name))
-            .map_err(|text| format!("package: {name} does not contain {text}"))?;
-        let mut check = cargo()?;
-        check.current_dir(&sources).args(["check", "--quiet", "--package", name, "--target-dir"]).arg(target);
-        process::run(&mut check)?;
+    unpack(&packages, &packed, &sources)?;
+    for name in packages.iter().map(|package| text(package, "name")) {
+        for licence in LICENCES {
+            let [own, packed] = [root(), sources.join(name)].map(|folder| fs::read(folder.join(licence)));
+            if packed.is_err() || own? != packed? {
+                return Err(format!("package: {name} does not contain {licence}").into());
+            }
+        }
+        let mut check = cargo("check --quiet --package");
+        process::run(check.current_dir(&sources).args([name, "--target-dir"]).arg(target))?;
         println!("package: {name} compiles from its tarball");
     }
     Ok(())
 }
 
-impl<'a> Graph<'a> {
-    fn of(metadata: &'a Value) -> Self {
-        let packages = list(metadata, "packages").map(|package| (text(package, "id"), package)).collect();
-        let is_built = |dependency: &&Value| list(dependency, "dep_kinds").any(|kind| kind["kind"] != "dev");
-        let built =
-            |node| list(node, "deps").filter(is_built).map(|dependency| text(dependency, "pkg")).collect();
-        let nodes = list(&metadata["resolve"], "nodes");
-        Self { packages, dependencies: nodes.map(|node| (text(node, "id"), built(node))).collect() }
+/// All that a package is built with, itself included, whatever the features and the machine. Dependencies of its tests alone are
+/// left out.
+fn built_with<'a>(package: &Value, all: &[&'a Value]) -> Done<Vec<&'a Value>> {
+    let mut tree = cargo("tree --quiet --all-features --target all --edges no-dev --prefix none --package");
+    let output = tree.arg(text(package, "name")).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(format!("`{}` failed: {}", line(&tree), output.status).into());
     }
+    let printed = String::from_utf8_lossy(&output.stdout);
+    // `serde v1.0.229 (proc-macro)`
+    let names: Vec<Option<(&str, &str)>> = printed.lines().map(|line| line.split_once(" v")).collect();
+    let is_printed = |package: &&&Value| {
+        let (name, version) = (text(package, "name"), text(package, "version"));
+        names.iter().flatten().any(|(found, rest)| *found == name && rest.split(' ').next() == Some(version))
+    };
+    Ok(all.iter().filter(is_printed).copied().collect())
+}
 
-    /// The crates of the workspace that may be published, each behind those that it is built with.
-    fn published(&self, metadata: &'a Value) -> Vec<&'a str> {
-        let members = list(metadata, "workspace_members").filter_map(Value::as_str);
-        // `publish = false` is an empty list of registries.
-        let mut crates: Vec<&str> = members
-            .filter(|id| self.packages[id]["publish"].as_array().is_none_or(|to| !to.is_empty()))
-            .collect();
-        let all = crates.clone();
-        crates.sort_by_cached_key(|id| {
-            let behind = self.built_with(id);
-            all.iter().filter(|id| behind.contains(*id)).count()
-        });
-        crates
-    }
-
-    /// All that a package is built with, itself included.
-    fn built_with(&self, id: &'a str) -> BTreeSet<&'a str> {
-        let (mut found, mut next) = (BTreeSet::new(), vec![id]);
-        while let Some(id) = next.pop() {
-            if found.insert(id) {
-                next.extend(self.dependencies.get(id).into_iter().flatten());
-            }
+/// No crate is built with one that needs a newer compiler.
+fn check_rust_versions(packages: &[(Vec<&Value>, &Value)]) -> Done {
+    let mut wrong = Vec::new();
+    for (built_with, package) in packages {
+        let (name, own) = (text(package, "name"), text(package, "rust_version"));
+        if own.is_empty() {
+            wrong.push(format!("package: {name} has no rust-version"));
+            continue;
         }
-        found
-    }
-
-    /// No crate is built with one that needs a newer compiler, whatever the features and the machine.
-    fn check_rust_versions(&self, crates: &[&'a str]) -> Result<(), String> {
-        let mut wrong = Vec::new();
-        for id in crates {
-            let package = self.packages[id];
-            let name = text(package, "name");
-            let Some(own) = rust_version(package) else {
-                wrong.push(format!("package: {name} has no rust-version"));
-                continue;
-            };
-            let built_with = self.built_with(id).into_iter().map(|id| self.packages[id]);
-            for newer in built_with.filter(|needed| rust_version(needed).is_some_and(|version| version > own))
-            {
-                let (needed, version) = (text(newer, "name"), text(newer, "rust_version"));
-                let own = text(package, "rust_version");
-                wrong.push(format!(
-                    "package: {name} has the rust-version {own}, but {needed} needs {version}"
-                ));
-            }
+        for newer in built_with.iter().filter(|needed| numbers(text(needed, "rust_version")) > numbers(own)) {
+            let (needed, version) = (text(newer, "name"), text(newer, "rust_version"));
+            wrong.push(format!("package: {name} has the rust-version {own}, but {needed} needs {version}"));
         }
-        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
     }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
 }
 
 /// Unpacks the tarballs into a workspace whose crates find each other in place of a registry.
-fn unpack(graph: &Graph<'_>, crates: &[&str], packed: &Path, sources: &Path) -> Result<(), String> {
-    let sentence = |error: std::io::Error| error.to_string();
+fn unpack(packages: &[&Value], packed: &Path, sources: &Path) -> Done {
     if sources.exists() {
-        fs::remove_dir_all(sources).map_err(sentence)?;
+        fs::remove_dir_all(sources)?;
     }
-    fs::create_dir_all(sources).map_err(sentence)?;
+    fs::create_dir_all(sources)?;
     let (mut members, mut patches) = (String::new(), String::new());
-    for package in crates.iter().map(|id| graph.packages[id]) {
+    for package in packages {
         let (name, version) = (text(package, "name"), text(package, "version"));
         // With the time of now: cargo takes the time in a tarball, which is always the same, for that of the last change.
         let mut tar = Command::new("tar");
         tar.arg("-xmzf").arg(packed.join(format!("{name}-{version}.crate"))).arg("-C").arg(sources);
         process::run(&mut tar)?;
-        fs::rename(sources.join(format!("{name}-{version}")), sources.join(name)).map_err(sentence)?;
-        let _ = write!(members, "\"{name}\", ");
-        let _ = writeln!(patches, "{name} = {{ path = \"{name}\" }}");
+        fs::rename(sources.join(format!("{name}-{version}")), sources.join(name))?;
+        members += &format!("\"{name}\", ");
+        patches += &format!("{name} = {{ path = \"{name}\" }}\n");
     }
-    let root = root()?;
-    let manifest = fs::read_to_string(root.join("Cargo.toml")).map_err(sentence)?;
+    let manifest = fs::read_to_string(root().join("Cargo.toml"))?;
     // In the profiles of this workspace, what is compiled already need not be compiled again.
     let profiles = manifest.find("\n[profile.").map_or("", |at| &manifest[at..]);
     let workspace = format!(
         "[workspace]\nresolver = \"3\"\nmembers = [{members}]\n\n[patch.crates-io]\n{patches}{profiles}"
     );
-    fs::write(sources.join("Cargo.toml"), workspace).map_err(sentence)?;
-    fs::copy(root.join("Cargo.lock"), sources.join("Cargo.lock")).map(drop).map_err(sentence)
-}
-
-/// The licence that a package does not contain word for word.
-fn check_licences(package: &Path) -> Result<(), String> {
-    let root = root()?;
-    let is_same = |name: &&str| matches!((fs::read(root.join(name)), fs::read(package.join(name))), (Ok(a), Ok(b)) if a == b);
-    LICENCES.iter().find(|name| !is_same(name)).map_or(Ok(()), |name| Err((*name).to_owned()))
+    fs::write(sources.join("Cargo.toml"), workspace)?;
+    fs::copy(root().join("Cargo.lock"), sources.join("Cargo.lock"))?;
+    Ok(())
 }
 
 /// `1.89` or `1.89.1` as numbers.
-fn rust_version(package: &Value) -> Option<[u32; 3]> {
-    let mut numbers = package["rust_version"].as_str()?.split('.').map(|number| number.parse().unwrap_or(0));
-    Some(std::array::from_fn(|_| numbers.next().unwrap_or(0)))
+fn numbers(version: &str) -> [u32; 3] {
+    let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
+    std::array::from_fn(|_| numbers.next().unwrap_or(0))
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
-}
-
-fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    value[key].as_array().into_iter().flatten()
 }

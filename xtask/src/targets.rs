@@ -4,38 +4,19 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::process::{self, cargo, root, succeeds};
+use crate::process::{self, Done, cargo, root, succeeds};
 
-/// A machine, by any of the targets that stand for it. The first that is installed is taken.
-struct Machine {
-    name: &'static str,
-    targets: &'static [&'static str],
-    check: fn(&Machine, &str) -> Result<(), String>,
-}
-
-/// A program with its arguments that runs programs of a target: empty where they run by themselves.
-type Runner = Vec<String>;
+/// A machine, any of the targets that stand for it, and what is done for the first of these that is installed.
+type Machine = (&'static str, &'static [&'static str], fn(&str, &str) -> Done);
 
 const MACHINES: [Machine; 4] = [
-    Machine {
-        name: "32 bits",
-        targets: &["i686-unknown-linux-musl", "i686-unknown-linux-gnu"],
-        check: |machine, target| {
-            let runs_here = cfg!(all(target_os = "linux", target_arch = "x86_64"));
-            test_values(machine, target, has_c_compiler(), runs_here.then(Vec::new))
-        },
-    },
-    Machine {
-        name: "WebAssembly",
-        targets: &["wasm32-wasip1"],
-        check: |machine, target| test_values(machine, target, false, wasi_runner()),
-    },
-    Machine { name: "Windows", targets: &["x86_64-pc-windows-gnu"], check: check_clients },
-    Machine {
-        name: "macOS",
-        targets: &["aarch64-apple-darwin", "x86_64-apple-darwin"],
-        check: check_clients,
-    },
+    ("32 bits", &["i686-unknown-linux-musl", "i686-unknown-linux-gnu"], |machine, target| {
+        let runs_here = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+        test_values(machine, target, has_c_compiler(), runs_here.then(String::new))
+    }),
+    ("WebAssembly", &["wasm32-wasip1"], |machine, target| test_values(machine, target, false, wasi_runner())),
+    ("Windows", &["x86_64-pc-windows-gnu"], check_clients),
+    ("macOS", &["aarch64-apple-darwin", "x86_64-apple-darwin"], check_clients),
 ];
 
 /// What is compiled for systems with sockets and files. Without zstd and without a crypto provider: they are C and assembly, and
@@ -51,68 +32,56 @@ const CLIENTS: [(&str, &str); 6] = [
 
 /// Compiles for each machine whose target is installed, and runs the unit tests where something runs them. Prints a line for
 /// each machine that was left out.
-pub(crate) fn run() -> Result<(), String> {
-    for machine in &MACHINES {
-        match machine.targets.iter().find(|target| is_installed(target)) {
-            Some(target) => (machine.check)(machine, target)?,
-            None => println!(
-                "targets: {}: did not run, {} is not installed",
-                machine.name,
-                machine.targets.join(" or ")
-            ),
+pub(crate) fn run() -> Done {
+    for (machine, targets, check) in MACHINES {
+        match targets.iter().find(|target| is_installed(target)) {
+            Some(target) => check(machine, target)?,
+            None => println!("targets: {machine}: did not run, {} is not installed", targets.join(" or ")),
         }
     }
     Ok(())
 }
 
-/// The codec and the protocol, with their unit tests.
-fn test_values(
-    machine: &Machine,
-    target: &str,
-    has_zstd: bool,
-    runner: Option<Runner>,
-) -> Result<(), String> {
+/// The codec and the protocol, with their unit tests. `runner` is a program that runs programs of the target: empty where they
+/// run by themselves.
+fn test_values(machine: &str, target: &str, has_zstd: bool, runner: Option<String>) -> Done {
     for (package, features) in &CLIENTS[..2] {
         let features = format!("{}{features}", if has_zstd { "zstd," } else { "" });
-        let chosen =
-            ["--package", package, "--target", target, "--no-default-features", "--features", &features];
-        process::run(cargo()?.args(["build", "--quiet"]).args(chosen))?;
+        let chosen = format!(
+            "--quiet --package {package} --target {target} --no-default-features --features {features}"
+        );
+        process::run(&mut cargo(&format!("build {chosen}")))?;
         // The tests of the protocol are built beside the simulated gateway, which has zstd wherever it has sockets.
         let is_testable = has_zstd || target.starts_with("wasm32") || *package == "gateway-codec";
         let tests = match &runner {
             Some(runner) if is_testable => {
-                let mut test = cargo()?;
+                let mut test = cargo(&format!("test --lib {chosen}"));
                 if !runner.is_empty() {
                     let name = target.replace('-', "_").to_uppercase();
-                    test.env(format!("CARGO_TARGET_{name}_RUNNER"), runner.join(" "));
+                    test.env(format!("CARGO_TARGET_{name}_RUNNER"), runner);
                 }
                 // Node crashes at the end of a program that has inherited a standard input of an unusual kind.
-                test.stdin(Stdio::null());
-                process::run(test.args(["test", "--quiet", "--lib"]).args(chosen))?;
+                process::run(test.stdin(Stdio::null()))?;
                 "its unit tests pass"
             }
             Some(_) => "its unit tests did not run, they need a C compiler for it",
             None => "its unit tests did not run, nothing here runs them",
         };
-        println!("targets: {}: {package} ({features}) compiles for {target}; {tests}", machine.name);
+        println!("targets: {machine}: {package} ({features}) compiles for {target}; {tests}");
     }
     Ok(())
 }
 
 /// The client, from the codec to the runtimes. Nothing is linked, so no linker for the target needs to be there.
-fn check_clients(machine: &Machine, target: &str) -> Result<(), String> {
-    let mut check = cargo()?;
-    check.args(["check", "--quiet", "--target", target, "--no-default-features"]);
+fn check_clients(machine: &str, target: &str) -> Done {
+    let mut check = cargo(&format!("check --quiet --target {target} --no-default-features"));
     for (package, features) in CLIENTS {
         let features = features.split(',').map(|feature| format!("{package}/{feature}"));
         check.args(["--package", package, "--features"]).arg(features.collect::<Vec<_>>().join(","));
     }
     process::run(&mut check)?;
-    println!(
-        "targets: {}: {} compile for {target}",
-        machine.name,
-        CLIENTS.map(|(package, _)| package).join(", ")
-    );
+    let packages = CLIENTS.map(|(package, _)| package).join(", ");
+    println!("targets: {machine}: {packages} compile for {target}");
     Ok(())
 }
 
@@ -120,9 +89,7 @@ fn check_clients(machine: &Machine, target: &str) -> Result<(), String> {
 fn is_installed(target: &str) -> bool {
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let answer = Command::new(compiler).args(["--print", "target-libdir", "--target", target]).output();
-    answer.is_ok_and(|answer| {
-        answer.status.success() && Path::new(String::from_utf8_lossy(&answer.stdout).trim()).is_dir()
-    })
+    answer.is_ok_and(|answer| Path::new(String::from_utf8_lossy(&answer.stdout).trim()).is_dir())
 }
 
 /// Whether the C compiler writes for 32 bits, with the headers of a C library.
@@ -133,11 +100,10 @@ fn has_c_compiler() -> bool {
 }
 
 /// wasmtime, or node, whose WASI is enough for tests.
-fn wasi_runner() -> Option<Runner> {
+fn wasi_runner() -> Option<String> {
     if succeeds(Command::new("wasmtime").arg("--version")) {
-        return Some(vec!["wasmtime".to_owned(), "run".to_owned()]);
+        return Some("wasmtime run".to_owned());
     }
-    let script = root().ok()?.join("xtask/wasi.mjs");
     let has_wasi = succeeds(Command::new("node").args(["--no-warnings", "--eval", "require('node:wasi')"]));
-    has_wasi.then(|| vec!["node".to_owned(), "--no-warnings".to_owned(), script.display().to_string()])
+    has_wasi.then(|| format!("node --no-warnings {}", root().join("xtask/wasi.mjs").display()))
 }

@@ -3,12 +3,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use gateway_driver::proto::config::ConfigError;
-use gateway_driver::proto::raw::{Input, Output};
 use gateway_driver::proto::session::SessionSnapshot;
-use gateway_driver::proto::{ConnectError, Event, ShardConfig};
-use gateway_sim::{Config, Control, Gateway, Target};
-use gateway_world::{ByteClient, Chunking, Dial, Moved, Pair};
+use gateway_driver::proto::{ConnectError, Event, Output, ShardConfig};
+use gateway_sim::{Config, Control, Target};
+use gateway_world::{Chunking, Client, ClientId, Dial, Engine, Happening, Line, MakeClient, Time};
 
 use crate::observation::{ClientAct, Observed, Seen, TraceLine, Wire};
 use crate::probe::Probe;
@@ -20,16 +18,16 @@ const RESUME_HOST: &str = "resume.gateway.test";
 /// Longer than any wait of a scenario.
 const LONGEST: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
-/// Builds a shard.
-pub(crate) type MakeClient = fn(ShardConfig, Instant) -> Result<Box<dyn ByteClient>, ConfigError>;
-
 /// One scenario in memory.
 pub(crate) struct Simulation {
-    started: Instant,
     /// The configuration without its session, for a restart.
     config: ShardConfig,
     make: MakeClient,
-    pair: Pair,
+    engine: Engine,
+    shard: ClientId,
+    suspended: bool,
+    /// How the next connection attempts go; those after them succeed.
+    dials: VecDeque<Dial>,
     wire: Wire,
     application: Application,
     acts: VecDeque<Observed<ClientAct>>,
@@ -44,6 +42,8 @@ struct Application {
     capacity: Option<usize>,
     taking: bool,
     waiting: VecDeque<Observed<Seen>>,
+    /// So many wait that the shard does not read.
+    full: bool,
 }
 
 impl Simulation {
@@ -64,15 +64,19 @@ impl Simulation {
         gateway.resume_url = Some(format!("{scheme}://{RESUME_HOST}"));
         let client = make(config.clone(), started).map_err(|error| error.to_string())?;
         config.session = None;
-        let mut pair = Pair::new(client, config.shard, Gateway::new(gateway, started), chunking, started);
-        pair.wall_clock = setup.wall_clock.then(|| wall_clock(Duration::ZERO, 0));
+        let mut engine = Engine::new(gateway, started);
+        engine.cut_bytes(chunking);
+        engine.set_wall_clock(setup.wall_clock.then(|| wall_clock(Duration::ZERO, 0)));
+        let shard = engine.add(client);
         Ok(Self {
-            started,
             wire: Wire::new(started, config.encoding),
             config,
             make,
-            pair,
-            application: Application { capacity, taking: true, waiting: VecDeque::new() },
+            engine,
+            shard,
+            suspended: false,
+            dials: VecDeque::new(),
+            application: Application { capacity, taking: true, waiting: VecDeque::new(), full: false },
             acts: VecDeque::new(),
             seen: VecDeque::new(),
             lines: Vec::new(),
@@ -83,35 +87,37 @@ impl Simulation {
     /// Does everything that is due.
     fn settle(&mut self) {
         loop {
-            let moved = self.pair.step();
+            let happening = self.engine.step();
             self.observe();
-            match moved {
-                Moved::Said(Output::Event(event)) => self.see(Seen::Event(event)),
-                Moved::Said(Output::Stopped(reason)) => self.see(Seen::Stopped(reason)),
-                Moved::Said(_) | Moved::Carried => {}
-                Moved::Nothing => {
-                    let handed = self.hand_to_application();
-                    if !self.pair.tell_time_if_due() && !handed {
-                        return;
-                    }
-                    continue;
+            match happening {
+                Some(Happening::Said(id, Output::Connect(url))) => {
+                    let dial = self.dials.pop_front().unwrap_or(Dial::Succeeds);
+                    self.engine.dial(id, &url, Line::default(), dial);
                 }
+                Some(Happening::Said(_, Output::Event(event))) => self.see(Seen::Event(event)),
+                Some(Happening::Said(_, Output::Stopped(reason))) => self.see(Seen::Stopped(reason)),
+                Some(_) => {}
+                None if self.hand_to_application() => {}
+                None => return,
             }
             self.hand_to_application();
         }
     }
 
     /// Moves the time to the next deadline, but not beyond `limit`. Returns false if there is no deadline.
-    fn advance(&mut self, limit: Instant) -> bool {
+    fn advance(&mut self, limit: Time) -> bool {
         self.settle();
-        let Some(next) = self.pair.next_event() else { return false };
-        self.pair.advance_to(next.min(limit));
+        let next = self.engine.next_time();
+        if next == Time::NEVER {
+            return false;
+        }
+        self.engine.advance_to(next.min(limit));
         self.settle();
         next <= limit
     }
 
     fn see(&mut self, what: Seen) {
-        let at = self.pair.elapsed();
+        let at = self.now();
         if !matches!(what, Seen::Event(Event::Connected)) {
             self.lines.push(TraceLine { at, text: format!("   = {what}") });
         }
@@ -119,7 +125,7 @@ impl Simulation {
     }
 
     fn observe(&mut self) {
-        while let Some(record) = self.pair.gateway.poll_record() {
+        while let Some(record) = self.engine.gateway_mut().poll_record() {
             let (act, line) = self.wire.read(&record);
             self.acts.extend(act);
             self.lines.push(line);
@@ -130,34 +136,47 @@ impl Simulation {
     fn hand_to_application(&mut self) -> bool {
         let application = &mut self.application;
         let mut handed = false;
-        if application.taking && !self.pair.suspended {
+        if application.taking && !self.suspended {
             handed = !application.waiting.is_empty();
             self.seen.extend(application.waiting.drain(..));
         }
         let full = application.capacity.is_some_and(|capacity| application.waiting.len() >= capacity);
-        if self.pair.reading == full {
-            self.pair.reading = !full;
-            let input = if full { Input::ReadingPaused } else { Input::ReadingResumed };
-            self.pair.client.handle_input(input, self.pair.now());
+        if application.full != full {
+            application.full = full;
+            self.engine.set_reading(self.shard, !full);
             handed = true;
         }
         handed
     }
 
+    /// Waits until there is something in what `queue` names.
+    fn next<T>(&mut self, queue: fn(&mut Self) -> &mut VecDeque<T>) -> Result<T, Stall> {
+        let limit = Time::ZERO + LONGEST;
+        loop {
+            if let Some(found) = queue(self).pop_front() {
+                return Ok(found);
+            }
+            self.settle();
+            if queue(self).is_empty() && !self.advance(limit) && queue(self).is_empty() {
+                return Err(Stall("nothing more happened"));
+            }
+        }
+    }
+
     fn restart(&mut self, change: fn(&mut ShardConfig)) -> Result<(), String> {
-        let session = self.pair.client.session().map(|session| through_a_file(&session)).transpose()?;
+        let session = self.engine.client(self.shard).and_then(Client::session);
+        let session = session.map(|session| through_a_file(&session)).transpose()?;
         let mut config = self.config.clone();
         config.session = session;
         change(&mut config);
-        let shard = config.shard;
-        let client = (self.make)(config, self.pair.now()).map_err(|error| error.to_string())?;
-        self.pair.restart(client, shard);
+        let client = (self.make)(config, self.engine.client_now()).map_err(|error| error.to_string())?;
+        self.engine.remove(self.shard);
+        self.shard = self.engine.add(client);
         Ok(())
     }
 
-    fn current(&self) -> Probe {
-        let client = &self.pair.client;
-        Probe { health: client.health(), stats: client.stats().clone(), session: client.session() }
+    fn shard(&mut self) -> &mut dyn Client {
+        self.engine.client_mut(self.shard).expect("a shard is removed where the next one is added")
     }
 }
 
@@ -189,34 +208,16 @@ pub(crate) fn through_a_file(session: &SessionSnapshot) -> Result<SessionSnapsho
 
 impl Backend for Simulation {
     fn next_act(&mut self) -> Result<Observed<ClientAct>, Stall> {
-        let limit = self.started + LONGEST;
-        loop {
-            if let Some(act) = self.acts.pop_front() {
-                return Ok(act);
-            }
-            self.settle();
-            if self.acts.is_empty() && !self.advance(limit) && self.acts.is_empty() {
-                return Err(Stall("nothing more happened"));
-            }
-        }
+        self.next(|this| &mut this.acts)
     }
 
     fn next_seen(&mut self) -> Result<Observed<Seen>, Stall> {
-        let limit = self.started + LONGEST;
-        loop {
-            if let Some(seen) = self.seen.pop_front() {
-                return Ok(seen);
-            }
-            self.settle();
-            if self.seen.is_empty() && !self.advance(limit) && self.seen.is_empty() {
-                return Err(Stall("nothing more happened"));
-            }
-        }
+        self.next(|this| &mut this.seen)
     }
 
     fn all_connections_end(&mut self) -> bool {
         self.settle();
-        self.pair.gateway.connections().next().is_none()
+        self.engine.gateway().connections().next().is_none()
     }
 
     fn seen_but_not_asked_for(&mut self) -> Vec<Observed<ClientAct>> {
@@ -226,44 +227,40 @@ impl Backend for Simulation {
 
     fn control(&mut self, control: Control) -> Result<(), String> {
         // Takes effect at the next step: a shard that has not begun must not begin by this.
-        self.pair
-            .gateway
-            .control(Target::All, control, self.pair.now())
-            .map(drop)
-            .map_err(|error| error.to_string())
+        self.engine.control(Target::All, control).map_err(|error| error.to_string())
     }
 
     fn act(&mut self, action: &ClientAction) -> Result<(), String> {
         self.settle();
         match action {
-            ClientAction::Send(command) => {
-                self.pair.client.send(command.clone()).map_err(|error| error.to_string())?;
-            }
+            ClientAction::Send(command) => self.shard().send(command.clone()).map_err(|error| error.to_string())?,
             ClientAction::SendMany(command, count) => {
                 for _ in 0..*count {
-                    self.pair.client.send(command.clone()).map_err(|error| error.to_string())?;
+                    self.shard().send(command.clone()).map_err(|error| error.to_string())?;
                 }
             }
-            ClientAction::SendInVain(command, expected) => {
-                refused(self.pair.client.send(command.clone()), expected)?;
-            }
-            ClientAction::Shutdown(how) => self.pair.client.shutdown(*how),
-            ClientAction::Reconnect(how) => self.pair.client.reconnect(*how),
+            ClientAction::SendInVain(command, expected) => refused(self.shard().send(command.clone()), expected)?,
+            ClientAction::Shutdown(how) => self.shard().shutdown(*how),
+            ClientAction::Reconnect(how) => self.shard().reconnect(*how),
             ClientAction::StopTaking => self.application.taking = false,
             ClientAction::TakeAgain => self.application.taking = true,
-            ClientAction::Suspend => self.pair.suspended = true,
-            ClientAction::WakeUp => self.pair.suspended = false,
-            ClientAction::Acknowledge(sequence) => {
-                self.pair.client.ack(*sequence).map_err(|error| error.to_string())?;
+            ClientAction::Suspend => {
+                self.suspended = true;
+                self.engine.suspend();
             }
+            ClientAction::WakeUp => {
+                self.suspended = false;
+                self.engine.resume(Duration::ZERO);
+            }
+            ClientAction::Acknowledge(sequence) => self.shard().ack(*sequence).map_err(|error| error.to_string())?,
             ClientAction::SetWallClock(ahead) => {
-                self.pair.wall_clock = self.has_wall_clock.then(|| wall_clock(Duration::ZERO, *ahead));
+                self.engine.set_wall_clock(self.has_wall_clock.then(|| wall_clock(Duration::ZERO, *ahead)));
             }
             ClientAction::Restart(change) => self.restart(*change)?,
         }
         // Commands and requests take effect at the next input.
-        if !self.pair.suspended && self.pair.stopped().is_none() {
-            self.pair.tell_time();
+        if !self.suspended && self.engine.stopped(self.shard).is_none() {
+            self.engine.tell_time(self.shard);
         }
         self.settle();
         Ok(())
@@ -271,25 +268,29 @@ impl Backend for Simulation {
 
     fn network(&mut self, network: Network) {
         match network {
-            Network::Dials(fault, count) => (0..count).for_each(|_| self.pair.plan_dial(dial(fault))),
-            Network::StopWrites => self.pair.block_writes(),
+            Network::Dials(fault, count) => self.dials.extend((0..count).map(|_| dial(fault))),
+            Network::StopWrites => {
+                if let Some(link) = self.engine.link_mut(self.shard) {
+                    link.block_writes();
+                }
+            }
         }
     }
 
     fn elapse(&mut self, time: Duration) {
-        let limit = self.pair.now() + time;
+        let limit = self.engine.now() + time;
         while self.advance(limit) {}
-        self.pair.advance_to(limit);
+        self.engine.advance_to(limit);
         self.settle();
     }
 
     fn comes_to_hold(&mut self, test: &dyn Fn(&Probe) -> bool) -> bool {
         self.settle();
-        test(&self.current())
+        self.probe().as_ref().is_some_and(test)
     }
 
     fn now(&self) -> Duration {
-        self.pair.elapsed()
+        self.engine.now().since(Time::ZERO)
     }
 
     fn is_exact(&self) -> bool {
@@ -297,7 +298,8 @@ impl Backend for Simulation {
     }
 
     fn probe(&mut self) -> Option<Probe> {
-        Some(self.current())
+        let shard = self.engine.client(self.shard)?;
+        Some(Probe { health: shard.health(), stats: shard.stats().clone(), session: shard.session() })
     }
 
     fn trace(&self) -> Vec<TraceLine> {

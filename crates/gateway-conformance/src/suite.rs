@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use gateway_driver::Runtime;
 use gateway_driver::proto::ShardConfig;
-use gateway_driver::proto::config::{ConfigError, Timeouts};
-use gateway_driver::proto::raw::Connection;
+use gateway_driver::proto::config::Timeouts;
 use gateway_sim::Config;
-use gateway_world::{ByteClient, Chunking, MessageClient};
+use gateway_world::{Chunking, MakeClient, over_bytes, over_messages};
 
 use crate::live::{BlockOn, Driving, Live, SPEED};
-use crate::memory::{MakeClient, Simulation};
+use crate::memory::Simulation;
 use crate::observation::TraceLine;
 use crate::report::{Outcome, Report};
 use crate::runner::{self, Backend, Failure, Progress};
@@ -297,14 +296,6 @@ fn play(
         }
         Err(sentence) => (Err(Failure { sentence, step: 0 }), Vec::new()),
     }
-}
-
-fn over_messages(config: ShardConfig, now: Instant) -> Result<Box<dyn ByteClient>, ConfigError> {
-    Ok(Box::new(MessageClient::new(config, now)?))
-}
-
-fn over_bytes(config: ShardConfig, now: Instant) -> Result<Box<dyn ByteClient>, ConfigError> {
-    Ok(Box::new(Connection::new(config, now)?))
 }
 
 fn in_memory(

@@ -1,144 +1,178 @@
-//! One shard in its process: the machine, what its driver and its application know, and what was stored.
+//! What the engine moves: a shard, over messages or over bytes.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::Instant;
 
-use fastrand::Rng;
-use gateway_proto::config::Delivery;
-use gateway_proto::identify::Ticket;
-use gateway_proto::session::SessionSnapshot;
-use gateway_proto::{Compression, Encoding, ShardId};
+use gateway_proto::command::SendError;
+use gateway_proto::config::ConfigError;
+use gateway_proto::health::{Health, Stats};
+use gateway_proto::raw::{self, Connection};
+use gateway_proto::session::{AckError, SessionSnapshot};
+use gateway_proto::{Closed, Command, Input, Output, Reconnect, Shard, ShardConfig, Shutdown};
 
-use crate::fault::Unreachable;
-use crate::link::{Down, LinkId};
-use crate::time::Time;
+/// Makes a client that has not connected.
+///
+/// # Errors
+///
+/// Where the configuration cannot be used.
+pub type MakeClient = fn(ShardConfig, Instant) -> Result<Box<dyn Client>, ConfigError>;
 
-/// A shard, its driver and its application.
-pub(crate) struct Client<M> {
-    pub(crate) id: ShardId,
-    pub(crate) encoding: Encoding,
-    pub(crate) compression: Compression,
-    /// None: the process is not running.
-    pub(crate) machine: Option<M>,
-    /// Counts the processes, so that what was meant for an earlier one is not given to this.
-    pub(crate) process: u32,
-    /// The gateway has refused the bot for good; somebody has to look after it.
-    pub(crate) refused: bool,
-    /// The connection it has or opens.
-    pub(crate) link: Option<LinkId>,
-    pub(crate) connections: u64,
-    /// The deadline given out last.
-    pub(crate) deadline: Time,
-    /// When the machine was last told the wall clock.
-    pub(crate) clock_told: Time,
-    /// The earliest wake-up in the queue.
-    pub(crate) wakes_at: Option<Time>,
-    pub(crate) ticket: Option<Ticket>,
-    /// The handler is busy until then, and the socket is not read.
-    pub(crate) busy_until: Option<Time>,
-    /// What has arrived and is not read yet.
-    pub(crate) inbox: VecDeque<(LinkId, Down)>,
-    pub(crate) unreachable: Option<(Unreachable, Time)>,
-    pub(crate) shutting_down: Option<Restart>,
-    /// The `session_id` that the application is on.
-    pub(crate) session_id: Option<String>,
-    /// The sequence number of the newest dispatch that the application has dealt with.
-    pub(crate) handled: u64,
-    /// With [`Delivery::Acknowledged`]: what the application is still busy with.
-    pub(crate) backlog: Option<Backlog>,
-    pub(crate) stored: Option<Stored>,
-    pub(crate) rng: Rng,
+/// A [`Shard`], moved by messages.
+///
+/// # Errors
+///
+/// Where the configuration cannot be used.
+pub fn over_messages(config: ShardConfig, now: Instant) -> Result<Box<dyn Client>, ConfigError> {
+    Ok(Box::new(Shard::new(config, now)?))
 }
 
-/// Dispatches that were given out and are not acknowledged, in their order.
-pub(crate) struct Backlog {
-    pub(crate) waiting: VecDeque<Waiting>,
-    /// How many sessions the application has had.
-    pub(crate) sessions: u64,
-    rng: Rng,
+/// A [`Connection`], moved by bytes.
+///
+/// # Errors
+///
+/// Where the configuration cannot be used.
+pub fn over_bytes(config: ShardConfig, now: Instant) -> Result<Box<dyn Client>, ConfigError> {
+    Ok(Box::new(Connection::new(config, now)?))
 }
 
-/// A dispatch that the application has not dealt with.
-#[derive(Clone, Copy)]
-pub(crate) struct Waiting {
-    /// The number of the session that it is of.
-    pub(crate) session: u64,
-    pub(crate) sequence: u64,
+/// A shard as the engine and its application see it: [`Shard`], [`Connection`], or a wrapper around one. The methods mean what
+/// they mean for these.
+#[expect(clippy::missing_errors_doc, reason = "they are those of Shard")]
+pub trait Client {
+    /// [`Shard::handle_input`]. A client over bytes gets no [`Input::Message`] and no [`Input::Progress`].
+    fn handle_input(&mut self, input: Input, now: Instant);
+    /// [`Shard::poll_output`]. A client over bytes gives no [`Output::Send`] and no [`Output::Close`].
+    fn poll_output(&mut self) -> Output;
+    /// The byte stream of a client over bytes. `None`: it is moved by messages.
+    fn stream(&mut self) -> Option<&mut dyn Stream> {
+        None
+    }
+    /// [`Shard::send`].
+    fn send(&mut self, command: Command) -> Result<(), SendError>;
+    /// [`Shard::ack`].
+    fn ack(&mut self, sequence: u64) -> Result<(), AckError>;
+    /// [`Shard::shutdown`].
+    fn shutdown(&mut self, how: Shutdown);
+    /// [`Shard::reconnect`].
+    fn reconnect(&mut self, how: Reconnect);
+    /// [`Shard::session`].
+    fn session(&self) -> Option<SessionSnapshot>;
+    /// [`Shard::stats`].
+    fn stats(&self) -> &Stats;
+    /// [`Shard::health`].
+    fn health(&self) -> Health;
+    /// [`Shard::config`].
+    fn config(&self) -> &ShardConfig;
 }
 
-impl Backlog {
-    fn new(seed: u64) -> Self {
-        Self { waiting: VecDeque::new(), sessions: 0, rng: Rng::with_seed(!seed) }
+/// The bytes of a client: see [`Connection`].
+pub trait Stream {
+    /// [`Connection::handle_bytes`].
+    fn handle_bytes(&mut self, bytes: &mut &[u8], now: Instant);
+    /// [`Connection::transmit`].
+    fn transmit(&self) -> &[u8];
+    /// [`Connection::transmitted`].
+    fn transmitted(&mut self, count: usize);
+}
+
+/// The methods of [`Client`] for the application, as those of a shard within.
+macro_rules! application_of {
+    ($this:ident => $shard:expr) => {
+        fn send(&mut $this, command: gateway_proto::Command) -> Result<(), gateway_proto::command::SendError> {
+            $shard.send(command)
+        }
+
+        fn ack(&mut $this, sequence: u64) -> Result<(), gateway_proto::session::AckError> {
+            $shard.ack(sequence)
+        }
+
+        fn shutdown(&mut $this, how: gateway_proto::Shutdown) {
+            $shard.shutdown(how);
+        }
+
+        fn reconnect(&mut $this, how: gateway_proto::Reconnect) {
+            $shard.reconnect(how);
+        }
+
+        fn session(&$this) -> Option<gateway_proto::session::SessionSnapshot> {
+            $shard.session()
+        }
+
+        fn stats(&$this) -> &gateway_proto::health::Stats {
+            $shard.stats()
+        }
+
+        fn health(&$this) -> gateway_proto::health::Health {
+            $shard.health()
+        }
+
+        fn config(&$this) -> &gateway_proto::ShardConfig {
+            $shard.config()
+        }
+    };
+}
+pub(crate) use application_of;
+
+impl Client for Shard {
+    fn handle_input(&mut self, input: Input, now: Instant) {
+        self.handle_input(input, now);
     }
 
-    /// How long the application is busy with what comes next.
-    pub(crate) fn work(&mut self) -> Duration {
-        Duration::from_millis(self.rng.u64(10..90_000))
+    fn poll_output(&mut self) -> Output {
+        self.poll_output()
     }
 
-    /// What it has finished by then: one or more, the oldest first.
-    pub(crate) fn finish(&mut self) -> Vec<Waiting> {
-        let count = self.rng.usize(0..self.waiting.len().max(1)) + 1;
-        let count = count.min(self.waiting.len());
-        self.waiting.drain(..count).collect()
+    application_of!(self => self);
+}
+
+impl Client for Connection {
+    fn handle_input(&mut self, input: Input, now: Instant) {
+        let input = match input {
+            Input::Opened => raw::Input::Opened,
+            Input::ConnectFailed(error) => raw::Input::ConnectFailed(error),
+            Input::Closed(Closed::Eof) => raw::Input::EndOfStream,
+            Input::Closed(Closed::Failed(text)) => raw::Input::Failed(text),
+            Input::Closed(closed) => raw::Input::Failed(closed.to_string()),
+            Input::IdentifyGranted => raw::Input::IdentifyGranted,
+            Input::IdentifyRefused(refused) => raw::Input::IdentifyRefused(refused),
+            Input::ReadingPaused => raw::Input::ReadingPaused,
+            Input::ReadingResumed => raw::Input::ReadingResumed,
+            Input::WallClock(since_1970) => raw::Input::WallClock(since_1970),
+            Input::Timeout => raw::Input::Timeout,
+            // Both come as bytes.
+            Input::Message(_) | Input::Progress { .. } => return,
+        };
+        self.handle_input(input, now);
     }
 
-    /// Whether something of an earlier session is still to be acknowledged.
-    pub(crate) fn reaches_back(&self) -> bool {
-        self.waiting.front().is_some_and(|first| first.session < self.sessions)
-    }
-}
-
-/// What a process leaves for the next.
-#[derive(Clone)]
-pub(crate) struct Stored {
-    pub(crate) snapshot: SessionSnapshot,
-    pub(crate) session_id: Option<String>,
-    pub(crate) handled: u64,
-}
-
-/// When a process that is shutting down is to come back.
-#[derive(Clone, Copy)]
-pub(crate) struct Restart {
-    pub(crate) at: Time,
-    pub(crate) log_off: bool,
-}
-
-impl<M> Client<M> {
-    pub(crate) fn new(
-        id: ShardId,
-        encoding: Encoding,
-        compression: Compression,
-        delivery: Delivery,
-        seed: u64,
-    ) -> Self {
-        Self {
-            id,
-            encoding,
-            compression,
-            machine: None,
-            process: 0,
-            refused: false,
-            link: None,
-            connections: 0,
-            deadline: Time::NEVER,
-            clock_told: Time::ZERO,
-            wakes_at: None,
-            ticket: None,
-            busy_until: None,
-            inbox: VecDeque::new(),
-            unreachable: None,
-            shutting_down: None,
-            session_id: None,
-            handled: 0,
-            backlog: (delivery == Delivery::Acknowledged).then(|| Backlog::new(seed)),
-            stored: None,
-            rng: Rng::with_seed(seed),
+    fn poll_output(&mut self) -> Output {
+        match self.poll_output() {
+            raw::Output::Connect(url) => Output::Connect(url),
+            raw::Output::AcquireIdentify => Output::AcquireIdentify,
+            raw::Output::CancelIdentify => Output::CancelIdentify,
+            raw::Output::Event(event) => Output::Event(event),
+            raw::Output::ShutDown => Output::Disconnect,
+            raw::Output::Timeout(deadline) => Output::Timeout(deadline),
+            raw::Output::Stopped(reason) => Output::Stopped(reason),
         }
     }
 
-    /// Why no connection can be opened at this time, if none can.
-    pub(crate) fn unreachable(&self, now: Time) -> Option<Unreachable> {
-        self.unreachable.filter(|(_, until)| now < *until).map(|(how, _)| how)
+    fn stream(&mut self) -> Option<&mut dyn Stream> {
+        Some(self)
+    }
+
+    application_of!(self => self);
+}
+
+impl Stream for Connection {
+    fn handle_bytes(&mut self, bytes: &mut &[u8], now: Instant) {
+        self.handle_bytes(bytes, now);
+    }
+
+    fn transmit(&self) -> &[u8] {
+        self.transmit()
+    }
+
+    fn transmitted(&mut self, count: usize) {
+        self.transmitted(count);
     }
 }

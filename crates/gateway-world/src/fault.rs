@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway_sim::{Action, Point};
+use gateway_sim::{Action, Point, Rule};
 use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
@@ -139,6 +139,19 @@ pub enum Nonsense {
 impl Fault {
     /// How long it lasts, if it ends by itself.
     pub fn lasting(&self) -> Option<Duration> {
+        self.clone().lasting_mut().copied()
+    }
+
+    /// The same, ending after `longest` at the latest.
+    #[must_use]
+    pub fn within(mut self, longest: Duration) -> Self {
+        if let Some(lasting) = self.lasting_mut() {
+            *lasting = (*lasting).min(longest);
+        }
+        self
+    }
+
+    fn lasting_mut(&mut self) -> Option<&mut Duration> {
         match self {
             Self::Stall { lasting }
             | Self::Slow { lasting, .. }
@@ -147,27 +160,17 @@ impl Fault {
             | Self::SlowHandler { lasting }
             | Self::Suspend { lasting, .. }
             | Self::Crash { lasting, .. }
-            | Self::Redeploy { lasting, .. } => Some(*lasting),
+            | Self::Redeploy { lasting, .. } => Some(lasting),
             _ => None,
         }
     }
+}
 
-    /// The same, ending after `longest` at the latest.
-    #[must_use]
-    pub fn within(mut self, longest: Duration) -> Self {
-        match &mut self {
-            Self::Stall { lasting }
-            | Self::Slow { lasting, .. }
-            | Self::Unreachable { lasting, .. }
-            | Self::Restart { lasting, .. }
-            | Self::SlowHandler { lasting }
-            | Self::Suspend { lasting, .. }
-            | Self::Crash { lasting, .. }
-            | Self::Redeploy { lasting, .. } => *lasting = (*lasting).min(longest),
-            _ => {}
-        }
-        self
-    }
+/// The rule of the gateway that a fault stands for.
+pub(crate) fn rule(at: Point, action: Action, times: u32, shard: Option<u32>) -> Rule {
+    // Which shard it is shows only in Identify or Resume.
+    let shard = shard.filter(|_| !matches!(at, Point::Upgrade | Point::Connect | Point::Hello));
+    Rule { shard, count: (times != u32::MAX).then_some(times), ..Rule::once(at, action) }
 }
 
 #[cfg(test)]

@@ -1,17 +1,13 @@
 #![doc = include_str!("../README.md")]
 
-mod byte_machine;
 mod client;
+mod engine;
 mod fault;
 mod invariants;
-mod link;
-mod machine;
 mod observation;
 mod over_bytes;
-mod pair;
 mod plan;
 mod profile;
-mod queue;
 mod shrink;
 mod time;
 mod told;
@@ -19,16 +15,15 @@ mod transcript;
 mod watch;
 mod world;
 
-pub use byte_machine::{ByteMachine, MixedMachine};
+pub use client::{Client, MakeClient, Stream, over_bytes, over_messages};
+pub use engine::{Chunking, ClientId, Dial, Engine, Happening, Line, Link, Observer};
 pub use fault::{Direction, Fault, Nonsense, Planned, Unreachable};
-pub use machine::Machine;
 pub use observation::{Observation, Violation};
-pub use over_bytes::{ByteClient, MessageClient};
-pub use pair::{Chunking, Dial, Moved, Pair};
-pub use plan::{Cycle, Setting, User};
+pub use over_bytes::{every_third_over_bytes, messages_over_bytes};
+pub use plan::{Cycle, RECOVERY, RECOVERY_BY_DEFAULT, Setting, User};
 pub use profile::Profile;
 pub use shrink::Case;
 pub use time::Time;
 pub use told::Told;
 pub use transcript::{Replay, Transcript};
-pub use world::{Counts, Outcome, RECOVERY, RECOVERY_BY_DEFAULT, World};
+pub use world::{Counts, Outcome, World};

@@ -7,8 +7,10 @@ use std::io::{BufReader, BufWriter};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use gateway_proto::Shard;
-use gateway_world::{Machine, MixedMachine, Profile, Setting, Time, Transcript, User, Violation, World};
+use gateway_world::{
+    MakeClient, Profile, Setting, Time, Transcript, User, Violation, World, every_third_over_bytes,
+    over_messages,
+};
 use lexopt::{Arg, Parser, ValueExt};
 use peak_alloc::PeakAlloc;
 
@@ -64,16 +66,11 @@ fn simulate(arguments: Parser) -> Result<(), String> {
     if setting.hours < 2.0 || setting.hours.is_nan() || !(1..=900).contains(&setting.shards) {
         return Err("a world has 1 to 900 shards and lasts at least two hours".to_owned());
     }
-    match setting.profile {
-        Profile::Hostile => simulate_with::<MixedMachine>(setting),
-        _ => simulate_with::<Shard>(setting),
-    }
-}
-
-fn simulate_with<M: Machine>(setting: Setting) -> Result<(), String> {
+    let make = clients_of(setting.profile);
     let start = Instant::now();
     let cycles = (0..).map_while(move |number| setting.cycle(number));
-    let world = World::<M>::new(setting, Time::ZERO, cycles).with_heap(heap).with_progress(progress(setting));
+    let world =
+        World::new(setting, Time::ZERO, cycles, make).with_heap(heap).with_progress(progress(setting));
     let outcome = world.run();
     let seconds = start.elapsed().as_secs_f64();
     let counts = &outcome.counts;
@@ -96,8 +93,13 @@ fn simulate_with<M: Machine>(setting: Setting) -> Result<(), String> {
     );
     match outcome.violation {
         None => Ok(()),
-        Some(violation) => Err(explain::<M>(setting, &violation)),
+        Some(violation) => Err(explain(setting, &violation)),
     }
+}
+
+/// What shards a world of this profile has.
+fn clients_of(profile: Profile) -> MakeClient {
+    if profile == Profile::Hostile { every_third_over_bytes } else { over_messages }
 }
 
 /// Says now and then how far a world has come.
@@ -114,9 +116,9 @@ fn progress(setting: Setting) -> impl FnMut(Time) {
 }
 
 /// Finds the few faults that it takes, and writes down what happens.
-fn explain<M: Machine>(setting: Setting, violation: &Violation) -> String {
+fn explain(setting: Setting, violation: &Violation) -> String {
     eprintln!("seed {}: {violation}", setting.seed);
-    let Some(transcript) = Transcript::explain::<M>(setting, violation, heap) else {
+    let Some(transcript) = Transcript::explain(setting, violation, clients_of(setting.profile), heap) else {
         return "the same world does not break the rule again".to_owned();
     };
     eprintln!("{} faults are enough:", transcript.case.faults());
@@ -145,10 +147,7 @@ fn replay(mut arguments: Parser) -> Result<(), String> {
     let path = arguments.value().map_err(|_| HELP.to_owned())?;
     let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let transcript = Transcript::read(BufReader::new(file)).map_err(|error| error.to_string())?;
-    let replay = match transcript.case.setting.profile {
-        Profile::Hostile => transcript.replay::<MixedMachine>(heap),
-        _ => transcript.replay::<Shard>(heap),
-    };
+    let replay = transcript.replay(clients_of(transcript.case.setting.profile), heap);
     for step in &replay.outcome.steps {
         println!("{step}");
     }

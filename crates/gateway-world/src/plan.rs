@@ -6,15 +6,28 @@ use fastrand::Rng;
 use gateway_sim::{Action, Point};
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Direction, Fault, Nonsense, Planned, Unreachable};
+use crate::fault::{Direction, Fault, Nonsense, Planned, Unreachable, rule};
 use crate::profile::{Kind, Profile};
 use crate::time::Time;
-use crate::world::rule;
 
 /// A world is made of cycles of a day.
 pub(crate) const CYCLE_HOURS: f64 = 24.0;
 /// So much of a cycle's end is without faults, for the shards to recover in.
 pub(crate) const CALM_HOURS: f64 = 1.0;
+
+/// So long after the last fault every shard must be READY.
+///
+/// It may wait up to ten minutes before it connects, once to resume and once more to identify, notice within two
+/// minutes that its connection is dead, and stand in the queue behind all others. An Identify that the gateway has lost is
+/// waited for for ten minutes.
+pub const RECOVERY: Duration = Duration::from_secs(30 * 60);
+/// [`Timeouts::ready_at_most`](gateway_proto::config::Timeouts::ready_at_most) in the world.
+pub(crate) const READY_AT_MOST: Duration = Duration::from_secs(600);
+/// The same as [`RECOVERY`] for shards with the default timeouts: 80 minutes, because they sit out an outage of an hour that
+/// acknowledges heartbeats and answers no Identify.
+pub const RECOVERY_BY_DEFAULT: Duration = Duration::from_secs(30 * 60 + 3600 - 600);
+/// The token of all shards.
+pub(crate) const TOKEN: &str = "the-token-of-the-world";
 
 /// The properties of a world: with them, everything that happens in it is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

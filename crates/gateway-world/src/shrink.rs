@@ -1,6 +1,6 @@
 //! From a violation among thousands of faults to the few that it takes.
 
-use crate::machine::Machine;
+use crate::client::MakeClient;
 use crate::observation::Violation;
 use crate::plan::{CYCLE_HOURS, Cycle, Setting};
 use crate::time::Time;
@@ -39,24 +39,24 @@ impl Case {
         self.cycles.iter().map(|cycle| cycle.faults.len()).sum()
     }
 
-    /// Lets it happen. `heap` tells how many bytes the process has in use.
-    pub fn run<M: Machine>(&self, heap: fn() -> usize) -> Outcome {
-        self.world::<M>(heap).run()
+    /// Lets it happen with shards that `make` makes. `heap` tells how many bytes the process has in use.
+    pub fn run(&self, make: MakeClient, heap: fn() -> usize) -> Outcome {
+        self.world(make, heap).run()
     }
 
     /// Lets it happen, and writes down what concerns one shard.
-    pub fn run_with_steps<M: Machine>(&self, shard: u32, heap: fn() -> usize) -> Outcome {
-        self.world::<M>(heap).with_steps(shard).run()
+    pub fn run_with_steps(&self, shard: u32, make: MakeClient, heap: fn() -> usize) -> Outcome {
+        self.world(make, heap).with_steps(shard).run()
     }
 
-    fn world<M: Machine>(&self, heap: fn() -> usize) -> World<M> {
-        World::new(self.setting, self.start, self.cycles.clone().into_iter()).with_heap(heap)
+    fn world(&self, make: MakeClient, heap: fn() -> usize) -> World {
+        World::new(self.setting, self.start, self.cycles.clone().into_iter(), make).with_heap(heap)
     }
 
     /// The same rule broken with as few faults and in as short a time as can be found.
     #[must_use]
-    pub fn shrink<M: Machine>(self, invariant: &str, heap: fn() -> usize) -> Self {
-        let run = |case: &Self| case.run::<M>(heap);
+    pub fn shrink(self, invariant: &str, make: MakeClient, heap: fn() -> usize) -> Self {
+        let run = |case: &Self| case.run(make, heap);
         let mut search = Search { invariant, attempts: 0, faults: 0, best: self, run };
         search.shorten();
         search.reduce();

@@ -27,11 +27,6 @@ impl Time {
         self.0 as f64 / 3.6e12
     }
 
-    /// Whole seconds since the beginning.
-    pub(crate) fn seconds(self) -> i128 {
-        i128::from(self.0 / 1_000_000_000)
-    }
-
     /// From `earlier` to this moment; nothing if that is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -64,8 +59,8 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn start() -> Self {
-        Self { beginning: Instant::now(), behind: Duration::ZERO }
+    pub(crate) fn new(beginning: Instant) -> Self {
+        Self { beginning, behind: Duration::ZERO }
     }
 
     /// It stands still for so long.
@@ -88,7 +83,7 @@ mod tests {
 
     #[test]
     fn instants_and_times_agree_to_the_nanosecond() {
-        let clock = Clock::start();
+        let clock = Clock::new(Instant::now());
         let time = Time::from_hours(20_000.0) + Duration::from_nanos(1);
         assert_eq!(clock.time(clock.instant(time)), time);
         assert_eq!(time.since(Time::from_hours(20_000.0)), Duration::from_nanos(1));
@@ -96,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_stood_still_goes_on_from_where_it_was() {
-        let mut clock = Clock::start();
+        let mut clock = Clock::new(Instant::now());
         let before = clock.instant(Time::from_hours(1.0));
         clock.stop(Duration::from_secs(3600));
         assert_eq!(clock.instant(Time::from_hours(2.0)), before);

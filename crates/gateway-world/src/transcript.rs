@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::Machine;
+use crate::client::MakeClient;
 use crate::observation::Violation;
 use crate::plan::{Cycle, Setting};
 use crate::shrink::Case;
@@ -46,17 +46,22 @@ pub struct Replay {
 impl Transcript {
     /// Finds the few faults that it takes to break the same rule, and writes down what happens then. None: the same world
     /// does not break it again.
-    pub fn explain<M: Machine>(setting: Setting, violation: &Violation, heap: fn() -> usize) -> Option<Self> {
-        let case = Case::new(setting, violation).shrink::<M>(violation.invariant, heap);
-        let found = case.run::<M>(heap).violation?;
-        let outcome = case.run_with_steps::<M>(found.shard, heap);
+    pub fn explain(
+        setting: Setting,
+        violation: &Violation,
+        make: MakeClient,
+        heap: fn() -> usize,
+    ) -> Option<Self> {
+        let case = Case::new(setting, violation).shrink(violation.invariant, make, heap);
+        let found = case.run(make, heap).violation?;
+        let outcome = case.run_with_steps(found.shard, make, heap);
         let violation = outcome.violation.unwrap_or(found);
         Some(Self { case, shard: violation.shard, steps: outcome.steps, violation: violation.to_string() })
     }
 
     /// Plays it again.
-    pub fn replay<M: Machine>(&self, heap: fn() -> usize) -> Replay {
-        let outcome = self.case.run_with_steps::<M>(self.shard, heap);
+    pub fn replay(&self, make: MakeClient, heap: fn() -> usize) -> Replay {
+        let outcome = self.case.run_with_steps(self.shard, make, heap);
         let steps = outcome.steps.iter();
         let differs = steps.zip(1..).find(|(step, number)| self.steps.get(number - 1) != Some(step));
         let shorter = (outcome.steps.len() < self.steps.len()).then_some(outcome.steps.len() + 1);

@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use gateway_sim::ConnectionId;
+
+use crate::engine::{ClientId, Observer};
 use crate::invariants::Invariants;
 use crate::observation::{Observation, Violation};
 use crate::time::Time;
@@ -28,7 +31,7 @@ impl Watch {
         self.steps = Some(Steps { shard: shard as usize, lines: Vec::new() });
     }
 
-    pub(crate) fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) {
+    pub(crate) fn show(&mut self, at: Time, shard: usize, what: &Observation<'_>) {
         if let Some(steps) = &mut self.steps
             && steps.shard == shard
         {
@@ -56,6 +59,12 @@ impl Watch {
 
     pub(crate) fn into_parts(self) -> (Option<Violation>, Vec<String>) {
         (self.violation, self.steps.map_or(Vec::new(), |steps| steps.lines))
+    }
+}
+
+impl Observer for Watch {
+    fn observe(&mut self, at: Time, client: ClientId, _: Option<ConnectionId>, what: &Observation<'_>) {
+        self.show(at, client.shard().id() as usize, what);
     }
 }
 

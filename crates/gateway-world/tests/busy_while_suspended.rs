@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use gateway_proto::Shard;
-use gateway_world::{Fault, Planned, Profile, Setting, Time, User, World};
+use gateway_world::{Fault, Planned, Profile, Setting, Time, User, World, over_messages};
 
 #[test]
 fn time_goes_on() {
@@ -24,7 +23,7 @@ fn time_goes_on() {
             })
         })
         .collect();
-    let outcome = World::<Shard>::new(setting, Time::ZERO, std::iter::once(cycle)).run();
+    let outcome = World::new(setting, Time::ZERO, std::iter::once(cycle), over_messages).run();
     assert_eq!(outcome.violation, None);
     assert!(outcome.counts.dispatches > 19 * 50 * 4);
 }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use gateway_proto::Shard;
-use gateway_world::{Fault, Planned, Profile, Setting, Time, User, World};
+use gateway_world::{Fault, Planned, Profile, Setting, Time, User, World, over_messages};
 
 #[test]
 fn the_budget_outlives_the_process() {
@@ -21,7 +20,7 @@ fn the_budget_outlives_the_process() {
             [planned(minute, 0.0, Fault::UserReconnect { fresh: true }), planned(minute, 30.0, crash)]
         })
         .collect();
-    let outcome = World::<Shard>::new(setting, Time::ZERO, std::iter::once(cycle)).run();
+    let outcome = World::new(setting, Time::ZERO, std::iter::once(cycle), over_messages).run();
     assert_eq!(outcome.violation, None);
     assert_eq!(outcome.identifies_max_24h, 900, "all that may be spent is spent");
 }

@@ -4,14 +4,13 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use gateway_proto::Shard;
-use gateway_world::Transcript;
+use gateway_world::{Transcript, over_messages};
 
 fn holds(name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/found").join(name).with_extension("jsonl");
     let transcript = Transcript::read(BufReader::new(File::open(path).unwrap())).unwrap();
     assert!(transcript.case.faults() > 0);
-    let outcome = transcript.case.run::<Shard>(|| 0);
+    let outcome = transcript.case.run(over_messages, || 0);
     assert_eq!(outcome.violation, None, "as before: {}", transcript.violation);
 }
 

@@ -264,7 +264,7 @@ fn the_heap() {
     let grows = |from: usize, to: usize| {
         HEAP.set(from << 20);
         let cycles = setting.cycle(0).into_iter();
-        let world = World::<Liar<Honest>>::new(setting, Time::ZERO, cycles).with_heap(|| HEAP.get());
+        let world = World::new(setting, Time::ZERO, cycles, Liar::<Honest>::make).with_heap(|| HEAP.get());
         HEAP.set(to << 20);
         world.run().violation
     };

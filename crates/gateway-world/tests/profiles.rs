@@ -1,12 +1,11 @@
 //! A day of each profile.
 
-use gateway_proto::Shard;
-use gateway_world::{Profile, Setting, Time, User, World};
+use gateway_world::{Profile, Setting, Time, User, World, over_messages};
 
 fn a_day(profile: Profile) {
     let setting = Setting { seed: 1, hours: 24.0, shards: 4, profile, user: User::Thorough };
     let cycles = (0..).map_while(move |number| setting.cycle(number));
-    let outcome = World::<Shard>::new(setting, Time::ZERO, cycles).run();
+    let outcome = World::new(setting, Time::ZERO, cycles, over_messages).run();
     assert_eq!(outcome.violation, None);
     assert!((95.9..96.1).contains(&outcome.shard_hours), "{}", outcome.shard_hours);
     assert!(outcome.counts.faults > 0 && outcome.counts.resumed > 0 && outcome.counts.dispatches > 1000);

@@ -26,7 +26,7 @@ impl Lie for ByDefault {
 fn run(faults: Vec<Planned>, recovery: Duration) -> Option<Violation> {
     let setting = Setting { seed: 3, hours: 5.0, shards: 8, profile: Profile::Flaky, user: User::Thorough };
     let cycle = Cycle { calm_from: Time::from_hours(2.0), end: Time::from_hours(5.0), faults };
-    let world = World::<Liar<ByDefault>>::new(setting, Time::ZERO, std::iter::once(cycle));
+    let world = World::new(setting, Time::ZERO, std::iter::once(cycle), Liar::<ByDefault>::make);
     world.with_recovery(recovery).run().violation
 }
 

@@ -27,7 +27,7 @@ const SETTING: Setting =
 
 fn first_violation<L: Lie>(heap: fn() -> usize) -> Violation {
     let cycles = (0..).map_while(|number| SETTING.cycle(number));
-    let world = World::<Liar<L>>::new(SETTING, Time::ZERO, cycles).with_heap(heap);
+    let world = World::new(SETTING, Time::ZERO, cycles, Liar::<L>::make).with_heap(heap);
     world.run().violation.expect("the lie is found out")
 }
 
@@ -42,7 +42,7 @@ fn a_violation_is_shrunk_written_down_and_played_again() {
     let violation = first_violation::<Secretive>(|| 0);
     assert_eq!(violation.invariant, "socket");
     let before = SETTING.cycle(0).unwrap().faults.len();
-    let transcript = Transcript::explain::<Liar<Secretive>>(SETTING, &violation, || 0).unwrap();
+    let transcript = Transcript::explain(SETTING, &violation, Liar::<Secretive>::make, || 0).unwrap();
     // Three ends of connections of one shard.
     let faults = transcript.case.faults();
     assert!(faults <= 6 && faults < before / 10, "{faults} of {before}");
@@ -53,12 +53,12 @@ fn a_violation_is_shrunk_written_down_and_played_again() {
 
     let read = written_and_read(&transcript);
     assert_eq!(read, transcript);
-    let replay = read.replay::<Liar<Secretive>>(|| 0);
+    let replay = read.replay(Liar::<Secretive>::make, || 0);
     assert_eq!(replay.differs_from, None);
     assert_eq!(replay.outcome.violation.map(|it| it.to_string()), Some(transcript.violation));
 
     // A shard that is mended goes another way.
-    let mended = read.replay::<Liar<Honest>>(|| 0);
+    let mended = read.replay(Liar::<Honest>::make, || 0);
     assert_eq!(mended.outcome.violation, None);
     assert!(mended.differs_from.is_some());
 }
@@ -72,10 +72,10 @@ fn too_large_a_heap_is_explained_too() {
     let grows = || HEAP.fetch_add(1 << 30, Ordering::Relaxed);
     let violation = first_violation::<Honest>(grows);
     assert_eq!(violation.invariant, "memory");
-    let transcript = Transcript::explain::<Liar<Honest>>(SETTING, &violation, grows).unwrap();
+    let transcript = Transcript::explain(SETTING, &violation, Liar::<Honest>::make, grows).unwrap();
     assert_eq!(transcript.case.faults(), 0);
     let read = written_and_read(&transcript);
-    let replay = read.replay::<Liar<Honest>>(grows);
+    let replay = read.replay(Liar::<Honest>::make, grows);
     assert_eq!((replay.differs_from, replay.outcome.violation.unwrap().invariant), (None, "memory"));
-    assert_eq!(read.replay::<Liar<Honest>>(|| 0).outcome.violation, None);
+    assert_eq!(read.replay(Liar::<Honest>::make, || 0).outcome.violation, None);
 }

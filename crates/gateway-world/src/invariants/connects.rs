@@ -6,7 +6,7 @@ use std::time::Duration;
 use gateway_proto::disconnect::{DisconnectReason, Disconnected};
 use gateway_proto::{Closed, ConnectError, Event, Output};
 
-use super::Invariant;
+use super::Rule;
 use crate::observation::Observation;
 use crate::time::Time;
 
@@ -25,11 +25,8 @@ const IDENTIFY_MOST: Duration = Duration::from_secs(600);
 /// Within an outage, so many connects in any time so long.
 const WINDOWS: [(Duration, usize); 2] = [(Duration::from_secs(30), 14), (Duration::from_secs(600), 28)];
 
-/// For each shard.
-pub(super) struct Connects(Vec<History>);
-
 #[derive(Clone, Default)]
-struct History {
+pub(super) struct Connects {
     not_before: Time,
     /// An attempt is under way, or its connection.
     trying: bool,
@@ -51,48 +48,39 @@ struct History {
     identifies: u32,
 }
 
-impl Connects {
-    pub(super) fn new(shards: usize) -> Self {
-        Self(vec![History::default(); shards])
-    }
-}
+impl Rule for Connects {
+    const NAME: &'static str = "connects";
 
-impl Invariant for Connects {
-    fn name(&self) -> &'static str {
-        "connects"
-    }
-
-    fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
-        let history = &mut self.0[shard];
+    fn observe(&mut self, at: Time, what: &Observation<'_>) -> Result<(), String> {
         match what {
             Observation::Started { .. } => {
-                *history = History {
+                *self = Self {
                     outage_since: at,
                     longest_outage_since: at,
                     wishes: VecDeque::from([at]),
-                    ..History::default()
+                    ..Self::default()
                 };
             }
             Observation::UserAsked { .. } => {
-                history.wishes.push_back(at);
-                history.not_before = Time::ZERO;
+                self.wishes.push_back(at);
+                self.not_before = Time::ZERO;
             }
-            Observation::Suspended | Observation::Woke => history.slept = true,
-            Observation::Output(Output::Event(Event::Identifying)) => history.identifies += 1,
+            Observation::Suspended | Observation::Woke => self.slept = true,
+            Observation::Output(Output::Event(Event::Identifying)) => self.identifies += 1,
             Observation::Output(Output::Event(Event::Ready | Event::Resumed { .. }))
-                if history.ready_since.is_none() =>
+                if self.ready_since.is_none() =>
             {
-                (history.ready_since, history.slept) = (Some(at), false);
+                (self.ready_since, self.slept) = (Some(at), false);
             }
-            Observation::Output(Output::Event(Event::Disconnected(end))) => return history.end(end, at),
-            Observation::Output(Output::Connect(_)) => return history.connect(at),
+            Observation::Output(Output::Event(Event::Disconnected(end))) => return self.end(end, at),
+            Observation::Output(Output::Connect(_)) => return self.connect(at),
             _ => {}
         }
         Ok(())
     }
 }
 
-impl History {
+impl Connects {
     fn end(&mut self, end: &Disconnected, at: Time) -> Result<(), String> {
         if !std::mem::take(&mut self.trying) {
             // It is reported twice, which is for another rule.

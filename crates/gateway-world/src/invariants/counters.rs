@@ -4,7 +4,7 @@ use gateway_proto::disconnect::DisconnectReason;
 use gateway_proto::health::Stats;
 use gateway_proto::{Event, Output};
 
-use super::Invariant;
+use super::Rule;
 use crate::observation::Observation;
 use crate::time::Time;
 
@@ -12,11 +12,8 @@ const HEARTBEAT: u64 = 1;
 const IDENTIFY: u64 = 2;
 const RESUME: u64 = 6;
 
-/// For each shard, what its process has done.
-pub(super) struct Counters(Vec<Tally>);
-
 #[derive(Clone, Default)]
-struct Tally {
+pub(super) struct Counters {
     connect_attempts: u64,
     connects: u64,
     disconnects: u64,
@@ -34,40 +31,31 @@ struct Tally {
     replayed: u64,
 }
 
-impl Counters {
-    pub(super) fn new(shards: usize) -> Self {
-        Self(vec![Tally::default(); shards])
-    }
-}
+impl Rule for Counters {
+    const NAME: &'static str = "counters";
 
-impl Invariant for Counters {
-    fn name(&self) -> &'static str {
-        "counters"
-    }
-
-    fn observe(&mut self, _: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
-        let tally = &mut self.0[shard];
+    fn observe(&mut self, _: Time, what: &Observation<'_>) -> Result<(), String> {
         match what {
             Observation::Started { resumes_from } => {
-                *tally = Tally { sequence: *resumes_from, ..Tally::default() };
+                *self = Self { sequence: *resumes_from, ..Self::default() };
                 Ok(())
             }
             Observation::Sent { op, .. } => {
-                tally.sent(*op);
+                self.sent(*op);
                 Ok(())
             }
             Observation::Output(Output::Connect(_)) => {
-                tally.connect_attempts += 1;
+                self.connect_attempts += 1;
                 Ok(())
             }
-            Observation::Output(Output::Event(event)) => tally.said(event),
-            Observation::Standing { stats, sequence } => tally.compare(stats, *sequence),
+            Observation::Output(Output::Event(event)) => self.said(event),
+            Observation::Standing { stats, sequence } => self.compare(stats, *sequence),
             _ => Ok(()),
         }
     }
 }
 
-impl Tally {
+impl Counters {
     fn sent(&mut self, op: Option<u64>) {
         match op {
             Some(HEARTBEAT) => self.heartbeats += 1,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Invariant;
+use super::Rule;
 use crate::observation::Observation;
 use crate::time::Time;
 
@@ -11,22 +11,15 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// So often a deadline may lie in the past without anything else happening.
 const PATIENCE: u32 = 1000;
 
-/// For each shard, deadlines in the past in a row.
-pub(super) struct Deadlines(Vec<u32>);
+/// Deadlines in the past in a row.
+#[derive(Default)]
+pub(super) struct Deadlines(u32);
 
-impl Deadlines {
-    pub(super) fn new(shards: usize) -> Self {
-        Self(vec![0; shards])
-    }
-}
+impl Rule for Deadlines {
+    const NAME: &'static str = "deadlines";
 
-impl Invariant for Deadlines {
-    fn name(&self) -> &'static str {
-        "deadlines"
-    }
-
-    fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
-        let past = &mut self.0[shard];
+    fn observe(&mut self, at: Time, what: &Observation<'_>) -> Result<(), String> {
+        let Self(past) = self;
         match what {
             Observation::Deadline(deadline) if *deadline <= at => {
                 *past += 1;

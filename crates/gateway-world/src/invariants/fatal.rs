@@ -2,26 +2,19 @@
 
 use gateway_proto::{Closed, Input, Output};
 
-use super::Invariant;
+use super::Rule;
 use crate::observation::Observation;
 use crate::time::Time;
 
-/// For each shard, the final code that this process has seen.
-pub(super) struct Fatal(Vec<Option<u16>>);
+/// The final code that this process has seen.
+#[derive(Default)]
+pub(super) struct Fatal(Option<u16>);
 
-impl Fatal {
-    pub(super) fn new(shards: usize) -> Self {
-        Self(vec![None; shards])
-    }
-}
+impl Rule for Fatal {
+    const NAME: &'static str = "final close";
 
-impl Invariant for Fatal {
-    fn name(&self) -> &'static str {
-        "final close"
-    }
-
-    fn observe(&mut self, _: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
-        let seen = &mut self.0[shard];
+    fn observe(&mut self, _: Time, what: &Observation<'_>) -> Result<(), String> {
+        let Self(seen) = self;
         match what {
             Observation::Input(Input::Closed(Closed::Frame { code: Some(code), .. }), _)
                 if matches!(code, 4004 | 4010..=4014) =>

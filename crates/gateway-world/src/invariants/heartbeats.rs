@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gateway_proto::{Event, Output};
 
-use super::Invariant;
+use super::Rule;
 use crate::observation::Observation;
 use crate::time::Time;
 
@@ -17,11 +17,12 @@ const LIMIT: usize = 120;
 /// A minute, and the second of margin that a shard may keep.
 const WINDOW: Duration = Duration::from_secs(61);
 
-/// For each shard, while a connection is open and Hello has come.
+#[derive(Default)]
 pub(super) struct Heartbeats {
-    pulses: Vec<Option<Pulse>>,
-    /// When each connection sent something in the last minute.
-    sent: Vec<VecDeque<Time>>,
+    /// While a connection is open and Hello has come.
+    pulse: Option<Pulse>,
+    /// When the connection sent something in the last minute.
+    sent: VecDeque<Time>,
 }
 
 #[derive(Clone, Copy)]
@@ -30,19 +31,11 @@ struct Pulse {
     due: Time,
 }
 
-impl Heartbeats {
-    pub(super) fn new(shards: usize) -> Self {
-        Self { pulses: vec![None; shards], sent: vec![VecDeque::new(); shards] }
-    }
-}
+impl Rule for Heartbeats {
+    const NAME: &'static str = "heartbeats";
 
-impl Invariant for Heartbeats {
-    fn name(&self) -> &'static str {
-        "heartbeats"
-    }
-
-    fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
-        let (pulse, sent) = (&mut self.pulses[shard], &mut self.sent[shard]);
+    fn observe(&mut self, at: Time, what: &Observation<'_>) -> Result<(), String> {
+        let Self { pulse, sent } = self;
         if let Observation::Sent { .. } = what {
             sent.push_back(at);
         }

@@ -1,6 +1,6 @@
 //! Memory is bounded: what waits in a shard, what one input leads to, and the heap of the whole world.
 
-use super::Invariant;
+use super::Rule;
 use crate::observation::Observation;
 use crate::time::Time;
 
@@ -13,26 +13,19 @@ const WORLD: usize = 16 << 20;
 /// What a shard takes together with its end of the gateway: contexts of compression, replay, what is on its way.
 const SHARD: usize = 1 << 20;
 
-/// For each shard, what has come out since the last input.
-pub(super) struct Memory(Vec<usize>);
+/// What has come out since the last input.
+#[derive(Default)]
+pub(super) struct Memory(usize);
 
-impl Memory {
-    pub(super) fn new(shards: usize) -> Self {
-        Self(vec![0; shards])
-    }
-}
+impl Rule for Memory {
+    const NAME: &'static str = "memory";
 
-impl Invariant for Memory {
-    fn name(&self) -> &'static str {
-        "memory"
-    }
-
-    fn observe(&mut self, _: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
+    fn observe(&mut self, _: Time, what: &Observation<'_>) -> Result<(), String> {
         match what {
-            Observation::Settled => self.0[shard] = 0,
+            Observation::Settled => self.0 = 0,
             Observation::Output(_) | Observation::Sent { .. } => {
-                self.0[shard] += 1;
-                if self.0[shard] > OUTPUTS {
+                self.0 += 1;
+                if self.0 > OUTPUTS {
                     return Err(format!("one input led to more than {OUTPUTS} outputs"));
                 }
             }

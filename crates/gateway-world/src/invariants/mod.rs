@@ -21,7 +21,7 @@ use crate::time::Time;
 use identify_budget::IdentifyBudget;
 pub(crate) use recovery::UNKNOWN_OPCODE;
 
-/// A rule, and what it has to remember in order to judge.
+/// A rule of all shards, and what it has to remember in order to judge.
 trait Invariant {
     /// Its name.
     fn name(&self) -> &'static str;
@@ -34,6 +34,33 @@ trait Invariant {
     fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) -> Result<(), String>;
 }
 
+/// A rule of each shard by itself, and what it has to remember of one.
+trait Rule: Default {
+    const NAME: &'static str;
+
+    fn observe(&mut self, at: Time, what: &Observation<'_>) -> Result<(), String>;
+}
+
+/// A rule of each shard, for every shard of which anything was seen.
+struct Each<R>(Vec<R>);
+
+impl<R: Rule> Invariant for Each<R> {
+    fn name(&self) -> &'static str {
+        R::NAME
+    }
+
+    fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
+        if shard >= self.0.len() {
+            self.0.resize_with(shard + 1, R::default);
+        }
+        self.0[shard].observe(at, what)
+    }
+}
+
+fn each<R: Rule + 'static>() -> Box<dyn Invariant> {
+    Box::new(Each::<R>(Vec::new()))
+}
+
 /// All rules.
 pub(crate) struct Invariants {
     budget: IdentifyBudget,
@@ -41,25 +68,24 @@ pub(crate) struct Invariants {
 }
 
 impl Invariants {
-    pub(crate) fn new(shards: u32, max_concurrency: u32, identifies_a_day: usize) -> Self {
-        let count = shards as usize;
+    pub(crate) fn new(max_concurrency: u32, identifies_a_day: usize) -> Self {
         Self {
             budget: IdentifyBudget::new(identifies_a_day),
             others: vec![
-                Box::new(send_limit::SendLimit::new(count)),
-                Box::new(heartbeats::Heartbeats::new(count)),
-                Box::new(resume_first::ResumeFirst::new(count)),
+                each::<send_limit::SendLimit>(),
+                each::<heartbeats::Heartbeats>(),
+                each::<resume_first::ResumeFirst>(),
                 Box::new(identify_spacing::IdentifySpacing::new(max_concurrency)),
-                Box::new(fatal::Fatal::new(count)),
-                Box::new(connects::Connects::new(count)),
-                Box::new(deadlines::Deadlines::new(count)),
-                Box::new(recovery::Recovery::new(count)),
-                Box::new(order::Order::new(count)),
-                Box::new(acknowledged::Acknowledged),
-                Box::new(counters::Counters::new(count)),
-                Box::new(socket::Socket::new(count)),
-                Box::new(memory::Memory::new(count)),
-                Box::new(secrets::Secrets::new(count)),
+                each::<fatal::Fatal>(),
+                each::<connects::Connects>(),
+                each::<deadlines::Deadlines>(),
+                each::<recovery::Recovery>(),
+                each::<order::Order>(),
+                each::<acknowledged::Acknowledged>(),
+                each::<counters::Counters>(),
+                each::<socket::Socket>(),
+                each::<memory::Memory>(),
+                each::<secrets::Secrets>(),
             ],
         }
     }

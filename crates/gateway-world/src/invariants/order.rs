@@ -6,16 +6,13 @@ use gateway_proto::{Dispatch, Event, Output};
 use gateway_sim::About;
 use serde_json::Value;
 
-use super::Invariant;
+use super::Rule;
 use crate::observation::Observation;
 use crate::time::Time;
 use crate::told::Sequence;
 
-/// For each shard.
-pub(super) struct Order(Vec<Reader>);
-
 #[derive(Clone, Default)]
-struct Reader {
+pub(super) struct Order {
     sequence: Sequence,
     /// The `session_id` that they are of.
     session: Option<String>,
@@ -25,37 +22,28 @@ struct Reader {
     read: Option<(Option<u64>, Option<String>)>,
 }
 
-impl Order {
-    pub(super) fn new(shards: usize) -> Self {
-        Self(vec![Reader::default(); shards])
-    }
-}
+impl Rule for Order {
+    const NAME: &'static str = "order";
 
-impl Invariant for Order {
-    fn name(&self) -> &'static str {
-        "order"
-    }
-
-    fn observe(&mut self, _: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
-        let reader = &mut self.0[shard];
+    fn observe(&mut self, _: Time, what: &Observation<'_>) -> Result<(), String> {
         match what {
-            Observation::Started { resumes_from } => reader.sequence.newest = resumes_from.unwrap_or(0),
-            Observation::FromServer(about) => reader.sent(about),
+            Observation::Started { resumes_from } => self.sequence.newest = resumes_from.unwrap_or(0),
+            Observation::FromServer(about) => self.sent(about),
             Observation::Input(_, about) => {
-                reader.read = about.map(|about| (about.sequence, about.name.clone()));
+                self.read = about.map(|about| (about.sequence, about.name.clone()));
             }
             Observation::Output(Output::Event(Event::Dispatch(dispatch))) => {
                 let (name, sequence) = (dispatch.name(), dispatch.sequence());
-                match reader.read.take() {
+                match self.read.take() {
                     // The ledger does not describe raw messages.
                     Some((None, None)) => return Ok(()),
                     Some((number, Some(written))) if number == sequence && written == name => {}
                     _ => return Err(format!("{name} {sequence:?} is not what arrived just now")),
                 }
                 if name == "READY" {
-                    return reader.begin(dispatch);
+                    return self.begin(dispatch);
                 }
-                return reader.handle(name, sequence.unwrap_or(0));
+                return self.handle(name, sequence.unwrap_or(0));
             }
             _ => {}
         }
@@ -63,7 +51,7 @@ impl Invariant for Order {
     }
 }
 
-impl Reader {
+impl Order {
     fn sent(&mut self, about: &About) {
         if let (Some("RESUMED"), Some(sequence)) = (about.name.as_deref(), about.sequence) {
             self.resumed.insert(sequence);

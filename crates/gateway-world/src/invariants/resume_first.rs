@@ -7,7 +7,7 @@ use std::time::Duration;
 use gateway_proto::disconnect::{DisconnectReason, Disconnected};
 use gateway_proto::{Closed, Event, Input, Notice, Output};
 
-use super::Invariant;
+use super::Rule;
 use crate::observation::Observation;
 use crate::time::Time;
 
@@ -20,11 +20,8 @@ const RESUME: u64 = 6;
 const UNDECODABLE: &str = "undecodable message";
 const TOO_LARGE: &str = "message too large";
 
-/// What each shard knows of its session.
-pub(super) struct ResumeFirst(Vec<Knowledge>);
-
 #[derive(Clone, Default)]
-struct Knowledge {
+pub(super) struct ResumeFirst {
     /// It has reason to believe that the session is lost.
     lost: bool,
     /// Resumes in a row that failed: when the first had failed, and how many.
@@ -51,36 +48,27 @@ struct Connection {
     replay_given_up: bool,
 }
 
-impl ResumeFirst {
-    pub(super) fn new(shards: usize) -> Self {
-        Self(vec![Knowledge::default(); shards])
-    }
-}
+impl Rule for ResumeFirst {
+    const NAME: &'static str = "resume first";
 
-impl Invariant for ResumeFirst {
-    fn name(&self) -> &'static str {
-        "resume first"
-    }
-
-    fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
-        let knowledge = &mut self.0[shard];
+    fn observe(&mut self, at: Time, what: &Observation<'_>) -> Result<(), String> {
         match what {
             Observation::Started { resumes_from } => {
-                *knowledge = Knowledge { lost: resumes_from.is_none(), ..Knowledge::default() };
+                *self = Self { lost: resumes_from.is_none(), ..Self::default() };
             }
-            Observation::UserAsked { gives_up_session: true } => knowledge.lost = true,
+            Observation::UserAsked { gives_up_session: true } => self.lost = true,
             Observation::Input(input, about) => {
-                knowledge.has_read();
-                if !knowledge.connection.closing {
-                    knowledge.connection.reading = about.and_then(|about| about.sequence);
+                self.has_read();
+                if !self.connection.closing {
+                    self.connection.reading = about.and_then(|about| about.sequence);
                 }
-                knowledge.lost |= about.is_some_and(|about| about.resumable == Some(false));
-                knowledge.lost |= matches!(input, Input::Closed(closed) if ends_session(closed));
+                self.lost |= about.is_some_and(|about| about.resumable == Some(false));
+                self.lost |= matches!(input, Input::Closed(closed) if ends_session(closed));
             }
-            Observation::Sent { op: Some(RESUME), .. } => knowledge.connection.unanswered = true,
-            Observation::Output(Output::Close(frame)) => return knowledge.close(&frame.reason),
-            Observation::Output(Output::Event(event)) => return knowledge.said(event, at),
-            Observation::Sent { session_lives: true, .. } if !knowledge.lost => {
+            Observation::Sent { op: Some(RESUME), .. } => self.connection.unanswered = true,
+            Observation::Output(Output::Close(frame)) => return self.close(&frame.reason),
+            Observation::Output(Output::Event(event)) => return self.said(event, at),
+            Observation::Sent { session_lives: true, .. } if !self.lost => {
                 return Err("Identify was sent, but the session could have been resumed".to_owned());
             }
             _ => {}
@@ -89,7 +77,7 @@ impl Invariant for ResumeFirst {
     }
 }
 
-impl Knowledge {
+impl ResumeFirst {
     fn said(&mut self, event: &Event, at: Time) -> Result<(), String> {
         match event {
             Event::Resuming { sequence } => {

@@ -2,32 +2,27 @@
 
 use gateway_proto::Output;
 
-use super::Invariant;
+use super::Rule;
 use crate::observation::Observation;
+use crate::plan::TOKEN;
 use crate::time::Time;
 use crate::told::Secrets as Known;
-use crate::world::TOKEN;
 
-/// For each shard.
-pub(super) struct Secrets(Vec<Known>);
+pub(super) struct Secrets(Known);
 
-impl Secrets {
-    pub(super) fn new(shards: usize) -> Self {
-        Self((0..shards).map(|_| Known::new(TOKEN)).collect())
+impl Default for Secrets {
+    fn default() -> Self {
+        Self(Known::new(TOKEN))
     }
 }
 
-impl Invariant for Secrets {
-    fn name(&self) -> &'static str {
-        "secrets"
-    }
+impl Rule for Secrets {
+    const NAME: &'static str = "secrets";
 
-    fn observe(&mut self, _: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
+    fn observe(&mut self, _: Time, what: &Observation<'_>) -> Result<(), String> {
         match what {
-            Observation::Output(Output::Event(event)) => self.0[shard].event(event),
-            Observation::Output(output @ Output::Stopped(_)) => {
-                self.0[shard].show_in(&format_args!("{output:?}"))
-            }
+            Observation::Output(Output::Event(event)) => self.0.event(event),
+            Observation::Output(output @ Output::Stopped(_)) => self.0.show_in(&format_args!("{output:?}")),
             _ => Ok(()),
         }
     }

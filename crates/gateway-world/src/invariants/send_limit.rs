@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::Invariant;
+use super::Rule;
 use crate::observation::Observation;
 use crate::time::Time;
 
@@ -14,24 +14,17 @@ const LIMIT: usize = 120;
 const WINDOW: Duration = Duration::from_secs(60);
 const LONGEST_WAY: Duration = Duration::from_secs(1);
 
-/// When messages arrived in the last minute: for each shard, by the number of the connection.
-pub(super) struct SendLimit(Vec<BTreeMap<u64, VecDeque<Time>>>);
+/// When messages arrived in the last minute, by the number of the connection.
+#[derive(Default)]
+pub(super) struct SendLimit(BTreeMap<u64, VecDeque<Time>>);
 
-impl SendLimit {
-    pub(super) fn new(shards: usize) -> Self {
-        Self(vec![BTreeMap::new(); shards])
-    }
-}
+impl Rule for SendLimit {
+    const NAME: &'static str = "send limit";
 
-impl Invariant for SendLimit {
-    fn name(&self) -> &'static str {
-        "send limit"
-    }
-
-    fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
+    fn observe(&mut self, at: Time, what: &Observation<'_>) -> Result<(), String> {
         let Observation::AtServer { connection, sent } = what else { return Ok(()) };
         let at = at.min(*sent + LONGEST_WAY);
-        let connections = &mut self.0[shard];
+        let Self(connections) = self;
         if !connections.contains_key(connection) {
             // An old connection on which messages are still on their way is kept.
             connections.retain(|_, arrived| arrived.back().is_some_and(|newest| at.since(*newest) < WINDOW));

@@ -2,16 +2,13 @@
 
 use gateway_proto::{Input, Output};
 
-use super::Invariant;
+use super::Rule;
 use crate::observation::Observation;
 use crate::time::Time;
 use crate::told::Attempts;
 
-/// For each shard.
-pub(super) struct Socket(Vec<Side>);
-
 #[derive(Clone, Copy, Default)]
-struct Side {
+pub(super) struct Socket {
     state: State,
     attempts: Attempts,
 }
@@ -25,35 +22,26 @@ enum State {
     Closing,
 }
 
-impl Socket {
-    pub(super) fn new(shards: usize) -> Self {
-        Self(vec![Side::default(); shards])
-    }
-}
+impl Rule for Socket {
+    const NAME: &'static str = "socket";
 
-impl Invariant for Socket {
-    fn name(&self) -> &'static str {
-        "socket"
-    }
-
-    fn observe(&mut self, _: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
-        let side = &mut self.0[shard];
-        let state = side.state;
+    fn observe(&mut self, _: Time, what: &Observation<'_>) -> Result<(), String> {
+        let state = self.state;
         match what {
-            Observation::Started { .. } | Observation::Died => *side = Side::default(),
-            Observation::Input(Input::Opened, _) if state == State::Dialing => side.state = State::Open,
-            Observation::Input(Input::ConnectFailed(_) | Input::Closed(_), _) => side.state = State::None,
+            Observation::Started { .. } | Observation::Died => *self = Self::default(),
+            Observation::Input(Input::Opened, _) if state == State::Dialing => self.state = State::Open,
+            Observation::Input(Input::ConnectFailed(_) | Input::Closed(_), _) => self.state = State::None,
             Observation::Sent { .. } if state != State::Open => {
                 return Err(format!("a message was sent while the connection is {state:?}"));
             }
-            Observation::Output(output) => return side.output(output),
+            Observation::Output(output) => return self.output(output),
             _ => {}
         }
         Ok(())
     }
 }
 
-impl Side {
+impl Socket {
     fn output(&mut self, output: &Output) -> Result<(), String> {
         match output {
             Output::Connect(_) => {

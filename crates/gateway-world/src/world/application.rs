@@ -5,45 +5,47 @@ use std::collections::VecDeque;
 use gateway_proto::Dispatch;
 use gateway_proto::session::SessionSnapshot;
 
-use crate::client::{Client, Stored, Waiting};
-use crate::machine::Machine;
+use super::bot::{Bot, Stored, Waiting};
+use super::process::index;
+use super::{Event, World};
+use crate::engine::ClientId;
 use crate::observation::Observation;
-use crate::world::{Event, World};
 
-impl<M: Machine> World<M> {
+impl World {
     /// A dispatch has reached the application.
-    pub(super) fn handle(&mut self, shard: usize, dispatch: &Dispatch) {
+    pub(super) fn handle(&mut self, shard: usize, id: ClientId, dispatch: &Dispatch) {
         self.counts.dispatches += 1;
-        let client = &mut self.clients[shard];
+        let bot = &mut self.bots[shard];
         let Some(sequence) = dispatch.sequence() else { return };
-        let begins = dispatch.name() == "READY" && is_another(client, dispatch);
-        let process = client.process;
-        let Some(backlog) = &mut client.backlog else {
-            client.handled = sequence;
+        let begins = dispatch.name() == "READY" && is_another(bot, dispatch);
+        let Some(backlog) = &mut bot.backlog else {
+            bot.handled = sequence;
             return;
         };
         if begins {
             backlog.sessions += 1;
-            client.handled = 0;
+            bot.handled = 0;
         }
         let idle = backlog.waiting.is_empty();
         backlog.waiting.push_back(Waiting { session: backlog.sessions, sequence });
         if idle {
-            let at = self.now + backlog.work();
-            self.queue.push(at, Event::Acknowledge(shard, process));
+            let at = self.engine.now() + backlog.work();
+            self.engine.plan(at, Event::Acknowledge(id));
         }
     }
 
     /// The application has dealt with some of what waits for it.
-    pub(super) fn acknowledge(&mut self, shard: usize, process: u32) {
-        let client = &mut self.clients[shard];
-        if client.process != process || client.machine.is_none() {
+    pub(super) fn acknowledge(&mut self, id: ClientId) {
+        let shard = index(id);
+        if self.running(shard) != Some(id) {
             return;
         }
-        if let Some(until) = self.suspended_until.max(client.busy_until) {
-            return self.queue.push(until, Event::Acknowledge(shard, process));
+        let bot = &mut self.bots[shard];
+        if let Some(until) = self.suspended_until.max(bot.busy_until) {
+            return self.engine.plan(until, Event::Acknowledge(id));
         }
-        let (Some(backlog), Some(machine)) = (&mut client.backlog, &mut client.machine) else { return };
+        let (Some(backlog), Some(client)) = (&mut bot.backlog, self.engine.client_mut(id)) else { return };
+        let mut refused = Vec::new();
         let finished: VecDeque<Waiting> = backlog.finish().into();
         for (place, Waiting { session, sequence }) in finished.iter().enumerate() {
             // The last of each session stands for those before it.
@@ -51,44 +53,41 @@ impl<M: Machine> World<M> {
                 continue;
             }
             if *session == backlog.sessions {
-                client.handled = *sequence;
+                bot.handled = *sequence;
             }
-            if let Err(error) = machine.ack(*sequence) {
-                let refused = Observation::AcknowledgementRefused { error: &error };
-                self.watch.observe(self.now, shard, &refused);
-            }
+            refused.extend(client.ack(*sequence).err());
         }
         if !backlog.waiting.is_empty() {
-            let at = self.now + backlog.work();
-            self.queue.push(at, Event::Acknowledge(shard, process));
+            let at = self.engine.now() + backlog.work();
+            self.engine.plan(at, Event::Acknowledge(id));
         }
-        self.drain(shard);
+        for error in &refused {
+            self.observe(shard, &Observation::AcknowledgementRefused { error });
+        }
     }
 
     /// The application stores its session, as it would from time to time.
     pub(super) fn store(&mut self, shard: usize) {
-        let client = &mut self.clients[shard];
-        let Some(machine) = client.machine.as_ref().filter(|_| self.suspended_until.is_none()) else {
-            return;
-        };
-        let Some(snapshot) = machine.session() else { return };
-        if let Some(backlog) = &client.backlog {
-            let (stored, exact) = (snapshot.sequence(), !backlog.reaches_back());
-            let observed = Observation::Stored { sequence: stored, handled: client.handled, exact };
-            self.watch.observe(self.now, shard, &observed);
+        let Some(id) = self.running(shard).filter(|_| self.suspended_until.is_none()) else { return };
+        let Some(client) = self.engine.client(id) else { return };
+        let Some(snapshot) = client.session() else { return };
+        let bot = &self.bots[shard];
+        let (session_id, handled) = (bot.session_id.clone(), bot.handled);
+        if let Some(backlog) = &bot.backlog {
+            let (sequence, exact) = (snapshot.sequence(), !backlog.reaches_back());
+            self.observe(shard, &Observation::Stored { sequence, handled, exact });
         }
-        let (session_id, handled) = (client.session_id.clone(), client.handled);
-        client.stored = Some(Stored { snapshot, session_id, handled });
+        self.bots[shard].stored = Some(Stored { snapshot, session_id, handled });
     }
 }
 
 /// Whether READY begins another session than the one that the application is on.
-fn is_another<M>(client: &Client<M>, ready: &Dispatch) -> bool {
+fn is_another(bot: &Bot, ready: &Dispatch) -> bool {
     let id = ready
         .decode::<serde_json::Value>()
         .ok()
         .and_then(|ready| Some(ready["session_id"].as_str()?.to_owned()));
-    client.session_id != id
+    bot.session_id != id
 }
 
 /// The `session_id` within a snapshot.

@@ -7,27 +7,27 @@ use gateway_proto::command::{
     Activity, ActivityKind, ChannelInfoField, MemberSelection, Presence, RequestGuildMembers, Status,
     VoiceStateUpdate,
 };
-use gateway_proto::{Command, Encoding, Input, Reconnect, Shutdown, Snowflake};
-use gateway_sim::{Action, Control, Point, Rule, Target, guild_id};
+use gateway_proto::{Command, Encoding, Reconnect, Shutdown, Snowflake};
+use gateway_sim::{Control, Target, guild_id};
 
-use crate::client::Restart;
-use crate::fault::{Fault, Nonsense, Planned};
+use super::bot::Restart;
+use super::process::index;
+use super::{Event, HEARTBEAT_INTERVAL, World, gate};
+use crate::engine::{ClientId, Link};
+use crate::fault::{Fault, Nonsense, Planned, rule};
 use crate::invariants::UNKNOWN_OPCODE;
-use crate::link::LinkId;
-use crate::machine::Machine;
 use crate::observation::Observation;
 use crate::plan::{Setting, User};
-use crate::world::{Event, HEARTBEAT_INTERVAL, World};
 
-impl<M: Machine> World<M> {
+impl World {
     /// Something goes wrong, or the user does something.
     pub(super) fn happen(&mut self, planned: Planned) {
         let Planned { shard, fault, .. } = planned;
-        self.watch.note(self.now, || format!("fault {fault:?} for {}", who(shard)));
+        self.note(|| format!("fault {fault:?} for {}", who(shard)));
         if self.happens_to_the_world(&fault, shard) {
             return;
         }
-        let everybody = 0..self.clients.len();
+        let everybody = 0..self.bots.len();
         match shard {
             Some(shard) if everybody.contains(&(shard as usize)) => self.happens_to(shard as usize, &fault),
             Some(_) => {}
@@ -56,29 +56,37 @@ impl<M: Machine> World<M> {
             }
             Fault::EndRules => self.control(Target::All, Control::ClearRules(None)),
             Fault::Suspend { lasting, clock_stops } => self.suspend(*lasting, *clock_stops),
-            Fault::WallClock { seconds } => self.wall_clock_ahead += i64::from(*seconds),
+            Fault::WallClock { seconds } => {
+                self.wall_clock_ahead += i64::from(*seconds);
+                self.set_wall_clock();
+            }
             _ => return false,
         }
         true
     }
 
     fn happens_to(&mut self, shard: usize, fault: &Fault) {
-        let now = self.now;
-        let link = self.clients[shard].link;
-        match fault {
-            Fault::Reset => link.into_iter().for_each(|link| self.break_link(link)),
-            Fault::ResetAfter { messages, direction } => {
-                self.on_link(link, |link| link.break_after(*messages, *direction));
+        let now = self.engine.now();
+        let process = self.running(shard);
+        let mut on_link = |change: &dyn Fn(&mut Link)| {
+            if let Some(link) = process.and_then(|id| self.engine.link_mut(id)) {
+                change(link);
             }
-            Fault::HalfOpen { direction } => self.on_link(link, |link| link.lose(*direction)),
-            Fault::Stall { lasting } => self.on_link(link, |link| link.stall(now + *lasting)),
-            Fault::Slow { by, lasting } => self.on_link(link, |link| link.slow_down(*by, now + *lasting)),
+        };
+        match fault {
+            Fault::Reset => process.into_iter().for_each(|id| self.engine.break_link(id)),
+            Fault::ResetAfter { messages, direction } => {
+                on_link(&|link| link.break_after(*messages, *direction));
+            }
+            Fault::HalfOpen { direction } => on_link(&|link| link.lose(*direction)),
+            Fault::Stall { lasting } => on_link(&|link| link.stall(now + *lasting)),
+            Fault::Slow { by, lasting } => on_link(&|link| link.slow_down(*by, now + *lasting)),
             Fault::Unreachable { how, lasting } => {
-                self.clients[shard].unreachable = Some((*how, now + *lasting));
+                self.bots[shard].unreachable = Some((*how, now + *lasting));
             }
             Fault::Expire => {
-                let id = self.clients[shard].session_id.as_ref();
-                if let Some(session) = id.and_then(|id| self.gateway.session_number(id)) {
+                let id = self.bots[shard].session_id.as_ref();
+                if let Some(session) = id.and_then(|id| self.engine.gateway().session_number(id)) {
                     self.control(Target::Session(session), Control::Expire);
                 }
             }
@@ -88,21 +96,13 @@ impl<M: Machine> World<M> {
             | Fault::Crash { .. }
             | Fault::Redeploy { .. }
             | Fault::UserReconnect { .. } => self.user_does(shard, fault),
-            _ => self.gateway_does(link, fault),
-        }
-    }
-
-    fn on_link(&mut self, link: Option<LinkId>, change: impl FnOnce(&mut crate::link::Link)) {
-        if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
-            change(link);
+            _ => self.gateway_does(process, fault),
         }
     }
 
     /// What the gateway does on one connection.
-    fn gateway_does(&mut self, link: Option<LinkId>, fault: &Fault) {
-        let link = link.and_then(|link| self.links.get(&link));
-        let open = link.filter(|link| link.server_holds);
-        let Some(connection) = open.and_then(|link| link.connection) else { return };
+    fn gateway_does(&mut self, process: Option<ClientId>, fault: &Fault) {
+        let Some(connection) = process.and_then(|id| self.engine.connection(id)) else { return };
         let mut control = |control| self.control(Target::Connection(connection), control);
         match fault {
             Fault::Reconnect { then_emit } => control(Control::Reconnect { then_emit: *then_emit }),
@@ -119,103 +119,91 @@ impl<M: Machine> World<M> {
     // ---- The user ---------------------------------------------------------------------------------------------
 
     fn user_does(&mut self, shard: usize, fault: &Fault) {
-        let client = &mut self.clients[shard];
-        let process = client.process;
-        let Some(machine) = &mut client.machine else { return };
-        // Whoever sleeps does nothing; a process that is going down does nothing new.
-        if self.suspended_until.is_some() || client.shutting_down.is_some() {
+        let now = self.engine.now();
+        let Some(id) = self.running(shard) else { return };
+        let bot = &mut self.bots[shard];
+        // While it sleeps it does nothing; a process that is going down does nothing new.
+        if self.suspended_until.is_some() || bot.shutting_down.is_some() {
             return;
         }
         match fault {
             Fault::Commands { count } => {
                 let Setting { user, shards, .. } = self.setting;
+                let Some(client) = self.engine.client_mut(id) else { return };
                 for _ in 0..*count {
                     let command = match user {
-                        User::Quick => command(&mut client.rng),
-                        User::Thorough => any_command(&mut client.rng, shards, client.encoding),
+                        User::Quick => command(&mut bot.rng),
+                        User::Thorough => any_command(&mut bot.rng, shards, bot.encoding),
                     };
                     // A full queue is an answer too.
-                    let _ = machine.send(command);
+                    let _ = client.send(command);
                 }
-                let commands = machine.queued_commands();
-                self.watch.observe(self.now, shard, &Observation::Queued { commands });
-                self.drain(shard);
+                let commands = client.health().queued_commands;
+                self.observe(shard, &Observation::Queued { commands });
             }
-            Fault::SlowHandler { lasting } if client.busy_until.is_none() => {
-                let until = self.now + *lasting;
-                client.busy_until = Some(until);
-                self.queue.push(until, Event::HandlerDone(shard, process));
-                self.give(shard, Input::ReadingPaused, None);
+            Fault::SlowHandler { lasting } if bot.busy_until.is_none() => {
+                bot.busy_until = Some(now + *lasting);
+                self.engine.plan(now + *lasting, Event::HandlerDone(id));
+                self.engine.set_reading(id, false);
             }
-            Fault::Crash { lasting } if !client.refused => {
-                client.machine = None;
-                client.inbox.clear();
-                self.watch.observe(self.now, shard, &Observation::Died);
-                self.leave(shard);
-                self.cancel_permit(shard);
-                self.crash_gate();
-                self.queue.push(self.now + *lasting, Event::Start(shard, process));
+            Fault::Crash { lasting } if !bot.refused => {
+                self.observe(shard, &Observation::Died);
+                self.engine.remove(id);
+                // The gate dies with it.
+                let client_now = self.engine.client_now();
+                let gate = gate::restored(self.setting.shards, self.kept.as_ref(), now, client_now);
+                self.engine.replace_gate(gate);
+                self.engine.plan(now + *lasting, Event::Start(shard, Some(id)));
             }
-            Fault::Redeploy { lasting, log_off } if !client.refused => {
+            Fault::Redeploy { lasting, log_off } if !bot.refused => {
                 let how = if *log_off { Shutdown::LogOff } else { Shutdown::Resumable };
-                client.shutting_down = Some(Restart { at: self.now + *lasting, log_off: *log_off });
-                machine.shutdown(how);
-                let asked = Observation::UserAsked { gives_up_session: *log_off };
-                self.watch.observe(self.now, shard, &asked);
-                self.drain(shard);
+                bot.shutting_down = Some(Restart { at: now + *lasting, log_off: *log_off });
+                self.engine.client_mut(id).into_iter().for_each(|client| client.shutdown(how));
+                self.observe(shard, &Observation::UserAsked { gives_up_session: *log_off });
             }
             Fault::UserReconnect { fresh } => {
-                machine.reconnect(if *fresh { Reconnect::Fresh } else { Reconnect::Resume });
-                let asked = Observation::UserAsked { gives_up_session: *fresh };
-                self.watch.observe(self.now, shard, &asked);
-                self.drain(shard);
+                let how = if *fresh { Reconnect::Fresh } else { Reconnect::Resume };
+                self.engine.client_mut(id).into_iter().for_each(|client| client.reconnect(how));
+                self.observe(shard, &Observation::UserAsked { gives_up_session: *fresh });
             }
             _ => {}
         }
     }
 
-    pub(super) fn handler_done(&mut self, shard: usize, process: u32) {
-        let client = &mut self.clients[shard];
-        if client.process != process || client.busy_until.is_none() {
+    pub(super) fn handler_done(&mut self, id: ClientId) {
+        let bot = &mut self.bots[index(id)];
+        if bot.process != Some(id) || bot.busy_until.is_none() {
             return;
         }
         if let Some(until) = self.suspended_until {
-            client.busy_until = Some(until);
-            return self.queue.push(until, Event::HandlerDone(shard, process));
+            bot.busy_until = Some(until);
+            return self.engine.plan(until, Event::HandlerDone(id));
         }
-        client.busy_until = None;
-        self.give(shard, Input::ReadingResumed, None);
-        self.read_inbox(shard);
+        bot.busy_until = None;
+        self.engine.set_reading(id, true);
     }
 
     // ---- The machine that the shards run on -------------------------------------------------------------------
 
     fn suspend(&mut self, lasting: Duration, clock_stops: bool) {
         if self.suspended_until.is_none() {
-            let until = self.now + lasting;
+            let until = self.engine.now() + lasting;
             self.suspended_until = Some(until);
-            self.queue.push(until, Event::Wake(if clock_stops { lasting } else { Duration::ZERO }));
-            for shard in 0..self.clients.len() {
-                self.watch.observe(self.now, shard, &Observation::Suspended);
-            }
+            self.engine.suspend();
+            self.engine.plan(until, Event::Wake(if clock_stops { lasting } else { Duration::ZERO }));
+            (0..self.bots.len()).for_each(|shard| self.observe(shard, &Observation::Suspended));
         }
     }
 
-    /// What the sockets hold is read before anybody looks at the clock.
     pub(super) fn wake(&mut self, clock_stood_still: Duration) {
         self.suspended_until = None;
-        self.client_clock.stop(clock_stood_still);
-        self.permit_at = None;
-        for shard in 0..self.clients.len() {
-            self.watch.observe(self.now, shard, &Observation::Woke);
-            self.read_inbox(shard);
-            self.give(shard, Input::Timeout, None);
-        }
+        (0..self.bots.len()).for_each(|shard| self.observe(shard, &Observation::Woke));
+        self.engine.resume(clock_stood_still);
     }
 
     /// The faults are over: whatever has no end of its own ends now.
     pub(super) fn calm_down(&mut self) {
-        self.watch.note(self.now, || "the faults are over".to_owned());
+        self.note(|| "the faults are over".to_owned());
         self.control(Target::All, Control::ClearRules(None));
         self.control(Target::All, Control::HeartbeatInterval(HEARTBEAT_INTERVAL));
         self.control(Target::All, Control::AckDelay(Duration::ZERO));
@@ -280,10 +268,4 @@ fn nonsense(what: Nonsense) -> Control {
             Control::Raw(r#"{"t":null,"s":null,"op":10,"d":{"heartbeat_interval":0}}"#.to_owned())
         }
     }
-}
-
-pub(crate) fn rule(at: Point, action: Action, times: u32, shard: Option<u32>) -> Rule {
-    // Which shard it is shows only in Identify or Resume.
-    let shard = shard.filter(|_| !matches!(at, Point::Upgrade | Point::Connect | Point::Hello));
-    Rule { shard, count: (times != u32::MAX).then_some(times), ..Rule::once(at, action) }
 }

@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use gateway_proto::command::SendError;
 use gateway_proto::config::ConfigError;
-use gateway_proto::health::{Phase, Stats};
+use gateway_proto::health::{Health, Stats};
 use gateway_proto::session::{AckError, SessionSnapshot};
 use gateway_proto::{Command, Input, Output, Reconnect, Shard, ShardConfig, Shutdown};
-use gateway_world::{Fault, Machine, Planned, Profile, Setting, Time, User, Violation, World};
+use gateway_world::{Client, Fault, Planned, Profile, Setting, Time, User, Violation, World};
 
 /// What a liar does wrong.
-pub(crate) trait Lie: Default {
+pub(crate) trait Lie: Default + 'static {
     /// Changes what a process begins with.
     fn start(config: &mut ShardConfig) {
         let _ = config;
@@ -54,19 +54,20 @@ pub(crate) trait Lie: Default {
 /// A shard, and the lie it is wrapped in.
 pub(crate) struct Liar<L> {
     shard: Shard,
-    config: ShardConfig,
     lie: L,
     more: VecDeque<Output>,
     stats: Stats,
 }
 
-impl<L: Lie> Machine for Liar<L> {
-    fn start(mut config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
+impl<L: Lie> Liar<L> {
+    pub(crate) fn make(mut config: ShardConfig, now: Instant) -> Result<Box<dyn Client>, ConfigError> {
         L::start(&mut config);
-        let shard = Shard::new(config.clone(), now)?;
-        Ok(Self { shard, config, lie: L::default(), more: VecDeque::new(), stats: Stats::default() })
+        let shard = Shard::new(config, now)?;
+        Ok(Box::new(Self { shard, lie: L::default(), more: VecDeque::new(), stats: Stats::default() }))
     }
+}
 
+impl<L: Lie> Client for Liar<L> {
     fn handle_input(&mut self, input: Input, now: Instant) {
         self.lie.input(&mut self.shard, &input, now);
         self.shard.handle_input(input, now);
@@ -103,12 +104,14 @@ impl<L: Lie> Machine for Liar<L> {
         &self.stats
     }
 
-    fn phase(&self) -> Phase {
-        self.shard.phase()
+    fn health(&self) -> Health {
+        let mut health = self.shard.health();
+        health.queued_commands = self.lie.queued_commands(health.queued_commands);
+        health
     }
 
-    fn queued_commands(&self) -> usize {
-        self.lie.queued_commands(self.config.limits.queued_commands.min(1))
+    fn config(&self) -> &ShardConfig {
+        self.shard.config()
     }
 }
 
@@ -154,7 +157,7 @@ pub(crate) fn violation_of<L: Lie>(
     let setting = Setting { seed: 1, hours, shards, profile: Profile::Calm, user };
     let mut cycle = setting.cycle(0).expect("a world has a beginning");
     cycle.faults = plan(faults);
-    World::<Liar<L>>::new(setting, Time::ZERO, std::iter::once(cycle)).run().violation
+    World::new(setting, Time::ZERO, std::iter::once(cycle), Liar::<L>::make).run().violation
 }
 
 /// Its name.

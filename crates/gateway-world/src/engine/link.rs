@@ -1,25 +1,48 @@
-//! One connection between a shard and the gateway: what is on its way, and what is wrong with it.
+//! One connection between a client and the gateway: what is on its way, and what is wrong with it.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use gateway_proto::{Closed, ConnectError};
-use gateway_sim::{About, ConnectionId};
+use gateway_proto::{Closed, ConnectError, Message};
+use gateway_sim::{About, ByteConnection, ByteEffect, ConnectionId};
 
+use super::client_id::ClientId;
 use crate::fault::Direction;
 use crate::time::Time;
 
-/// Names a link: 1 for the first of the world.
+/// Names a link: 1 for the first of the engine.
 pub(crate) type LinkId = u64;
 
+/// What a connection is like while nothing is wrong with it. By default everything arrives at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Line {
+    /// The least time that a message takes.
+    pub latency: Duration,
+    /// How much longer it may take.
+    pub jitter: Duration,
+    /// The seed of what each takes.
+    pub seed: u64,
+}
+
+/// How a connection attempt goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dial {
+    /// The gateway gets the upgrade request.
+    Succeeds,
+    /// It is never answered.
+    Hangs,
+    /// It fails.
+    Fails(ConnectError),
+}
+
 /// A connection, from the dial to the moment when both ends have let go of it.
-pub(crate) struct Link {
-    /// The index of the shard that opened it.
-    pub(crate) shard: usize,
+pub struct Link {
+    pub(crate) client: ClientId,
+    pub(crate) end: End,
     /// What the gateway calls it, once the upgrade request has arrived.
     pub(crate) connection: Option<ConnectionId>,
-    /// The shard's end is open or being opened.
+    /// The client's end is open or being opened.
     pub(crate) client_holds: bool,
     /// The gateway's end is open.
     pub(crate) server_holds: bool,
@@ -27,15 +50,28 @@ pub(crate) struct Link {
     pub(crate) in_flight: u32,
     /// It is lost, and nothing on its way will arrive.
     pub(crate) broken: bool,
-    /// The shard was told that it is open.
+    /// The client knows that it is open.
     pub(crate) opened: bool,
+    /// The client has sent a close frame.
+    pub(crate) closing: bool,
+    /// The network takes nothing more from the client.
+    pub(crate) blocked: bool,
+    /// Over messages: what happens to the bytes of the next one from the gateway.
+    pub(crate) spoiled: Option<ByteEffect>,
+    pub(crate) line: Line,
     up: Path,
     down: Path,
     stalled_until: Time,
     slow: Option<(Duration, Time)>,
-    latency: Duration,
-    jitter: Duration,
     rng: Rng,
+}
+
+/// The gateway's end.
+pub(crate) enum End {
+    /// It takes and gives whole messages.
+    Messages,
+    /// It takes and gives bytes.
+    Bytes(Box<ByteConnection>),
 }
 
 /// One direction.
@@ -52,17 +88,22 @@ struct Path {
 pub(crate) enum Up {
     /// The upgrade request, for this target.
     Upgrade(String),
-    Text(Bytes),
-    Binary(Bytes),
+    Message(Message),
     Close(u16),
+    Pong,
+    Bytes(Vec<u8>),
+    /// The client has let go.
     Gone,
 }
 
-/// What is on its way to the shard.
+/// What is on its way to the client.
 pub(crate) enum Down {
     Opened,
     Failed(ConnectError),
-    Message(gateway_proto::Message, About),
+    Message(Message, About),
+    Ping,
+    /// To be handed in in pieces of so many.
+    Bytes(Bytes, usize),
     Closed(Closed),
 }
 
@@ -75,28 +116,31 @@ pub(crate) enum Fate {
 }
 
 impl Link {
-    pub(crate) fn new(shard: usize, latency: Duration, jitter: Duration, seed: u64) -> Self {
+    pub(crate) fn new(client: ClientId, end: End, line: Line) -> Self {
         Self {
-            shard,
+            client,
+            end,
             connection: None,
             client_holds: true,
             server_holds: false,
             in_flight: 0,
             broken: false,
             opened: false,
+            closing: false,
+            blocked: false,
+            spoiled: None,
+            line,
             up: Path::default(),
             down: Path::default(),
             stalled_until: Time::ZERO,
             slow: None,
-            latency,
-            jitter,
-            rng: Rng::with_seed(seed),
+            rng: Rng::with_seed(line.seed),
         }
     }
 
     /// Sends something now.
     pub(crate) fn send(&mut self, direction: Direction, now: Time) -> Fate {
-        let delay = self.latency + self.jitter.mul_f64(self.rng.f64());
+        let delay = self.line.latency + self.line.jitter.mul_f64(self.rng.f64());
         let delay = match self.slow {
             Some((by, until)) if now < until => delay + by,
             _ => delay,
@@ -117,20 +161,34 @@ impl Link {
         Fate::Arrives(path.newest)
     }
 
-    pub(crate) fn break_after(&mut self, messages: u32, direction: Direction) {
+    /// It breaks after so many more messages in this direction.
+    pub fn break_after(&mut self, messages: u32, direction: Direction) {
         self.each(direction, |path| path.breaks_after = Some(messages));
     }
 
-    pub(crate) fn lose(&mut self, direction: Direction) {
+    /// What is sent in this direction is lost from now on, and neither end learns of it.
+    pub fn lose(&mut self, direction: Direction) {
         self.each(direction, |path| path.lost = true);
     }
 
-    pub(crate) fn stall(&mut self, until: Time) {
+    /// Nothing arrives before then, in either direction.
+    pub fn stall(&mut self, until: Time) {
         self.stalled_until = self.stalled_until.max(until);
     }
 
-    pub(crate) fn slow_down(&mut self, by: Duration, until: Time) {
+    /// Until then every message takes so much longer.
+    pub fn slow_down(&mut self, by: Duration, until: Time) {
         self.slow = Some((by, until));
+    }
+
+    /// The network takes nothing more from the client.
+    pub fn block_writes(&mut self) {
+        self.blocked = true;
+    }
+
+    /// What the gateway sends from now on arrives so much later than what it has sent.
+    pub(crate) fn hold_down(&mut self, by: Duration, now: Time) {
+        self.down.newest = self.down.newest.max(now) + by;
     }
 
     fn each(&mut self, direction: Direction, change: impl Fn(&mut Path)) {
@@ -145,10 +203,13 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
+    use gateway_proto::ShardId;
+
     use super::*;
 
     fn link() -> Link {
-        Link::new(0, Duration::from_millis(20), Duration::from_millis(50), 1)
+        let line = Line { latency: Duration::from_millis(20), jitter: Duration::from_millis(50), seed: 1 };
+        Link::new(ClientId::new(1, ShardId::ONE), End::Messages, line)
     }
 
     fn arrival(link: &mut Link, now: Time) -> Time {

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use crate::time::Time;
 
-/// Things that are to happen later. Nothing is taken out early: who receives one checks whether it still matters.
+/// Things that are to happen later. Nothing is taken out early: the receiver checks whether it still matters.
 pub(crate) struct Queue<T> {
     heap: BinaryHeap<Entry<T>>,
     count: u64,
