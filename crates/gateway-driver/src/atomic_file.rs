@@ -1,4 +1,4 @@
-//! Files that hold secrets: readable for their owner only, whole after a crash at any point, written by one process at a time.
+//! PrivateFiles that hold secrets: readable for their owner only, whole after a crash at any point, written by one process at a time.
 //!
 //! What holds each of these on which system; `cargo xtask targets` compiles all three:
 //!
@@ -34,15 +34,22 @@ const LOCK: &str = ".lock";
 /// What a temporary file's name ends in.
 const TEMPORARY: &str = ".tmp";
 
-/// The files of a store. Each is locked against other processes from its first use until the last clone of this is dropped.
+/// Files for the owner only, whole after a crash at any point, for stores of one's own. See
+/// [`FileSessionStore`](crate::store::FileSessionStore) for the modes, the locks and what holds on Windows.
+///
+/// Each file is locked against other processes from its first use until the last clone of this is dropped. The methods block.
 #[derive(Clone, Default)]
-pub(crate) struct Files {
+pub struct PrivateFiles {
     claims: Arc<Mutex<BTreeMap<PathBuf, Claim>>>,
 }
 
-impl Files {
-    /// What is in a file. None: there is none.
-    pub(crate) fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+impl PrivateFiles {
+    /// The content of a file. `None`: there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// If another process has the file, it cannot be read, it is no file, or it is larger than 16 MiB.
+    pub fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
         self.claim(path)?;
         let Some(file) = open_existing(path)? else { return Ok(None) };
         let mut content = Vec::new();
@@ -57,7 +64,11 @@ impl Files {
     }
 
     /// Writes a temporary file, syncs it, renames it over the old one, and syncs the folder.
-    pub(crate) fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If another process has the file, or it cannot be written. The old one is still there then.
+    pub fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         self.claim(path)?;
         check_kind(path)?;
         let temporary = temporary_beside(path)?;
@@ -71,8 +82,12 @@ impl Files {
         })
     }
 
-    /// A file that is not there is no error.
-    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+    /// Removes a file. A file that does not exist is no error.
+    ///
+    /// # Errors
+    ///
+    /// If another process has the file, or it cannot be removed.
+    pub fn remove(&self, path: &Path) -> io::Result<()> {
         self.claim(path)?;
         check_kind(path)?;
         let removed = fs::remove_file(path).and_then(|()| sync(folder_of(path)));
@@ -93,9 +108,9 @@ impl Files {
     }
 }
 
-impl fmt::Debug for Files {
+impl fmt::Debug for PrivateFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Files").finish_non_exhaustive()
+        f.debug_struct("PrivateFiles").finish_non_exhaustive()
     }
 }
 

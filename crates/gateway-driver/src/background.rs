@@ -21,11 +21,39 @@ pub struct Events {
     budget: Budget,
 }
 
-/// What keeps a shard going: spawn it. Ends with the reason why the shard has stopped, or None if [`Events`] was dropped.
+/// Keeps a shard going: spawn it. It ends with the reason why the shard has stopped, or with `None` if nothing takes its events any
+/// more, because [`Events`] was dropped.
 #[must_use = "the shard runs only while this is polled: spawn it on your runtime"]
-pub struct Task<R> {
+pub struct Task<R, S: EventSink = EventQueue> {
     shard: Shard<R>,
-    queue: Arc<Queue>,
+    sink: S,
+}
+
+/// Takes the events of a shard that runs in the background.
+pub trait EventSink: Send + 'static {
+    /// Whether there is room for another event. The task does not poll this again by itself: a sink without room stores the
+    /// waker, and wakes it once there is room, or once the sink is closed.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Room;
+
+    /// Takes an event. A few events about connections may come although there is no room.
+    fn push(&mut self, event: Event);
+
+    /// The shard has no further event for now. A sink that collects events delivers them.
+    fn flush(&mut self) {}
+
+    /// The shard has stopped for good. Nothing follows.
+    fn stopped(&mut self, reason: StopReason);
+}
+
+/// Whether an [`EventSink`] takes another event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Room {
+    /// It does.
+    Free,
+    /// Not now: the socket is not read until there is room.
+    Full,
+    /// Never again: the task ends, and the socket is closed.
+    Closed,
 }
 
 impl<R: Runtime> Shard<R> {
@@ -36,10 +64,15 @@ impl<R: Runtime> Shard<R> {
     /// lost meanwhile is replaced when there is room again. A few events about connections may wait beyond the capacity.
     pub fn background(self, capacity: usize) -> (Events, Task<R>) {
         let queue = Arc::new(Queue { capacity: capacity.max(1), state: Mutex::default() });
-        (
-            Events { queue: queue.clone(), sender: self.sender(), budget: Budget::default() },
-            Task { shard: self, queue },
-        )
+        let events = Events { queue: queue.clone(), sender: self.sender(), budget: Budget::default() };
+        (events, self.background_into(EventQueue { queue }))
+    }
+
+    /// Makes a task that keeps the shard going, to be spawned on your runtime, and hands its events to this sink.
+    ///
+    /// As [`background`](Self::background), for many shards with one reader, or one shard with several.
+    pub fn background_into<S: EventSink>(self, sink: S) -> Task<R, S> {
+        Task { shard: self, sink }
     }
 }
 
@@ -92,44 +125,72 @@ impl Stream for Events {
     }
 }
 
-impl<R: Runtime> Future for Task<R> {
+impl<R: Runtime, S: EventSink> Future for Task<R, S> {
     type Output = Option<StopReason>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StopReason>> {
-        let this = &mut *self;
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StopReason>> {
+        let Self { shard, sink } = self.get_mut();
         // Ends when the shard waits or has used up its budget.
         loop {
-            let full = {
-                let mut state = this.queue.lock();
-                if state.abandoned {
-                    return Poll::Ready(None);
+            let room = sink.poll_room(context);
+            match room {
+                Room::Closed => return Poll::Ready(None),
+                Room::Full if !shard.is_open() && !shard.is_shutting_down() => {
+                    sink.flush();
+                    return Poll::Pending;
                 }
-                state.task = Some(context.waker().clone());
-                state.events.len() >= this.queue.capacity
-            };
-            if full && !this.shard.is_open() && !this.shard.is_shutting_down() {
-                return Poll::Pending;
+                Room::Full => shard.set_reading(Reading::Paused),
+                Room::Free => shard.set_reading(Reading::On),
             }
-            this.shard.set_reading(if full { Reading::Paused } else { Reading::On });
-            match ready!(this.shard.poll_event(context)) {
-                Some(event) => {
-                    let mut state = this.queue.lock();
-                    state.events.push_back(event);
-                    wake(&mut state.reader);
+            match shard.poll_event(context) {
+                Poll::Ready(Some(event)) => sink.push(event),
+                Poll::Ready(None) => {
+                    sink.flush();
+                    let reason = shard.stop_reason().cloned();
+                    if let Some(reason) = &reason {
+                        sink.stopped(reason.clone());
+                    }
+                    return Poll::Ready(reason);
                 }
-                None => {
-                    // Not left to the drop: the executor may keep a finished task.
-                    this.queue.end();
-                    return Poll::Ready(this.shard.stop_reason().cloned());
+                Poll::Pending => {
+                    sink.flush();
+                    return Poll::Pending;
                 }
             }
         }
     }
 }
 
-impl<R> Unpin for Task<R> {}
+impl<R, S: EventSink> Unpin for Task<R, S> {}
 
-impl<R> Drop for Task<R> {
+/// The sink behind [`Events`].
+pub struct EventQueue {
+    queue: Arc<Queue>,
+}
+
+impl EventSink for EventQueue {
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Room {
+        let mut state = self.queue.lock();
+        if state.abandoned {
+            return Room::Closed;
+        }
+        state.task = Some(context.waker().clone());
+        if state.events.len() >= self.queue.capacity { Room::Full } else { Room::Free }
+    }
+
+    fn push(&mut self, event: Event) {
+        let mut state = self.queue.lock();
+        state.events.push_back(event);
+        wake(&mut state.reader);
+    }
+
+    fn stopped(&mut self, _reason: StopReason) {
+        // Not left to the drop: the executor may keep a finished task.
+        self.queue.end();
+    }
+}
+
+impl Drop for EventQueue {
     fn drop(&mut self) {
         self.queue.end();
     }
@@ -187,7 +248,13 @@ impl fmt::Debug for Events {
     }
 }
 
-impl<R> fmt::Debug for Task<R> {
+impl fmt::Debug for EventQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventQueue").field("waiting", &self.queue.lock().events.len()).finish_non_exhaustive()
+    }
+}
+
+impl<R, S: EventSink> fmt::Debug for Task<R, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Task").field("shard", &self.shard).finish_non_exhaustive()
     }

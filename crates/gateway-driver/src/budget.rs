@@ -5,16 +5,18 @@ use std::task::{Context, Poll};
 /// Steps between two `Pending`. A step is an input, an event, or one read of the socket.
 const STEPS: u32 = 128;
 
-/// A cooperative budget. It lives as long as what it bounds, not as long as one call: a caller that polls again after each
-/// event still yields in time.
+/// A cooperative budget of 128 steps, for streams over the events of shards.
+///
+/// It lives as long as the stream that it bounds, not as long as one call: a caller that polls again after each event still yields in
+/// time.
 #[derive(Debug, Default)]
-pub(crate) struct Budget {
+pub struct Budget {
     spent: u32,
 }
 
 impl Budget {
     /// Takes a step. When none is left, wakes the task and returns `Pending`, until [`Budget::renew`].
-    pub(crate) fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.spent == STEPS {
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -24,7 +26,7 @@ impl Budget {
     }
 
     /// Call it when `Pending` is returned to the executor, and at no other time.
-    pub(crate) fn renew(&mut self) {
+    pub fn renew(&mut self) {
         self.spent = 0;
     }
 }

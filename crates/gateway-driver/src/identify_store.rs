@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use gateway_proto::codec::{self, Encoding, RawRef};
 use gateway_proto::identify::IdentifySnapshot;
 
-use crate::atomic_file::{Files, unusable};
+use crate::atomic_file::{PrivateFiles, unusable};
 
 /// Persists the session starts of the last 24 hours, so that no number of restarts spends more than a day has.
 ///
@@ -36,13 +36,13 @@ pub trait IdentifyStore: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct FileIdentifyStore {
     path: PathBuf,
-    files: Files,
+    files: PrivateFiles,
 }
 
 impl FileIdentifyStore {
     /// A store in this file. Its folder is created if it does not exist.
     pub fn in_file(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), files: Files::default() }
+        Self { path: path.into(), files: PrivateFiles::default() }
     }
 }
 

@@ -42,6 +42,13 @@ pub use shard::Shard;
 pub use spawn::Spawn;
 pub use transcript::TranscriptWriter;
 
+/// Parts of tasks that drive shards or pass on their events.
+pub mod task {
+    pub use crate::background::{EventQueue, EventSink, Room};
+    pub use crate::budget::Budget;
+    pub use crate::timer::Timer;
+}
+
 /// Who may identify when.
 pub mod gate {
     pub use crate::identify::{AcquiringIdentify, GateError, IdentifyGate, LocalIdentifyGate};
@@ -49,7 +56,7 @@ pub mod gate {
 
 /// Sessions and session starts that are kept for the next process.
 pub mod store {
-    pub use crate::atomic_file::create_private_file;
+    pub use crate::atomic_file::{PrivateFiles, create_private_file};
     pub use crate::identify_store::{FileIdentifyStore, IdentifyStore};
     pub use crate::session_keeper::{Checkpointer, Checkpoints, SessionKeeper};
     pub use crate::session_store::{FileSessionStore, SessionStore};

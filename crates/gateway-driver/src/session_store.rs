@@ -7,7 +7,7 @@ use gateway_proto::ShardId;
 use gateway_proto::codec::{self, Encoding, RawRef};
 use gateway_proto::session::SessionSnapshot;
 
-use crate::atomic_file::{Files, unusable};
+use crate::atomic_file::{PrivateFiles, unusable};
 
 /// Keeps sessions. What it holds is as secret as the token.
 ///
@@ -54,7 +54,7 @@ pub trait SessionStore: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct FileSessionStore {
     place: Place,
-    files: Files,
+    files: PrivateFiles,
 }
 
 #[derive(Debug, Clone)]
@@ -68,12 +68,12 @@ enum Place {
 impl FileSessionStore {
     /// A file for each shard, `shard-ID-COUNT.json`, in a folder, which is made if there is none.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { place: Place::Folder(folder.into()), files: Files::default() }
+        Self { place: Place::Folder(folder.into()), files: PrivateFiles::default() }
     }
 
     /// One file, for a bot of one shard.
     pub fn in_file(file: impl Into<PathBuf>) -> Self {
-        Self { place: Place::File(file.into()), files: Files::default() }
+        Self { place: Place::File(file.into()), files: PrivateFiles::default() }
     }
 
     fn path(&self, shard: ShardId) -> PathBuf {

@@ -1,5 +1,6 @@
 //! A deadline that moves.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,8 +8,8 @@ use std::time::Instant;
 
 use crate::Runtime;
 
-/// Sleeps until a deadline that may be another at each poll.
-pub(crate) struct Timer<R> {
+/// A timer of a runtime whose deadline may be another at each poll.
+pub struct Timer<R> {
     runtime: R,
     sleep: Option<Sleep>,
 }
@@ -19,12 +20,13 @@ struct Sleep {
 }
 
 impl<R: Runtime> Timer<R> {
-    pub(crate) fn new(runtime: R) -> Self {
+    /// A timer on this runtime.
+    pub fn new(runtime: R) -> Self {
         Self { runtime, sleep: None }
     }
 
     /// Ready once the deadline has passed.
-    pub(crate) fn poll_until(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_until(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
         while self.runtime.now() < deadline {
             // A sleep that ends too early does: when it is over, another is begun.
             let sleep = match &mut self.sleep {
@@ -38,5 +40,12 @@ impl<R: Runtime> Timer<R> {
             self.sleep = None;
         }
         Poll::Ready(())
+    }
+}
+
+impl<R> fmt::Debug for Timer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let until = self.sleep.as_ref().map(|sleep| sleep.until);
+        f.debug_struct("Timer").field("until", &until).finish_non_exhaustive()
     }
 }

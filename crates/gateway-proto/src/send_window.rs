@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 /// may be bunched up on their way to the server, which counts them where they arrive.
 const WINDOW: Duration = Duration::from_secs(61);
 
+/// How long a request for a heartbeat waits at most. Within a window every slot is free once; the second window is for a caller that
+/// comes late.
+const PATIENCE: Duration = WINDOW.saturating_mul(2);
+
 /// The times of the messages sent in the last 61 seconds. All of them count: heartbeats, Identify and Resume too.
 ///
 /// Belongs to one connection: a new one begins with an empty window.
@@ -67,7 +71,7 @@ impl SendWindow {
 
     /// Records a request of the server for a heartbeat. [`answer_request`](Self::answer_request) determines when it is sent.
     pub(crate) fn request_heartbeat(&mut self, now: Instant) {
-        // A window has no slots for more answers than this, and no request waits longer than a window.
+        // A window has no slots for more answers than this.
         if self.unanswered.len() < self.limit {
             self.unanswered.push_back(now);
             self.requested.record(now);
@@ -83,10 +87,9 @@ impl SendWindow {
     /// Whether a heartbeat that the server asked for, or that the application wants, goes out now; it counts as sent. `kept`: places
     /// that it must leave besides those of the scheduled heartbeats.
     ///
-    /// A request that has waited for a whole window is dropped. By then every slot was free once, and other heartbeats have
-    /// used it.
+    /// A request that has waited for two windows is dropped: every slot was free by then, and other heartbeats have used it.
     pub(crate) fn answer_request(&mut self, kept: usize, now: Instant) -> bool {
-        while self.unanswered.front().is_some_and(|asked| *asked + WINDOW < now) {
+        while self.unanswered.front().is_some_and(|asked| *asked + PATIENCE < now) {
             self.unanswered.pop_front();
         }
         if self.next_answer(kept, now).is_none_or(|at| at > now) {
@@ -332,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_requests_takes_bounded_memory_and_is_forgotten_after_a_window() {
+    fn a_flood_of_requests_takes_bounded_memory_and_is_forgotten_after_two_windows() {
         let start = Instant::now();
         let mut window = window(start);
         let answered = (0..10_000).filter(|_| asked(&mut window, start)).count();
@@ -340,8 +343,23 @@ mod tests {
         assert_eq!(window.requested.within(start), 118 + 120);
         let later = start + WINDOW;
         assert_eq!(std::iter::from_fn(|| window.answer_request(0, later).then_some(())).count(), 118);
-        assert!(!window.answer_request(0, later + WINDOW));
-        assert_eq!(window.next_answer(0, later + WINDOW), None, "the last two have waited for too long");
-        assert_eq!(window.next_command(later + WINDOW), later + WINDOW);
+        let much_later = start + PATIENCE + Duration::from_nanos(1);
+        assert!(!window.answer_request(0, much_later));
+        assert_eq!(window.next_answer(0, much_later), None, "the last two have waited for too long");
+        assert_eq!(window.next_command(much_later), much_later);
+    }
+
+    #[test]
+    fn a_request_is_answered_before_commands_although_the_caller_comes_late() {
+        let start = Instant::now();
+        let mut window = window(start);
+        for _ in 0..118 {
+            window.record(start);
+        }
+        assert!(!asked(&mut window, start));
+        // The slots were free a second ago.
+        let late = start + WINDOW + Duration::from_secs(1);
+        assert_eq!(window.next_answer(0, late), Some(late));
+        assert!(window.answer_request(0, late));
     }
 }
