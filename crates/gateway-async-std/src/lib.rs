@@ -9,10 +9,16 @@ use async_std::net::{TcpStream, ToSocketAddrs};
 
 /// The runtime itself, for programs that would not name a discontinued crate twice.
 pub use async_std;
+#[cfg(feature = "cluster")]
+pub use gateway_cluster::*;
 pub use gateway_driver::*;
 
 /// A shard on async-std. See [`gateway_driver::Shard`].
 pub type Shard = gateway_driver::Shard<AsyncStdRuntime>;
+
+/// All shards of a bot in one value. See [`gateway_cluster::Cluster`].
+#[cfg(feature = "cluster")]
+pub type Cluster = gateway_cluster::Cluster<AsyncStdRuntime>;
 
 /// The gate that shards of one process share. See [`gateway_driver::gate::LocalIdentifyGate`].
 pub type LocalIdentifyGate = gateway_driver::gate::LocalIdentifyGate<AsyncStdRuntime>;

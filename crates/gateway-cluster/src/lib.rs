@@ -5,6 +5,8 @@
 )]
 
 mod cutover;
+#[cfg(feature = "driver")]
+mod driver;
 mod error;
 mod event;
 mod generation;
@@ -19,3 +21,9 @@ pub use generation::{Generation, ShardKey};
 pub use handover::Handover;
 pub use machine::{ClusterConfig, ClusterMachine, ClusterOutput};
 pub use plan::{ClusterPlan, ReshardPhase, ReshardPlan};
+
+#[cfg(feature = "driver")]
+pub use driver::{
+    Cluster, ClusterBuilder, ClusterHandle, ClusterHealth, ClusterItem, ClusterLimits, ClusterSender,
+    FilePlanStore, Lane, MembersError, PlanStore, RequestError, ShardCount, ShardHealth, StartError,
+};

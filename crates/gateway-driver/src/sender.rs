@@ -63,6 +63,11 @@ impl Sender {
         state.wake();
     }
 
+    /// Wakes the task that drives the shard, for an [`EventSink`](crate::task::EventSink) that was closed.
+    pub fn wake(&self) {
+        self.shared.lock().wake();
+    }
+
     /// Ends the shard. [`Shutdown::Resumable`] leaves the session alive for [`Sender::session`];
     /// [`Shutdown::LogOff`] ends it too.
     pub fn shutdown(&self, how: Shutdown) {

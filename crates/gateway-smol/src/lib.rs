@@ -9,10 +9,16 @@ use std::time::Instant;
 use async_io::Timer;
 use async_net::TcpStream;
 
+#[cfg(feature = "cluster")]
+pub use gateway_cluster::*;
 pub use gateway_driver::*;
 
 /// A shard on smol. See [`gateway_driver::Shard`].
 pub type Shard = gateway_driver::Shard<SmolRuntime>;
+
+/// All shards of a bot in one value. See [`gateway_cluster::Cluster`].
+#[cfg(feature = "cluster")]
+pub type Cluster = gateway_cluster::Cluster<SmolRuntime>;
 
 /// The gate that shards of one process share. See [`gateway_driver::gate::LocalIdentifyGate`].
 pub type LocalIdentifyGate = gateway_driver::gate::LocalIdentifyGate<SmolRuntime>;

@@ -8,10 +8,16 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
+#[cfg(feature = "cluster")]
+pub use gateway_cluster::*;
 pub use gateway_driver::*;
 
 /// A shard on tokio. See [`gateway_driver::Shard`].
 pub type Shard = gateway_driver::Shard<TokioRuntime>;
+
+/// All shards of a bot in one value. See [`gateway_cluster::Cluster`].
+#[cfg(feature = "cluster")]
+pub type Cluster = gateway_cluster::Cluster<TokioRuntime>;
 
 /// The gate that shards of one process share. See [`gateway_driver::gate::LocalIdentifyGate`].
 pub type LocalIdentifyGate = gateway_driver::gate::LocalIdentifyGate<TokioRuntime>;

@@ -24,6 +24,8 @@ use gateway_proto::codec::RawRef;
 use gateway_proto::session::DispatchKey;
 use gateway_proto::{Dispatch, ShardId, Snowflake};
 
+#[cfg(feature = "driver")]
+pub(crate) use subject::guild_of;
 pub use tally::{CutoverTally, Switch};
 
 use crate::{ClusterConfig, Generation, ShardKey};

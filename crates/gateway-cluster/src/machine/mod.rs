@@ -511,6 +511,17 @@ impl ClusterMachine {
         }
     }
 
+    /// The shard with this id of the generation in charge. `None`: it has no such shard.
+    pub fn key_of(&self, id: u32) -> Option<ShardKey> {
+        let shard = ShardId::new(id, self.count).ok()?;
+        Some(ShardKey { generation: self.generation, shard })
+    }
+
+    /// Whether a shard is being retired or released.
+    pub fn is_leaving(&self, key: ShardKey) -> bool {
+        self.members.get(&key).is_some_and(|member| member.leaving.is_some())
+    }
+
     /// How many bytes a reshard holds back, roughly.
     pub fn held_bytes(&self) -> usize {
         self.reshard.as_ref().map_or(0, Reshard::held_bytes)
