@@ -234,7 +234,7 @@ impl Backend for Simulation {
         self.settle();
         match action {
             ClientAction::Send(command) => {
-                self.shard().send(command.clone()).map_err(|error| error.to_string())?
+                self.shard().send(command.clone()).map_err(|error| error.to_string())?;
             }
             ClientAction::SendMany(command, count) => {
                 for _ in 0..*count {
@@ -242,7 +242,7 @@ impl Backend for Simulation {
                 }
             }
             ClientAction::SendInVain(command, expected) => {
-                refused(self.shard().send(command.clone()), expected)?
+                refused(self.shard().send(command.clone()), expected)?;
             }
             ClientAction::Shutdown(how) => self.shard().shutdown(*how),
             ClientAction::Reconnect(how) => self.shard().reconnect(*how),
@@ -257,7 +257,7 @@ impl Backend for Simulation {
                 self.engine.resume(Duration::ZERO);
             }
             ClientAction::Acknowledge(sequence) => {
-                self.shard().ack(*sequence).map_err(|error| error.to_string())?
+                self.shard().ack(*sequence).map_err(|error| error.to_string())?;
             }
             ClientAction::SetWallClock(ahead) => {
                 self.engine.set_wall_clock(self.has_wall_clock.then(|| wall_clock(Duration::ZERO, *ahead)));

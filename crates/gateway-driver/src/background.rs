@@ -47,6 +47,7 @@ pub trait EventSink: Send + 'static {
 
 /// Whether an [`EventSink`] takes another event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Room {
     /// It does.
     Free,

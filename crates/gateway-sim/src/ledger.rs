@@ -1,7 +1,7 @@
 //! What was dispatched to whom, so that a test can count what was lost and what came twice.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every dispatch of every session. A session is named by its number: 1 for the first READY, 2 for the second, and so on.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +45,20 @@ pub struct Comparison {
     pub duplicated: u64,
     /// What was seen and is not in the ledger, or has another name there.
     pub unexpected: u64,
+}
+
+/// The difference between what happened in guilds and what a bot of several sessions saw of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventComparison {
+    /// What happened in guilds and was dispatched to a session.
+    pub events: u64,
+    /// What was seen in no session.
+    pub lost: u64,
+    /// How often something was seen again.
+    pub duplicated: u64,
+    /// How often something of a guild was seen for the first time after something later of the same guild.
+    pub disordered: u64,
 }
 
 impl Comparison {
@@ -91,6 +105,31 @@ impl Ledger {
             }
         }
         events.into_values().collect()
+    }
+
+    /// Compares what happened in guilds with what an application saw of it: session and sequence of each dispatch that it saw, in the
+    /// order in which it saw them. Dispatches of a session alone, such as READY, are left out.
+    pub fn compare_events(&self, seen: impl IntoIterator<Item = (u64, u64)>) -> EventComparison {
+        let mut result = EventComparison::default();
+        let mut times: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut newest: BTreeMap<u64, u64> = BTreeMap::new();
+        for event in seen.into_iter().filter_map(|(session, sequence)| self.event(session, sequence)) {
+            let times = times.entry(event).or_default();
+            *times += 1;
+            if *times > 1 {
+                result.duplicated += 1;
+                continue;
+            }
+            let guild = usize::try_from(event - 1).ok().and_then(|index| self.guilds.get(index));
+            let newest = newest.entry(guild.copied().unwrap_or(0)).or_default();
+            result.disordered += u64::from(event < *newest);
+            *newest = event.max(*newest);
+        }
+        let events: BTreeSet<u64> =
+            self.sessions.iter().flatten().map(|it| it.event).filter(|event| *event > 0).collect();
+        result.events = events.len() as u64;
+        result.lost = events.iter().filter(|event| !times.contains_key(event)).count() as u64;
+        result
     }
 
     /// Compares one session with what an application saw of it, in any order.
@@ -212,5 +251,29 @@ mod tests {
         assert_eq!(ledger().newest(0), 0);
         assert_eq!(ledger().newest(2), 0);
         assert!(ledger().compare(2, []).is_clean());
+    }
+
+    #[test]
+    fn what_happened_in_guilds_is_compared_over_all_sessions() {
+        let mut ledger = Ledger::default();
+        // Two sessions that serve guild 7, and an event of each alone.
+        for session in 1..=2 {
+            ledger.start();
+            ledger.record(session, 0, "READY".into());
+        }
+        for _ in 0..3 {
+            let event = ledger.begin_event(Some(7));
+            ledger.record(1, event, "MESSAGE_CREATE".into());
+            ledger.record(2, event, "MESSAGE_CREATE".into());
+        }
+        let compare = |seen: &[(u64, u64)]| {
+            let EventComparison { events, lost, duplicated, disordered } =
+                ledger.compare_events(seen.iter().copied());
+            (events, lost, duplicated, disordered)
+        };
+        assert_eq!(compare(&[(1, 1), (1, 2), (2, 3), (2, 4)]), (3, 0, 0, 0), "switched after the first");
+        assert_eq!(compare(&[(1, 2), (2, 2), (2, 3)]), (3, 1, 1, 0));
+        assert_eq!(compare(&[(1, 3), (2, 2), (2, 4)]), (3, 0, 0, 1));
+        assert_eq!(compare(&[]), (3, 3, 0, 0));
     }
 }

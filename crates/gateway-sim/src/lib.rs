@@ -58,7 +58,7 @@ pub use front::{Observer, ReservedPort, Server, ServerConfig};
 pub use gateway::Gateway;
 pub use http::{Request, switching_protocols};
 pub use io::{ClientMessage, ConnectionId, Output};
-pub use ledger::{Comparison, Ledger, LedgerEvent};
+pub use ledger::{Comparison, EventComparison, Ledger, LedgerEvent};
 pub use message::{About, Message};
 pub use parameters::Parameters;
 pub use response::Response;

@@ -207,6 +207,8 @@ impl Hub {
                     }
                 }
                 ClusterOutput::ShutDown(key, how) => {
+                    // The server's close frame has to be read, and with it what is in front of it.
+                    self.signals.draining.store(false, Ordering::SeqCst);
                     if let Some(slot) = core.slots.get(&key) {
                         slot.sender.shutdown(how);
                         slot.wake();
