@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 16] = [
     "async_std_bot",
     "blocking_bot",
+    "cluster_bot",
     "conformance",
     "crash",
     "custom_runtime",
@@ -18,6 +19,7 @@ const PROGRAMS: [&str; 14] = [
     "socks5_bot",
     "threads_bot",
     "tokio_bot",
+    "workers_bot",
 ];
 
 /// Examples are built beside the tests.
