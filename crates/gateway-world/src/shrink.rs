@@ -1,8 +1,9 @@
 //! From a violation among thousands of faults to the few that it takes.
 
 use crate::client::MakeClient;
+use crate::cluster::ClusterWorld;
 use crate::observation::Violation;
-use crate::plan::{CYCLE_HOURS, Cycle, Setting};
+use crate::plan::{CYCLE_HOURS, Cycle, Setting, User};
 use crate::time::Time;
 use crate::world::{Outcome, World};
 
@@ -41,12 +42,22 @@ impl Case {
 
     /// Lets it happen with shards that `make` makes. `heap` tells how many bytes the process has in use.
     pub fn run(&self, make: MakeClient, heap: fn() -> usize) -> Outcome {
-        self.world(make, heap).run()
+        match self.setting.user {
+            User::Cluster => self.cluster(make).run().into(),
+            User::Quick | User::Thorough => self.world(make, heap).run(),
+        }
     }
 
-    /// Lets it happen, and writes down what concerns one shard.
+    /// Lets it happen, and writes down what concerns one shard, or a cluster.
     pub fn run_with_steps(&self, shard: u32, make: MakeClient, heap: fn() -> usize) -> Outcome {
-        self.world(make, heap).with_steps(shard).run()
+        match self.setting.user {
+            User::Cluster => self.cluster(make).with_steps().run().into(),
+            User::Quick | User::Thorough => self.world(make, heap).with_steps(shard).run(),
+        }
+    }
+
+    fn cluster(&self, make: MakeClient) -> ClusterWorld {
+        ClusterWorld::new(self.setting, self.start, self.cycles.clone().into_iter(), make)
     }
 
     fn world(&self, make: MakeClient, heap: fn() -> usize) -> World {
