@@ -9,6 +9,8 @@ use crate::world::{Outcome, World};
 
 /// So many worlds are tried at most.
 const ATTEMPTS: u32 = 600;
+/// The world of a cluster takes longer.
+const ATTEMPTS_OF_A_CLUSTER: u32 = 200;
 /// So many faults are let happen at most, over all worlds that are tried: that takes minutes, not days.
 const FAULTS: usize = 10_000_000;
 
@@ -115,7 +117,11 @@ impl<R: Fn(&Case) -> Outcome> Search<'_, R> {
     }
 
     fn is_tired(&self) -> bool {
-        self.attempts >= ATTEMPTS || self.faults >= FAULTS
+        let most = match self.best.setting.user {
+            User::Cluster => ATTEMPTS_OF_A_CLUSTER,
+            User::Quick | User::Thorough => ATTEMPTS,
+        };
+        self.attempts >= most || self.faults >= FAULTS
     }
 
     /// Fewer days.
