@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Ledger {
     /// The dispatches of session `n + 1`; the first has the sequence 1.
     sessions: Vec<Vec<Dispatched>>,
+    /// The number of each session, by its `session_id`.
+    numbers: BTreeMap<String, u64>,
     /// The guild of event `n + 1`; 0 for none.
     guilds: Vec<u64>,
 }
@@ -72,6 +74,16 @@ impl Ledger {
     /// How many sessions there have been.
     pub fn sessions(&self) -> u64 {
         self.sessions.len() as u64
+    }
+
+    /// The number of the session with this `session_id`, whether it lives or has ended.
+    pub fn session(&self, session_id: &str) -> Option<u64> {
+        self.numbers.get(session_id).copied()
+    }
+
+    /// The number of the newest event; 0 if there was none.
+    pub fn newest_event(&self) -> u64 {
+        self.guilds.len() as u64
     }
 
     /// The newest sequence of a session; 0 if there is no such session.
@@ -160,8 +172,9 @@ impl Ledger {
         result
     }
 
-    pub(crate) fn start(&mut self) {
+    pub(crate) fn start(&mut self, session_id: String) {
         self.sessions.push(Vec::new());
+        self.numbers.insert(session_id, self.sessions());
     }
 
     /// Something has happened: its number.
@@ -193,7 +206,7 @@ mod tests {
 
     fn ledger() -> Ledger {
         let mut ledger = Ledger::default();
-        ledger.start();
+        ledger.start("one".to_owned());
         for name in ["READY", "GUILD_CREATE", "RESUMED", "MESSAGE_CREATE"] {
             ledger.record(1, 0, name.into());
         }
@@ -221,7 +234,7 @@ mod tests {
     #[test]
     fn an_event_is_found_in_all_sessions_that_it_went_to() {
         let mut ledger = ledger();
-        ledger.start();
+        ledger.start("two".to_owned());
         let (first, second) = (ledger.begin_event(Some(7)), ledger.begin_event(None));
         let nowhere = ledger.begin_event(Some(8));
         ledger.record(2, 0, "READY".into());
@@ -244,6 +257,8 @@ mod tests {
             [(1, 0), (1, 1), (1, 6), (2, 4), (3, 1)].map(|(session, s)| ledger.event(session, s)),
             [None; 5]
         );
+        assert_eq!(["one", "two", "three"].map(|id| ledger.session(id)), [Some(1), Some(2), None]);
+        assert_eq!(ledger.newest_event(), nowhere);
     }
 
     #[test]

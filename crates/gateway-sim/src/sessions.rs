@@ -43,10 +43,10 @@ impl Sessions {
         self.count += 1;
         let number = self.count;
         self.numbers.insert(id.clone(), number);
-        self.live.insert(number, Session::new(number, id, shard, intents, limit, now));
+        self.live.insert(number, Session::new(number, id.clone(), shard, intents, limit, now));
         self.routes.add(shard, number);
         if self.keeps_ledger {
-            self.ledger.start();
+            self.ledger.start(id);
         }
         number
     }

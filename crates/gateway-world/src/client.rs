@@ -6,7 +6,7 @@ use gateway_proto::command::SendError;
 use gateway_proto::config::ConfigError;
 use gateway_proto::health::{Health, Stats};
 use gateway_proto::raw::{self, Connection};
-use gateway_proto::session::{AckError, SessionSnapshot};
+use gateway_proto::session::{AckError, DispatchKey, SessionSnapshot};
 use gateway_proto::{Closed, Command, Input, Output, Reconnect, Shard, ShardConfig, Shutdown};
 
 /// Makes a client that has not connected.
@@ -50,6 +50,10 @@ pub trait Client {
     fn send(&mut self, command: Command) -> Result<(), SendError>;
     /// [`Shard::ack`].
     fn ack(&mut self, sequence: u64) -> Result<(), AckError>;
+    /// [`Shard::ack_up_to`].
+    fn ack_up_to(&mut self, key: DispatchKey) -> Result<(), AckError>;
+    /// [`Shard::heartbeat`].
+    fn heartbeat(&mut self);
     /// [`Shard::shutdown`].
     fn shutdown(&mut self, how: Shutdown);
     /// [`Shard::reconnect`].
@@ -83,6 +87,17 @@ macro_rules! application_of {
 
         fn ack(&mut $this, sequence: u64) -> Result<(), gateway_proto::session::AckError> {
             $shard.ack(sequence)
+        }
+
+        fn ack_up_to(
+            &mut $this,
+            key: gateway_proto::session::DispatchKey,
+        ) -> Result<(), gateway_proto::session::AckError> {
+            $shard.ack_up_to(key)
+        }
+
+        fn heartbeat(&mut $this) {
+            $shard.heartbeat();
         }
 
         fn shutdown(&mut $this, how: gateway_proto::Shutdown) {

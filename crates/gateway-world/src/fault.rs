@@ -83,6 +83,37 @@ pub enum Fault {
     Redeploy { lasting: Duration, log_off: bool },
     /// The user asks for a reconnect.
     UserReconnect { fresh: bool },
+
+    /// The user of a cluster asks for another number of shards.
+    Reshard { shards: u32 },
+    /// The user of a cluster aborts the reshard that is going on.
+    AbortReshard,
+    /// The user of a cluster restarts all shards, bucket by bucket.
+    RollingRestart,
+    /// `GET /gateway/bot` recommends a number of shards.
+    Recommend { shards: u32 },
+    /// A shard of a cluster is released, and adopted again later.
+    Handover { lasting: Duration },
+    /// A cluster can store neither its plan nor its sessions for a while.
+    StorageFails { lasting: Duration },
+    /// The process of a cluster dies so long after a reshard has next come to a phase, and comes back.
+    CrashIn { phase: Phase, after: Duration, lasting: Duration },
+    /// The bot joins or leaves the voice channel of a guild.
+    Voice { guild: u32, joins: bool },
+}
+
+/// A phase of a reshard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The new sessions are started.
+    Preparing,
+    /// All new sessions are up.
+    Overlapping,
+    /// Guilds are switched.
+    CuttingOver,
+    /// The old sessions are ended.
+    Retiring,
 }
 
 /// A direction of a connection.
@@ -160,7 +191,10 @@ impl Fault {
             | Self::SlowHandler { lasting }
             | Self::Suspend { lasting, .. }
             | Self::Crash { lasting, .. }
-            | Self::Redeploy { lasting, .. } => Some(lasting),
+            | Self::Redeploy { lasting, .. }
+            | Self::Handover { lasting }
+            | Self::StorageFails { lasting }
+            | Self::CrashIn { lasting, .. } => Some(lasting),
             _ => None,
         }
     }

@@ -8,14 +8,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use gateway_world::{
-    MakeClient, Profile, Setting, Time, Transcript, User, Violation, World, every_third_over_bytes,
-    over_messages,
+    ClusterCounts, ClusterWorld, MakeClient, Profile, Setting, Time, Transcript, User, Violation, World,
+    every_third_over_bytes, over_messages,
 };
 use lexopt::{Arg, Parser, ValueExt};
 use peak_alloc::PeakAlloc;
 
 const HELP: &str = "\
-gateway-world simulate [--seed N] [--hours H] [--shards N] [--profile calm|flaky|outage|hostile]
+gateway-world simulate [--seed N] [--hours H] [--shards N] [--profile calm|flaky|outage|hostile] [--cluster]
 gateway-world replay FILE
 
   -h, --help     this text
@@ -24,6 +24,8 @@ gateway-world replay FILE
 
 /// The number of faults that are printed.
 const FAULTS_SHOWN: usize = 50;
+/// A cluster lives so many hours in one world; the next world has the next seed.
+const CLUSTER_HOURS: f64 = 240.0;
 /// How often a long run says how far it has come.
 const PROGRESS_EVERY: Duration = Duration::from_secs(60);
 
@@ -66,6 +68,9 @@ fn simulate(arguments: Parser) -> Result<(), String> {
     if setting.hours < 2.0 || setting.hours.is_nan() || !(1..=900).contains(&setting.shards) {
         return Err("a world has 1 to 900 shards and lasts at least two hours".to_owned());
     }
+    if setting.user == User::Cluster {
+        return simulate_clusters(setting);
+    }
     let make = clients_of(setting.profile);
     let start = Instant::now();
     let cycles = (0..).map_while(move |number| setting.cycle(number));
@@ -95,6 +100,55 @@ fn simulate(arguments: Parser) -> Result<(), String> {
         None => Ok(()),
         Some(violation) => Err(explain(setting, &violation)),
     }
+}
+
+/// Worlds of clusters, one after the other, until so many hours have passed.
+fn simulate_clusters(whole: Setting) -> Result<(), String> {
+    let start = Instant::now();
+    let mut counts = ClusterCounts::default();
+    let mut setting = whole;
+    let mut left = whole.hours;
+    let mut violation = None;
+    while left >= 2.0 && violation.is_none() {
+        setting.hours = left.min(CLUSTER_HOURS);
+        let cycles = (0..).map_while(move |number| setting.cycle(number));
+        let world = ClusterWorld::new(setting, Time::ZERO, cycles, clients_of(setting.profile));
+        let outcome = world.run();
+        counts.add(&outcome.counts);
+        violation = outcome.violation.map(|violation| (setting, violation));
+        left -= setting.hours;
+        setting.seed += 1;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let ClusterCounts { shard_hours, switched, .. } = counts;
+    println!(
+        "profile={} seed={} faults={} processes={} cutovers_resumed={} rolling_restarts={} connects={} resumed={} sessions_started={} identifies={} identifies_max_24h={} events={} delivered={} peak_heap_mb={:.0} seconds={seconds:.1} shard_hours_a_second={:.0}",
+        whole.profile,
+        whole.seed,
+        counts.faults,
+        counts.processes,
+        counts.cutovers_resumed,
+        counts.rolled,
+        counts.connects,
+        counts.resumed,
+        counts.starts,
+        counts.identifies,
+        counts.identifies_max_24h,
+        counts.events,
+        counts.delivered,
+        HEAP.peak_usage_as_mb(),
+        shard_hours / seconds,
+    );
+    println!(
+        "simulate: cluster shard_hours={shard_hours:.0} reshards={} finished={} aborted={} {switched} identifies={} duplicates={} violations={}",
+        counts.reshards,
+        counts.finished,
+        counts.aborted,
+        counts.identifies,
+        counts.duplicates,
+        u32::from(violation.is_some()),
+    );
+    violation.map_or(Ok(()), |(setting, violation)| Err(explain(setting, &violation)))
 }
 
 /// What shards a world of this profile has.
@@ -170,6 +224,7 @@ fn setting(mut arguments: Parser) -> Result<Setting, lexopt::Error> {
             Arg::Long("seed") => setting.seed = arguments.value()?.parse()?,
             Arg::Long("hours") => setting.hours = arguments.value()?.parse()?,
             Arg::Long("shards") => setting.shards = arguments.value()?.parse()?,
+            Arg::Long("cluster") => setting.user = User::Cluster,
             Arg::Long("profile") => setting.profile = arguments.value()?.parse()?,
             other => return Err(other.unexpected()),
         }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use gateway_proto::{Compression, Encoding};
 use gateway_sim::{Action, Point};
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Direction, Fault, Nonsense, Planned, Unreachable, rule};
-use crate::profile::{Kind, Profile};
+use crate::fault::{Direction, Fault, Nonsense, Phase, Planned, Unreachable, rule};
+use crate::profile::{CLUSTER, Kind, Profile};
 use crate::time::Time;
 
 /// A world is made of cycles of a day.
@@ -26,6 +27,8 @@ pub(crate) const READY_AT_MOST: Duration = Duration::from_secs(600);
 /// The same as [`RECOVERY`] for shards with the default timeouts: 80 minutes, because they sit out an outage of an hour that
 /// acknowledges heartbeats and answers no Identify.
 pub const RECOVERY_BY_DEFAULT: Duration = Duration::from_secs(30 * 60 + 3600 - 600);
+/// What every connection has an interval of, unless a fault changes it.
+pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(41_250);
 /// The token of all shards.
 pub(crate) const TOKEN: &str = "the-token-of-the-world";
 
@@ -36,7 +39,7 @@ pub struct Setting {
     pub seed: u64,
     /// How long it lasts. The last hour is without faults.
     pub hours: f64,
-    /// How many shards live in it.
+    /// How many shards live in it; with [`User::Cluster`] the most that the bot is resharded to.
     pub shards: u32,
     /// How bad it is.
     pub profile: Profile,
@@ -55,6 +58,23 @@ pub enum User {
     /// Half of the shards have [`Delivery::Acknowledged`](gateway_proto::config::Delivery), and take their time. Commands are of all
     /// kinds: requests for all members of guilds that there are, voice, raw ones.
     Thorough,
+    /// All shards are one bot's, in a cluster that is restarted and resharded. They acknowledge what the application has handled.
+    Cluster,
+}
+
+/// Every encoding and compression has its shards.
+pub(crate) fn format_of(shard: u32) -> (Encoding, Compression) {
+    const FORMATS: [(Encoding, Compression); 8] = [
+        (Encoding::Json, Compression::None),
+        (Encoding::Json, Compression::ZstdStream),
+        (Encoding::Json, Compression::None),
+        (Encoding::Etf, Compression::None),
+        (Encoding::Json, Compression::ZlibStream),
+        (Encoding::Json, Compression::Payload),
+        (Encoding::Etf, Compression::ZstdStream),
+        (Encoding::Etf, Compression::ZlibStream),
+    ];
+    FORMATS[shard as usize % FORMATS.len()]
 }
 
 /// One stretch of faults and the calm after it.
@@ -81,7 +101,9 @@ impl Setting {
         let rng = Rng::with_seed(self.seed ^ u64::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut draw = Draw { rng, shards: self.shards };
         let mut faults = Vec::new();
-        for (kind, rate) in self.profile.rates() {
+        let of_a_cluster = if self.user == User::Cluster { CLUSTER } else { &[] };
+        let rates = self.profile.rates().iter().chain(of_a_cluster);
+        for (kind, rate) in rates.filter(|(kind, _)| self.user != User::Cluster || !kind.is_of_a_process()) {
             let times = if kind.is_of_the_world() { 1 } else { self.shards };
             let an_hour = f64::from(*rate) * f64::from(times) / 1000.0;
             let mut at = start;
@@ -183,6 +205,52 @@ impl Draw {
                 plan(Fault::Suspend { lasting: self.seconds(5, 4 * 3600), clock_stops: self.rng.bool() });
             }
             Kind::WallClock => plan(Fault::WallClock { seconds: self.rng.i32(-4000..4000) }),
+            Kind::Reshard => self.reshard(at, calm_from, faults),
+            Kind::RollingRestart => plan(Fault::RollingRestart),
+            Kind::Recommend => plan(Fault::Recommend { shards: self.rng.u32(1..=self.shards) }),
+            Kind::Handover => {
+                let fault = Fault::Handover { lasting: self.seconds(1, 120) };
+                let shard = Some(self.rng.u32(0..self.shards));
+                faults.push(Planned { at, shard, fault: fault.within(longest) });
+            }
+            Kind::StorageFails => plan(Fault::StorageFails { lasting: self.seconds(1, 300) }),
+            Kind::Voice => plan(Fault::Voice { guild: self.rng.u32(..), joins: self.rng.bool() }),
+            Kind::ShardingRequired => {
+                let shard = Some(self.rng.u32(0..self.shards));
+                faults.push(Planned { at, shard, fault: Fault::Close { code: Some(4011) } });
+            }
+            Kind::CrashOfAll => plan(Fault::Crash { lasting: self.seconds(1, 600) }),
+            Kind::RedeployOfAll => {
+                plan(Fault::Redeploy { lasting: self.seconds(1, 120), log_off: self.rng.u8(0..8) == 0 });
+            }
+        }
+    }
+
+    /// Another number of shards. Now and then it is aborted, and another is asked for at once, or the process dies on the way.
+    fn reshard(&mut self, at: Time, calm_from: Time, faults: &mut Vec<Planned>) {
+        let longest = calm_from.since(at);
+        let mut plan = |at, fault: Fault| {
+            faults.push(Planned { at, shard: None, fault: fault.within(longest) });
+        };
+        if self.rng.u8(0..4) == 0 {
+            let phase = self.pick(&[
+                Phase::Preparing,
+                Phase::Overlapping,
+                Phase::CuttingOver,
+                Phase::CuttingOver,
+                Phase::Retiring,
+            ]);
+            let after = self.milliseconds(1, 20_000);
+            plan(at, Fault::CrashIn { phase, after, lasting: self.seconds(1, 400) });
+        }
+        plan(at, Fault::Reshard { shards: self.rng.u32(1..=self.shards) });
+        if self.rng.u8(0..8) == 0 {
+            let aborted_at = at + self.milliseconds(10, 200_000);
+            plan(aborted_at, Fault::AbortReshard);
+            if self.rng.bool() {
+                let again_at = aborted_at + self.milliseconds(1, 3000);
+                plan(again_at, Fault::Reshard { shards: self.rng.u32(1..=self.shards) });
+            }
         }
     }
 

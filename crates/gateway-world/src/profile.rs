@@ -95,6 +95,19 @@ pub(crate) enum Kind {
     Suspend,
     /// Of the whole world.
     WallClock,
+    /// Of a cluster, as all that follow: another number of shards, which may be aborted, or crash in any phase.
+    Reshard,
+    RollingRestart,
+    Recommend,
+    Handover,
+    StorageFails,
+    Voice,
+    /// Too many guilds for a shard.
+    ShardingRequired,
+    /// The whole process.
+    CrashOfAll,
+    /// The whole process.
+    RedeployOfAll,
 }
 
 impl Kind {
@@ -109,9 +122,36 @@ impl Kind {
                 | Self::AckDelay
                 | Self::Suspend
                 | Self::WallClock
+                | Self::Reshard
+                | Self::RollingRestart
+                | Self::Recommend
+                | Self::Handover
+                | Self::StorageFails
+                | Self::Voice
+                | Self::ShardingRequired
+                | Self::CrashOfAll
+                | Self::RedeployOfAll
         )
     }
+
+    /// Whether it happens to a shard that has a process of its own.
+    pub(crate) fn is_of_a_process(self) -> bool {
+        matches!(self, Self::Crash | Self::Redeploy)
+    }
 }
+
+/// What the user of a cluster does and what befalls its process, in every profile.
+pub(crate) const CLUSTER: &[(Kind, u32)] = &[
+    (Kind::Reshard, 500),
+    (Kind::RollingRestart, 60),
+    (Kind::Recommend, 60),
+    (Kind::Handover, 60),
+    (Kind::StorageFails, 40),
+    (Kind::Voice, 300),
+    (Kind::ShardingRequired, 15),
+    (Kind::CrashOfAll, 30),
+    (Kind::RedeployOfAll, 30),
+];
 
 const CALM: &[(Kind, u32)] = &[
     (Kind::Reconnect, 60),

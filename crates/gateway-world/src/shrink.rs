@@ -1,13 +1,16 @@
 //! From a violation among thousands of faults to the few that it takes.
 
 use crate::client::MakeClient;
+use crate::cluster::ClusterWorld;
 use crate::observation::Violation;
-use crate::plan::{CYCLE_HOURS, Cycle, Setting};
+use crate::plan::{CYCLE_HOURS, Cycle, Setting, User};
 use crate::time::Time;
 use crate::world::{Outcome, World};
 
 /// So many worlds are tried at most.
 const ATTEMPTS: u32 = 600;
+/// The world of a cluster takes longer.
+const ATTEMPTS_OF_A_CLUSTER: u32 = 200;
 /// So many faults are let happen at most, over all worlds that are tried: that takes minutes, not days.
 const FAULTS: usize = 10_000_000;
 
@@ -41,12 +44,22 @@ impl Case {
 
     /// Lets it happen with shards that `make` makes. `heap` tells how many bytes the process has in use.
     pub fn run(&self, make: MakeClient, heap: fn() -> usize) -> Outcome {
-        self.world(make, heap).run()
+        match self.setting.user {
+            User::Cluster => self.cluster(make).run().into(),
+            User::Quick | User::Thorough => self.world(make, heap).run(),
+        }
     }
 
-    /// Lets it happen, and writes down what concerns one shard.
+    /// Lets it happen, and writes down what concerns one shard, or a cluster.
     pub fn run_with_steps(&self, shard: u32, make: MakeClient, heap: fn() -> usize) -> Outcome {
-        self.world(make, heap).with_steps(shard).run()
+        match self.setting.user {
+            User::Cluster => self.cluster(make).with_steps().run().into(),
+            User::Quick | User::Thorough => self.world(make, heap).with_steps(shard).run(),
+        }
+    }
+
+    fn cluster(&self, make: MakeClient) -> ClusterWorld {
+        ClusterWorld::new(self.setting, self.start, self.cycles.clone().into_iter(), make)
     }
 
     fn world(&self, make: MakeClient, heap: fn() -> usize) -> World {
@@ -104,7 +117,11 @@ impl<R: Fn(&Case) -> Outcome> Search<'_, R> {
     }
 
     fn is_tired(&self) -> bool {
-        self.attempts >= ATTEMPTS || self.faults >= FAULTS
+        let most = match self.best.setting.user {
+            User::Cluster => ATTEMPTS_OF_A_CLUSTER,
+            User::Quick | User::Thorough => ATTEMPTS,
+        };
+        self.attempts >= most || self.faults >= FAULTS
     }
 
     /// Fewer days.

@@ -191,7 +191,7 @@ impl ClusterMachine {
     }
 
     /// Whether [`handle_event`](Self::handle_event) has to see this event of a shard. Others may be delivered without it, as long as
-    /// the bot is not being resharded.
+    /// [`is_resharding`](Self::is_resharding) says no.
     pub fn concerns(event: &Event) -> bool {
         match event {
             Event::Dispatch(dispatch) => dispatch.name() == "READY",
@@ -200,9 +200,12 @@ impl ClusterMachine {
         }
     }
 
-    /// Whether every event has to be given to [`handle_event`](Self::handle_event).
+    /// Whether every event has to be given to [`handle_event`](Self::handle_event): the bot is being resharded, or the sessions of
+    /// another generation are still being ended, whose dispatches are not to be delivered.
     pub fn is_resharding(&self) -> bool {
-        self.reshard.is_some()
+        let is_other = |key: &ShardKey| key.generation != self.generation;
+        let (first, last) = (self.members.first_key_value(), self.members.last_key_value());
+        self.reshard.is_some() || first.into_iter().chain(last).any(|(key, _)| is_other(key))
     }
 
     /// A shard has stopped for good, with the session that can be resumed, if there is one.

@@ -115,7 +115,9 @@ impl ClusterMachine {
         if count == 0 {
             return Err(ClusterError::NoShards);
         }
-        if self.reshard.is_some() {
+        // The sessions of a reshard that was aborted have the keys that the new ones would have.
+        let next = self.generation.next();
+        if self.reshard.is_some() || self.members.keys().any(|key| key.generation == next) {
             return Err(ClusterError::Resharding);
         }
         if self.rolling.is_some() {

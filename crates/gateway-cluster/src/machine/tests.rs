@@ -453,3 +453,77 @@ fn commands_follow_the_guild() {
     fleet.wait();
     assert_eq!(fleet.machine.shard_of(guild).to_string(), "2,3 (generation 2)");
 }
+
+/// A machine with these shards, all ready, whose outputs are taken.
+fn ready_machine(shards: u32) -> (ClusterMachine, Instant) {
+    let now = Instant::now();
+    let mut machine = ClusterMachine::new(config(1), ClusterPlan::new(shards), [], now).unwrap();
+    for id in 0..shards {
+        let key = machine.key(shard(id, shards)).unwrap();
+        machine.handle_event(key, Event::Ready, now);
+    }
+    while machine.poll_output().is_some() {}
+    (machine, now)
+}
+
+/// Takes the outputs, and writes each plan at once.
+fn persist(machine: &mut ClusterMachine, now: Instant) -> Vec<ClusterOutput> {
+    let mut outputs = Vec::new();
+    while let Some(output) = machine.poll_output() {
+        if let ClusterOutput::Persist { number, .. } = &output {
+            machine.handle_persisted(*number, true, now);
+        }
+        outputs.push(output);
+    }
+    outputs
+}
+
+#[test]
+fn dispatches_of_sessions_that_are_being_ended_go_through_the_machine() {
+    let (mut machine, mut now) = ready_machine(1);
+    machine.reshard(2, now).unwrap();
+    persist(&mut machine, now);
+    for id in 0..2 {
+        let key = ShardKey { generation: Generation(2), shard: shard(id, 2) };
+        machine.handle_event(key, Event::Identifying, now);
+        machine.handle_event(key, ready(0), now);
+        machine.handle_event(key, Event::Ready, now);
+    }
+    let old = ShardKey { generation: Generation(1), shard: shard(0, 1) };
+    while machine.generation() == Generation(1) {
+        now += Duration::from_secs(1);
+        machine.handle_timeout(now);
+        for output in persist(&mut machine, now) {
+            if let ClusterOutput::Heartbeat(key) = output {
+                let event = Event::HeartbeatAcknowledged { sent: now, latency: Duration::ZERO };
+                machine.handle_event(key, event, now);
+            }
+        }
+    }
+    assert!(machine.members().any(|key| key == old), "it is still shutting down");
+    assert!(machine.is_resharding(), "what it receives is not to be delivered");
+    machine.handle_stopped(old, StopReason::Shutdown(Shutdown::LogOff), None, now);
+    assert!(!machine.is_resharding());
+}
+
+/// The generation that was aborted has the same shards as the next that is begun.
+#[test]
+fn a_reshard_does_not_begin_before_the_sessions_of_one_that_was_aborted_have_ended() {
+    let (mut machine, now) = ready_machine(1);
+    machine.reshard(2, now).unwrap();
+    let outputs = persist(&mut machine, now);
+    let started: Vec<ShardKey> = outputs
+        .iter()
+        .filter_map(|output| match output {
+            ClusterOutput::Start { key, .. } => Some(*key),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(started.len(), 2);
+    machine.abort_reshard().unwrap();
+    assert_eq!(machine.reshard(2, now), Err(ClusterError::Resharding));
+    for key in started {
+        machine.handle_stopped(key, StopReason::Shutdown(Shutdown::LogOff), None, now);
+    }
+    machine.reshard(2, now).unwrap();
+}

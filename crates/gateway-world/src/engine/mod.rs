@@ -150,6 +150,11 @@ impl<T, O: Observer> Engine<T, O> {
         self.client_clock.instant(self.network.now)
     }
 
+    /// When the clients' machine reads this time on its clock.
+    pub(crate) fn time_of(&self, at: Instant) -> Time {
+        self.client_clock.time(at)
+    }
+
     /// When something happens by itself. [`Time::NEVER`]: nothing does.
     pub fn next_time(&mut self) -> Time {
         self.network.next_arrival().min(self.network.gateway_deadline()).min(self.next_of_gate())

@@ -12,15 +12,30 @@ use crate::time::Time;
 const IDENTIFY: u64 = 2;
 const SPACING: Duration = Duration::from_secs(5);
 
-/// When each key last identified.
+/// When each rate limit key last identified.
+#[derive(Default)]
+pub(crate) struct Spaced(BTreeMap<u32, Time>);
+
+impl Spaced {
+    /// A shard of this key sends Identify.
+    pub(crate) fn identify(&mut self, at: Time, key: u32) -> Result<(), String> {
+        match self.0.insert(key, at) {
+            Some(before) if at.since(before) < SPACING => {
+                Err(format!("Identify {:?} after another of key {key}", at.since(before)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 pub(super) struct IdentifySpacing {
     max_concurrency: u32,
-    newest: BTreeMap<usize, Time>,
+    spaced: Spaced,
 }
 
 impl IdentifySpacing {
     pub(super) fn new(max_concurrency: u32) -> Self {
-        Self { max_concurrency: max_concurrency.max(1), newest: BTreeMap::new() }
+        Self { max_concurrency: max_concurrency.max(1), spaced: Spaced::default() }
     }
 }
 
@@ -31,12 +46,7 @@ impl Invariant for IdentifySpacing {
 
     fn observe(&mut self, at: Time, shard: usize, what: &Observation<'_>) -> Result<(), String> {
         let Observation::Sent { op: Some(IDENTIFY), .. } = what else { return Ok(()) };
-        let key = shard % self.max_concurrency as usize;
-        match self.newest.insert(key, at) {
-            Some(before) if at.since(before) < SPACING => {
-                Err(format!("Identify {:?} after another of key {key}", at.since(before)))
-            }
-            _ => Ok(()),
-        }
+        let shard = u32::try_from(shard).unwrap_or(u32::MAX);
+        self.spaced.identify(at, shard % self.max_concurrency)
     }
 }

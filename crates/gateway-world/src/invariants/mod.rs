@@ -19,6 +19,7 @@ mod socket;
 use crate::observation::{Observation, Violation};
 use crate::time::Time;
 use identify_budget::IdentifyBudget;
+pub(crate) use identify_spacing::Spaced;
 pub(crate) use recovery::UNKNOWN_OPCODE;
 
 /// A rule of all shards, and what it has to remember in order to judge.
@@ -68,14 +69,21 @@ pub(crate) struct Invariants {
 }
 
 impl Invariants {
+    /// For shards that are numbered as they are for the gateway.
     pub(crate) fn new(max_concurrency: u32, identifies_a_day: usize) -> Self {
+        let mut this = Self::of_each_shard(identifies_a_day);
+        this.others.push(Box::new(identify_spacing::IdentifySpacing::new(max_concurrency)));
+        this
+    }
+
+    /// All but the spacing of Identifies, for which the number of a shard counts.
+    pub(crate) fn of_each_shard(identifies_a_day: usize) -> Self {
         Self {
             budget: IdentifyBudget::new(identifies_a_day),
             others: vec![
                 each::<send_limit::SendLimit>(),
                 each::<heartbeats::Heartbeats>(),
                 each::<resume_first::ResumeFirst>(),
-                Box::new(identify_spacing::IdentifySpacing::new(max_concurrency)),
                 each::<fatal::Fatal>(),
                 each::<connects::Connects>(),
                 each::<deadlines::Deadlines>(),

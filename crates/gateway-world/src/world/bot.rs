@@ -9,7 +9,7 @@ use gateway_proto::{Compression, Encoding, ShardId};
 
 use crate::engine::ClientId;
 use crate::fault::Unreachable;
-use crate::plan::{Setting, User};
+use crate::plan::{Setting, User, format_of};
 use crate::time::Time;
 
 /// A shard and its application, over all its processes.
@@ -92,19 +92,8 @@ pub(crate) struct Restart {
 }
 
 impl Bot {
-    /// Every encoding and compression has its shards.
     pub(crate) fn new(setting: &Setting, shard: u32) -> Self {
-        const FORMATS: [(Encoding, Compression); 8] = [
-            (Encoding::Json, Compression::None),
-            (Encoding::Json, Compression::ZstdStream),
-            (Encoding::Json, Compression::None),
-            (Encoding::Etf, Compression::None),
-            (Encoding::Json, Compression::ZlibStream),
-            (Encoding::Json, Compression::Payload),
-            (Encoding::Etf, Compression::ZstdStream),
-            (Encoding::Etf, Compression::ZlibStream),
-        ];
-        let (encoding, compression) = FORMATS[shard as usize % FORMATS.len()];
+        let (encoding, compression) = format_of(shard);
         let seed = setting.seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ u64::from(shard);
         let acknowledges = setting.user == User::Thorough && shard % 2 == 1;
         Self {

@@ -2,7 +2,6 @@
 
 mod application;
 mod bot;
-mod gate;
 mod happening;
 mod process;
 
@@ -17,17 +16,16 @@ use crate::engine::{ClientId, Engine, Happening};
 use crate::fault::Planned;
 use crate::invariants::Invariants;
 use crate::observation::{Observation, Violation};
-use crate::plan::{Cycle, RECOVERY, Setting, TOKEN, User};
+use crate::plan::{Cycle, HEARTBEAT_INTERVAL, RECOVERY, Setting, TOKEN, User};
 use crate::time::Time;
 use crate::watch::Watch;
+use crate::{effect, gate};
 use bot::Bot;
 
 /// `max_concurrency` of the gateway and of the gate.
 const MAX_CONCURRENCY: u32 = 1;
 /// How often the application stores its session.
 const STORE_EVERY: Duration = Duration::from_secs(600);
-/// What every connection has an interval of, unless a fault changes it.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(41_250);
 /// What the wall clock shows when the world begins, in seconds since 1970.
 const AT_THE_BEGINNING: u64 = 1_700_000_000;
 
@@ -132,7 +130,8 @@ impl World {
         let budget = usize::try_from(config.session_starts).unwrap_or(usize::MAX);
         let watch = Watch::new(Invariants::new(MAX_CONCURRENCY, budget));
         let beginning = Instant::now();
-        let gate = gate::gate(setting.shards, beginning + start.since(Time::ZERO));
+        let gate =
+            gate::gate(setting.shards, &SessionStartLimit::default(), beginning + start.since(Time::ZERO));
         let engine = Engine::starting_at(start, config, gate, beginning, watch);
         let mut this = Self {
             setting,
@@ -302,7 +301,7 @@ impl World {
     }
 
     fn control(&mut self, target: Target, control: Control) {
-        self.engine.control(target, control).expect("the world asks for nothing impossible");
+        effect::control(&mut self.engine, target, control);
     }
 
     fn set_wall_clock(&mut self) {

@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use gateway_proto::codec::Envelope;
 use gateway_proto::config::Delivery;
-use gateway_proto::disconnect::Refused;
-use gateway_proto::{
-    ConnectError, Event as Said, GatewayUrl, Intents, Message, Output, ShardConfig, StopReason,
-};
+use gateway_proto::{Event as Said, GatewayUrl, Intents, Message, Output, ShardConfig, StopReason};
 
 use super::application::session_id;
 use super::{Event, World};
-use crate::engine::{ClientId, Dial, Line};
-use crate::fault::Unreachable;
+use crate::effect;
+use crate::engine::{ClientId, Line};
 use crate::observation::Observation;
 use crate::plan::{READY_AT_MOST, TOKEN, User};
 
@@ -114,11 +111,7 @@ impl World {
         let (latency, jitter) = self.setting.profile.latency();
         let bot = &mut self.bots[shard];
         let line = Line { latency, jitter, seed: bot.rng.u64(..) };
-        let dial = match bot.unreachable(self.engine.now()) {
-            None => Dial::Succeeds,
-            Some(Unreachable::Nothing) => Dial::Hangs,
-            Some(how) => Dial::Fails(failure(how)),
-        };
+        let dial = effect::dial(bot.unreachable(self.engine.now()));
         self.engine.dial(id, url, line, dial);
     }
 
@@ -151,18 +144,4 @@ impl World {
 /// The place of a shard in the world.
 pub(super) fn index(id: ClientId) -> usize {
     id.shard().id() as usize
-}
-
-fn failure(how: Unreachable) -> ConnectError {
-    match how {
-        Unreachable::Dns => ConnectError::Dns("no such host".to_owned()),
-        Unreachable::Tcp | Unreachable::Nothing => ConnectError::Tcp("connection refused".to_owned()),
-        Unreachable::Tls => ConnectError::Tls("bad certificate".to_owned()),
-        Unreachable::Handshake => ConnectError::Handshake("no WebSocket".to_owned()),
-        Unreachable::Refused { status, retry_after } => {
-            let mut refused = Refused::new(status);
-            refused.retry_after = retry_after.map(|seconds| Duration::from_secs(seconds.into()));
-            ConnectError::Refused(refused)
-        }
-    }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use gateway_proto::command::SendError;
 use gateway_proto::config::ConfigError;
 use gateway_proto::health::{Health, Stats};
-use gateway_proto::session::{AckError, SessionSnapshot};
+use gateway_proto::session::{AckError, DispatchKey, SessionSnapshot};
 use gateway_proto::{Command, Input, Output, Reconnect, Shard, ShardConfig, Shutdown};
 use gateway_world::{Client, Fault, Planned, Profile, Setting, Time, User, Violation, World};
 
@@ -86,6 +86,14 @@ impl<L: Lie> Client for Liar<L> {
 
     fn ack(&mut self, sequence: u64) -> Result<(), AckError> {
         self.lie.ack(&mut self.shard, sequence)
+    }
+
+    fn ack_up_to(&mut self, key: DispatchKey) -> Result<(), AckError> {
+        self.shard.ack_up_to(key)
+    }
+
+    fn heartbeat(&mut self) {
+        self.shard.heartbeat();
     }
 
     fn shutdown(&mut self, how: Shutdown) {
