@@ -233,13 +233,17 @@ impl Backend for Simulation {
     fn act(&mut self, action: &ClientAction) -> Result<(), String> {
         self.settle();
         match action {
-            ClientAction::Send(command) => self.shard().send(command.clone()).map_err(|error| error.to_string())?,
+            ClientAction::Send(command) => {
+                self.shard().send(command.clone()).map_err(|error| error.to_string())?
+            }
             ClientAction::SendMany(command, count) => {
                 for _ in 0..*count {
                     self.shard().send(command.clone()).map_err(|error| error.to_string())?;
                 }
             }
-            ClientAction::SendInVain(command, expected) => refused(self.shard().send(command.clone()), expected)?,
+            ClientAction::SendInVain(command, expected) => {
+                refused(self.shard().send(command.clone()), expected)?
+            }
             ClientAction::Shutdown(how) => self.shard().shutdown(*how),
             ClientAction::Reconnect(how) => self.shard().reconnect(*how),
             ClientAction::StopTaking => self.application.taking = false,
@@ -252,7 +256,9 @@ impl Backend for Simulation {
                 self.suspended = false;
                 self.engine.resume(Duration::ZERO);
             }
-            ClientAction::Acknowledge(sequence) => self.shard().ack(*sequence).map_err(|error| error.to_string())?,
+            ClientAction::Acknowledge(sequence) => {
+                self.shard().ack(*sequence).map_err(|error| error.to_string())?
+            }
             ClientAction::SetWallClock(ahead) => {
                 self.engine.set_wall_clock(self.has_wall_clock.then(|| wall_clock(Duration::ZERO, *ahead)));
             }

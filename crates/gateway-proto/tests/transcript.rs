@@ -12,7 +12,7 @@ use gateway_proto::codec::{Deflater, Raw};
 use gateway_proto::command::{Activity, Presence, Status};
 use gateway_proto::disconnect::Refused;
 use gateway_proto::session::SessionSnapshot;
-use gateway_proto::transcript::{Replay, Said, Step, TranscriptError};
+use gateway_proto::transcript::{RecordedOutput, Replay, Step, TranscriptError};
 use gateway_proto::{
     Closed, Command, Compression, ConnectError, Encoding, Event, Input, Intents, Message, Notice, Output,
     Shard, ShardConfig, Shutdown,
@@ -206,9 +206,11 @@ fn a_replay_that_differs_says_so() {
     let mut replay = Replay::new(changed.as_bytes(), Instant::now()).unwrap();
     let step =
         replay.find(|step| step.as_ref().unwrap().differs()).expect("another seed, another wait").unwrap();
-    let Step::Said { recorded, replayed, .. } = &step else { panic!("{step:?}") };
-    assert!(matches!((recorded, replayed), (Said::Event(then), Said::Event(now)) if then != now));
-    assert!(step.to_string().contains("where it was"), "{step}");
+    let Step::Output { recorded, replayed, .. } = &step else { panic!("{step:?}") };
+    assert!(
+        matches!((recorded, replayed), (RecordedOutput::Event(then), RecordedOutput::Event(now)) if then != now)
+    );
+    assert!(step.to_string().contains("instead of"), "{step}");
     // An input that is missing shows too.
     let text = life.pages.text();
     let without: String =
