@@ -189,7 +189,7 @@ fn of_driver(errors: &mut Errors) {
             TlsError::NoRoots(Roots::ExtraOnly),
             TlsError::RootsUnusable("the system has none".to_owned()),
             TlsError::ProviderUnusable("it has no cipher suite".to_owned()),
-            TlsError::Pem("there is no certificate in it".to_owned()),
+            TlsError::Pem("it contains no certificate".to_owned()),
         ]
     };
     errors.add(tls());

@@ -1,12 +1,12 @@
-//! How much a task may do before the other tasks of its thread get their turn.
+//! Limits how long a task runs before the other tasks of its thread run.
 
 use std::task::{Context, Poll};
 
 /// Steps between two `Pending`. A step is an input, an event, or one read of the socket.
 const STEPS: u32 = 128;
 
-/// A cooperative budget. It lives as long as what it bounds, not as long as one call: a caller that polls again after each
-/// event still yields in time.
+/// A cooperative budget. It belongs to the shard or queue, not to one call: a caller that polls again after each event
+/// still yields in time.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     spent: u32,
@@ -23,7 +23,7 @@ impl Budget {
         Poll::Ready(())
     }
 
-    /// Call it when `Pending` is returned to the executor, and at no other time.
+    /// Call it only when `Pending` is returned to the executor.
     pub(crate) fn renew(&mut self) {
         self.spent = 0;
     }

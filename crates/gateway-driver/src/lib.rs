@@ -27,7 +27,7 @@ mod transcript;
 pub use gateway_proto as proto;
 pub use rustls;
 
-// What every bot meets, so that one import root is enough.
+// The types that every bot uses, so that one import root is enough.
 pub use gateway_proto::{
     Command, Compression, Dispatch, Encoding, Event, Intents, Notice, Raw, Reconnect, ShardConfig, ShardId,
     Shutdown, Snowflake, StopReason, Token,
@@ -42,12 +42,12 @@ pub use shard::Shard;
 pub use spawn::Spawn;
 pub use transcript::TranscriptWriter;
 
-/// Who may identify when.
+/// Gates: which shard may identify at what time.
 pub mod gate {
     pub use crate::identify::{AcquiringIdentify, GateError, IdentifyGate, LocalIdentifyGate};
 }
 
-/// Sessions and session starts that are kept for the next process.
+/// Stores for sessions and session starts, for the next process.
 pub mod store {
     pub use crate::atomic_file::create_private_file;
     pub use crate::identify_store::{FileIdentifyStore, IdentifyStore};

@@ -1,4 +1,4 @@
-//! A deadline that moves.
+//! A timer with a movable deadline.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::Runtime;
 
-/// Sleeps until a deadline that may be another at each poll.
+/// Sleeps until a deadline that may change with each poll.
 pub(crate) struct Timer<R> {
     runtime: R,
     sleep: Option<Sleep>,
@@ -26,7 +26,7 @@ impl<R: Runtime> Timer<R> {
     /// Ready once the deadline has passed.
     pub(crate) fn poll_until(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
         while self.runtime.now() < deadline {
-            // A sleep that ends too early does: when it is over, another is begun.
+            // A sleep that ends too early is harmless: the next one starts when it is over.
             let sleep = match &mut self.sleep {
                 Some(sleep) if sleep.until <= deadline => sleep,
                 slot => {

@@ -132,11 +132,11 @@ fn a_folder_that_is_missing_is_made_or_the_error_comes_at_load() {
     fs::write(folder.path("file"), b"").unwrap();
     let impossible = folder.path("file/folder");
     let error = FileSessionStore::in_folder(&impossible).load(ShardId::ONE).unwrap_err();
-    assert_helpful(&error, &impossible, "cannot be made");
+    assert_helpful(&error, &impossible, "cannot be created");
     let error = FileIdentifyStore::in_file(impossible.join("identifies")).load().unwrap_err();
-    assert_helpful(&error, &impossible, "cannot be made");
+    assert_helpful(&error, &impossible, "cannot be created");
     let error = create_private_file(impossible.join("transcript")).unwrap_err();
-    assert_helpful(&error, &impossible, "cannot be made");
+    assert_helpful(&error, &impossible, "cannot be created");
 }
 
 #[cfg(unix)]
