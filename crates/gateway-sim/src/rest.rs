@@ -1,4 +1,4 @@
-//! The few answers of the HTTP API that a bot asks for before it connects.
+//! The answers of the HTTP API that a bot requests before it connects.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::response::Response;
 use crate::shapes::people;
 
-/// Answers a GET. `session_starts` are those that are left, and the time until they are all back.
+/// Answers a GET. `session_starts` holds the number of remaining starts and the time until the limit is reset.
 pub(crate) fn answer(
     path: &str,
     authorization: Option<&str>,
