@@ -36,7 +36,7 @@ impl Response {
     }
 
     /// A client error with a sentence as its message.
-    pub(crate) fn mistake(status: u16, sentence: &str) -> Self {
+    pub(crate) fn client_error(status: u16, sentence: &str) -> Self {
         Self::json(status, &json!({"message": sentence, "code": 0}))
     }
 }

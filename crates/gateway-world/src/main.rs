@@ -24,7 +24,7 @@ gateway-world replay FILE
 
 /// The number of faults that are printed.
 const FAULTS_SHOWN: usize = 50;
-/// How often a long run says how far it has come.
+/// The interval between two progress messages of a long run.
 const PROGRESS_EVERY: Duration = Duration::from_secs(60);
 
 #[global_allocator]
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the help or the version if that is asked for, before a task or behind it.
+/// Prints the help or the version if requested, before or after a task. Returns whether it was.
 fn is_answered() -> bool {
     for argument in std::env::args_os().skip(1) {
         match argument.to_str() {
@@ -97,12 +97,12 @@ fn simulate(arguments: Parser) -> Result<(), String> {
     }
 }
 
-/// What shards a world of this profile has.
+/// The kind of clients for this profile.
 fn clients_of(profile: Profile) -> MakeClient {
     if profile == Profile::Hostile { every_third_over_bytes } else { over_messages }
 }
 
-/// Says now and then how far a world has come.
+/// Prints the progress of a world from time to time.
 fn progress(setting: Setting) -> impl FnMut(Time) {
     let start = Instant::now();
     let mut said = start;
@@ -115,7 +115,7 @@ fn progress(setting: Setting) -> impl FnMut(Time) {
     }
 }
 
-/// Finds the few faults that it takes, and writes down what happens.
+/// Reduces the faults to those that are necessary, and writes a transcript.
 fn explain(setting: Setting, violation: &Violation) -> String {
     eprintln!("seed {}: {violation}", setting.seed);
     let Some(transcript) = Transcript::explain(setting, violation, clients_of(setting.profile), heap) else {
@@ -137,12 +137,12 @@ fn explain(setting: Setting, violation: &Violation) -> String {
     }
 }
 
-/// Bytes in use.
+/// Heap bytes in use.
 fn heap() -> usize {
     HEAP.current_usage()
 }
 
-/// Plays a transcript again, and says whether it goes the same way.
+/// Replays a transcript, and prints whether the steps are the same.
 fn replay(mut arguments: Parser) -> Result<(), String> {
     let path = arguments.value().map_err(|_| HELP.to_owned())?;
     let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;

@@ -66,7 +66,7 @@ async fn answer(shared: &Shared, request: &Request) -> Response {
         };
         return match answer {
             Ok(answer) => Response::json(200, &answer),
-            Err(mistake) => Response::mistake(400, &mistake.to_string()),
+            Err(mistake) => Response::client_error(400, &mistake.to_string()),
         };
     }
     shared.with(|state| state.gateway.answer(request))

@@ -210,7 +210,7 @@ impl Gateway {
     }
 
     /// Sends the rest of a delayed replay, with the events since.
-    pub(super) fn go_on_with_replay(&mut self, id: ConnectionId, number: u64, sequence: u64) {
+    pub(super) fn continue_replay(&mut self, id: ConnectionId, number: u64, sequence: u64) {
         let Some(session) = self.board.sessions.get(number).filter(|session| session.connection == Some(id))
         else {
             return;

@@ -194,7 +194,7 @@ impl Gateway {
     pub(crate) fn answer(&self, request: &Request) -> Response {
         match request.method.as_str() {
             "GET" => self.rest(&request.target, request.header("Authorization")),
-            _ => Response::mistake(405, "405: Method Not Allowed"),
+            _ => Response::client_error(405, "405: Method Not Allowed"),
         }
     }
 
@@ -227,7 +227,7 @@ impl Gateway {
             Timer::Identify(id, data) => self.identify(id, &data),
             Timer::Resume(id, data) => self.resume(id, &data),
             Timer::Guilds(session) => self.guilds(session),
-            Timer::Replay(id, session, sequence) => self.go_on_with_replay(id, session, sequence),
+            Timer::Replay(id, session, sequence) => self.continue_replay(id, session, sequence),
             Timer::Echo(id, code) => self.board.echo(id, code),
             Timer::Heartbeat(id) => self.board.check_heartbeat(id, self.config.missed_heartbeats),
             Timer::Closed(id) => self.board.give_up_echo(id),
