@@ -119,15 +119,15 @@ fn progress(setting: Setting) -> impl FnMut(Time) {
 fn explain(setting: Setting, violation: &Violation) -> String {
     eprintln!("seed {}: {violation}", setting.seed);
     let Some(transcript) = Transcript::explain(setting, violation, clients_of(setting.profile), heap) else {
-        return "the same world does not break the rule again".to_owned();
+        return "the same world does not violate the invariant again".to_owned();
     };
-    eprintln!("{} faults are enough:", transcript.case.faults());
+    eprintln!("{} faults suffice:", transcript.case.faults());
     let faults = transcript.case.cycles.iter().flat_map(|cycle| &cycle.faults);
     for planned in faults.take(FAULTS_SHOWN) {
         eprintln!("  {} {:?} {:?}", planned.at, planned.shard, planned.fault);
     }
     if transcript.case.faults() > FAULTS_SHOWN {
-        eprintln!("  and so on; all are in the file");
+        eprintln!("  … the file contains all");
     }
     let path = format!("simulate-{}-{}.jsonl", setting.profile, setting.seed);
     let violation = &transcript.violation;
@@ -153,11 +153,11 @@ fn replay(mut arguments: Parser) -> Result<(), String> {
     }
     let steps = replay.outcome.steps.len();
     match (replay.outcome.violation, replay.differs_from) {
-        (Some(violation), None) => println!("replay: {steps} steps, as written down: {violation}"),
+        (Some(violation), None) => println!("replay: {steps} steps, as recorded: {violation}"),
         (Some(violation), Some(number)) => {
-            println!("replay: from step {number} on it goes otherwise: {violation}");
+            println!("replay: differs from step {number} on: {violation}");
         }
-        (None, _) => println!("replay: the rule is kept now: {}", transcript.violation),
+        (None, _) => println!("replay: the invariant holds now: {}", transcript.violation),
     }
     Ok(())
 }
