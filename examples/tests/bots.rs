@@ -95,7 +95,7 @@ fn names_and_keys(line: &Value) -> (String, BTreeSet<String>) {
 }
 
 #[test]
-fn a_session_file_carries_on_where_the_last_run_ended() {
+fn a_session_file_continues_after_the_last_run() {
     let server = server(2, 400.0);
     let folder = std::env::temp_dir().join(format!("gateway-bot-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -125,7 +125,7 @@ fn a_session_file_carries_on_where_the_last_run_ended() {
 }
 
 #[test]
-fn a_transcript_is_played_again() {
+fn a_transcript_of_the_bot_is_replayed() {
     let server = server(2, 100.0);
     let file = std::env::temp_dir().join(format!("gateway-transcript-{}.jsonl", server.address().port()));
     let flags = ["--transcript", file.to_str().unwrap(), "--events", "20", "--compress", "zstd-stream"];

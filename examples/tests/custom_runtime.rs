@@ -8,7 +8,7 @@ use gateway_driver::Spawn;
 
 /// The whole table.
 #[test]
-fn an_adapter_over_plain_threads_conforms() {
+fn the_adapter_over_threads_passes_the_suite() {
     custom_runtime::prove("").assert_passed();
 }
 

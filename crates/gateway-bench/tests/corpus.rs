@@ -114,7 +114,7 @@ fn guilds_and_messages_are_of_many_sizes() {
 }
 
 #[test]
-fn a_seed_gives_the_same_traffic_again_and_another_seed_gives_other() {
+fn a_seed_determines_the_traffic() {
     let bytes = |seed| -> Vec<Vec<u8>> { small(seed, 2000).map(|payload| payload.to_json()).collect() };
     let first = bytes(11);
     assert_eq!(first, bytes(11));
@@ -125,7 +125,7 @@ fn a_seed_gives_the_same_traffic_again_and_another_seed_gives_other() {
 }
 
 #[test]
-fn json_and_etf_say_the_same() {
+fn json_and_etf_have_the_same_content() {
     for payload in small(7, 3000) {
         let (json, terms) = (payload.to_json(), payload.to_etf());
         assert_eq!(terms[0], 131);
@@ -155,7 +155,7 @@ fn wide_integers(value: &etf::Value<'_>) -> usize {
 }
 
 #[test]
-fn terms_are_what_discord_sends() {
+fn terms_have_discords_form() {
     let payload = Payload {
         op: 0,
         s: Some(1),
@@ -228,7 +228,7 @@ fn keys(json: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn what_the_documentation_names_is_there() {
+fn documented_fields_are_present() {
     let mut seen = BTreeMap::<&str, BTreeSet<String>>::new();
     for payload in small(13, 20_000) {
         if let (Some(name), Some(fields)) = (payload.t, payload.d.as_object()) {

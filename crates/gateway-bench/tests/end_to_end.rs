@@ -125,7 +125,7 @@ fn path_of(script: &str) -> PathBuf {
 
 /// Runs a script in all modes, with and without TLS, and compares what it received with what our client received. Returns
 /// the number of runs.
-fn script_sees_the_same(script: &str, command: impl Fn() -> Command) -> usize {
+fn script_receives_the_same(script: &str, command: impl Fn() -> Command) -> usize {
     let (modes, mut runs) = (modes(false), 0);
     for tls in [false, true] {
         let stand = Stand::new(&modes, ServeOptions { tls, ..serve_options() });
@@ -218,7 +218,7 @@ fn python_contenders_see_the_same_events() {
             println!("{script}: the package {package} is not installed");
             continue;
         }
-        script_sees_the_same(script, || {
+        script_receives_the_same(script, || {
             let mut command = python();
             command.arg(path_of(script));
             command
@@ -241,7 +241,7 @@ fn the_contender_on_node_sees_the_same_events() {
         println!("{script}: the package {package} is not installed");
         return;
     }
-    let runs = script_sees_the_same(script, || {
+    let runs = script_receives_the_same(script, || {
         let mut command = node();
         command.arg(path_of(script)).arg("--packages").arg(&packages);
         command

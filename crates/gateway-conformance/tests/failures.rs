@@ -75,7 +75,7 @@ fn another_observation_fails() {
 }
 
 #[test]
-fn what_is_too_early_or_too_late_is_found() {
+fn an_observation_at_another_time_fails() {
     let late = [session(), beats(1), beats(1).after(milliseconds(41_249))];
     assert_failed(&in_memory(late), 2, "after 41.25s, but should be 41.249s to 41.249s");
     let early = [session(), beats(1), beats(1).between(seconds(42), seconds(50))];
@@ -83,7 +83,7 @@ fn what_is_too_early_or_too_late_is_found() {
 }
 
 #[test]
-fn what_never_comes_is_found_in_live_runs_too() {
+fn a_missing_observation_fails_in_live_runs() {
     let mut suite = Suite::of(vec![scenario([session(), messages(2, 1)])]);
     suite.patience(Duration::from_millis(500)).live("tokio", TokioRuntime, on_tokio);
     let report = suite.run();
@@ -118,7 +118,7 @@ impl Runtime for HangsOnce {
 }
 
 #[test]
-fn what_hangs_is_named_and_the_others_go_on() {
+fn a_scenario_that_hangs_is_named_and_the_others_continue() {
     let live = |name| Scenario::new(name, "a test of the suite").variants(JSON).steps([session()]);
     let mut suite = Suite::of(vec![live("one"), live("other")]);
     suite.limit(Duration::from_secs(10)).live("hangs-once", HangsOnce::default(), on_tokio);
@@ -165,7 +165,7 @@ fn with_local_wakers(mut driving: Driving) {
 }
 
 #[test]
-fn wakers_that_do_not_work_across_threads_are_found() {
+fn wakers_that_do_not_work_across_threads_fail() {
     let of_commands = |name: &str| name.starts_with("a-command-from-another-thread-wakes-an-idle-shard");
     let mut suite = Suite::new();
     suite.only(of_commands).live("across-threads", OneThread, on_tokio);

@@ -268,7 +268,7 @@ mod tests {
 
     /// With any features, the result is a configuration or an error that names the missing feature, never a panic.
     #[test]
-    fn every_source_of_roots_works_or_says_what_is_missing() {
+    fn every_source_of_roots_works_or_the_error_names_what_is_missing() {
         let provider = cfg!(any(feature = "ring", feature = "aws-lc-rs"));
         let cases = [
             (Roots::Webpki, cfg!(feature = "rustls-webpki-roots")),

@@ -272,14 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_was_cut_within_a_secret_shows_no_part_of_it() {
+    fn a_text_truncated_within_a_secret_contains_no_part_of_it() {
         assert_eq!(redact("token MTk4.Cl2FM", &[TOKEN]), "token …");
         let long = format!("{}{TOKEN}", "x".repeat(TEXT_BYTES - 9));
         assert_eq!(redact(&long, &[TOKEN]), format!("{}…", "x".repeat(TEXT_BYTES - 9)));
     }
 
     #[test]
-    fn a_short_secret_is_one_where_it_stands_alone() {
+    fn a_short_secret_counts_only_where_it_stands_alone() {
         assert_eq!(redact("abc: fabcy, ABC_D, (abc) abc", &["abc"]), "…: fabcy, ABC_D, (…) …");
     }
 
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_id_made_to_be_slow_is_not() {
+    fn a_session_id_cannot_make_redaction_slow() {
         let id = format!("{}b", "a".repeat(511));
         let text = "a".repeat(64 << 20);
         assert_eq!(redact(&text, &[&id]).len(), TEXT_BYTES - 511 + REDACTED.len());
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_is_longer_than_what_is_kept_is_redacted_to_its_end() {
+    fn a_url_longer_than_the_limit_is_redacted_to_its_end() {
         let name = "secret-name/".repeat(200);
         for scheme in ["http", "wss"] {
             let url = format!("{scheme}://gateway.example/{name}");

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_prefix_is_taken_off_and_nothing_is_printed() {
+    fn the_prefix_is_removed_and_nothing_is_printed() {
         let token = Token::new(" Bot abc.def ");
         assert_eq!(token.expose(), "abc.def");
         assert_eq!(format!("{token:?}"), "Token(…)");

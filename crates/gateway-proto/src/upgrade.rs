@@ -135,7 +135,7 @@ mod tests {
 
     /// The example of RFC 6455, section 1.3.
     #[test]
-    fn the_answer_to_the_example_key_is_that_of_the_example() {
+    fn the_example_key_has_the_example_answer() {
         assert_eq!(accept_of("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn other_oddities_of_a_head_are_decided() {
+    fn unusual_heads_are_accepted_or_rejected() {
         // "A recipient MAY recognize a single LF as a line terminator and ignore any preceding CR" (RFC 9112, section 2.2).
         // White space before the colon is not allowed, and CR alone is no end of a line (sections 5.1 and 2.2).
         for (from, to, accepted) in [
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_grows_without_bound() {
+    fn the_handshake_is_bounded() {
         let line = b"X-Padding: ................................................\r\n";
         for padding in [&line[..], b"no end of line"] {
             let answer = [&b"HTTP/1.1 101 Switching Protocols\r\nA: "[..], &padding.repeat(2000)].concat();

@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_sentences() {
+    fn errors_are_sentences() {
         let cases = [
             ("fly", "there is no command \"fly\""),
             ("emit?n=many", "emit cannot have n=many"),

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_name_their_line() {
+    fn errors_name_their_line() {
         for (script, sentence) in [
             ("{}", "line 1: `do` must be the name of a command"),
             ("\n[]", "line 2: not a JSON object"),

@@ -28,7 +28,7 @@ fn every_encoding_and_compression_plain_and_over_tls() {
 
 /// Each fault follows READY and the guilds; more events follow the fault, and end the bot.
 #[test]
-fn faults_are_survived_as_the_tokio_bot_survives_them() {
+fn faults_have_the_same_effect_as_for_the_tokio_bot() {
     let faults: &[(&str, &[Control])] = &[
         ("opcode 7", &[Control::Reconnect { then_emit: 1 }]),
         ("end of stream", &[Control::Drop]),
@@ -73,7 +73,7 @@ fn run_through(bot: Bot, tls: bool, controls: &[Control]) -> (Ended, String) {
 }
 
 #[test]
-fn refused_upgrades_are_waited_out_as_the_tokio_bot_waits() {
+fn refused_upgrades_cause_the_same_waits_as_for_the_tokio_bot() {
     let refused = |bot: Bot, tls| {
         let server = server(tls);
         let mut busy = Response::empty(503).header("Retry-After", "0.1");
@@ -93,7 +93,7 @@ fn refused_upgrades_are_waited_out_as_the_tokio_bot_waits() {
 }
 
 #[test]
-fn every_close_code_that_is_final_ends_the_bots() {
+fn every_final_close_code_ends_the_bots() {
     let closed = |bot: Bot, code| {
         let server = server(false);
         std::thread::scope(|scope| {
@@ -150,7 +150,7 @@ fn a_certificate_without_a_trusted_root_is_refused() {
 }
 
 #[test]
-fn an_hour_in_memory_misses_nothing() {
+fn an_hour_in_memory_loses_nothing() {
     let begin = Instant::now();
     let mut world = memory::World::new(begin);
     world.run_until(begin + Duration::from_secs(1800));

@@ -115,7 +115,7 @@ fn flood(client: TcpStream) -> bool {
 /// A bot handles the outputs of a read before the next read, so that under a flood it goes on printing events, stays small, and
 /// sees an interrupt.
 #[test]
-fn a_flood_does_not_keep_a_bot_from_being_interrupted() {
+fn a_flood_does_not_delay_an_interrupt() {
     for (name, bot) in INTERRUPTIBLE_BOTS {
         let (port, server) = hostile(1, flood);
         let url = format!("ws://127.0.0.1:{port}");
@@ -142,7 +142,7 @@ fn trickling_handshake(mut client: TcpStream) -> bool {
 }
 
 #[test]
-fn one_deadline_is_for_the_whole_handshake() {
+fn one_deadline_applies_to_the_whole_handshake() {
     for (name, bot) in INTERRUPTIBLE_BOTS {
         let (port, server) = hostile(1, trickling_handshake);
         let url = format!("wss://127.0.0.1:{port}");
@@ -173,7 +173,7 @@ fn an_interrupt_ends_a_handshake() {
 
 /// TLS yields no data within a record. Heartbeats are still due, and once they are unanswered the connection is dead.
 #[test]
-fn a_record_that_trickles_in_does_not_stop_the_clock() {
+fn a_slow_record_delays_no_timeout() {
     /// Bytes: it takes more than two minutes to arrive, and a dead connection is noticed in seconds.
     const RECORD: usize = 14_000;
     for (name, bot) in INTERRUPTIBLE_BOTS {

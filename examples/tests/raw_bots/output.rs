@@ -19,7 +19,7 @@ fn names_and_keys(line: &Value) -> (String, Vec<String>) {
 }
 
 #[test]
-fn the_data_is_shown_where_it_is_asked_for() {
+fn the_data_is_printed_on_request() {
     let server = server(false);
     let flags = ["--full", "--events", "3", "--encoding", "etf", "--compress", "zstd-stream"];
     let shown = |bot| run_for_lines(bot, &server, &flags).1.iter().map(names_and_keys).collect::<Vec<_>>();
@@ -44,7 +44,7 @@ fn all_shards_run_on_one_thread() {
 }
 
 #[test]
-fn one_shard_of_many_is_one() {
+fn a_bot_can_run_one_shard_of_many() {
     let server = server(false);
     for (name, bot) in all_bots() {
         let (_, lines, log) = run_for_lines(bot, &server, &["--shard", "1,2", "--events", "2", "--full"]);

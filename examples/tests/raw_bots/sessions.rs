@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::support::{Folder, LIMIT, RAW_BOTS, TOKEN, all_bots, run, run_with_log, server, tokio_bot};
 
 #[test]
-fn a_session_file_carries_on_where_the_last_run_ended() {
+fn a_session_file_continues_after_the_last_run() {
     let folder = Folder::new("session");
     for (name, bot) in all_bots() {
         let server = server(false);
@@ -97,7 +97,7 @@ fn spend_the_budget(file: &str) {
 }
 
 #[test]
-fn a_spent_budget_stops_the_bots_before_they_begin() {
+fn a_spent_budget_stops_the_bots_before_they_start() {
     let folder = Folder::new("spent");
     let server = server(false);
     for (name, bot) in all_bots() {
@@ -118,7 +118,7 @@ fn a_spent_budget_stops_the_bots_before_they_begin() {
 
 /// The bots may still resume. Once the session is over, they log why they stop.
 #[test]
-fn a_budget_that_is_spent_stops_the_bots_when_they_need_it() {
+fn a_budget_that_is_spent_later_stops_the_bots() {
     let folder = Folder::new("resumes");
     let run = |name, bot| {
         let server = server(false);

@@ -213,7 +213,7 @@ mod tests {
     /// The committed report matches this code and the figures beside it: every chart that the page names exists, and no
     /// other.
     #[test]
-    fn the_kept_report_is_made_of_the_kept_figures() {
+    fn the_committed_report_matches_the_committed_figures() {
         let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("report");
         let text = fs::read_to_string(kept.join("figures.json")).unwrap();
         let (results, machine) = Results::from_json(&text).unwrap();
