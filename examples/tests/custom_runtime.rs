@@ -1,4 +1,4 @@
-//! The adapter that an example brings along passes what it is proven by.
+//! The example adapter passes the conformance suite.
 
 #[allow(dead_code, reason = "the program's main is not called here")]
 #[path = "../examples/custom_runtime.rs"]
@@ -12,7 +12,7 @@ fn the_adapter_over_threads_passes_the_suite() {
     custom_runtime::prove("").assert_passed();
 }
 
-/// On a thread of its own: this one waits for it.
+/// On a separate thread, since this one waits for it.
 #[test]
 fn a_task_runs_in_the_background() {
     let (done, is_done) = std::sync::mpsc::channel();

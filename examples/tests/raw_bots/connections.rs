@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gateway_examples::options::Asked;
+use gateway_examples::options::Invocation;
 use gateway_examples::{Options, Report};
 use gateway_sim::{Action, Config, Control, Point, Response, Rule, Server, ServerConfig, Tls};
 
@@ -26,7 +26,7 @@ fn every_encoding_and_compression_plain_and_over_tls() {
     }
 }
 
-/// Each fault follows READY and the guilds; more events follow the fault, and end the bot.
+/// Each fault follows READY and the guilds. More events follow the fault and end the bot.
 #[test]
 fn faults_have_the_same_effect_as_for_the_tokio_bot() {
     let faults: &[(&str, &[Control])] = &[
@@ -135,10 +135,10 @@ fn a_certificate_without_a_trusted_root_is_refused() {
     let server = Server::start(config).unwrap();
     for (name, bot) in RAW_BOTS {
         let url = server.url();
-        let Asked::Run(options) =
+        let Invocation::Run(options) =
             Options::parse(["--url", &url, "--token", TOKEN, "--seconds", "0.3"], None).unwrap()
         else {
-            panic!("no help was asked for")
+            panic!("not a run of the bot")
         };
         let mut report = Report::new(options, Vec::new(), Vec::new());
         assert_eq!(bot(&mut report), 0);
