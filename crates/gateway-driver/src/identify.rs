@@ -206,7 +206,7 @@ impl<R: Runtime> LocalIdentifyGate<R> {
     ///
     /// # Errors
     ///
-    /// If so many shards could spend more in a day than the budget leaves them. Nothing changes then.
+    /// If this many shards could spend more in a day than the budget leaves them. Nothing changes then.
     pub fn set_shards(&self, shards: u32) -> Result<(), ConfigError> {
         self.shared.change(|queue, now| queue.set_shards(shards, now))
     }

@@ -60,7 +60,7 @@ impl ReadAhead {
         read
     }
 
-    /// Marks so many bytes as consumed.
+    /// Marks this many bytes as consumed.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start += count;
         if self.start == self.end
@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// A stream with so many bytes ready, then empty.
+    /// A stream with this many bytes ready, then empty.
     struct Ready(usize);
 
     impl AsyncRead for Ready {

@@ -8,7 +8,7 @@ use gateway_proto::health::Phase;
 use gateway_proto::identify::IdentifyRefused;
 use gateway_proto::{Closed, ConnectError, Event, Input, Output, Reconnect, Shutdown};
 
-use crate::support::{PHASES, Scenario, Step, say, secs, server};
+use crate::support::{PHASES, Scenario, Step, output_text, secs, server};
 
 /// The inputs with their names in the table.
 const INPUTS: [(&str, Step); 49] = [
