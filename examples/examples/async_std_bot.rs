@@ -1,4 +1,4 @@
-//! A small bot on async-std: `cargo run --example async_std_bot -- --help` tells its flags.
+//! A small bot on async-std: `cargo run --example async_std_bot -- --help` lists its flags.
 
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
-//! The small bot with one thread, blocking sockets and no runtime: `cargo run --example blocking_bot -- --help` tells its
+//! The small bot with one thread, blocking sockets and no runtime: `cargo run --example blocking_bot -- --help` lists its
 //! flags.
 //!
-//! Heartbeats need no thread of their own: a read ends at the connection's deadline. Each read fills a buffer of fixed size, and
-//! each of its messages is dealt with before the next.
+//! Heartbeats need no separate thread: a read ends at the connection's deadline. Each read fills a buffer of fixed size,
+//! and each of its messages is handled before the next.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use gateway_driver::rustls::ClientConfig;
 use gateway_examples::keeping::{Gate, Session};
-use gateway_examples::raw::{self, Filled, HEED, Incoming, Socket, Timed};
+use gateway_examples::raw::{self, Filled, INTERRUPT_LATENCY, Incoming, Socket, Timed};
 use gateway_examples::report::{Next, REFUSED};
 use gateway_examples::{Options, Report};
 use gateway_proto::raw::{Connection, Input, Output};
@@ -33,12 +33,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the bot until it has what it was asked for, is interrupted, or is refused. Gives the exit status.
+/// Runs the bot until it has printed the requested events, is interrupted, or is refused. Returns the exit status.
 pub(crate) fn run<O: Write, E: Write>(report: &mut Report<O, E>, interrupted: &AtomicBool) -> u8 {
     let mut bot = match Bot::new(report.options()) {
         Ok(bot) => bot,
         Err(error) => {
-            report.say(&error);
+            report.log(&error);
             return REFUSED;
         }
     };
@@ -54,7 +54,7 @@ struct Bot {
     identify: Gate,
     session: Session,
     incoming: Incoming,
-    /// When the time of `--seconds` is over. None: never, or it has been said.
+    /// The end of the time of `--seconds`. `None` if there is none, or it has passed.
     until: Option<Instant>,
 }
 
@@ -92,7 +92,7 @@ impl Bot {
                 Output::ShutDown => {
                     self.incoming.clear();
                     if let Some(socket) = self.socket.take() {
-                        socket.leave(&mut self.connection);
+                        socket.close_blocking(&mut self.connection);
                     }
                 }
                 Output::AcquireIdentify => ticket = Some(self.identify.request(shard)),
@@ -122,7 +122,7 @@ impl Bot {
                         self.until = None;
                         self.connection.shutdown(report.shutdown());
                         self.connection.handle_input(Input::Timeout, Instant::now());
-                        // Once is enough.
+                        // The first interrupt suffices.
                         interrupted.store(false, Ordering::Relaxed);
                         continue;
                     }
@@ -148,7 +148,7 @@ impl Bot {
         if deadline <= now {
             return self.connection.handle_input(Input::Timeout, now);
         }
-        let wakes = [self.until, self.identify.next_deadline(now), Some(now + HEED)];
+        let wakes = [self.until, self.identify.next_deadline(now), Some(now + INTERRUPT_LATENCY)];
         let wake = wakes.into_iter().fold(deadline, raw::earlier);
         let Some(socket) = &mut self.socket else {
             return std::thread::sleep(wake.saturating_duration_since(now));

@@ -1,4 +1,4 @@
-//! Runs the conformance scenarios in every way that there is here, and prints the matrix of results. `cargo xtask conformance`
+//! Runs the conformance scenarios in every available way, and prints the matrix of results. `cargo xtask conformance`
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
@@ -22,10 +22,10 @@ Runs the conformance scenarios, and prints the matrix of results.
   -V, --version  the version
 ";
 
-/// The ways, by the names that `--way` takes.
+/// The ways, by their names for `--way`.
 const WAYS: [&str; 5] = ["virtual", "raw", "tokio", "async-std", "smol"];
 
-/// What was asked for.
+/// The command line.
 #[derive(Default)]
 struct Options {
     only: Option<String>,
@@ -78,7 +78,7 @@ fn check(options: &Options) -> Result<(), String> {
     }
 }
 
-/// Runs the scenarios and prints the matrix. A line for each bad result: the matrix shows the rest.
+/// Runs the scenarios and prints the matrix. Returns a line for each failed result.
 fn run(options: &Options) -> Vec<String> {
     let ways =
         WAYS.iter().filter(|way| options.ways.is_empty() || options.ways.iter().any(|wanted| wanted == *way));
@@ -110,7 +110,7 @@ fn run(options: &Options) -> Vec<String> {
     failures
 }
 
-/// What went over the wire in the scenarios that passed; the report shows it for the others.
+/// Prints the traffic of the scenarios that passed; the report contains that of the others.
 fn print_traces(report: &Report) {
     for outcome in report.outcomes.iter().filter(|outcome| outcome.passed()) {
         println!("{} on {} ({})", outcome.scenario, outcome.way, outcome.rule);

@@ -1,5 +1,5 @@
-//! Kills the example `tokio_bot`, which runs with `--ack` and `--session`, at random moments: the next one takes up its session, and
-//! no event is lost. `cargo xtask crash`
+//! Kills the example `tokio_bot`, which runs with `--ack` and `--session`, at random moments. The next one resumes its
+//! session, and no event is lost. `cargo xtask crash`
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
@@ -24,7 +24,7 @@ Kills the example tokio_bot, which is built beside this program, and counts the 
 ";
 
 const TOKEN: &str = "crash-token";
-/// A bot that makes no progress for this long is broken.
+/// A bot without progress for this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -68,7 +68,7 @@ fn bot() -> std::io::Result<PathBuf> {
     Ok(here.with_file_name(format!("tokio_bot{}", std::env::consts::EXE_SUFFIX)))
 }
 
-/// Busy guilds, and a replay long enough for a bot that is slow to start.
+/// Starts a gateway with busy guilds, and with a replay long enough for a bot that starts slowly.
 fn start_gateway() -> std::io::Result<Server> {
     let mut config = Config::default();
     config.token = TOKEN.to_owned();
@@ -103,7 +103,7 @@ struct Crash {
     random: fastrand::Rng,
 }
 
-/// What the bots have handled: the number and name of each dispatch whose line was written whole.
+/// The number and name of each dispatch whose line the bots have written completely.
 #[derive(Default)]
 struct Seen {
     lines: Vec<(u64, String)>,
@@ -115,10 +115,10 @@ impl Crash {
         for kill in 0..kills {
             let bot = self.start_bot()?;
             if kill == 0 {
-                // Before the first session is on the disk there is nothing to resume.
+                // Before the first session is on the disk, there is nothing to resume.
                 self.wait("the session is kept", |crash| crash.session_file.exists())?;
             }
-            // From the very start of the process to well into its work.
+            // Between the start of the process and its normal operation.
             std::thread::sleep(Duration::from_millis(self.random.u64(0..800)));
             bot.kill()?;
             if (kill + 1).is_multiple_of(10) {
@@ -189,7 +189,7 @@ struct Bot {
 }
 
 impl Bot {
-    /// SIGKILL, where there is such a thing. What the bot had written is read to the end.
+    /// Kills the bot with SIGKILL, where it exists. Reads the rest of its output.
     fn kill(mut self) -> Result<(), String> {
         if let Some(status) = self.child.try_wait().map_err(sentence)? {
             return Err(format!("the bot has ended by itself: {status}"));
@@ -200,7 +200,7 @@ impl Bot {
     }
 }
 
-/// A line that was cut off counts for nothing.
+/// A truncated line does not count.
 fn read_lines(output: ChildStdout, seen: &Mutex<Seen>) {
     for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
         let Some((sequence, name)) = dispatch(&line) else { continue };

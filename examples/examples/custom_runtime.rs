@@ -1,6 +1,7 @@
-//! An adapter of one's own: shards on nothing but threads and blocking sockets, proven by the conformance table.
+//! A custom adapter: shards on threads and blocking sockets, checked by the conformance suite.
 //!
-//! `cargo run --example custom_runtime` runs all of it, `cargo run --example custom_runtime -- op-7` what has that in its name.
+//! `cargo run --example custom_runtime` runs the whole table, `cargo run --example custom_runtime -- op-7` the scenarios
+//! with that in their name.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::future::{Future, poll_fn};
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(report.failures().next().is_some()))
 }
 
-/// Runs the scenarios that have this in their name.
+/// Runs the scenarios whose names contain this.
 pub(crate) fn prove(part: &str) -> Report {
     let mut suite = Suite::new();
     suite.only(|name| name.contains(part)).live("threads", ThreadRuntime, block_on);
@@ -47,7 +48,7 @@ pub(crate) fn prove(part: &str) -> Report {
 
 // ---- The adapter -------------------------------------------------------------------------------------------------------
 
-/// A runtime without an executor, a reactor or a selector: what blocks, blocks in a thread of its own.
+/// A runtime without an executor, a reactor or a selector: blocking calls run on separate threads.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ThreadRuntime;
 
@@ -77,15 +78,15 @@ impl Runtime for ThreadRuntime {
     }
 }
 
-/// A thread for each task: fine for some shards, and for a thousand take a runtime with an executor. Where the system has no thread to
-/// give, the process panics, as with `std::thread::spawn`.
+/// A thread for each task. This suits some shards; for a thousand use a runtime with an executor. If the system cannot
+/// start a thread, the process panics, as with `std::thread::spawn`.
 impl Spawn for ThreadRuntime {
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
         thread::spawn(|| block_on(task));
     }
 }
 
-/// Does something that blocks, elsewhere.
+/// Runs a blocking call on another thread.
 async fn in_thread<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
@@ -113,9 +114,9 @@ async fn in_thread<T: Send + 'static>(
 
 // ---- Streams -----------------------------------------------------------------------------------------------------------
 
-/// How many bytes may wait in each direction.
+/// The most buffered bytes in each direction.
 const ROOM: usize = 64 << 10;
-/// How long a peer that reads nothing is waited for.
+/// How long a write waits for a peer that does not read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A blocking socket with a thread that reads and one that writes.
@@ -125,7 +126,7 @@ pub(crate) struct ThreadStream {
     outgoing: Arc<Channel>,
 }
 
-/// Bytes on their way between a thread and a future.
+/// Buffered bytes between a thread and a future.
 #[derive(Default)]
 struct Channel {
     state: Mutex<ChannelState>,
@@ -135,9 +136,9 @@ struct Channel {
 #[derive(Default)]
 struct ChannelState {
     bytes: VecDeque<u8>,
-    /// The thread is writing some.
+    /// Whether the thread is writing.
     busy: bool,
-    /// No more will come.
+    /// Whether no more bytes will come.
     ended: bool,
     failure: Option<io::ErrorKind>,
     waker: Option<Waker>,
@@ -157,7 +158,7 @@ impl ThreadStream {
 }
 
 impl Channel {
-    /// The reading thread, until the stream ends or its receiver is dropped.
+    /// Runs on the reading thread, until the stream ends or its receiver is dropped.
     fn fill_from(&self, mut socket: &TcpStream) {
         let mut buffer = [0; 16 << 10];
         loop {
@@ -178,7 +179,7 @@ impl Channel {
         }
     }
 
-    /// The writing thread, until all that was to be said is said.
+    /// Runs on the writing thread, until everything is written.
     fn empty_into(&self, mut socket: &TcpStream) {
         let mut state = lock(&self.state);
         loop {
@@ -201,7 +202,7 @@ impl Channel {
             }
         }
         drop(state);
-        // The peer may be gone, which is as good.
+        // Fails if the peer has closed, which is enough.
         let _ = socket.shutdown(Shutdown::Write);
     }
 
@@ -270,7 +271,7 @@ impl AsyncWrite for ThreadStream {
 }
 
 impl Drop for ThreadStream {
-    /// What was written before is still sent. Reading ends at once.
+    /// Bytes written before are still sent. Reading ends at once.
     fn drop(&mut self) {
         self.outgoing.end();
         self.incoming.end();
@@ -287,7 +288,7 @@ fn wake(state: &mut ChannelState) {
 // ---- Time --------------------------------------------------------------------------------------------------------------
 
 static TIMERS: LazyLock<Timers> = LazyLock::new(|| {
-    // Without its thread no timer would ever fire.
+    // Without this thread no timer would fire.
     thread::Builder::new()
         .name("timers".to_owned())
         .spawn(|| TIMERS.run())
@@ -295,7 +296,7 @@ static TIMERS: LazyLock<Timers> = LazyLock::new(|| {
     Timers::default()
 });
 
-/// Who is to be woken when.
+/// The wakers of all timers.
 #[derive(Default)]
 struct Timers {
     waiting: Mutex<BinaryHeap<Timer>>,
@@ -334,7 +335,7 @@ impl Timers {
     }
 }
 
-/// The earliest is the greatest: a heap gives the greatest first.
+/// Reversed, since a heap returns the greatest first.
 impl Ord for Timer {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         other.at.cmp(&self.at)
@@ -357,7 +358,7 @@ impl Eq for Timer {}
 
 // ---- Futures -----------------------------------------------------------------------------------------------------------
 
-/// Runs a future on this thread, which sleeps while there is nothing to do.
+/// Runs a future on this thread, which sleeps while the future is pending.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(Thread);
     impl Wake for Unpark {

@@ -1,4 +1,4 @@
-//! A shard whose connection is cut in three ways, and which loses no event. `cargo xtask demo`
+//! A shard whose connection is lost in three ways, without the loss of an event. `cargo xtask demo`
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
@@ -19,12 +19,12 @@ A shard against a simulated gateway that cuts it off three times. Prints what ha
 ";
 
 const TOKEN: &str = "demo-token";
-/// Events between two cuts.
+/// Events between two losses.
 const BETWEEN: usize = 150;
 /// Deadline for the whole demo.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How the shard is cut off, in this order.
+/// The losses in this order.
 const CUTS: [Cut; 3] = [
     Cut { what: "the socket is dropped", control: Control::Abort },
     Cut { what: "the server asks for a reconnect (op 7)", control: Control::Reconnect { then_emit: 5 } },
@@ -66,7 +66,7 @@ fn run() -> Result<(), String> {
         .map_err(|_| format!("not done after {} s", PATIENCE.as_secs()))?
 }
 
-/// Busy guilds, and a heartbeat interval so short that silence is noticed soon.
+/// Starts a gateway with busy guilds, and with a heartbeat interval so short that silence is detected soon.
 fn start_gateway() -> std::io::Result<Server> {
     let mut config = Config::default();
     config.token = TOKEN.to_owned();
@@ -81,7 +81,7 @@ struct Demo {
     server: Server,
     shard: Shard,
     start: Instant,
-    /// Number and name of each dispatch, in the order in which the application saw them.
+    /// The number and name of each dispatch, in the order of delivery.
     seen: Vec<(u64, String)>,
     cuts: std::array::IntoIter<Cut, 3>,
 }
@@ -95,20 +95,20 @@ impl Demo {
                 Event::Dispatch(dispatch) => {
                     self.seen.push((dispatch.sequence().unwrap_or(0), dispatch.name().to_owned()));
                     if self.seen.len().is_multiple_of(100) {
-                        self.say(&format!("{} events so far", self.seen.len()));
+                        self.print(&format!("{} events so far", self.seen.len()));
                     }
                 }
-                Event::Ready => self.say("READY: a session has begun"),
+                Event::Ready => self.print("READY: a session has begun"),
                 Event::Resumed { replayed } => {
-                    self.say(&format!("RESUMED: {replayed} missed events were replayed"));
+                    self.print(&format!("RESUMED: {replayed} missed events were replayed"));
                     next_cut = self.seen.len() + BETWEEN;
                 }
                 Event::HeartbeatAcknowledged { latency, .. } => {
-                    self.say(&format!("heartbeat answered in {:.2} ms", latency.as_secs_f64() * 1e3));
+                    self.print(&format!("heartbeat answered in {:.2} ms", latency.as_secs_f64() * 1e3));
                 }
                 Event::Disconnected(end) => self.disconnected(&end.reason, end.retry_in),
-                Event::Connecting { resuming: true, .. } => self.say("connecting to resume"),
-                Event::Connecting { resuming: false, .. } => self.say("connecting"),
+                Event::Connecting { resuming: true, .. } => self.print("connecting to resume"),
+                Event::Connecting { resuming: false, .. } => self.print("connecting"),
                 _ => {}
             }
             if self.seen.len() >= next_cut {
@@ -123,19 +123,19 @@ impl Demo {
         self.judge()
     }
 
-    /// Cuts the shard off in the next way. When there is none left, lets the guilds fall quiet and answers false.
+    /// Causes the next loss. When there is none left, stops the guilds and returns false.
     fn cut(&mut self) -> Result<bool, String> {
         let next = self.cuts.next();
         let control = match &next {
             Some(cut) => {
-                self.say(&format!("--- {}", cut.what));
+                self.print(&format!("--- {}", cut.what));
                 cut.control.clone()
             }
             None => Control::Rate(0.0),
         };
         self.server.control(control).map_err(sentence)?;
         if next.is_none() {
-            // One more event for certain, so that there is something to wait for.
+            // One more event, so that there is something to wait for.
             let last = Control::Emit { count: 1, padding: 0 };
             self.server.control(last).map_err(sentence)?;
         }
@@ -149,13 +149,13 @@ impl Demo {
     fn disconnected(&self, reason: &DisconnectReason, retry_in: Option<Duration>) {
         match retry_in {
             Some(wait) => {
-                self.say(&format!("disconnected: {reason}; next attempt in {:.1} s", wait.as_secs_f64()));
+                self.print(&format!("disconnected: {reason}; next attempt in {:.1} s", wait.as_secs_f64()));
             }
-            None => self.say(&format!("disconnected: {reason}")),
+            None => self.print(&format!("disconnected: {reason}")),
         }
     }
 
-    /// Compares what the server dispatched with what the application saw.
+    /// Compares the dispatches of the server with those of the application.
     fn judge(&self) -> Result<(), String> {
         let stats = self.shard.stats();
         let seen = self.seen.iter().map(|(sequence, name)| (*sequence, name.as_str()));
@@ -179,7 +179,7 @@ impl Demo {
         }
     }
 
-    fn say(&self, what: &str) {
+    fn print(&self, what: &str) {
         println!("{:7.3} s  {what}", self.start.elapsed().as_secs_f64());
     }
 }

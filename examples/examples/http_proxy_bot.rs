@@ -16,7 +16,7 @@ const LONGEST_HEAD: usize = 8 << 10;
 
 #[expect(clippy::print_stderr, reason = "a program talks to its user")]
 fn main() -> ExitCode {
-    // Without a proxy too.
+    // Help needs no proxy.
     if is_answered(HELP) {
         return ExitCode::SUCCESS;
     }
@@ -29,19 +29,19 @@ fn main() -> ExitCode {
     runtime.block_on(gateway_examples::bot::main_through(TokioRuntime, Some(connector(proxy))))
 }
 
-/// Opens every connection through this proxy. TLS is spoken through it, with the gateway.
+/// Opens every connection through this proxy. TLS runs through the tunnel, to the gateway.
 pub(crate) fn connector(proxy: String) -> Arc<dyn Connector> {
     Arc::new(move |host, port| connect(proxy.clone(), host, port))
 }
 
-/// Asks the proxy for a tunnel (RFC 9110, section 9.3.6).
+/// Requests a tunnel from the proxy (RFC 9110, section 9.3.6).
 async fn connect(proxy: String, host: String, port: u16) -> io::Result<Compat<TcpStream>> {
     let mut stream = TcpStream::connect(proxy).await?;
     stream.set_nodelay(true)?;
     let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     stream.write_all(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes()).await?;
     let mut head = Vec::new();
-    // Byte by byte, because what follows the head belongs to the tunnel.
+    // One byte at a time, because the bytes after the head belong to the tunnel.
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() == LONGEST_HEAD {
             return Err(io::Error::other("the proxy's answer does not end"));

@@ -1,5 +1,5 @@
-//! An hour of gateway time in a moment: a connection and a simulated gateway joined in memory, without a socket, a runtime or
-//! a wait. `cargo run --example memory`
+//! An hour of gateway time in a moment: a connection and a simulated gateway in memory, without a socket, a runtime or a
+//! wait. `cargo run --example memory`
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -30,7 +30,7 @@ fn main() {
     let begin = Instant::now();
     let mut world = World::new(begin);
     world.run_until(begin + Duration::from_secs(1200));
-    // The server asks for a reconnect, and goes on sending meanwhile: nothing may be missed.
+    // The server requests a reconnect and continues to send: no event may be lost.
     world.control(Control::Reconnect { then_emit: 10 });
     world.run_until(begin + Duration::from_secs(2400));
     world.control(Control::Abort);
@@ -49,9 +49,9 @@ pub(crate) struct World {
     pub(crate) connection: Connection,
     pub(crate) gateway: Gateway,
     server: Option<Server>,
-    /// Whether the client's stream has been asked for and is to be opened.
+    /// Whether the client has requested a stream that is not open.
     dialled: bool,
-    /// What the application saw, and how often.
+    /// The number of events by name.
     pub(crate) seen: BTreeMap<String, u64>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct World {
 struct Server {
     id: ConnectionId,
     websocket: WebSocket<Pipe>,
-    /// How the stream ends after what is in the pipe.
+    /// How the stream ends after the buffered bytes.
     end: Option<Input>,
 }
 
@@ -82,7 +82,7 @@ impl World {
         }
     }
 
-    /// Moves the time from deadline to deadline, without waiting.
+    /// Advances the time from deadline to deadline, without waiting.
     pub(crate) fn run_until(&mut self, end: Instant) {
         loop {
             let deadline = self.settle();
@@ -103,7 +103,7 @@ impl World {
         self.gateway.control(Target::All, control, self.now).expect("the command makes sense");
     }
 
-    /// Carries bytes to and fro until both sides wait. Gives the client's deadline.
+    /// Transfers bytes in both directions until both sides wait. Returns the client's deadline.
     fn settle(&mut self) -> Instant {
         loop {
             let deadline = self.drain();
@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// Does what the connection says, until it waits.
+    /// Performs the connection's outputs until it waits.
     fn drain(&mut self) -> Instant {
         loop {
             match self.connection.poll_output() {
@@ -134,7 +134,7 @@ impl World {
         }
     }
 
-    /// Opens the stream that was asked for: the whole request is there at once, and so is the answer.
+    /// Opens the requested stream: the whole request and the answer are available at once.
     fn open(&mut self) -> bool {
         if !std::mem::take(&mut self.dialled) {
             return false;
@@ -196,7 +196,8 @@ impl World {
 }
 
 impl Server {
-    /// Does what the gateway says. A write into memory fails only after a close, when nothing is to be written any more.
+    /// Performs an output of the gateway. A write into memory fails only after a close, when nothing more is to be
+    /// written.
     fn put(&mut self, output: gateway_sim::Output) {
         use gateway_sim::Output;
         let _ = match output {
@@ -236,7 +237,7 @@ fn name(event: &Event) -> String {
     }
 }
 
-/// The two directions of a stream, seen from the server. Reading never waits.
+/// The two directions of a stream from the side of the server. Reads do not block.
 struct Pipe {
     incoming: Vec<u8>,
     outgoing: Vec<u8>,

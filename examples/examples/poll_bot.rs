@@ -1,11 +1,10 @@
-//! Several shards on one thread over sockets that never wait: `cargo run --example poll_bot -- --shards 4`.
+//! Several shards on one thread over non-blocking sockets: `cargo run --example poll_bot -- --shards 4`.
 //!
-//! The event loop is `mio`. It never reads a socket until nothing is left: in each turn every ready socket is read once, its
-//! messages are dealt with one by one, and then the clock, the other sockets and the user have their turn. Otherwise a server that
-//! sends faster than the bot works would have it for itself.
+//! The event loop is `mio`. In each turn every ready socket is read once and its messages are handled one by one; then
+//! timers, other sockets and the interrupt are handled. If a socket were read until it is empty, a server that sends
+//! faster than the bot works would starve everything else.
 //!
-//! Names are looked up on the same thread, which waits for that; a bot that minds looks them up
-//! elsewhere.
+//! Names are looked up on the same thread, which blocks it. A bot for which that matters looks them up on another thread.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -17,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use gateway_driver::rustls::ClientConfig;
 use gateway_examples::keeping::{Gate, Session};
-use gateway_examples::raw::{self, Filled, HEED, Incoming, Socket};
+use gateway_examples::raw::{self, Filled, INTERRUPT_LATENCY, Incoming, Socket};
 use gateway_examples::report::{Next, REFUSED};
 use gateway_examples::{Options, Report};
 use gateway_proto::health::Stats;
@@ -42,31 +41,32 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs all shards until they have what they were asked for, are interrupted, or are refused. Gives the exit status.
+/// Runs all shards until they have printed the requested events, are interrupted, or are refused. Returns the exit
+/// status.
 pub(crate) fn run<O: Write, E: Write>(report: &mut Report<O, E>, interrupted: &AtomicBool) -> u8 {
     let ended = Loop::new(report.options()).and_then(|mut bot| {
         let stop = bot.run(report, interrupted).map_err(|error| error.to_string())?;
         let stats = bot.stats();
-        // Only a bot of one shard keeps its session.
+        // Only a bot with one shard stores its session.
         let session = bot.session.end(&bot.shards[0].connection, report);
         Ok((stop, stats, session))
     });
     match ended {
         Ok((stop, stats, session)) => report.finish(&stop, &stats, session.as_ref()),
         Err(error) => {
-            report.say(&error);
+            report.log(&error);
             REFUSED
         }
     }
 }
 
-/// All shards and what they share.
+/// All shards and their shared state.
 struct Loop {
     poll: Poll,
     shards: Vec<Shard>,
-    /// `--shards` was given: each line names its shard.
+    /// Whether `--shards` was given: each line then names its shard.
     is_many: bool,
-    /// Of the shard that is read at present. Nothing is left in it when its turn ends.
+    /// The buffer of the shard that is being read. Empty between turns.
     incoming: Incoming,
     tls: Arc<ClientConfig>,
     identify: Gate,
@@ -77,23 +77,23 @@ struct Loop {
 struct Shard {
     connection: Connection,
     stream: Stream,
-    /// The socket may have more to read: it is said only once.
+    /// Whether the socket may have more to read: it is reported only once.
     readable: bool,
     ticket: Option<Ticket>,
     deadline: Instant,
     stopped: Option<StopReason>,
 }
 
-/// How far a shard's socket is.
+/// The state of a shard's socket.
 enum Stream {
     None,
-    /// TCP is on its way; these addresses are left to be tried.
+    /// TCP is connecting; these addresses were not tried yet.
     Connecting {
         tcp: TcpStream,
         url: GatewayUrl,
         left: VecDeque<SocketAddr>,
     },
-    /// TLS is being spoken.
+    /// The TLS handshake is in progress.
     Securing(Socket<TcpStream>),
     Open(Socket<TcpStream>),
 }
@@ -156,7 +156,7 @@ impl Loop {
                     shard.connection.handle_input(Input::Timeout, Instant::now());
                 }
             }
-            // What a shut-down has to say is said in the next turn.
+            // The outputs of a shutdown are handled in the next turn.
             let wait = if enough { Duration::ZERO } else { self.wait() };
             self.poll.poll(&mut events, Some(wait)).or_else(unless_interrupted)?;
             for event in &events {
@@ -168,7 +168,8 @@ impl Loop {
         }
     }
 
-    /// Does what a shard says, and reads its socket once if it is ready. True: the application has seen enough.
+    /// Performs a shard's outputs, and reads its socket once if it is ready. Returns whether the application has received
+    /// enough.
     fn turn<O: Write, E: Write>(&mut self, index: usize, report: &mut Report<O, E>) -> bool {
         let mut enough = self.drain(index, report);
         let shard = &mut self.shards[index];
@@ -189,7 +190,7 @@ impl Loop {
         enough
     }
 
-    /// Does what a shard says, until it waits. True: the application has seen enough.
+    /// Performs a shard's outputs until it waits. Returns whether the application has received enough.
     fn drain<O: Write, E: Write>(&mut self, index: usize, report: &mut Report<O, E>) -> bool {
         let shard = &mut self.shards[index];
         let mut enough = false;
@@ -198,7 +199,7 @@ impl Loop {
                 Output::Connect(url) => shard.connect(Token(index), self.poll.registry(), url),
                 Output::ShutDown => {
                     self.incoming.clear();
-                    shard.leave();
+                    shard.close_blocking();
                 }
                 Output::AcquireIdentify => {
                     shard.ticket = Some(self.identify.request(shard.connection.config().shard));
@@ -227,7 +228,7 @@ impl Loop {
                     break;
                 }
                 Output::Stopped(reason) => {
-                    // Half a bot is worse than none.
+                    // If one shard is refused, all of them stop.
                     enough |= shard.stopped.is_none() && is_refusal(&reason);
                     shard.stopped = Some(reason);
                     break;
@@ -238,7 +239,7 @@ impl Loop {
         enough
     }
 
-    /// How long nothing is due.
+    /// The time until the next deadline.
     fn wait(&self) -> Duration {
         if self.shards.iter().any(|shard| shard.readable && matches!(shard.stream, Stream::Open(_))) {
             return Duration::ZERO;
@@ -247,10 +248,13 @@ impl Loop {
         let waiting = self.shards.iter().filter(|shard| shard.stopped.is_none());
         let wakes =
             waiting.map(|shard| shard.deadline).chain(self.until).chain(self.identify.next_deadline(now));
-        wakes.min().map_or(HEED, |wake| wake.saturating_duration_since(now)).min(HEED)
+        wakes
+            .min()
+            .map_or(INTERRUPT_LATENCY, |wake| wake.saturating_duration_since(now))
+            .min(INTERRUPT_LATENCY)
     }
 
-    /// Deadlines and permits.
+    /// Handles deadlines and permits.
     fn tick(&mut self) {
         let now = Instant::now();
         while let Some((ticket, answer)) = self.identify.poll(now) {
@@ -264,7 +268,7 @@ impl Loop {
         }
     }
 
-    /// Why all have stopped, if they have: a refusal before anything else.
+    /// The reason once all shards have stopped; a refusal takes precedence.
     fn stop(&self) -> Option<StopReason> {
         let mut stops = self.shards.iter().map(|shard| shard.stopped.clone()).collect::<Option<Vec<_>>>()?;
         stops.sort_by_key(|stop| !is_refusal(stop));
@@ -293,7 +297,7 @@ impl Shard {
         }
     }
 
-    /// Tries the next address. `failure` is what became of the last one.
+    /// Tries the next address. `failure` is the result of the last one.
     fn connect_next(
         &mut self,
         token: Token,
@@ -316,7 +320,7 @@ impl Shard {
         self.connection.handle_input(Input::ConnectFailed(error), Instant::now());
     }
 
-    /// The socket can do something again. Its connection is made as far as that goes; reading is for the shard's turns.
+    /// Handles a ready socket. Continues to open its connection; reading is left to the shard's turns.
     fn ready(&mut self, token: Token, registry: &Registry, tls: &Arc<ClientConfig>) {
         self.readable = true;
         self.stream = match std::mem::replace(&mut self.stream, Stream::None) {
@@ -354,9 +358,9 @@ impl Shard {
         }
     }
 
-    fn leave(&mut self) {
+    fn close_blocking(&mut self) {
         if let Stream::Open(mut socket) = std::mem::replace(&mut self.stream, Stream::None) {
-            socket.farewell(&mut self.connection);
+            socket.close_nonblocking(&mut self.connection);
         }
     }
 }
@@ -366,7 +370,7 @@ fn is_refusal(stop: &StopReason) -> bool {
     matches!(stop, StopReason::Rejected(_) | StopReason::IdentifyRefused(_))
 }
 
-/// What became of an attempt to connect: made, still under way, or failed.
+/// The result of a connection attempt: connected, pending, or failed.
 fn outcome(tcp: &TcpStream) -> io::Result<bool> {
     if let Some(error) = tcp.take_error()? {
         return Err(error);
@@ -378,7 +382,7 @@ fn outcome(tcp: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// A signal is no reason to give up waiting.
+/// An interrupted wait is not an error.
 fn unless_interrupted(error: io::Error) -> io::Result<()> {
     match error.kind() {
         io::ErrorKind::Interrupted => Ok(()),

@@ -1,4 +1,4 @@
-//! The codec alone, without a gateway: asks `GET /gateway/bot` how many shards to start, and decodes the answer.
+//! The codec alone, without a gateway: requests `GET /gateway/bot` for the number of shards, and decodes the answer.
 //!
 //! Against the simulator: `cargo run --example rest -- http://127.0.0.1:PORT/api/v10 TOKEN`.
 
@@ -18,7 +18,8 @@ Usage: rest http://HOST:PORT/api/v10 TOKEN
   -V, --version  the version
 ";
 
-/// What is needed of the answer (Discord Docs, Gateway > Get Gateway Bot).
+/// The required fields of the answer
+/// ([Discord Docs, Gateway > Get Gateway Bot](https://discord.com/developers/docs/events/gateway#get-gateway-bot)).
 #[derive(Debug, Deserialize)]
 pub(crate) struct GatewayBot {
     pub(crate) url: String,
@@ -70,7 +71,7 @@ pub(crate) fn gateway_bot(base: &str, token: &str) -> Result<GatewayBot, Box<dyn
     let header =
         |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (content_encoding, content_type) = (header("content-encoding"), header("content-type"));
-    // The client is asked for the bytes as they came: undoing their compression, within bounds, is the codec's part.
+    // The client returns the bytes unchanged: the codec decompresses them within its limits.
     let body = response.body_mut().with_config().limit(1 << 20).read_to_vec()?;
     Ok(decode_body(body, content_encoding.as_deref(), content_type.as_deref(), &limits)?.decode()?)
 }

@@ -1,4 +1,4 @@
-//! A small bot on smol: `cargo run --example smol_bot -- --help` tells its flags.
+//! A small bot on smol: `cargo run --example smol_bot -- --help` lists its flags.
 
 use std::process::ExitCode;
 

@@ -13,7 +13,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 #[expect(clippy::print_stderr, reason = "a program talks to its user")]
 fn main() -> ExitCode {
-    // Without a proxy too.
+    // Help needs no proxy.
     if is_answered(HELP) {
         return ExitCode::SUCCESS;
     }
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     runtime.block_on(gateway_examples::bot::main_through(TokioRuntime, Some(connector(proxy))))
 }
 
-/// Opens every connection through this proxy, which looks the name up itself (RFC 1928). TLS is spoken through it.
+/// Opens every connection through this proxy, which looks up the name (RFC 1928). TLS runs through it, to the gateway.
 pub(crate) fn connector(proxy: String) -> Arc<dyn Connector> {
     Arc::new(move |host, port| connect(proxy.clone(), host, port))
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use gateway_driver::rustls::ClientConfig;
 use gateway_examples::keeping::{Gate, Session};
-use gateway_examples::raw::{self, Filled, HEED, Incoming, Socket, Timed, WRITE_PATIENCE};
+use gateway_examples::raw::{self, Filled, INTERRUPT_LATENCY, Incoming, Socket, Timed, WRITE_PATIENCE};
 use gateway_examples::report::{Next, REFUSED};
 use gateway_examples::{Options, Report};
 use gateway_proto::command::{Activity, Presence, Status};
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the bot until it has what it was asked for, is interrupted, or is refused. Gives the exit status.
+/// Runs the bot until it has printed the requested events, is interrupted, or is refused. Returns the exit status.
 pub(crate) fn run<O: Write, E: Write>(
     report: &mut Report<O, E>,
     interrupted: &AtomicBool,
@@ -48,12 +48,12 @@ pub(crate) fn run<O: Write, E: Write>(
     let reader = match Reader::new(report.options()) {
         Ok(reader) => reader,
         Err(error) => {
-            report.say(&error);
+            report.log(&error);
             return REFUSED;
         }
     };
     let shared = reader.shared.clone();
-    // It ends with the lines or with the process, whichever is first.
+    // It ends with the input or with the process.
     std::thread::spawn(move || send_lines(&shared, lines));
     let shared = reader.shared.clone();
     let (stop, session) = reader.run(report, interrupted);
@@ -62,18 +62,18 @@ pub(crate) fn run<O: Write, E: Write>(
     report.finish(&stop, connection.stats(), session.as_ref())
 }
 
-/// What both threads use.
+/// The state that both threads use.
 struct Shared {
     connection: Connection,
     socket: Option<Socket<Half>>,
-    /// What the sending thread has to say to the user.
+    /// Errors of the sending thread for the user.
     errors: Vec<String>,
 }
 
 /// A TCP connection for writing. Reads return bytes that were received before, without the lock.
 struct Half {
     tcp: Timed,
-    /// What the last read has given, until TLS has taken it.
+    /// The result of the last read, until TLS takes it.
     arrived: Option<io::Result<Vec<u8>>>,
 }
 
@@ -81,7 +81,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The sending thread.
+/// Runs on the sending thread.
 fn send_lines(shared: &Mutex<Shared>, lines: impl BufRead) {
     for line in lines.lines().map_while(Result::ok) {
         let presence = Presence::new(Status::Online, [Activity::custom(line)]);
@@ -108,9 +108,9 @@ impl Shared {
 /// The reading thread.
 struct Reader {
     shared: Arc<Mutex<Shared>>,
-    /// The same connection as that of `shared`, to be waited for without the lock.
+    /// The same connection as in `shared`, to wait for it without the lock.
     tcp: Option<TcpStream>,
-    /// What has come out of TLS and the connection has not taken yet.
+    /// Decrypted bytes that the connection has not taken yet.
     incoming: Incoming,
     tls: Arc<ClientConfig>,
     identify: Gate,
@@ -119,7 +119,7 @@ struct Reader {
     until: Option<Instant>,
 }
 
-/// What the reading thread has to do without the lock.
+/// What the reading thread does without the lock.
 enum Todo {
     Connect(GatewayUrl),
     Show(Event),
@@ -172,7 +172,7 @@ impl Reader {
                     self.session.report_errors(report);
                     self.identify.report_errors(report);
                     for error in std::mem::take(&mut lock(&self.shared).errors) {
-                        report.say(&error);
+                        report.log(&error);
                     }
                     if self.until.is_some_and(|until| until <= Instant::now())
                         || interrupted.swap(false, Ordering::Relaxed)
@@ -194,7 +194,7 @@ impl Reader {
         shared.connection.handle_input(Input::Timeout, Instant::now());
     }
 
-    /// Does what the connection says, as far as that goes with the lock held.
+    /// Performs the connection's outputs, as far as that is possible with the lock held.
     fn next(&mut self) -> Todo {
         let mut guard = lock(&self.shared);
         let shared = &mut *guard;
@@ -208,7 +208,7 @@ impl Reader {
                         && socket.tcp().tcp.tcp().set_nonblocking(true).is_ok()
                     {
                         socket.tcp().tcp.set_deadline(Instant::now() + WRITE_PATIENCE);
-                        socket.farewell(&mut shared.connection);
+                        socket.close_nonblocking(&mut shared.connection);
                     }
                 }
                 Output::AcquireIdentify => {
@@ -222,7 +222,7 @@ impl Reader {
                 Output::Event(event) => return Todo::Show(event),
                 Output::Timeout(deadline) => {
                     shared.write();
-                    // Message by message: what one has caused is done before the next.
+                    // Message by message: the outputs of one are performed before the next.
                     if self.incoming.feed(&mut shared.connection) {
                         continue;
                     }
@@ -266,14 +266,14 @@ impl Reader {
         if deadline <= now {
             return lock(&self.shared).connection.handle_input(Input::Timeout, now);
         }
-        let wakes = [self.until, self.identify.next_deadline(now), Some(now + HEED)];
+        let wakes = [self.until, self.identify.next_deadline(now), Some(now + INTERRUPT_LATENCY)];
         let wait = wakes.into_iter().fold(deadline, raw::earlier).saturating_duration_since(now);
         let Some(tcp) = &mut self.tcp else { return std::thread::sleep(wait) };
         let read =
             tcp.set_read_timeout(Some(wait.max(Duration::from_millis(1)))).and_then(|()| tcp.read(buffer));
         let mut guard = lock(&self.shared);
         let Some(socket) = &mut guard.socket else { return };
-        // TLS takes it from there in the next turn of the loop.
+        // TLS takes the bytes in the next turn of the loop.
         socket.tcp().arrived = Some(read.map(|count| buffer[..count].to_vec()));
     }
 }

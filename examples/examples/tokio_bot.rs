@@ -1,4 +1,4 @@
-//! A small bot on tokio: `cargo run --example tokio_bot -- --help` tells its flags.
+//! A small bot on tokio: `cargo run --example tokio_bot -- --help` lists its flags.
 
 use std::process::ExitCode;
 

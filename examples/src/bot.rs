@@ -1,4 +1,4 @@
-//! The bot itself, on whatever runtime drives it.
+//! The bot, on any runtime.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -17,7 +17,7 @@ use gateway_driver::{Runtime, Sender, Shard, TranscriptWriter};
 use crate::report::{Next, REFUSED};
 use crate::{Options, Report};
 
-/// Reads the flags and runs the bot with them: what `main` of every example calls, within its runtime.
+/// Parses the flags and runs the bot: the `main` of every example calls this within its runtime.
 pub async fn main<R: Runtime>(runtime: R) -> ExitCode {
     main_through(runtime, None).await
 }
@@ -32,7 +32,7 @@ pub async fn main_through<R: Runtime>(runtime: R, connector: Option<Arc<dyn Conn
     ExitCode::from(run(runtime, connector, &mut report).await)
 }
 
-/// Runs the bot until it has what it was asked for, is interrupted, or is refused. Gives the exit status.
+/// Runs the bot until it has printed the requested events, is interrupted, or is refused. Returns the exit status.
 pub async fn run<R: Runtime, O: Write, E: Write>(
     runtime: R,
     connector: Option<Arc<dyn Connector>>,
@@ -43,7 +43,7 @@ pub async fn run<R: Runtime, O: Write, E: Write>(
     let (mut shard, keepers) = match shard(runtime.clone(), connector, options) {
         Ok(made) => made,
         Err(error) => {
-            report.say(&error);
+            report.log(&error);
             return REFUSED;
         }
     };
@@ -57,13 +57,13 @@ pub async fn run<R: Runtime, O: Write, E: Write>(
         if let Some(sequence) = report.take_written()
             && let Err(error) = sender.ack(sequence)
         {
-            report.say(&error);
+            report.log(&error);
         }
         keepers.report_errors(report);
     }
     let stop = shard.stop_reason().expect("a shard's events end only with a reason").clone();
     let (stats, session) = (shard.stats(), shard.session());
-    // What keeps the session has written its last before the report writes its own.
+    // The session keeper must write its last session before the report writes its own.
     drop(shard);
     keepers.flush(report);
     report.finish(&stop, &stats, session.as_ref())
@@ -89,7 +89,7 @@ fn shard<R: Runtime>(
     Ok((shard, keepers))
 }
 
-/// What writes files for the next run.
+/// The stores for the next run.
 struct Keepers<R: Runtime> {
     session: Option<Arc<SessionKeeper>>,
     gate: Option<Arc<LocalIdentifyGate<R>>>,
@@ -99,10 +99,10 @@ impl<R: Runtime> Keepers<R> {
     /// Reports the last error of each store.
     fn report_errors<O: Write, E: Write>(&self, report: &mut Report<O, E>) {
         if let Some(error) = self.session.as_ref().and_then(|keeper| keeper.take_error()) {
-            report.say(&format_args!("the session could not be kept: {error}"));
+            report.log(&format_args!("the session could not be kept: {error}"));
         }
         if let Some(error) = self.gate.as_ref().and_then(|gate| gate.take_error()) {
-            report.say(&format_args!("the session starts could not be kept: {error}"));
+            report.log(&format_args!("the session starts could not be kept: {error}"));
         }
     }
 
@@ -112,12 +112,12 @@ impl<R: Runtime> Keepers<R> {
         if let Some(keeper) = &self.session
             && let Err(error) = keeper.flush()
         {
-            report.say(&format_args!("the session could not be kept: {error}"));
+            report.log(&format_args!("the session could not be kept: {error}"));
         }
     }
 }
 
-/// The next event, while the clock goes on.
+/// The next event, while the timer runs.
 async fn next_event<R: Runtime>(
     shard: &mut Shard<R>,
     clock: Pin<&mut impl Future<Output = Infallible>>,
@@ -128,7 +128,7 @@ async fn next_event<R: Runtime>(
     }
 }
 
-/// Ends the bot when its time is up; has nothing to say itself.
+/// Shuts the bot down when its time is up. Never resolves.
 async fn shut_down_at<R: Runtime>(
     deadline: Option<Instant>,
     runtime: R,
@@ -142,10 +142,10 @@ async fn shut_down_at<R: Runtime>(
     future::pending().await
 }
 
-/// Ctrl-C ends the bot as its flags would: the session is kept where `--session` says.
+/// Ctrl-C shuts the bot down as its flags determine: the session is stored in the file of `--session`.
 fn shut_down_on_interrupt<O: Write, E: Write>(sender: Sender, report: &mut Report<O, E>) {
     let how = report.shutdown();
     if let Err(error) = ctrlc::set_handler(move || sender.shutdown(how)) {
-        report.say(&format_args!("an interrupt will end the bot at once: {error}"));
+        report.log(&format_args!("an interrupt will end the bot at once: {error}"));
     }
 }

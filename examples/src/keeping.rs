@@ -1,4 +1,4 @@
-//! What the bots that bring their own socket persist for the next run: the session, and the session starts of a day.
+//! State that the bots with their own sockets persist for the next run: the session, and the session starts of a day.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens the session that the flags ask for.
+    /// Opens the session file of the flags.
     ///
     /// # Errors
     ///
-    /// A sentence, if the system has no thread to write the file.
+    /// A sentence, if the system cannot start a thread to write the file.
     pub fn new(options: &Options) -> Result<Self, String> {
         let keeper = options.session_keeper().map_err(|error| error.to_string())?;
         let keeper = keeper.map(|keeper| (keeper.clone(), Checkpointer::new(keeper, Instant::now())));
@@ -61,7 +61,7 @@ impl Session {
     /// Reports the last error of the store.
     pub fn report_errors<O: Write, E: Write>(&self, report: &mut Report<O, E>) {
         if let Some(error) = self.keeper.as_ref().and_then(|(keeper, _)| keeper.take_error()) {
-            report.say(&format_args!("the session could not be kept: {error}"));
+            report.log(&format_args!("the session could not be kept: {error}"));
         }
     }
 
@@ -75,9 +75,9 @@ impl Session {
         if let Some((keeper, _)) = &self.keeper
             && let Err(error) = keeper.flush()
         {
-            report.say(&format_args!("the session could not be kept: {error}"));
+            report.log(&format_args!("the session could not be kept: {error}"));
         }
-        // The session may have ended since.
+        // The session may have ended since then.
         connection.session().map(|session| self.last.unwrap_or(session))
     }
 }
@@ -97,7 +97,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Builds the gate that the flags ask for, with the session starts of earlier runs.
+    /// Builds the gate of the flags, with the session starts of earlier runs.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl Gate {
         }
     }
 
-    /// When to poll again.
+    /// The time of the next poll.
     pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
         self.queue.next_deadline(now)
     }
@@ -155,7 +155,7 @@ impl Gate {
     /// Reports the last error of the store.
     pub fn report_errors<O: Write, E: Write>(&mut self, report: &mut Report<O, E>) {
         if let Some(error) = self.error.take() {
-            report.say(&format_args!("the session starts could not be persisted: {error}"));
+            report.log(&format_args!("the session starts could not be persisted: {error}"));
         }
     }
 }

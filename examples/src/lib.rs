@@ -1,4 +1,4 @@
-//! What the example programs share: their flags, what they print, and the bot itself.
+//! Shared by the example programs: their flags, their output, and the bot itself.
 
 pub mod bot;
 pub mod keeping;
@@ -9,7 +9,7 @@ pub mod report;
 pub use options::Options;
 pub use report::Report;
 
-/// The bot in the README of the workspace is compiled as a test.
+/// Compiles the bot in the README of the workspace as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;

@@ -37,17 +37,17 @@ A small bot: prints one JSON line per event on standard output.
   --compress C       none, payload, zlib-stream or zstd-stream (default the best that is compiled in)
   --shard I,N        shard I of N (default 0,1)
   --shards N         all N shards in one process (poll_bot only)
-  --ca FILE          a PEM file of root certificates to trust as well
-  --session FILE     read at the start to resume, written as the bot goes on; FILE.identifies
-                     beside it counts session starts, so that no number of restarts spends
-                     more than 900 of the 1000 of a day
-  --transcript FILE  what happens to the shard is written there, without secrets, to be played again
-  --ack              a crash loses no event: one counts as done once its line is written
+  --ca FILE          a PEM file of additional root certificates to trust
+  --session FILE     read at the start to resume, written while the bot runs; FILE.identifies
+                     beside it counts session starts, so that restarts spend no more than
+                     900 of the 1000 of a day
+  --transcript FILE  a transcript of the shard, without secrets, for a replay
+  --ack              acknowledge an event once its line is written, so that a crash loses none
   --events N         end after N events
   --seconds N        end after N seconds
   --full             print each event's data too
   --connect-timeout N
-                     give up a connection that is not open after N seconds (default 10)
+                     the time limit for opening a connection, in seconds (default 10)
   -h, --help         this text
   -V, --version      the version
 
@@ -59,29 +59,29 @@ the environment's GATEWAY_PROXY.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// How the shard is set up.
+    /// The configuration of the shard.
     pub config: ShardConfig,
-    /// Run all shards, so many. None: only that of [`Options::config`].
+    /// The number of shards to run. `None`: only that of [`Options::config`].
     pub shards: Option<u32>,
-    /// PEM roots to trust as well.
+    /// A file with additional PEM roots to trust.
     pub ca: Option<PathBuf>,
-    /// Where the session is kept between two runs.
+    /// The file for the session.
     pub session_file: Option<PathBuf>,
-    /// Where the transcript goes.
+    /// The file for the transcript.
     pub transcript: Option<PathBuf>,
-    /// End after this many dispatches.
+    /// Stop after this many dispatches.
     pub events: Option<u64>,
-    /// End after this time.
+    /// Stop after this time.
     pub duration: Option<Duration>,
     /// Print the data of each dispatch too.
     pub full: bool,
-    /// One for the whole run, so that the file is locked from when it is read to when it was last written.
+    /// Shared by the whole run, so that the file is locked from the first read to the last write.
     store: OnceLock<FileSessionStore>,
 }
 
-/// What the command line asks for.
+/// The request of the command line.
 #[derive(Debug)]
-pub enum Asked {
+pub enum Invocation {
     /// A bot with these options.
     Run(Box<Options>),
     /// The help text.
@@ -90,8 +90,7 @@ pub enum Asked {
     Version,
 }
 
-/// Prints the help or the version if the command line of this process asks for it. True: it does, and nothing else is to be
-/// done.
+/// Prints the help or the version if the command line of this process requests it. Returns whether it does.
 #[expect(clippy::print_stdout, reason = "a program talks to its user")]
 pub fn is_answered(help: &str) -> bool {
     for argument in std::env::args_os().skip(1) {
@@ -112,7 +111,7 @@ fn version() -> String {
     format!("{} {}", name.display(), env!("CARGO_PKG_VERSION"))
 }
 
-/// A flag that cannot be used, in a sentence.
+/// An invalid flag, in a sentence.
 #[derive(Debug)]
 pub struct UsageError(String);
 
@@ -131,20 +130,20 @@ impl From<lexopt::Error> for UsageError {
 }
 
 impl Options {
-    /// Reads the flags of this process, or says why not and with which status to end.
+    /// Parses the flags of this process. Prints an error, the help or the version.
     ///
     /// # Errors
     ///
-    /// The status: success where only the help was asked for.
+    /// The exit status: success if only the help or the version was requested.
     #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
     pub fn from_command_line() -> Result<Box<Self>, ExitCode> {
         match Self::from_env() {
-            Ok(Asked::Run(options)) => Ok(options),
-            Ok(Asked::Help) => {
+            Ok(Invocation::Run(options)) => Ok(options),
+            Ok(Invocation::Help) => {
                 print!("{HELP}");
                 Err(ExitCode::SUCCESS)
             }
-            Ok(Asked::Version) => {
+            Ok(Invocation::Version) => {
                 println!("{}", version());
                 Err(ExitCode::SUCCESS)
             }
@@ -155,18 +154,17 @@ impl Options {
         }
     }
 
-    /// Reads the flags of this process.
+    /// Parses the flags of this process.
     ///
     /// # Errors
     ///
-    /// Where a flag is unknown or its value cannot be used, where there is no token, or where the session file cannot be
-    /// read.
-    pub fn from_env() -> Result<Asked, UsageError> {
+    /// If a flag is unknown or its value is invalid, if there is no token, or if the session file cannot be read.
+    pub fn from_env() -> Result<Invocation, UsageError> {
         let token = std::env::var("DISCORD_TOKEN").ok();
         Self::parse(std::env::args_os().skip(1), token)
     }
 
-    /// Reads flags. `token` is used where they name none.
+    /// Parses flags. `token` is the default token.
     ///
     /// # Errors
     ///
@@ -174,7 +172,7 @@ impl Options {
     pub fn parse(
         arguments: impl IntoIterator<Item = impl Into<OsString>>,
         mut token: Option<String>,
-    ) -> Result<Asked, UsageError> {
+    ) -> Result<Invocation, UsageError> {
         let mut options = Self {
             config: ShardConfig::new("", Intents::UNPRIVILEGED),
             shards: None,
@@ -191,8 +189,8 @@ impl Options {
         while let Some(argument) = parser.next()? {
             let flag = match argument {
                 Arg::Long(flag) => flag.to_owned(),
-                Arg::Short('h') => return Ok(Asked::Help),
-                Arg::Short('V') => return Ok(Asked::Version),
+                Arg::Short('h') => return Ok(Invocation::Help),
+                Arg::Short('V') => return Ok(Invocation::Version),
                 other => return Err(other.unexpected().into()),
             };
             match flag.as_str() {
@@ -211,22 +209,22 @@ impl Options {
                 "connect-timeout" => options.config.timeouts.connect = seconds(&mut parser, &flag)?,
                 "ack" => options.config.delivery = Delivery::Acknowledged,
                 "full" => options.full = true,
-                "help" => return Ok(Asked::Help),
-                "version" => return Ok(Asked::Version),
+                "help" => return Ok(Invocation::Help),
+                "version" => return Ok(Invocation::Version),
                 _ => return Err(Arg::Long(&flag).unexpected().into()),
             }
         }
         let token = token.ok_or_else(|| UsageError("give --token T or set DISCORD_TOKEN".to_owned()))?;
         options.config.token = token.into();
         options.config.session = options.read_session()?;
-        Ok(Asked::Run(Box::new(options)))
+        Ok(Invocation::Run(Box::new(options)))
     }
 
-    /// For bots that run one shard: refuses `--shards`.
+    /// The shard, for bots that run one: rejects `--shards`.
     ///
     /// # Errors
     ///
-    /// Where the flags ask for many.
+    /// If the flags request more shards.
     pub fn only_shard(&self) -> Result<ShardId, UsageError> {
         match self.shards {
             None => Ok(self.config.shard),
@@ -234,7 +232,7 @@ impl Options {
         }
     }
 
-    /// How a shard is driven: TLS, and what keeps the session.
+    /// The driver's configuration: TLS and the session keeper.
     ///
     /// # Errors
     ///
@@ -246,11 +244,11 @@ impl Options {
         Ok(driver)
     }
 
-    /// Who says when a shard may identify. None: a gate that keeps nothing will do.
+    /// The gate for permits to identify. `None`: a gate without a store suffices.
     ///
     /// # Errors
     ///
-    /// Where session starts cannot be kept, or none is left.
+    /// If session starts cannot be stored, or none is left.
     pub fn identify_gate<R: Runtime>(
         &self,
         runtime: R,
@@ -261,11 +259,11 @@ impl Options {
         gate.map(|gate| Some(Arc::new(gate))).map_err(|error| UsageError(error.to_string()))
     }
 
-    /// The TLS configuration with the roots that the flags ask for. None: they ask for none.
+    /// The TLS configuration with the additional roots of the flags. `None` without `--ca`.
     ///
     /// # Errors
     ///
-    /// Where the file of `--ca` cannot be read or holds no certificate.
+    /// If the file of `--ca` cannot be read or contains no certificate.
     pub fn tls(&self) -> Result<Option<Arc<ClientConfig>>, UsageError> {
         let Some(path) = &self.ca else { return Ok(None) };
         let pem = std::fs::read(path).map_err(|error| bad("ca", &error))?;
@@ -274,25 +272,25 @@ impl Options {
         settings.client_config().map(Some).map_err(|error| bad("ca", &error))
     }
 
-    /// What keeps the session where `--session` says.
+    /// Stores the session in the file of `--session`. `None` without that flag.
     ///
     /// # Errors
     ///
-    /// Where there is no thread to write it.
+    /// If the system cannot start a thread to write it.
     pub fn session_keeper(&self) -> Result<Option<Arc<SessionKeeper>>, UsageError> {
         let Some(store) = self.session_store() else { return Ok(None) };
         let keeper = SessionKeeper::new(store, Checkpoints::default());
         keeper.map(|keeper| Some(Arc::new(keeper))).map_err(|error| bad("session", &error))
     }
 
-    /// Beside the file of `--session`.
+    /// A file beside that of `--session`.
     pub fn identify_store(&self) -> Option<FileIdentifyStore> {
         let mut name = self.session_file.clone()?.into_os_string();
         name.push(".identifies");
         Some(FileIdentifyStore::in_file(name))
     }
 
-    /// A bot with a session to resume can begin although no session start is left.
+    /// The budget. A bot with a session to resume can start although no session start is left.
     pub fn identify_budget(&self) -> IdentifyBudget {
         let mut budget = IdentifyBudget::default();
         budget.shards = self.shards.unwrap_or(1);
@@ -300,18 +298,18 @@ impl Options {
         budget
     }
 
-    /// Opens the file of `--transcript` for this shard. With `--shards` each has one of its own, `FILE.0` and so on.
+    /// Opens the file of `--transcript` for this shard. With `--shards` each shard has its own, `FILE.0` and so on.
     ///
     /// # Errors
     ///
-    /// Where it cannot be made.
+    /// If it cannot be created.
     pub fn open_transcript(&self, shard: ShardId) -> Result<Option<LineWriter<File>>, UsageError> {
         let Some(path) = &self.transcript else { return Ok(None) };
         let mut path = path.clone().into_os_string();
         if shard != self.config.shard {
             path.push(format!(".{}", shard.id()));
         }
-        // Whole lines, so that a crash leaves something to look at.
+        // Written in whole lines, so that they remain after a crash.
         let file = create_private_file(path).map_err(|error| bad("transcript", &error))?;
         Ok(Some(LineWriter::new(file)))
     }
@@ -321,17 +319,17 @@ impl Options {
         store.load(self.config.shard).map_err(|error| bad("session", &error))
     }
 
-    /// Where `--session` says.
+    /// The store for the file of `--session`.
     pub fn session_store(&self) -> Option<FileSessionStore> {
         let file = self.session_file.as_ref()?;
         Some(self.store.get_or_init(|| FileSessionStore::in_file(file)).clone())
     }
 
-    /// Keeps the session for the next run; without one, removes what was kept.
+    /// Stores the session for the next run; without one, removes the stored one.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn write_session(&self, session: Option<&SessionSnapshot>) -> std::io::Result<()> {
         match self.session_store() {
             Some(store) => store.save(self.config.shard, session),
@@ -359,8 +357,8 @@ mod tests {
 
     fn run(arguments: &[&str]) -> Box<Options> {
         match Options::parse(arguments, Some("t".to_owned())).unwrap() {
-            Asked::Run(options) => options,
-            other => panic!("{other:?} was not asked for"),
+            Invocation::Run(options) => options,
+            other => panic!("{other:?} is not a run"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the bots share that bring their own socket: TCP with TLS around it if asked for, blocking or not.
+//! Shared by the bots with their own sockets: TCP with optional TLS, blocking or non-blocking.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -18,21 +18,21 @@ use gateway_proto::{ConnectError, GatewayUrl, ShardId};
 
 use crate::{Options, Report};
 
-/// How long writing may take before the bot looks at something else. A server that does not read, or a byte now and then, must
-/// not hold up the clock.
+/// The time limit for a write before the bot does other work. A server that does not read, or reads a byte now and then,
+/// must not delay timers.
 pub const WRITE_PATIENCE: Duration = Duration::from_millis(100);
 
-/// An interrupt is heeded within this time.
-pub const HEED: Duration = Duration::from_secs(1);
+/// An interrupt takes effect within this time.
+pub const INTERRUPT_LATENCY: Duration = Duration::from_secs(1);
 
-/// How much is read at once.
+/// The most bytes of one read.
 const READ_BYTES: usize = 16 << 10;
 
-/// The connection that the flags ask for, for this shard.
+/// The connection for this shard, as configured by the flags.
 ///
 /// # Errors
 ///
-/// A sentence, where the flags do not fit together.
+/// A sentence, if the flags contradict each other.
 pub fn connection(options: &Options, shard: ShardId) -> Result<Connection, String> {
     let mut config = options.config.clone();
     config.shard = shard;
@@ -45,21 +45,21 @@ pub fn connection(options: &Options, shard: ShardId) -> Result<Connection, Strin
     connection.map_err(|error| error.to_string())
 }
 
-/// Acknowledges the dispatch whose line has just been written, if `--ack` asks for it.
+/// With `--ack`, acknowledges the dispatch whose line has just been written.
 pub fn acknowledge<O: Write, E: Write>(connection: &mut Connection, report: &mut Report<O, E>) {
     if let Some(sequence) = report.take_written()
         && let Err(error) = connection.ack(sequence)
     {
-        report.say(&error);
+        report.log(&error);
     }
 }
 
-/// The earlier of two moments, of which one may never come.
+/// The earlier of two times, of which one may be absent.
 pub fn earlier(moment: Instant, other: Option<Instant>) -> Instant {
     other.map_or(moment, |other| other.min(moment))
 }
 
-/// What the gate's answer means to a connection.
+/// The input for an answer of the gate.
 pub fn permit(answer: Result<(), IdentifyRefused>) -> Input {
     match answer {
         Ok(()) => Input::IdentifyGranted,
@@ -67,11 +67,11 @@ pub fn permit(answer: Result<(), IdentifyRefused>) -> Input {
     }
 }
 
-/// The TLS configuration that the flags ask for.
+/// The TLS configuration of the flags.
 ///
 /// # Errors
 ///
-/// A sentence, where there are no roots to trust.
+/// A sentence, if there are no roots to trust.
 pub fn tls_config(options: &Options) -> Result<Arc<ClientConfig>, String> {
     match options.tls().map_err(|error| error.to_string())? {
         Some(config) => Ok(config),
@@ -79,11 +79,11 @@ pub fn tls_config(options: &Options) -> Result<Arc<ClientConfig>, String> {
     }
 }
 
-/// Set by Ctrl-C from now on. Call it once.
+/// A flag that Ctrl-C sets from now on. Call it once.
 ///
 /// # Errors
 ///
-/// Where the system has no place for it.
+/// If the system rejects the handler.
 pub fn interrupted() -> Result<Arc<AtomicBool>, String> {
     let flag = Arc::new(AtomicBool::new(false));
     let set = flag.clone();
@@ -91,19 +91,19 @@ pub fn interrupted() -> Result<Arc<AtomicBool>, String> {
     Ok(flag)
 }
 
-/// What was read and the connection has not taken yet: a buffer of fixed size, filled by one read at a time.
+/// Bytes that were read and not taken by the connection: a buffer of fixed size, filled by one read at a time.
 pub struct Incoming {
     buffer: Vec<u8>,
     unread: Range<usize>,
 }
 
-/// What a read has brought.
+/// The result of a read.
 pub enum Filled {
-    /// Bytes, to be handed in with [`Incoming::feed`].
+    /// Bytes for [`Incoming::feed`].
     Bytes,
     /// Nothing for now.
     Nothing,
-    /// The end of the stream, to be handed in as it is.
+    /// The end of the stream, as an input for the connection.
     End(Input),
 }
 
@@ -114,12 +114,13 @@ impl Default for Incoming {
 }
 
 impl Incoming {
-    /// Reads at most so many bytes at once.
+    /// Reads at most this many bytes at once.
     pub fn with_capacity(bytes: usize) -> Self {
         Self { buffer: vec![0; bytes], unread: 0..0 }
     }
 
-    /// Hands in the bytes up to the end of the next message. False: there are none. Ask for the outputs after each call.
+    /// Passes the bytes up to the end of the next message to the connection. Returns false if there are none. Poll the
+    /// outputs after each call.
     pub fn feed(&mut self, connection: &mut Connection) -> bool {
         if self.unread.is_empty() {
             return false;
@@ -130,7 +131,7 @@ impl Incoming {
         true
     }
 
-    /// Reads once, after everything has been handed in.
+    /// Reads once, after all bytes are taken.
     pub fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> Filled {
         match read(&mut self.buffer) {
             Ok(0) => Filled::End(Input::EndOfStream),
@@ -139,13 +140,13 @@ impl Incoming {
                 Filled::Bytes
             }
             Err(error) if is_wait(&error) => Filled::Nothing,
-            // TLS that ends without close_notify.
+            // TLS has ended without close_notify.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Filled::End(Input::EndOfStream),
             Err(error) => Filled::End(Input::Failed(error.to_string())),
         }
     }
 
-    /// Drops what is left of a stream that is over.
+    /// Drops the remaining bytes of an ended stream.
     pub fn clear(&mut self) {
         self.unread = 0..0;
     }
@@ -153,15 +154,15 @@ impl Incoming {
 
 /// A blocking TCP connection whose reads and writes fail with [`ErrorKind::WouldBlock`] once a deadline has passed.
 ///
-/// The timeouts of a socket bound one system call each. TLS reads until it has a whole record: from a server that sends a byte
-/// now and then it would read for ever, so that the deadline is looked at before each call.
+/// The timeouts of a socket limit one system call each. TLS reads until it has a whole record: with a server that sends a
+/// byte now and then it would read forever. Therefore the deadline is checked before each call.
 pub struct Timed {
     tcp: TcpStream,
     deadline: Instant,
 }
 
 impl Timed {
-    /// The deadline of all that is read and written from now on.
+    /// The deadline for all later reads and writes.
     pub fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
     }
@@ -171,11 +172,11 @@ impl Timed {
         &self.tcp
     }
 
-    /// The time that is left, as a timeout.
+    /// The remaining time as a timeout.
     fn left(&self) -> io::Result<Option<Duration>> {
         match self.deadline.saturating_duration_since(Instant::now()) {
             Duration::ZERO => Err(ErrorKind::WouldBlock.into()),
-            // A socket rounds to its own units, and none would mean for ever.
+            // A socket rounds the timeout, and zero would mean no timeout.
             left => Ok(Some(left.max(Duration::from_millis(1)))),
         }
     }
@@ -199,18 +200,18 @@ impl Write for Timed {
     }
 }
 
-/// A TCP connection with or without TLS. Blocking or not is a matter of `S`.
+/// A TCP connection with or without TLS, blocking or non-blocking depending on `S`.
 pub struct Socket<S> {
     tcp: S,
     tls: Option<Box<ClientConnection>>,
 }
 
 impl Socket<Timed> {
-    /// Opens a blocking connection, TLS included, before the deadline. Looking up the name takes as long as it takes.
+    /// Opens a blocking connection, including TLS, before the deadline. The look-up of the name has no time limit.
     ///
     /// # Errors
     ///
-    /// What could not be done, of the last address tried. That includes an interrupt during the TLS handshake.
+    /// The error of the last address. That includes an interrupt during the TLS handshake.
     pub fn open(
         url: &GatewayUrl,
         tls: &Arc<ClientConfig>,
@@ -234,7 +235,7 @@ impl Socket<Timed> {
         Err(ConnectError::Tcp(failure.to_string()))
     }
 
-    /// Speaks the whole TLS handshake before the deadline that is set.
+    /// Performs the whole TLS handshake before the set deadline.
     fn secure(
         tcp: Timed,
         url: &GatewayUrl,
@@ -251,7 +252,7 @@ impl Socket<Timed> {
             if interrupted.load(Ordering::Relaxed) {
                 return Err(ConnectError::Tls("the handshake was interrupted".to_owned()));
             }
-            socket.tcp.set_deadline(deadline.min(now + HEED));
+            socket.tcp.set_deadline(deadline.min(now + INTERRUPT_LATENCY));
             if socket.handshake()? {
                 return Ok(socket);
             }
@@ -262,34 +263,34 @@ impl Socket<Timed> {
     ///
     /// # Errors
     ///
-    /// As [`Read::read`]; [`ErrorKind::WouldBlock`] or [`ErrorKind::TimedOut`] when the time is up.
+    /// As [`Read::read`]; [`ErrorKind::WouldBlock`] or [`ErrorKind::TimedOut`] at the deadline.
     pub fn read_until(&mut self, deadline: Instant, buffer: &mut [u8]) -> io::Result<usize> {
         self.tcp.set_deadline(deadline);
         self.read(buffer)
     }
 
-    /// Writes what the connection has to send, as far as that goes in [`WRITE_PATIENCE`].
+    /// Writes the connection's bytes, as many as possible within [`WRITE_PATIENCE`].
     pub fn write_in_time(&mut self, connection: &mut Connection) {
         self.tcp.set_deadline(Instant::now() + WRITE_PATIENCE);
         self.write_from(connection);
     }
 
     /// Flushes what can be written without blocking, and sends TLS close_notify.
-    pub fn leave(mut self, connection: &mut Connection) {
+    pub fn close_blocking(mut self, connection: &mut Connection) {
         self.tcp.set_deadline(Instant::now() + WRITE_PATIENCE);
-        // Where that fails there is nothing to be left.
+        // If that fails, there is nothing to close.
         if self.tcp.tcp.set_nonblocking(true).is_ok() {
-            self.farewell(connection);
+            self.close_nonblocking(connection);
         }
     }
 }
 
 impl<S: Read + Write> Socket<S> {
-    /// Puts TLS around a connection if the URL asks for it. It is still to be spoken.
+    /// Adds TLS to a connection if the URL requires it. The handshake is still to be performed.
     ///
     /// # Errors
     ///
-    /// Where the host is no name that a certificate can have.
+    /// If the host is not a name that a certificate can have.
     pub fn new(tcp: S, url: &GatewayUrl, tls: &Arc<ClientConfig>) -> Result<Self, ConnectError> {
         if !url.is_tls() {
             return Ok(Self { tcp, tls: None });
@@ -301,11 +302,11 @@ impl<S: Read + Write> Socket<S> {
         Ok(Self { tcp, tls: Some(Box::new(session)) })
     }
 
-    /// Speaks the TLS handshake, as far as the connection lets it. True: it is done.
+    /// Continues the TLS handshake without blocking. Returns whether it is complete.
     ///
     /// # Errors
     ///
-    /// Where it fails.
+    /// If the handshake fails.
     pub fn handshake(&mut self) -> Result<bool, ConnectError> {
         let Some(tls) = &mut self.tls else { return Ok(true) };
         while tls.is_handshaking() {
@@ -318,7 +319,8 @@ impl<S: Read + Write> Socket<S> {
         Ok(true)
     }
 
-    /// Writes what the connection has to send, as far as it goes. If it fails for good, reading will tell how it ended.
+    /// Writes the connection's bytes, as many as possible. After a permanent failure the next read reports the end of the
+    /// stream.
     pub fn write_from(&mut self, connection: &mut Connection) {
         while !connection.transmit().is_empty() {
             match self.write(connection.transmit()) {
@@ -326,12 +328,12 @@ impl<S: Read + Write> Socket<S> {
                 Ok(count) => connection.transmitted(count),
             }
         }
-        // TLS may have kept something back.
+        // TLS may hold bytes back.
         let _ = self.flush();
     }
 
-    /// Flushes what can be written, and sends TLS close_notify. For non-blocking connections.
-    pub fn farewell(&mut self, connection: &mut Connection) {
+    /// Flushes what can be written without blocking, and sends TLS close_notify. For non-blocking connections.
+    pub fn close_nonblocking(&mut self, connection: &mut Connection) {
         self.write_from(connection);
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
@@ -339,7 +341,7 @@ impl<S: Read + Write> Socket<S> {
         let _ = self.flush();
     }
 
-    /// The same TLS over something else that stands for the same connection.
+    /// The same TLS state over another stream for the same connection.
     pub fn map<T>(self, change: impl FnOnce(S) -> T) -> Socket<T> {
         Socket { tcp: change(self.tcp), tls: self.tls }
     }
@@ -375,18 +377,18 @@ impl<S: Read + Write> Write for Socket<S> {
     }
 }
 
-/// The addresses of a URL's host. Blocks while the name is looked up.
+/// The addresses of a URL's host. Blocks during the look-up.
 ///
 /// # Errors
 ///
-/// Where it is not known.
+/// If the name is unknown.
 pub fn addresses(
     url: &GatewayUrl,
 ) -> Result<impl Iterator<Item = std::net::SocketAddr> + use<>, ConnectError> {
     (url.host(), url.port()).to_socket_addrs().map_err(|error| ConnectError::Dns(error.to_string()))
 }
 
-/// Whether an error only means that nothing can be done just now.
+/// Whether an error only means that the call would block.
 fn is_wait(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }

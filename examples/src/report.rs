@@ -1,4 +1,4 @@
-//! What the example bots print: events on standard output, everything else on standard error.
+//! The output of the example bots: events on standard output, everything else on standard error.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -14,10 +14,10 @@ use serde::Serialize;
 
 use crate::Options;
 
-/// The exit status where the gateway refused the bot for good, or the flags cannot be used.
+/// The exit status if the gateway has rejected the bot permanently, or the flags are invalid.
 pub const REFUSED: u8 = 2;
 
-/// Writes a bot's output and knows when it is done.
+/// Writes a bot's output and determines when it is complete.
 pub struct Report<O, E> {
     output: O,
     log: E,
@@ -53,29 +53,29 @@ struct Summary {
     stop: String,
 }
 
-/// Whether a bot goes on.
+/// Whether a bot continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// It does.
+    /// It continues.
     GoOn,
-    /// Whether it has printed the requested number of events, or its output is closed.
+    /// It has printed the requested number of events, or its output is closed.
     Enough,
 }
 
 impl Report<io::StdoutLock<'static>, io::Stderr> {
-    /// A report to this process's standard output and standard error.
+    /// Creates a report to this process's standard output and standard error.
     pub fn to_terminal(options: Box<Options>) -> Self {
         Self::new(options, io::stdout().lock(), io::stderr())
     }
 }
 
 impl<O: Write, E: Write> Report<O, E> {
-    /// A report to these writers.
+    /// Creates a report to these writers.
     pub fn new(options: Box<Options>, output: O, log: E) -> Self {
         Self { output, log, options, dispatches: 0, written: None }
     }
 
-    /// The options that the bot was started with.
+    /// The options of the bot.
     pub fn options(&self) -> &Options {
         &self.options
     }
@@ -85,7 +85,7 @@ impl<O: Write, E: Write> Report<O, E> {
         (self.output, self.log)
     }
 
-    /// How to end: a session that is kept in a file stays alive.
+    /// How to shut down: a session that is stored in a file is kept.
     pub fn shutdown(&self) -> Shutdown {
         match self.options.session_file {
             Some(_) => Shutdown::Resumable,
@@ -102,8 +102,8 @@ impl<O: Write, E: Write> Report<O, E> {
     pub fn event_of(&mut self, shard: Option<ShardId>, event: &Event) -> Next {
         let Event::Dispatch(dispatch) = event else {
             match shard {
-                Some(shard) => self.say(&format_args!("shard {shard}: {event}")),
-                None => self.say(event),
+                Some(shard) => self.log(&format_args!("shard {shard}: {event}")),
+                None => self.log(event),
             }
             return Next::GoOn;
         };
@@ -130,7 +130,7 @@ impl<O: Write, E: Write> Report<O, E> {
         let text = match serde_json::to_string(&line) {
             Ok(text) => text,
             Err(error) => {
-                self.say(&format_args!("the data of {} cannot be shown: {error}", escape(dispatch.name())));
+                self.log(&format_args!("the data of {} cannot be shown: {error}", escape(dispatch.name())));
                 line.d = None;
                 serde_json::to_string(&line)?
             }
@@ -144,17 +144,17 @@ impl<O: Write, E: Write> Report<O, E> {
         Ok(())
     }
 
-    /// The dispatch to acknowledge: its line has left this process. Only with `--ack`.
+    /// The dispatch to acknowledge: its line has been written. Only with `--ack`.
     pub fn take_written(&mut self) -> Option<u64> {
         self.written.take()
     }
 
-    /// Writes a line to the log. An error in writing it is ignored.
-    pub fn say(&mut self, words: &dyn fmt::Display) {
+    /// Writes a line to the log. Ignores an error of the log.
+    pub fn log(&mut self, words: &dyn fmt::Display) {
         let _ = writeln!(self.log, "{words}");
     }
 
-    /// Writes the summary and keeps the session. Gives the exit status.
+    /// Writes the summary and stores the session. Returns the exit status.
     pub fn finish(&mut self, stop: &StopReason, stats: &Stats, session: Option<&SessionSnapshot>) -> u8 {
         let summary = Summary {
             events: self.dispatches,
@@ -164,7 +164,7 @@ impl<O: Write, E: Write> Report<O, E> {
             stop: stop_word(stop),
         };
         if let Err(error) = self.options.write_session(session) {
-            self.say(&format_args!("the session could not be kept: {error}"));
+            self.log(&format_args!("the session could not be kept: {error}"));
         }
         let written = serde_json::to_vec(&LastLine { summary })
             .map_err(io::Error::from)
@@ -172,15 +172,15 @@ impl<O: Write, E: Write> Report<O, E> {
             .and_then(|()| self.output.write_all(b"\n"))
             .and_then(|()| self.output.flush());
         if let Err(error) = written {
-            self.say(&format_args!("the summary could not be written: {error}"));
+            self.log(&format_args!("the summary could not be written: {error}"));
         }
         match stop {
             StopReason::Rejected(_) => {
-                self.say(&format_args!("the gateway refused the bot: {stop}"));
+                self.log(&format_args!("the gateway refused the bot: {stop}"));
                 REFUSED
             }
             StopReason::IdentifyRefused(_) => {
-                self.say(stop);
+                self.log(stop);
                 REFUSED
             }
             _ => 0,
@@ -188,7 +188,7 @@ impl<O: Write, E: Write> Report<O, E> {
     }
 }
 
-/// JSON on one line, in which a terminal finds nothing but visible characters. It means what it did.
+/// Converts JSON to one line of visible characters with the same meaning.
 fn one_line(json: String) -> String {
     let is_visible = |character: char| match character {
         '\'' | '"' | '\\' => true,
@@ -201,7 +201,7 @@ fn one_line(json: String) -> String {
     for character in json.chars() {
         match character {
             _ if is_visible(character) => line.push(character),
-            // Between values: in a text JSON has these as escapes.
+            // Between values only: within a string JSON has these as escapes.
             '\t' | '\n' | '\r' => line.push(' '),
             _ => {
                 let units = &mut [0; 2];
@@ -214,7 +214,7 @@ fn one_line(json: String) -> String {
     line
 }
 
-/// The end in a word.
+/// The stop reason as a word.
 fn stop_word(stop: &StopReason) -> String {
     match stop {
         StopReason::Shutdown(how) => how.to_string(),

@@ -1,4 +1,4 @@
-//! The example bots against the simulator: what they print, how they end, what they carry from one run to the next.
+//! The example bots against the simulator: their output, their end, and the state that they store for the next run.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use gateway_driver::proto::transcript::{Replay, Step};
-use gateway_examples::options::Asked;
+use gateway_examples::options::Invocation;
 use gateway_examples::{Options, Report, bot};
 use gateway_sim::{Config, Control, Server};
 use gateway_tokio::TokioRuntime;
@@ -33,7 +33,7 @@ fn server(guilds: u32, rate: f64) -> Server {
     config.token = TOKEN.to_owned();
     config.guilds = guilds;
     config.rate = rate;
-    // Several bots identify one after the other here; how they are spaced is not what these tests look at.
+    // Several bots identify in turn here; these tests do not check the spacing.
     config.identify_interval = std::time::Duration::ZERO;
     Server::start(config).unwrap()
 }
@@ -50,12 +50,12 @@ fn run(server: &Server, flags: &[&str]) -> Ended {
     run_through(server, None, flags)
 }
 
-/// The same by way of a proxy.
+/// The same through a proxy.
 fn run_through(server: &Server, connector: Option<Arc<dyn Connector>>, flags: &[&str]) -> Ended {
     let url = server.url();
     let arguments = ["--url", &url, "--token", TOKEN].into_iter().chain(flags.iter().copied());
-    let Asked::Run(options) = Options::parse(arguments, None).unwrap() else {
-        panic!("no help was asked for")
+    let Invocation::Run(options) = Options::parse(arguments, None).unwrap() else {
+        panic!("not a run of the bot")
     };
     let mut report = Report::new(options, Vec::new(), Vec::new());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -88,14 +88,14 @@ fn every_encoding_and_compression_shows_the_same_events() {
     assert!(shown.iter().all(|lines| *lines == shown[0]), "{shown:#?}");
 }
 
-/// What two runs have in common: the session id, and ids as text or integers, differ.
+/// The common part of two runs: session ids and the type of ids differ.
 fn names_and_keys(line: &Value) -> (String, BTreeSet<String>) {
     let keys = line["d"].as_object().unwrap().keys().cloned().collect();
     (line["t"].as_str().unwrap().to_owned(), keys)
 }
 
 #[test]
-fn a_session_file_carries_on_where_the_last_run_ended() {
+fn a_session_file_continues_after_the_last_run() {
     let server = server(2, 400.0);
     let folder = std::env::temp_dir().join(format!("gateway-bot-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -125,7 +125,7 @@ fn a_session_file_carries_on_where_the_last_run_ended() {
 }
 
 #[test]
-fn a_transcript_is_played_again() {
+fn a_transcript_of_the_bot_is_replayed() {
     let server = server(2, 100.0);
     let file = std::env::temp_dir().join(format!("gateway-transcript-{}.jsonl", server.address().port()));
     let flags = ["--transcript", file.to_str().unwrap(), "--events", "20", "--compress", "zstd-stream"];
@@ -218,11 +218,11 @@ fn a_bot_goes_through_a_socks5_proxy() {
     assert_eq!((ended.status, &ended.summary["events"]), (0, &Value::from(3)), "{}", ended.log);
 }
 
-/// A proxy that greets with this and then passes bytes on.
+/// A proxy that greets with this function and then forwards bytes.
 struct Stub<F>(F);
 
 impl<F: Fn(&mut TcpStream) -> io::Result<()> + Send + 'static> Stub<F> {
-    /// Whatever is asked for, the way leads to `target`.
+    /// Connects to `target` for any requested address.
     fn listen(self, target: SocketAddr) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -243,7 +243,7 @@ impl<F: Fn(&mut TcpStream) -> io::Result<()> + Send + 'static> Stub<F> {
 
 fn pass_on(mut from: TcpStream, mut to: TcpStream) {
     thread::spawn(move || {
-        // The end of either side is the end of both.
+        // The end of either side ends both.
         let _ = io::copy(&mut from, &mut to);
         let _ = to.shutdown(Shutdown::Both);
     });

@@ -1,4 +1,4 @@
-//! The adapter that an example brings along passes what it is proven by.
+//! The example adapter passes the conformance suite.
 
 #[allow(dead_code, reason = "the program's main is not called here")]
 #[path = "../examples/custom_runtime.rs"]
@@ -8,11 +8,11 @@ use gateway_driver::Spawn;
 
 /// The whole table.
 #[test]
-fn an_adapter_over_plain_threads_conforms() {
+fn the_adapter_over_threads_passes_the_suite() {
     custom_runtime::prove("").assert_passed();
 }
 
-/// On a thread of its own: this one waits for it.
+/// On a separate thread, since this one waits for it.
 #[test]
 fn a_task_runs_in_the_background() {
     let (done, is_done) = std::sync::mpsc::channel();

@@ -1,4 +1,4 @@
-//! The documents of the workspace: what they point to exists.
+//! The documents of the workspace: their links and the tests that they name exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ fn decisions() -> Vec<PathBuf> {
     files(&root().join("docs/decisions"))
 }
 
-/// Every document that a reader is led to.
+/// Every document for readers.
 fn documents() -> Vec<PathBuf> {
     let mut documents: Vec<PathBuf> = files(&root()).into_iter().filter(|path| is_markdown(path)).collect();
     documents.extend(crate_readmes());
@@ -87,7 +87,7 @@ fn every_decision_has_its_sections_its_number_and_its_place_in_the_list() {
     }
 }
 
-/// Whether a file of Rust below a folder has a function of this name.
+/// Whether a Rust file below a folder has a function with this name.
 fn has_function(folder: &Path, name: &str) -> bool {
     files(folder).iter().any(|path| match path.is_dir() {
         true => has_function(path, name),
@@ -120,7 +120,7 @@ fn every_test_that_a_decision_names_exists() {
 }
 
 #[test]
-fn every_file_on_the_way_of_a_frame_exists() {
+fn every_file_on_the_path_of_a_frame_exists() {
     let architecture = read(&root().join("ARCHITECTURE.md"));
     let files: Vec<&str> = quoted(&architecture)
         .into_iter()

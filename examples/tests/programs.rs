@@ -29,7 +29,7 @@ fn folder() -> PathBuf {
     folder.join("examples")
 }
 
-/// Without a token and without a proxy: neither is needed for this.
+/// Without a token and without a proxy, which help and version do not need.
 fn run(name: &str, flag: &str) -> Output {
     let program = folder().join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     let mut command = Command::new(program);
@@ -54,7 +54,7 @@ fn help_and_version_of_every_program() {
     }
 }
 
-/// The list above leaves none out.
+/// The list above is complete.
 #[test]
 fn every_example_is_listed() {
     let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");

@@ -1,4 +1,4 @@
-//! The public types of the published crates that a bot or a driver builds and matches: each says whether it may grow.
+//! The public types of the published crates that a bot or a driver builds and matches: each declares whether it may grow.
 
 #[path = "shared/sources.rs"]
 mod sources;
@@ -7,7 +7,7 @@ use std::fs;
 
 use sources::sources_of;
 
-/// Whether a program outside of the crate could build the type that begins at `lines[0]` by naming its fields.
+/// Whether code outside of the crate could build the type at `lines[0]` by naming its fields.
 fn is_open(lines: &[&str]) -> bool {
     let head = lines[0];
     if head.starts_with("pub enum ") {
@@ -20,7 +20,7 @@ fn is_open(lines: &[&str]) -> bool {
     head.ends_with('{') && body.skip(1).any(|line| line.starts_with("    pub ") && line.contains(':'))
 }
 
-/// `#[non_exhaustive]`, or a word in the documentation on why there will be no further field or variant.
+/// `#[non_exhaustive]`, or a statement in the documentation that the type is exhaustive.
 #[test]
 fn every_public_type_may_grow_or_says_that_it_is_exhaustive() {
     let mut types = 0;

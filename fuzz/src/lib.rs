@@ -1,7 +1,7 @@
-//! What must hold for any input: each function is a fuzz target, and panics where it does not hold.
+//! Invariants for any input: each function is a fuzz target, and panics if its invariant does not hold.
 //!
-//! `cargo xtask fuzz --only TARGET` runs one of them; what is found goes to `corpus`, which is not committed, from what is
-//! in `seeds`, which is. `cargo xtask fuzz --check` runs the seeds alone, on any toolchain.
+//! `cargo xtask fuzz --only TARGET` runs one of them. It starts with the committed `seeds`; new inputs go to `corpus`,
+//! which is not committed. `cargo xtask fuzz --check` runs only the seeds, with any toolchain.
 
 use gateway_codec::etf::{self, Style};
 use gateway_codec::json::{self, Engine};
@@ -18,7 +18,7 @@ pub use raw_connection::raw_connection;
 pub use shard::shard;
 pub use skim::skim_is_parse;
 
-/// The walk finds what a full decode finds; both engines find the same; the envelope is that of a full decode.
+/// The walk finds what a full decode finds; both engines agree; the envelope is that of a full decode.
 pub fn json_walk(data: &[u8]) {
     let full = json::from_slice::<Value>(data);
     let walked: Result<Vec<_>, _> = json::walk(data).collect();
@@ -46,7 +46,7 @@ pub fn json_walk(data: &[u8]) {
     }
 }
 
-/// The tree, the typed decode and the step over agree; what is written of it reads the same.
+/// The tree, the typed decode and the skip agree; written terms read back the same.
 pub fn etf_decode(data: &[u8]) {
     let tree = etf::Value::from_slice(data, &DocumentLimits::default());
     let typed = etf::from_slice::<etf::Value<'_>>(data);
@@ -67,7 +67,7 @@ pub fn etf_decode(data: &[u8]) {
     }
 }
 
-/// Every part of a document that decodes is found by its path, and nothing is found that is not there.
+/// Every part of a document that decodes is found by its path, and nothing else is found.
 pub fn lookup(data: &[u8]) {
     let Some((choice, document)) = data.split_first() else { return };
     let encoding = if choice % 2 == 0 { Encoding::Json } else { Encoding::Etf };
@@ -78,7 +78,7 @@ pub fn lookup(data: &[u8]) {
     }
 }
 
-/// Cut anywhere, a zlib stream gives the same bytes; as a whole payload it is bounded.
+/// A zlib stream gives the same bytes for any split; as a whole payload it is bounded.
 pub fn inflate_zlib(data: &[u8]) {
     inflate(data, Compression::ZlibStream);
     if let Ok(output) = gateway_codec::inflate_zlib(data, LIMIT) {
@@ -86,16 +86,17 @@ pub fn inflate_zlib(data: &[u8]) {
     }
 }
 
-/// Cut anywhere, a zstd stream gives the same bytes.
+/// A zstd stream gives the same bytes for any split.
 pub fn inflate_zstd(data: &[u8]) {
     inflate(data, Compression::ZstdStream);
 }
 
-/// There and back and there again is there; what JSON says survives as a tree; a writer gets the same bytes.
+/// Conversion there, back and there again gives the same; JSON values survive as a tree; a writer receives the same
+/// bytes.
 pub fn convert(data: &[u8]) {
     let options = convert::Options::default();
     for (from, to) in [(Encoding::Json, Encoding::Etf), (Encoding::Etf, Encoding::Json)] {
-        // A term may have a key twice, and then JSON has; what is written as a term never does.
+        // A term may have a duplicate key, and then JSON has it too; a written term never has one.
         let Ok(data) = convert::convert(data, from, from, &options) else { continue };
         let Ok(there) = convert::convert(&data, from, to, &options) else { continue };
         let back = match convert::convert(&there, to, from, &options) {
@@ -111,7 +112,7 @@ pub fn convert(data: &[u8]) {
         let same = convert::convert(&there, to, to, &options).expect("what was written is normal");
         assert_eq!(there, same);
     }
-    // Both refuse the same, but for depth, in which the converter goes further.
+    // Both reject the same documents, except for depth, of which the converter allows more.
     match (json::from_slice::<Value>(data), convert::convert(data, Encoding::Json, Encoding::Json, &options))
     {
         (Ok(value), Ok(text)) => assert_eq!(json::from_slice::<Value>(&text).expect("it is JSON"), value),
@@ -147,7 +148,7 @@ fn inflate(data: &[u8], compression: Compression) {
             }
         }
     }
-    // In pieces each message has the limit to itself, so they may get further than the whole.
+    // Split into pieces, each message has the limit to itself, so more may be read than of the whole.
     if let Ok(message) = whole.push(stream, |_| true) {
         result.expect("what is right as a whole is right in pieces");
         if let Some(message) = message {
@@ -208,7 +209,7 @@ fn check_parts(raw: RawRef<'_>, full: &Value) {
     }
 }
 
-/// The engines differ in what `-0` is: a double or an integer.
+/// The engines differ in `-0`: a double or an integer.
 fn without_negative_zero(value: Value) -> Value {
     match value {
         Value::Number(number) if number.as_f64() == Some(0.0) => Value::from(0),

@@ -1,4 +1,4 @@
-//! What must hold of a connection over bytes, whatever comes and whenever it comes.
+//! Invariants of a connection over bytes, for any bytes at any time.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use gateway_proto::raw::{Connection, Input, Output};
 use gateway_proto::{Command, Compression, ConnectError, Encoding, Event, Intents, Reconnect, ShardConfig};
 use gateway_sim::{FromClient, WebSocketServer, frame, switching_protocols};
 
-/// Never a panic, bounded memory, one stream at a time, always a deadline ahead; and bytes that are handed in one by one do
-/// what they do when they are handed in together.
+/// No panic, bounded memory, one stream at a time, always a deadline; and the same effect of bytes passed one by one as
+/// of bytes passed together.
 ///
-/// The data is a list of steps: a byte that says which, and what it needs.
+/// The data is a list of steps: a byte for its kind, and its arguments.
 pub fn raw_connection(data: &[u8]) {
     let Some((format, mut rest)) = data.split_first() else { return };
     let start = Instant::now();
@@ -54,7 +54,7 @@ pub fn raw_connection(data: &[u8]) {
 
 struct Client {
     connection: Connection,
-    /// Whether there is a stream to be shut down, and whether it was opened.
+    /// Whether a stream must be shut down, and whether it was opened.
     wanted: bool,
     opened: bool,
     seen: Vec<String>,
@@ -155,7 +155,7 @@ impl Client {
         assert!(self.connection.transmit().len() <= 64 << 10);
     }
 
-    /// The right answer, if there is an upgrade request to be answered.
+    /// The valid answer, if there is an upgrade request.
     fn answer_to_upgrade(&self) -> Vec<u8> {
         let mut server = WebSocketServer::default();
         server.receive(self.connection.transmit());

@@ -1,4 +1,4 @@
-//! A shard in any life: what the server says in any order, the application's wishes, and any time in between.
+//! A shard with any messages of the server in any order, any requests of the application, and any time in between.
 
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,11 @@ use gateway_proto::{
     Raw, Reconnect, Shard, ShardConfig, ShardId, Shutdown, Snowflake,
 };
 
-/// Never panics, never spins, has a deadline, ends every connection once, sends nothing outside an open one and no more
-/// than 120 messages in 60 s; takes acknowledgements of what it delivered and of nothing else; answers every request for
-/// members once.
+/// Never panics, never spins, has a deadline, ends every connection once, sends messages only on an open one and at most
+/// 120 in 60 s; accepts acknowledgements of delivered dispatches only; answers every request for members once.
 ///
-/// The data is a life that can be written by hand: a letter for the configuration, and moments. A moment is a pause, a
-/// letter that says what happens, and what it needs. Other letters are stepped over, so blanks may stand between them.
+/// The data can be written by hand: a letter for the configuration, and steps. A step is a pause, a letter for its kind,
+/// and its arguments. Other letters are skipped, so blanks may separate steps.
 pub fn shard(data: &[u8]) {
     let Some((format, mut rest)) = data.split_first() else { return };
     let mut driver = Driver::new(*format);
@@ -41,9 +40,9 @@ struct Driver {
     config: ShardConfig,
     shard: Shard,
     requests: MemberRequests,
-    /// Requests that have no answer yet.
+    /// Requests without an answer.
     unanswered: usize,
-    /// The nonce that went out with the last of them.
+    /// The nonce of the last of them.
     nonce: Option<String>,
     now: Instant,
     deadline: Instant,
@@ -51,11 +50,11 @@ struct Driver {
     dialing: bool,
     announced: bool,
     compressor: Option<Deflater>,
-    /// When messages went out on this connection.
+    /// The times of the messages on this connection.
     sent: Vec<Instant>,
 }
 
-/// A driver gives up on members after this long.
+/// The timeout of a driver for requests for members.
 const MEMBERS_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Driver {
@@ -96,9 +95,9 @@ impl Driver {
         let until_deadline = self.deadline.saturating_duration_since(self.now);
         self.now += match pause {
             b'.' => Duration::ZERO,
-            // As a good driver waits.
+            // As a driver that is on time.
             b'-' => until_deadline,
-            // As after a suspend.
+            // As after a suspended machine.
             b'=' => until_deadline + Duration::from_secs(7),
             b'#' => until_deadline + Duration::from_secs(50_000),
             b'0'..=b'9' => Duration::from_millis(10).mul_f64(2_f64.powi(i32::from(pause - b'0') * 2)),
@@ -196,7 +195,7 @@ impl Driver {
         self.shard.handle_input(input, self.now);
     }
 
-    /// What the application wants. What is refused must change nothing.
+    /// A request of the application. A refused one must change nothing.
     fn wish(&mut self, letter: u8, rest: &mut &[u8]) {
         match letter {
             b's' => {
@@ -274,7 +273,7 @@ impl Driver {
         }
     }
 
-    /// The process dies, and the next one goes on with the session that was saved.
+    /// The process dies, and the next one continues with the saved session.
     fn restart(&mut self) {
         let session = self.shard.session().map(|session| {
             let saved = serde_json::to_vec(&session).expect("a session can be saved");
@@ -354,7 +353,7 @@ impl Driver {
 
     fn delivered(&mut self, dispatch: &Dispatch) {
         self.requests.handle_dispatch(dispatch, self.now);
-        // What comes before the Resume belongs to no session.
+        // Dispatches before the Resume belong to no session.
         if let Phase::Resuming | Phase::Ready = self.shard.phase()
             && let Some(session) = self.shard.session()
             && self.config.delivery == Delivery::Received
@@ -364,7 +363,7 @@ impl Driver {
         }
     }
 
-    /// Every request is answered, and once.
+    /// Every request is answered once.
     fn answers(&mut self) {
         while self.requests.poll(self.now).is_some() {
             self.unanswered = self.unanswered.checked_sub(1).expect("an answer to a request");

@@ -1,12 +1,12 @@
-//! Two ways to read an envelope, of which one leaves `d` unread where it can.
+//! Two readers of an envelope, of which one leaves `d` unread where it can.
 
 use gateway_codec::Encoding;
 
 #[path = "../../crates/gateway-codec/tests/decoys/mod.rs"]
 mod decoys;
 
-/// `Envelope::skim` reads what `Envelope::parse` reads, of any bytes, and of payloads whose `d` imitates the structure
-/// around it: whole, cut anywhere, or damaged.
+/// `Envelope::skim` reads the same as `Envelope::parse`, for any bytes, and for payloads whose `d` imitates the structure
+/// around it: whole, truncated anywhere, or damaged.
 pub fn skim_is_parse(data: &[u8]) {
     let Some((choice, rest)) = data.split_first() else { return };
     match choice % 4 {

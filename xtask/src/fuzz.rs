@@ -29,7 +29,7 @@ pub(crate) fn fuzz(mut arguments: Parser) -> Done {
     // The fuzzer's instrumentation is a nightly feature of the compiler.
     let has_nightly = succeeds(nightly_cargo().arg("--version"));
     if !has_nightly {
-        println!("fuzz: there is no nightly toolchain, this one is told to act as one (RUSTC_BOOTSTRAP=1)");
+        println!("fuzz: there is no nightly toolchain; RUSTC_BOOTSTRAP=1 enables nightly features");
     }
     for target in &targets {
         println!("fuzz: {target}, {number} {unit}");

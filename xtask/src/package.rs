@@ -54,7 +54,7 @@ pub(crate) fn run() -> Done {
     Ok(())
 }
 
-/// All that a package is built with, itself included, whatever the features and the machine. Dependencies of its tests alone are
+/// All packages that a package is built with, including itself, for any features and target. Dependencies of its tests alone are
 /// left out.
 fn built_with<'a>(package: &Value, all: &[&'a Value]) -> Done<Vec<&'a Value>> {
     let mut tree = cargo("tree --quiet --all-features --target all --edges no-dev --prefix none --package");

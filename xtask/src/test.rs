@@ -132,7 +132,7 @@ mod tests {
         assert!(results.failures[0].contains("`program` failed: "));
     }
 
-    /// The line is not text, and the command goes on after it.
+    /// The line is not text, and the command continues after it.
     #[test]
     fn output_that_is_not_text_is_read_to_its_end() {
         assert_eq!(failures("printf '\\377\\n'; seq 20000; echo demo: ok"), [""; 0]);

@@ -19,7 +19,7 @@ fn published() -> Vec<Value> {
 }
 
 #[test]
-fn every_crate_says_what_a_registry_asks() {
+fn every_crate_has_its_metadata() {
     let mut descriptions = Vec::new();
     for package in published() {
         let name = package["name"].as_str().unwrap();
@@ -132,7 +132,7 @@ fn is_tested(kind: &CodeBlockKind<'_>) -> bool {
 }
 
 #[test]
-fn what_a_registry_cannot_show_is_found() {
+fn unreadable_links_and_lines_are_found() {
     let readme = "# Title\n[`Shard`] and `[`not`]` and [docs](https://docs.rs) and [below](#title), [x](src/lib.rs)\n\n\
                   ```no_run\nfine();\n    # hidden();\n#[attribute]\n#\n```\n```sh\n# a comment\n```\n";
     let found = [

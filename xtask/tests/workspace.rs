@@ -66,7 +66,7 @@ fn two_clones_that_share_a_target_folder_each_get_their_own() {
 }
 
 #[test]
-fn a_package_that_is_not_fit_to_publish_is_named() {
+fn a_package_that_cannot_be_published_is_named() {
     let workspace = Workspace::new("unfit");
     let target = workspace.0.join("target");
     // What is built of the crate as it was must not stand in for what it becomes.

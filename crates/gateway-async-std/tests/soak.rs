@@ -1,4 +1,4 @@
-//! A thousand reconnects on async-std, in a program of their own.
+//! A thousand reconnects on async-std, in a separate program.
 #![cfg(target_os = "linux")]
 
 #[path = "../../gateway-driver/tests/support/soak.rs"]

@@ -6,7 +6,7 @@ use gateway_bench::corpus::{MIX, Payload, Traffic, traffic};
 use gateway_codec::{DocumentLimits, Encoding, Envelope, etf};
 use serde_json::{Value, json};
 
-/// Bytes of JSON of an average event.
+/// The size of an average event in JSON, in bytes.
 const SIZES: [(&str, usize); 9] = [
     ("GUILD_CREATE", 493_000),
     ("MESSAGE_CREATE", 1700),
@@ -19,7 +19,7 @@ const SIZES: [(&str, usize); 9] = [
     ("INTERACTION_CREATE", 2100),
 ];
 
-/// Traffic of few guilds, for what does not need all.
+/// Traffic of a few guilds, for tests that do not need all.
 fn small(seed: u64, events: usize) -> impl Iterator<Item = Payload> {
     Traffic { seed, events, guilds: 4, ..Traffic::default() }.payloads()
 }
@@ -41,7 +41,7 @@ fn hello_ready_and_the_guilds_come_first_and_the_sequence_counts_up() {
     for (index, payload) in payloads.iter().enumerate().skip(1) {
         assert_eq!((payload.op, payload.s), (0, Some(index as u64)));
     }
-    // The guilds that READY has announced are the ones that come, and where the events are.
+    // The announced guilds are those that follow, and those of the events.
     let ids = |payloads: &[Payload], key: &str| -> BTreeSet<String> {
         payloads.iter().map(|payload| payload.d[key].as_str().unwrap().to_owned()).collect()
     };
@@ -92,7 +92,7 @@ fn mean_sizes_are_within_a_tenth() {
         .map(|(name, expected)| (name, expected, sums[name].0 as f64 / sums[name].1 as f64 / expected as f64))
         .collect();
     assert!(means.iter().all(|(_, _, ratio)| (0.9..1.1).contains(ratio)), "{means:#?}");
-    // ETF takes about as much.
+    // ETF has about the same size.
     let ratio = etf_bytes as f64 / json_bytes as f64;
     assert!((0.95..1.03).contains(&ratio), "{ratio}");
 }
@@ -114,18 +114,18 @@ fn guilds_and_messages_are_of_many_sizes() {
 }
 
 #[test]
-fn a_seed_gives_the_same_traffic_again_and_another_seed_gives_other() {
+fn a_seed_determines_the_traffic() {
     let bytes = |seed| -> Vec<Vec<u8>> { small(seed, 2000).map(|payload| payload.to_json()).collect() };
     let first = bytes(11);
     assert_eq!(first, bytes(11));
     let other = bytes(12);
-    // Each of them but those that say nothing: of 2000 events only few are alike.
+    // Small events without content may be equal, but only a few of 2000.
     let alike = first.iter().zip(&other).filter(|(first, other)| first == other).count();
     assert_eq!(alike, 0);
 }
 
 #[test]
-fn json_and_etf_say_the_same() {
+fn json_and_etf_have_the_same_content() {
     for payload in small(7, 3000) {
         let (json, terms) = (payload.to_json(), payload.to_etf());
         assert_eq!(terms[0], 131);
@@ -137,14 +137,14 @@ fn json_and_etf_say_the_same() {
             assert_eq!(envelope.t.as_deref(), payload.t);
         }
         assert_eq!(json.d.decode::<Value>().unwrap(), payload.d);
-        // Trees have an id as text, whatever it was written as.
+        // `Value` has ids as text, in either encoding.
         assert_eq!(etf.d.decode::<Value>().unwrap(), payload.d);
         let integers = wide_integers(&etf::Value::from_slice(&terms, &DocumentLimits::default()).unwrap());
         assert!(payload.op == 10 || integers > 0, "no id is an integer in {payload:?}");
     }
 }
 
-/// How many integers there are that only ids can be: beyond what a double holds.
+/// The number of integers beyond the precision of a double: only ids are that large.
 fn wide_integers(value: &etf::Value<'_>) -> usize {
     match value {
         etf::Value::Integer(_) => usize::from(value.as_u64().is_some_and(|number| number > 1 << 53)),
@@ -155,7 +155,7 @@ fn wide_integers(value: &etf::Value<'_>) -> usize {
 }
 
 #[test]
-fn terms_are_what_discord_sends() {
+fn terms_have_discords_form() {
     let payload = Payload {
         op: 0,
         s: Some(1),
@@ -228,7 +228,7 @@ fn keys(json: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn what_the_documentation_names_is_there() {
+fn documented_fields_are_present() {
     let mut seen = BTreeMap::<&str, BTreeSet<String>>::new();
     for payload in small(13, 20_000) {
         if let (Some(name), Some(fields)) = (payload.t, payload.d.as_object()) {
@@ -291,7 +291,7 @@ fn what_the_documentation_names_is_there() {
     }
 }
 
-/// What others make of it.
+/// Other clients read the traffic.
 #[cfg(feature = "peers")]
 mod peers {
     use serde::de::DeserializeSeed;

@@ -1,4 +1,4 @@
-//! Every contender sees the same events, whatever its runtime, mode and transport.
+//! Every contender receives the same events, with any runtime, mode and transport.
 
 #![cfg(feature = "peers")]
 #![allow(clippy::print_stdout, reason = "it says who is missing")]
@@ -21,7 +21,7 @@ const EVENTS: usize = 2000;
 /// A script whose package is not installed.
 const SKIPPED: i32 = 77;
 
-/// A server of every mode, and what it says that it has sent.
+/// A server for every mode, and its reports of sent events.
 struct Stand {
     server: Server,
     sent: mpsc::Receiver<Sent>,
@@ -60,7 +60,7 @@ impl Stand {
         }
     }
 
-    /// Runs a contender in a process of its own.
+    /// Runs a contender in its own process.
     fn run(&self, options: &ClientOptions) -> Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
         command.args(["--who", &options.who.to_string()]);
@@ -70,7 +70,7 @@ impl Stand {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Runs a contender in another language, with the command that has its script. None: it says that it cannot.
+    /// Runs a script of a contender in another language. `None` if its package is not installed.
     fn run_script(&self, command: &mut Command, script: &str, options: &ClientOptions) -> Option<Value> {
         let output = self.output(command, options);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -123,9 +123,9 @@ fn path_of(script: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script)
 }
 
-/// Runs a script in all modes, with and without TLS, and compares what it saw with what ours saw. Gives how many runs
-/// there were.
-fn script_sees_the_same(script: &str, command: impl Fn() -> Command) -> usize {
+/// Runs a script in all modes, with and without TLS, and compares what it received with what our client received. Returns
+/// the number of runs.
+fn script_receives_the_same(script: &str, command: impl Fn() -> Command) -> usize {
     let (modes, mut runs) = (modes(false), 0);
     for tls in [false, true] {
         let stand = Stand::new(&modes, ServeOptions { tls, ..serve_options() });
@@ -190,7 +190,7 @@ const JOBS: [Job; 3] = [Job::Raw, Job::SmallBot, Job::Typed];
 fn all_contenders_see_the_same_events() {
     let modes = modes(false);
     let stand = Stand::new(&modes, serve_options());
-    // Ours do all six modes; twilight one of them, serenity one without raw.
+    // Our clients support all six modes; twilight one of them, serenity one without raw.
     assert_eq!(all_see_the_same(&stand, &modes, &JOBS), 4 * 6 * 3 + 3 + 2);
 }
 
@@ -208,7 +208,7 @@ fn all_contenders_see_the_same_events_over_tls() {
     assert_eq!(all_see_the_same(&stand, &modes, &[Job::SmallBot]), 4 * 6 + 1);
 }
 
-/// Those whose packages are installed: `GATEWAY_BENCH_PYTHON` names a Python that has them.
+/// Runs those whose packages are installed: `GATEWAY_BENCH_PYTHON` names a Python that has them.
 #[test]
 fn python_contenders_see_the_same_events() {
     for (script, package) in [("discord_gateway_client.py", "discord_gateway"), ("discord_py.py", "discord")]
@@ -218,7 +218,7 @@ fn python_contenders_see_the_same_events() {
             println!("{script}: the package {package} is not installed");
             continue;
         }
-        script_sees_the_same(script, || {
+        script_receives_the_same(script, || {
             let mut command = python();
             command.arg(path_of(script));
             command
@@ -226,8 +226,8 @@ fn python_contenders_see_the_same_events() {
     }
 }
 
-/// If it is installed: `GATEWAY_BENCH_NODE_PACKAGES` names the folder whose `node_modules` has it, `GATEWAY_BENCH_NODE` a
-/// Node that is not in the path.
+/// Runs if it is installed: `GATEWAY_BENCH_NODE_PACKAGES` names the folder whose `node_modules` contains it,
+/// `GATEWAY_BENCH_NODE` a Node that is not in the path.
 #[test]
 fn the_contender_on_node_sees_the_same_events() {
     let (script, package) = ("discordjs_ws.mjs", "@discordjs/ws");
@@ -241,16 +241,16 @@ fn the_contender_on_node_sees_the_same_events() {
         println!("{script}: the package {package} is not installed");
         return;
     }
-    let runs = script_sees_the_same(script, || {
+    let runs = script_receives_the_same(script, || {
         let mut command = node();
         command.arg(path_of(script)).arg("--packages").arg(&packages);
         command
     });
-    // Two jobs, with and without TLS, plain and zlib; some versions do zstd too.
+    // Two jobs, with and without TLS, plain and zlib; some versions support zstd too.
     assert!(runs >= 2 * 2 * 2, "{runs}");
 }
 
-/// The bound reads as many messages as the clients do, and looks at nothing in them.
+/// The lower bound reads as many messages as the clients, without their content.
 #[test]
 fn the_bound_takes_all_events() {
     let modes = modes(false);
@@ -267,7 +267,7 @@ fn the_bound_takes_all_events() {
     assert_eq!(runs, 3);
 }
 
-/// Shards in turns: each sees its share from the beginning.
+/// Each of several shards receives its share from the beginning.
 #[test]
 fn many_shards_share_the_events() {
     let modes = modes(false);
@@ -290,7 +290,7 @@ fn many_shards_share_the_events() {
     }
 }
 
-/// Idle shards come to rest after READY and the guilds.
+/// Idle shards receive READY and the guilds and nothing more.
 #[test]
 fn idle_shards_are_measured() {
     let modes = modes(false);

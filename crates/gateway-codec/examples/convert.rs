@@ -6,8 +6,7 @@
 //! written; with `--frames` it has been.
 
 use flate2::write::{GzEncoder, ZlibEncoder};
-use gateway_codec::{DocumentLimits, Encoding, ErrorKind, convert, http, is_zlib, json};
-use std::error::Error;
+use gateway_codec::{DocumentLimits, Encoding, convert, http, is_zlib, json};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
@@ -190,14 +189,10 @@ fn convert_one(arguments: &Arguments, bytes: &[u8], mut writer: impl Write) -> R
     let mut options = convert::Options::default();
     options.wide_integers_as_text = arguments.ids_as_text;
     let plain = http::decode_content(bytes.to_vec(), Some(recognise(bytes, arguments.from)), &options.limits)
-        .map_err(|error| with_cause(&error))?;
+        .map_err(|error| error.to_string())?;
     let into = |writer: &mut dyn Write| {
-        convert::convert_to(&plain, arguments.from, arguments.to, &options, writer).map_err(|error| {
-            match (error.kind(), error.detail()) {
-                (ErrorKind::Write, Some(detail)) => format!("cannot write the output: {detail}"),
-                _ => error.to_string(),
-            }
-        })
+        convert::convert_to(&plain, arguments.from, arguments.to, &options, writer)
+            .map_err(|error| error.io_error().map_or_else(|| error.to_string(), writing))
     };
     match arguments.compress {
         Compress::None => into(&mut writer),
@@ -225,11 +220,6 @@ fn reading(error: &io::Error) -> String {
 
 fn writing(error: &io::Error) -> String {
     format!("cannot write the output: {error}")
-}
-
-/// An error with its source.
-fn with_cause(error: &dyn Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 /// The compression of the input. Of all documents only a number in JSON can begin like a compressed input, as `80` does.

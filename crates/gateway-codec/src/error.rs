@@ -16,7 +16,7 @@ struct Inner {
     offset: Option<usize>,
     path: Option<String>,
     detail: Option<String>,
-    source: Option<std::io::Error>,
+    io_error: Option<std::io::Error>,
 }
 
 enum Message {
@@ -38,7 +38,7 @@ pub enum ErrorKind {
     Limit,
     /// The value cannot be represented in this encoding, or the cargo feature for it is off.
     Unsupported,
-    /// The caller's writer failed: its error is the [`source`](error::Error::source).
+    /// The caller's writer failed: see [`Error::io_error`].
     Write,
 }
 
@@ -72,6 +72,11 @@ impl Error {
         self.0.detail.as_deref()
     }
 
+    /// The error of the caller's writer, for [`ErrorKind::Write`].
+    pub fn io_error(&self) -> Option<&std::io::Error> {
+        self.0.io_error.as_ref()
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: &'static str) -> Self {
         Self::from_message(kind, Message::Fixed(message))
     }
@@ -81,7 +86,7 @@ impl Error {
     }
 
     fn from_message(kind: ErrorKind, message: Message) -> Self {
-        Self(Box::new(Inner { kind, message, offset: None, path: None, detail: None, source: None }))
+        Self(Box::new(Inner { kind, message, offset: None, path: None, detail: None, io_error: None }))
     }
 
     pub(crate) fn incomplete(offset: usize) -> Self {
@@ -100,10 +105,12 @@ impl Error {
         Self::new(ErrorKind::Unsupported, message)
     }
 
-    pub(crate) fn write(source: std::io::Error) -> Self {
-        let mut error = Self::new(ErrorKind::Write, "the bytes could not be written");
-        error.0.detail = Some(source.to_string());
-        error.0.source = Some(source);
+    pub(crate) fn write(io_error: std::io::Error) -> Self {
+        let text = io_error.to_string();
+        let mut error =
+            Self::built(ErrorKind::Write, format!("the bytes could not be written: {}", escape(&text)));
+        error.0.detail = Some(text);
+        error.0.io_error = Some(io_error);
         error
     }
 
@@ -217,11 +224,8 @@ impl fmt::Debug for Error {
     }
 }
 
-impl error::Error for Error {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        self.0.source.as_ref().map(|source| source as _)
-    }
-}
+/// The text contains that of a writer's error, so there is no `source`.
+impl error::Error for Error {}
 
 impl serde::de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
@@ -268,6 +272,14 @@ mod tests {
         assert_eq!(error.to_string(), r"the input ended too early, in d.a\n\u{1b}[2J\u{202e}, at byte 7");
         let error = Error::incomplete(7).inside_key(&"\u{7f}".repeat(100_000));
         assert!(error.path().is_some_and(|path| path.ends_with('…') && path.len() < 100), "{error}");
+    }
+
+    #[test]
+    fn a_write_error_contains_the_text_of_the_writer() {
+        let error = Error::write(std::io::Error::other("the disk is full\n"));
+        assert_eq!(error.to_string(), "the bytes could not be written: the disk is full\\n");
+        assert!(error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::Other));
+        assert!(Error::incomplete(7).io_error().is_none());
     }
 
     #[test]

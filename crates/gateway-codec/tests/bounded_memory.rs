@@ -24,7 +24,7 @@ fn cost<T>(job: impl FnOnce() -> T) -> (T, usize) {
 const REFUSAL: usize = 64 << 10;
 
 #[test]
-fn bad_input_costs_little() {
+fn invalid_input_costs_little_memory() {
     deep_nesting();
     claimed_counts();
     many_small_elements();

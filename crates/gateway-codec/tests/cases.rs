@@ -49,7 +49,7 @@ fn joined_payloads_are_told_apart() {
 
 /// Keys after `d` belong to the payload, not to `d`. The first of duplicates counts.
 #[test]
-fn keys_behind_d_are_no_part_of_it() {
+fn keys_after_d_do_not_belong_to_it() {
     let parsed = Envelope::parse(BEHIND_D, Encoding::Json).unwrap();
     let skimmed = Envelope::skim(BEHIND_D, Encoding::Json).unwrap();
     assert_eq!(skimmed, parsed);
@@ -105,7 +105,7 @@ fn a_length_beyond_the_input_is_incomplete() {
 
 /// RFC 8259, section 8.1: a parser may ignore it.
 #[test]
-fn a_byte_order_mark_is_no_part_of_the_document() {
+fn a_byte_order_mark_does_not_belong_to_the_document() {
     let expected = json!({"a": 1});
     let raw = Raw::new(BOM, Encoding::Json);
     assert_eq!(raw.as_bytes(), br#"{"a":1}"#);
@@ -139,7 +139,7 @@ fn a_byte_order_mark_is_no_part_of_the_document() {
 }
 
 #[test]
-fn a_byte_order_mark_stands_before_the_document_only() {
+fn a_byte_order_mark_is_valid_only_before_the_document() {
     let mark = &BOM[..3];
     let readers = |bytes: &[u8]| {
         let mut readers = vec![
@@ -181,7 +181,7 @@ fn a_byte_order_mark_stands_before_the_document_only() {
 
 /// Erlang rejects a map with duplicate keys.
 #[test]
-fn of_a_key_that_comes_twice_the_last_value_stays() {
+fn of_duplicate_keys_the_last_value_is_kept() {
     let term = convert(DUPLICATE_KEYS, Encoding::Json, Encoding::Etf).unwrap();
     assert_eq!(term, etf::to_vec(&json!({"a": 2})).unwrap());
     let raw = Raw::new(DUPLICATE_KEYS, Encoding::Json);

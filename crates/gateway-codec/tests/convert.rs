@@ -112,7 +112,7 @@ proptest! {
 }
 
 #[test]
-fn integers_of_128_bits_stay() {
+fn integers_of_128_bits_are_kept() {
     for text in ["[340282366920938463463374607431768211455]", "[-170141183460469231731687303715884105728,0]"]
     {
         let options = Options::default();
@@ -122,7 +122,7 @@ fn integers_of_128_bits_stay() {
 }
 
 #[test]
-fn binaries_that_are_no_text_stay_within_etf() {
+fn binaries_that_are_not_text_are_kept_within_etf() {
     let term = b"\x83m\0\0\0\x02a\xff";
     let options = Options::default();
     assert_eq!(convert(term, Encoding::Etf, Encoding::Etf, &options).unwrap(), term);

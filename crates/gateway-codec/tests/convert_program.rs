@@ -58,7 +58,7 @@ fn frames_are_converted_one_by_one() {
 
 /// The records before a bad one are written, and the message names the bad one.
 #[test]
-fn frames_before_a_bad_one_come_out() {
+fn frames_before_an_invalid_one_are_written() {
     let good = frames(&[b"[10]", b"null"]);
     for (bad, message) in [
         (
@@ -85,7 +85,7 @@ fn frames_before_a_bad_one_come_out() {
 
 /// A record is written before the next one is read: the producer may wait for it.
 #[test]
-fn frames_come_out_as_they_go_in() {
+fn frames_are_written_as_they_are_read() {
     let mut child = Command::new(program())
         .args(["--frames", "--from", "json", "--to", "etf"])
         .stdin(Stdio::piped())
@@ -106,7 +106,7 @@ fn frames_come_out_as_they_go_in() {
 
 /// A document much longer than any buffer, in every compression.
 #[test]
-fn long_documents_are_whole() {
+fn long_documents_are_complete() {
     let document = format!("[{}]", vec![r#"{"id":"81384788765712384","x":[1,-7,0.5]}"#; 20_000].join(","));
     for compress in ["none", "zlib", "gzip", "zstd"] {
         let etf = convert(&format!("--from json --to etf --compress {compress}"), document.as_bytes());
@@ -120,7 +120,7 @@ fn long_documents_are_whole() {
 }
 
 #[test]
-fn bad_input_is_named_with_its_offset() {
+fn invalid_input_is_reported_with_its_offset() {
     for (arguments, input, expected) in [
         ("--from json --to etf", &br#"{"a":[1,x]}"#[..], "convert: expected a value, in a[1], at byte 8\n"),
         (
@@ -143,7 +143,7 @@ fn bad_input_is_named_with_its_offset() {
 
 /// The digits of a number can be the header of a zlib stream with a window of 2 KiB. Windows have other sizes too.
 #[test]
-fn a_number_is_not_taken_for_compressed_data() {
+fn a_number_is_not_read_as_compressed_data() {
     let number = convert("--from json --to json", b"80");
     assert_eq!((number.status.code(), &number.stdout[..]), (Some(0), &b"80"[..]));
     let mut deflate = flate2::Compress::new_with_window_bits(flate2::Compression::default(), true, 11);
@@ -154,7 +154,7 @@ fn a_number_is_not_taken_for_compressed_data() {
 }
 
 #[test]
-fn bad_flags_are_named() {
+fn invalid_flags_are_named() {
     for (arguments, expected) in [
         ("--from json", "convert: --to is missing"),
         ("--from xml --to etf", "convert: cannot parse argument \"xml\""),

@@ -135,7 +135,7 @@ fn both_follow_the_same_depth() {
 }
 
 #[test]
-fn both_say_the_same_of_what_does_not_fit() {
+fn both_report_the_same_error_for_other_types() {
     for engine in [Engine::Serde, Engine::Simd] {
         let error = json::from_mut_slice::<Vec<u8>>(&mut br#"["secret"]"#.to_vec(), engine).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{engine:?}");

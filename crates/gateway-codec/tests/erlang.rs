@@ -43,7 +43,7 @@ fn terms_of_erlang_are_read() {
 }
 
 #[test]
-fn terms_of_ours_are_read_by_erlang() {
+fn our_terms_are_read_by_erlang() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let values: Vec<Value> = (0..TERMS).map(|_| value().new_tree(&mut runner).unwrap().current()).collect();

@@ -81,7 +81,7 @@ fn every_term_is_read() {
 }
 
 #[test]
-fn what_is_sent_is_what_discord_accepts() {
+fn the_client_style_is_what_discord_accepts() {
     for (value, text) in [
         (json!(null), "83 73 03 6e696c"),
         (json!(true), "83 73 04 74727565"),
@@ -155,7 +155,7 @@ fn envelopes_of_the_server() {
 }
 
 #[test]
-fn what_must_fail_fails_with_its_place() {
+fn invalid_terms_fail_with_their_position() {
     type Case = (&'static str, ErrorKind, usize);
     let cases: [Case; 15] = [
         ("83 6c 00000001 6101 6102", ErrorKind::Malformed, 8),
@@ -285,7 +285,7 @@ fn integers_of_128_bits() {
 
 /// Texts are checked for ASCII in ranges: with any byte at the end of a range, the text is the same as one read by itself.
 #[test]
-fn texts_are_the_same_wherever_they_lie() {
+fn texts_do_not_depend_on_their_position() {
     for length in (0..40).chain(240..280).chain([600]) {
         let texts: Vec<String> = (0..8)
             .map(|index| match index % 4 {
@@ -309,7 +309,7 @@ fn texts_are_the_same_wherever_they_lie() {
 
 /// An atom is Latin-1, also after a range of ASCII.
 #[test]
-fn atoms_of_latin_1_end_a_stretch() {
+fn atoms_of_latin_1_end_a_range() {
     let mut bytes = vec![131, 116, 0, 0, 0, 2];
     for key in [&b"plain"[..], b"caf\xe9"] {
         bytes.extend([100, 0, key.len() as u8]);

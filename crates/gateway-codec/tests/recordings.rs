@@ -111,7 +111,7 @@ mod streams {
     }
 
     #[test]
-    fn pieces_of_any_size_make_the_same_payloads() {
+    fn pieces_of_any_size_give_the_same_payloads() {
         for encoding in ENCODINGS {
             let payloads = recording(encoding).payloads;
             let frames = zlib(&payloads);
@@ -124,7 +124,7 @@ mod streams {
 
     /// No change of a byte panics, and what makes a message fail makes the next fail too.
     #[test]
-    fn a_changed_byte_of_a_stream_is_survived() {
+    fn a_changed_byte_of_a_stream_never_panics() {
         let payloads = recording(Encoding::Json).payloads;
         for (name, compression, compress) in STREAMS {
             let mut inflater = Inflater::new(compression, InflateLimits::default()).unwrap();
@@ -217,7 +217,7 @@ fn changes(payload: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
 }
 
 #[test]
-fn a_changed_byte_of_a_payload_is_survived() {
+fn a_changed_byte_of_a_payload_never_panics() {
     for encoding in ENCODINGS {
         let mut payloads = recording(encoding).payloads;
         payloads.retain(|payload| payload.len() < 1000);

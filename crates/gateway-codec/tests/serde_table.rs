@@ -547,7 +547,7 @@ fn whole_floats_are_integers_where_a_type_says_so() {
 }
 
 #[test]
-fn what_is_no_number_is_null() {
+fn floats_that_are_not_finite_are_null() {
     for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         for encoding in ENCODINGS {
             let bytes = encode(&number, encoding).unwrap();
@@ -557,7 +557,7 @@ fn what_is_no_number_is_null() {
 }
 
 #[test]
-fn keys_that_are_no_text_are_refused() {
+fn keys_that_are_not_text_are_refused() {
     for encoding in ENCODINGS {
         let list_key = BTreeMap::from([(vec![1_u8], 1_u8)]);
         assert_eq!(encode(&list_key, encoding).unwrap_err().kind(), ErrorKind::Unsupported);

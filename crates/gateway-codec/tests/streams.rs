@@ -85,7 +85,7 @@ fn a_message_may_be_split_at_every_byte() {
 }
 
 #[test]
-fn bytes_one_by_one_make_the_same_messages() {
+fn bytes_one_by_one_give_the_same_messages() {
     let mut inflater = inflater(Compression::ZlibStream);
     let mut messages = Vec::new();
     for byte in ZLIB.iter().flat_map(|text| hex(text)) {
@@ -110,7 +110,7 @@ fn a_false_marker_keeps_the_output() {
 const EMPTY_FLUSH: [u8; 5] = [0, 0, 0, 0xff, 0xff];
 
 #[test]
-fn an_output_that_has_not_grown_is_not_looked_at_again() {
+fn an_output_that_has_not_grown_is_not_checked_again() {
     let mut deflater = Deflater::new(Compression::ZlibStream).unwrap();
     let (head, tail) = A.split_at(20);
     let mut inflater = inflater(Compression::ZlibStream);
@@ -193,7 +193,7 @@ fn a_frame_without_marker_or_bytes_completes_nothing() {
 }
 
 #[test]
-fn the_marker_inside_a_message_is_no_end() {
+fn the_marker_within_a_message_does_not_end_it() {
     // Stored blocks show the plain bytes in the stream, the marker among them.
     let marker = [0, 0, 0xff, 0xff];
     let message = [&b"["[..], &marker, b"]"].concat();
@@ -213,7 +213,7 @@ fn the_marker_inside_a_message_is_no_end() {
 }
 
 #[test]
-fn output_of_any_size_is_whole() {
+fn output_of_any_size_is_complete() {
     const KIB: usize = 1024;
     let sizes = [
         1,
@@ -264,7 +264,7 @@ fn a_message_that_fills_the_limit_passes_and_one_byte_more_does_not() {
 }
 
 #[test]
-fn input_without_end_is_refused() {
+fn endless_input_is_refused() {
     let mut inflater = limited(Compression::ZlibStream, |limits| limits.max_input = 1000);
     let frame = Deflater::new(Compression::ZlibStream).unwrap().push(&noise(2000));
     let result = frame.chunks(100).find_map(|piece| inflater.push(piece, |_| true).err());
@@ -272,7 +272,7 @@ fn input_without_end_is_refused() {
 }
 
 #[test]
-fn what_counts_against_the_limit_is_one_message() {
+fn the_limit_applies_to_each_message() {
     for compression in STREAMS {
         let mut deflater = Deflater::new(compression).unwrap();
         let mut inflater = limited(compression, |limits| {
@@ -304,7 +304,7 @@ fn an_error_poisons_until_reset() {
 }
 
 #[test]
-fn a_reset_in_the_middle_of_a_message_forgets_it() {
+fn a_reset_within_a_message_drops_it() {
     for compression in STREAMS {
         let mut inflater = inflater(compression);
         let long = Deflater::new(compression).unwrap().push(&noise(50_000));
@@ -438,7 +438,7 @@ proptest! {
 
     /// Both compressions return each message that was sent.
     #[test]
-    fn frames_give_back_their_messages(
+    fn frames_return_their_messages(
         messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40_000), 1..6),
     ) {
         for compression in STREAMS {
@@ -453,7 +453,7 @@ proptest! {
 
     /// Garbage is an error or incomplete, and never panics.
     #[test]
-    fn garbage_is_survived(garbage in prop::collection::vec(any::<u8>(), 0..500)) {
+    fn garbage_never_panics(garbage in prop::collection::vec(any::<u8>(), 0..500)) {
         for compression in STREAMS {
             let _ = inflater(compression).push(&garbage, |_| true);
         }

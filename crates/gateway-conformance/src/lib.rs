@@ -26,6 +26,6 @@ pub use table::table;
 /// The vocabulary of scenarios.
 pub mod words {
     pub use crate::vocabulary::*;
-    pub use crate::{holds, loses, loses_all, sees, send_in_vain};
+    pub use crate::{holds, loses, loses_all, sees, send_refused};
     pub use gateway_driver::proto::Event;
 }

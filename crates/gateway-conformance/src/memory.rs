@@ -42,12 +42,12 @@ struct Application {
     capacity: Option<usize>,
     taking: bool,
     waiting: VecDeque<Observed<Seen>>,
-    /// So many wait that the shard does not read.
+    /// Whether so many events are queued that the shard does not read.
     full: bool,
 }
 
 impl Simulation {
-    /// A scenario at its beginning.
+    /// Prepares a scenario.
     pub(crate) fn new(
         make: MakeClient,
         chunking: Chunking,
@@ -84,7 +84,7 @@ impl Simulation {
         })
     }
 
-    /// Does everything that is due.
+    /// Performs everything that is due.
     fn settle(&mut self) {
         loop {
             let happening = self.engine.step();
@@ -149,7 +149,7 @@ impl Simulation {
         handed
     }
 
-    /// Waits until there is something in what `queue` names.
+    /// Waits until `queue` contains an item.
     fn next<T>(&mut self, queue: fn(&mut Self) -> &mut VecDeque<T>) -> Result<T, Stall> {
         let limit = Time::ZERO + LONGEST;
         loop {
@@ -158,7 +158,7 @@ impl Simulation {
             }
             self.settle();
             if queue(self).is_empty() && !self.advance(limit) && queue(self).is_empty() {
-                return Err(Stall("nothing more happened"));
+                return Err(Stall("nothing further happened"));
             }
         }
     }
@@ -220,13 +220,13 @@ impl Backend for Simulation {
         self.engine.gateway().connections().next().is_none()
     }
 
-    fn seen_but_not_asked_for(&mut self) -> Vec<Observed<ClientAct>> {
+    fn untaken_acts(&mut self) -> Vec<Observed<ClientAct>> {
         self.settle();
         self.acts.drain(..).collect()
     }
 
     fn control(&mut self, control: Control) -> Result<(), String> {
-        // Takes effect at the next step: a shard that has not begun must not begin by this.
+        // Takes effect at the next step: a command must not start a shard that has not started.
         self.engine.control(Target::All, control).map_err(|error| error.to_string())
     }
 
@@ -234,15 +234,24 @@ impl Backend for Simulation {
         self.settle();
         match action {
             ClientAction::Send(command) => {
+<<<<<<< HEAD
                 self.shard().send(command.clone()).map_err(|error| error.to_string())?;
+=======
+                self.shard().send(command.clone()).map_err(|error| error.to_string())?
+>>>>>>> prose
             }
             ClientAction::SendMany(command, count) => {
                 for _ in 0..*count {
                     self.shard().send(command.clone()).map_err(|error| error.to_string())?;
                 }
             }
+<<<<<<< HEAD
             ClientAction::SendInVain(command, expected) => {
                 refused(self.shard().send(command.clone()), expected)?;
+=======
+            ClientAction::SendRefused(command, expected) => {
+                refused(self.shard().send(command.clone()), expected)?
+>>>>>>> prose
             }
             ClientAction::Shutdown(how) => self.shard().shutdown(*how),
             ClientAction::Reconnect(how) => self.shard().reconnect(*how),
@@ -257,7 +266,11 @@ impl Backend for Simulation {
                 self.engine.resume(Duration::ZERO);
             }
             ClientAction::Acknowledge(sequence) => {
+<<<<<<< HEAD
                 self.shard().ack(*sequence).map_err(|error| error.to_string())?;
+=======
+                self.shard().ack(*sequence).map_err(|error| error.to_string())?
+>>>>>>> prose
             }
             ClientAction::SetWallClock(ahead) => {
                 self.engine.set_wall_clock(self.has_wall_clock.then(|| wall_clock(Duration::ZERO, *ahead)));
@@ -290,7 +303,7 @@ impl Backend for Simulation {
         self.settle();
     }
 
-    fn comes_to_hold(&mut self, test: &dyn Fn(&Probe) -> bool) -> bool {
+    fn becomes_true(&mut self, test: &dyn Fn(&Probe) -> bool) -> bool {
         self.settle();
         self.probe().as_ref().is_some_and(test)
     }
@@ -320,9 +333,7 @@ pub(crate) fn refused(
 ) -> Result<(), String> {
     match result {
         Err(error) if expected.is_met_by(&error) => Ok(()),
-        Err(error) => {
-            Err(format!("the command was refused with {error:?}, where it should be {}", expected.text))
-        }
-        Ok(()) => Err(format!("the command was accepted, where it should be refused with {}", expected.text)),
+        Err(error) => Err(format!("the command was refused with {error:?}, but should be {}", expected.text)),
+        Ok(()) => Err(format!("the command was accepted, but should be refused with {}", expected.text)),
     }
 }

@@ -26,14 +26,14 @@ pub enum ClientAct {
         target: String,
     },
     /// It sends a payload, here as JSON for any encoding.
-    Says {
+    Sends {
         /// The opcode.
         op: u64,
         /// The data.
         data: Value,
     },
     /// It sends a message that is not a payload in the encoding of the connection.
-    SendsGarbage {
+    SendsInvalid {
         /// Why it is not a payload.
         problem: String,
     },
@@ -56,7 +56,7 @@ pub enum ClientAct {
 impl ClientAct {
     /// Whether this may happen at any time, and need not be awaited.
     pub(crate) fn is_quiet(&self) -> bool {
-        matches!(self, Self::Says { op: 1, .. } | Self::Echoes { .. } | Self::Pong | Self::EndsStream)
+        matches!(self, Self::Sends { op: 1, .. } | Self::Echoes { .. } | Self::Pong | Self::EndsStream)
     }
 }
 
@@ -103,12 +103,12 @@ impl fmt::Display for ClientAct {
             Self::Opens { target } => match target.split_once("://") {
                 Some((_, rest)) => {
                     let path = rest.find('/').map_or("", |start| &rest[start..]);
-                    write!(f, "opens {path} at the URL for Resume")
+                    write!(f, "opens {path} at the resume URL")
                 }
                 None => write!(f, "opens {target}"),
             },
-            Self::Says { op, data } => write!(f, "says op {op} {data}"),
-            Self::SendsGarbage { problem } => write!(f, "sends a message that is not a payload: {problem}"),
+            Self::Sends { op, data } => write!(f, "sends op {op} {data}"),
+            Self::SendsInvalid { problem } => write!(f, "sends a message that is not a payload: {problem}"),
             Self::Closes { code: Some(code) } => write!(f, "closes with {code}"),
             Self::Closes { code: None } => f.write_str("closes without a code"),
             Self::Echoes { .. } => f.write_str("answers the close frame"),
@@ -186,18 +186,18 @@ impl Wire {
     fn payload(&self, payload: &[u8]) -> ClientAct {
         let value: Value = match codec::decode(payload, self.encoding) {
             Ok(value) => value,
-            Err(error) => return ClientAct::SendsGarbage { problem: error.to_string() },
+            Err(error) => return ClientAct::SendsInvalid { problem: error.to_string() },
         };
         if self.encoding == Encoding::Etf && !is_written_as_clients_must(payload) {
-            return ClientAct::SendsGarbage {
+            return ClientAct::SendsInvalid {
                 problem: "its keys are not binaries, or its lists are texts".to_owned(),
             };
         }
         match (value["op"].as_u64(), value.as_object().map(serde_json::Map::len)) {
             (Some(op), Some(2)) if value.get("d").is_some() => {
-                ClientAct::Says { op, data: value["d"].clone() }
+                ClientAct::Sends { op, data: value["d"].clone() }
             }
-            _ => ClientAct::SendsGarbage { problem: "its keys are not op and d".to_owned() },
+            _ => ClientAct::SendsInvalid { problem: "its keys are not op and d".to_owned() },
         }
     }
 }

@@ -7,7 +7,7 @@ use gateway_driver::proto::session::SessionSnapshot;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Probe {
-    /// Its condition.
+    /// Its health.
     pub health: Health,
     /// Its counters.
     pub stats: Stats,

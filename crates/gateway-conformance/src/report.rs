@@ -1,4 +1,4 @@
-//! The results of a run: one for each scenario and way.
+//! The results of a run: one for each scenario and each way of running it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use crate::observation::TraceLine;
 use crate::runner::Failure;
 use crate::scenario::Variant;
 
-/// One scenario in one way.
+/// The result of one scenario in one way.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Outcome {
@@ -15,7 +15,7 @@ pub struct Outcome {
     pub scenario: &'static str,
     /// The rule or fault that it comes from.
     pub rule: &'static str,
-    /// The way, such as `virtual`, or the name that was given to the runtime.
+    /// The way, such as `virtual`, or the name given to the runtime.
     pub way: String,
     /// The variant that failed, and how. `None` if all passed.
     pub failure: Option<(Variant, Failure)>,

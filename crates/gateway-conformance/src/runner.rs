@@ -18,26 +18,27 @@ pub(crate) trait Backend {
     /// Waits for the next observation of the server.
     fn next_act(&mut self) -> Result<Observed<ClientAct>, Stall>;
 
-    /// Returns observations that came too early: they are next again. False if connections cannot overlap.
+    /// Returns observations that came too early, so that they are taken again. False if connections cannot overlap.
     fn put_back(&mut self, _acts: Vec<Observed<ClientAct>>) -> bool {
         false
     }
     /// Waits for the next observation of the application.
     fn next_seen(&mut self) -> Result<Observed<Seen>, Stall>;
-    /// After the end of the shard, waits until the server has seen the end of every connection. Returns whether it has.
+    /// After the end of the shard, waits until the server has observed the end of every connection. Returns whether it
+    /// has.
     fn all_connections_end(&mut self) -> bool;
     /// The observations of the server that no step has taken yet. Does not wait.
-    fn seen_but_not_asked_for(&mut self) -> Vec<Observed<ClientAct>>;
-    /// Carries out a command of the server.
+    fn untaken_acts(&mut self) -> Vec<Observed<ClientAct>>;
+    /// Performs a command of the server.
     fn control(&mut self, control: Control) -> Result<(), String>;
-    /// Carries out an action of the application.
+    /// Performs an action of the application.
     fn act(&mut self, action: &ClientAction) -> Result<(), String>;
-    /// Carries out an action of the network.
+    /// Performs an action of the network.
     fn network(&mut self, network: Network);
     /// Lets time pass.
     fn elapse(&mut self, time: Duration);
-    /// Waits until this holds. Returns whether it does.
-    fn comes_to_hold(&mut self, test: &dyn Fn(&Probe) -> bool) -> bool;
+    /// Waits until this condition holds. Returns whether it does.
+    fn becomes_true(&mut self, test: &dyn Fn(&Probe) -> bool) -> bool;
     /// The time since the start.
     fn now(&self) -> Duration;
     /// Whether times are exact, so that they can be asserted.
@@ -141,7 +142,7 @@ impl Runner<'_> {
             Step::Network(network) => self.way.network(*network),
             Step::Elapse(time) => self.way.elapse(*time),
             Step::Holds(expected) => {
-                if !self.way.comes_to_hold(&|probe| expected.is_met_by(probe)) {
+                if !self.way.becomes_true(&|probe| expected.is_met_by(probe)) {
                     let probe = self.way.probe();
                     return Err(format!("it does not hold that {}: {probe:?}", expected.text));
                 }
@@ -157,9 +158,10 @@ impl Runner<'_> {
         let may_cross = ends_a_connection(expected) && self.way.put_back(Vec::new());
         let mut early = Vec::new();
         loop {
-            let Observed { at, what } = self.way.next_act().map_err(|stall| {
-                format!("the client should have been seen that it {}, but {}", expected.text, stall.0)
-            })?;
+            let Observed { at, what } = self
+                .way
+                .next_act()
+                .map_err(|stall| format!("expected that the client {}, but {}", expected.text, stall.0))?;
             if expected.is_met_by(&what) {
                 self.way.put_back(early);
                 return self.on_time(at, expected.within, &what);
@@ -169,10 +171,7 @@ impl Runner<'_> {
                 continue;
             }
             if !what.is_quiet() {
-                return Err(format!(
-                    "the client {what}, where it should have been seen that it {}",
-                    expected.text
-                ));
+                return Err(format!("the client {what}; expected that it {}", expected.text));
             }
         }
     }
@@ -180,17 +179,14 @@ impl Runner<'_> {
     fn application(&mut self, expected: &Expectation<Seen>) -> Result<(), String> {
         loop {
             let Observed { at, what } = self.way.next_seen().map_err(|stall| {
-                format!("the application should have seen {}, but {}", expected.text, stall.0)
+                format!("expected that the application sees {}, but {}", expected.text, stall.0)
             })?;
             self.check(&what)?;
             if expected.is_met_by(&what) {
                 return self.on_time(at, expected.within, &what);
             }
             if !self.may_happen_at_any_time(&what) {
-                return Err(format!(
-                    "the application saw {what}, where it should have seen {}",
-                    expected.text
-                ));
+                return Err(format!("the application saw {what}; expected {}", expected.text));
             }
         }
     }
@@ -211,7 +207,7 @@ impl Runner<'_> {
         self.mark = self.mark.max(at);
         match within {
             Some((earliest, latest)) if self.way.is_exact() && !(earliest..=latest).contains(&after) => {
-                Err(format!("{what}: after {after:?}, where it should be {earliest:?} to {latest:?}"))
+                Err(format!("{what}: after {after:?}, but should be {earliest:?} to {latest:?}"))
             }
             _ => Ok(()),
         }
@@ -229,7 +225,7 @@ impl Runner<'_> {
             let observed = self
                 .way
                 .next_seen()
-                .map_err(|stall| format!("the shard should have stopped when asked to, but {}", stall.0))?;
+                .map_err(|stall| format!("expected that the shard stops on request, but {}", stall.0))?;
             self.check(&observed.what)?;
             ending.push(observed.what);
         }
@@ -244,7 +240,7 @@ impl Runner<'_> {
         if !self.way.all_connections_end() {
             return Err("the shard has stopped, and a connection of it is still open".to_owned());
         }
-        let acts = self.way.seen_but_not_asked_for();
+        let acts = self.way.untaken_acts();
         let extra = acts.iter().find(|act| {
             !act.what.is_quiet()
                 && !matches!(act.what, ClientAct::Closes { code: Some(4000) } | ClientAct::Opens { .. })

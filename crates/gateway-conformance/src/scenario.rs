@@ -12,13 +12,13 @@ use gateway_sim::{Config, Control};
 use crate::observation::{ClientAct, Seen};
 use crate::probe::Probe;
 
-/// One scenario of the table: data, which a runner plays on a server, a network and an application.
+/// One scenario of the table: data that a runner performs with a server, a network and an application.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Scenario {
     /// Its name: words joined by hyphens.
     pub name: &'static str,
-    /// The rule or the reported fault that it comes from, in a few words.
+    /// The rule or the reported fault behind it, in a few words.
     pub rule: &'static str,
     /// The encodings and compressions in which it is run, one after the other.
     pub variants: &'static [Variant],
@@ -81,7 +81,7 @@ pub enum Step {
     Network(Network),
     /// This much time passes. The steps after it take the observations of that time.
     Elapse(Duration),
-    /// This must hold, or begin to hold without a further action.
+    /// A condition that must hold, or become true without a further action.
     Holds(Expectation<Probe>),
     /// Several steps, one after the other.
     Group(Vec<Step>),
@@ -106,8 +106,8 @@ pub type Test<T> = Arc<dyn Fn(&T) -> bool + Send + Sync>;
 pub enum ClientAction {
     /// Sends a command, which must be accepted.
     Send(Command),
-    /// Sends a command, which must be refused like this.
-    SendInVain(Command, Expectation<SendError>),
+    /// Sends a command, which must be refused with this error.
+    SendRefused(Command, Expectation<SendError>),
     /// Sends this many of a command, all of which must be accepted.
     SendMany(Command, usize),
     /// Ends the shard.
@@ -134,7 +134,7 @@ pub enum ClientAction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Network {
-    /// This many of the next connections fail like this.
+    /// This many of the next connections fail with this fault.
     Dials(DialFault, u32),
     /// The current connection accepts no more bytes from the client, but still delivers bytes to it.
     StopWrites,

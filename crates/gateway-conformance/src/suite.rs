@@ -24,11 +24,11 @@ use crate::table::table;
 /// How long to wait for an expected observation, by the wall clock.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long one variant of a scenario may take, by the wall clock: more than a wait that is in vain at its last step, and then
-/// another for the end of the shard.
+/// The time limit for one variant of a scenario, by the wall clock. Longer than two expired waits: one at the last step,
+/// and one for the end of the shard.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The number of live scenarios that run at the same time. They mostly wait.
+/// The number of live scenarios that run at the same time. Most of the time they wait.
 const AT_ONCE: usize = 32;
 
 /// Runs the whole table on a runtime: over real sockets, against a simulated gateway behind TLS.
@@ -41,7 +41,7 @@ pub fn run<R: Runtime>(runtime: R, block_on: impl Fn(Driving) + Send + Sync + 's
     suite.run()
 }
 
-/// Scenarios, and the ways to run them in.
+/// Scenarios and the ways of running them.
 pub struct Suite {
     scenarios: Vec<Arc<Scenario>>,
     patience: Duration,
@@ -69,7 +69,7 @@ impl Default for Suite {
 }
 
 impl Suite {
-    /// The whole table, without a way.
+    /// The whole table, without a way of running it.
     pub fn new() -> Self {
         Self::of(table())
     }
@@ -93,13 +93,14 @@ impl Suite {
         self
     }
 
-    /// How long one variant of a scenario may take before it fails, wherever it hangs. Default 120 s. The others continue.
+    /// The time limit for one variant of a scenario, also if it hangs. Default 120 s. The others continue.
     pub fn limit(&mut self, limit: Duration) -> &mut Self {
         self.limit = limit;
         self
     }
 
-    /// The way `virtual`: the state machine over messages, in memory, on a virtual clock. Times are asserted exactly.
+    /// Adds the way `virtual`: the state machine over messages, in memory, on a virtual clock. Times are asserted
+    /// exactly.
     pub fn on_virtual_clock(&mut self) -> &mut Self {
         let play: Play = Arc::new(|scenario, variant, progress| {
             play(scenario, variant, progress, Timeouts::default(), |shard, gateway| {
@@ -110,8 +111,8 @@ impl Suite {
         self
     }
 
-    /// The way `raw`: the whole client over bytes, in memory, on a virtual clock. It is run with whole reads and byte by
-    /// byte, and both must yield the same observations at the same times.
+    /// Adds the way `raw`: the whole client over bytes, in memory, on a virtual clock. Each scenario runs with whole
+    /// reads and byte by byte; both must yield the same observations at the same times.
     pub fn over_raw_bytes(&mut self) -> &mut Self {
         let play: Play = Arc::new(|scenario, variant, progress| {
             let (result, trace) = play(scenario, variant, progress, Timeouts::default(), |shard, gateway| {
@@ -136,7 +137,7 @@ impl Suite {
         self
     }
 
-    /// A live way, under this name: over real sockets and TLS. Order is asserted, durations are not.
+    /// Adds a live way with this name: over real sockets and TLS. Order is asserted, durations are not.
     pub fn live<R: Runtime>(
         &mut self,
         name: &str,
@@ -186,7 +187,7 @@ impl Suite {
             }
             let Some(first) = running.values().map(|running| running.deadline).min() else { break };
             match results.recv_timeout(first.saturating_duration_since(Instant::now())) {
-                // Otherwise it is too late: the job has failed already.
+                // Otherwise the result is too late: the job has already failed.
                 Ok((id, played)) if running.remove(&id).is_some() => drop(done.insert(id, played)),
                 Ok(_) => {}
                 Err(_) => {
@@ -244,7 +245,7 @@ impl Job {
                 let sentence = "it panicked".to_owned();
                 (Err(Failure { sentence, step: progress.step() }), Vec::new())
             });
-            // Fails if the suite no longer waits: the scenario was overdue.
+            // Fails if the suite has stopped waiting because the scenario was overdue.
             let _ = finished.send((self.id, played));
         };
         // Without a thread the job becomes overdue, and fails.
@@ -260,7 +261,7 @@ impl Running {
     }
 }
 
-/// The first variant that failed counts, otherwise the first that passed.
+/// The first failed variant, otherwise the first one.
 fn outcome(scenario: &Scenario, way: &str, played: impl Iterator<Item = (Variant, Played)>) -> Outcome {
     let mut outcome = Outcome {
         scenario: scenario.name,
@@ -305,12 +306,12 @@ fn in_memory(
     shard: ShardConfig,
     gateway: Config,
 ) -> Result<Box<dyn Backend>, String> {
-    // Any moment suffices: the simulation reads no clock after it.
+    // Any instant suffices: the simulation reads no clock.
     let simulation = Simulation::new(make, chunking, shard, gateway, &scenario.setup, Instant::now())?;
     Ok(Box::new(simulation))
 }
 
-/// Long timeouts for scenarios that do not set their own, so that a busy machine does not exceed them.
+/// Long timeouts for scenarios that set none, so that a busy machine does not exceed them.
 fn patient_timeouts() -> Timeouts {
     let mut timeouts = Timeouts::default();
     for timeout in [

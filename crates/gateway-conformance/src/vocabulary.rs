@@ -1,4 +1,4 @@
-//! The words that scenarios are written in.
+//! The vocabulary of scenarios.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub const REQUEST_SOUNDBOARD_SOUNDS: u64 = 31;
 /// The opcode of Request Channel Info.
 pub const REQUEST_CHANNEL_INFO: u64 = 43;
 
-/// The application must see an event that fits this pattern next.
+/// The application must receive an event that matches this pattern next.
 #[macro_export]
 macro_rules! sees {
     ($($pattern:tt)+) => {
@@ -42,7 +42,7 @@ macro_rules! sees {
     };
 }
 
-/// The application must see that a connection has ended for a reason that fits this pattern, with the session kept.
+/// The application must see that a connection has ended for a reason that matches this pattern, with the session kept.
 #[macro_export]
 macro_rules! loses {
     ($($reason:tt)+) => {
@@ -58,7 +58,7 @@ macro_rules! loses {
     };
 }
 
-/// The application must see that a connection has ended for a reason that fits this pattern, without a session that is kept.
+/// The application must see that a connection has ended for a reason that matches this pattern, without a session.
 #[macro_export]
 macro_rules! loses_all {
     ($($reason:tt)+) => {
@@ -74,7 +74,7 @@ macro_rules! loses_all {
     };
 }
 
-/// This must hold of the shard.
+/// This condition must hold for the shard.
 #[macro_export]
 macro_rules! holds {
     (|$probe:ident| $condition:expr) => {
@@ -84,50 +84,50 @@ macro_rules! holds {
     };
 }
 
-/// The application sends a command that must be refused with an error that fits this pattern.
+/// The application sends a command that must be refused with an error that matches this pattern.
 #[macro_export]
-macro_rules! send_in_vain {
+macro_rules! send_refused {
     ($command:expr, $($pattern:tt)+) => {
-        $crate::Step::Client($crate::ClientAction::SendInVain(
+        $crate::Step::Client($crate::ClientAction::SendRefused(
             $command,
             $crate::Expectation::new(stringify!($($pattern)+), |error| matches!(error, $($pattern)+)),
         ))
     };
 }
 
-/// The steps one after the other, as one.
+/// Combines steps into one.
 pub fn all(steps: impl IntoIterator<Item = Step>) -> Step {
     Step::Group(steps.into_iter().collect())
 }
 
-/// So many seconds.
+/// A duration in seconds.
 pub const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// So many thousandths of a second.
+/// A duration in milliseconds.
 pub const fn milliseconds(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-// ---- What the server must see --------------------------------------------------------------------------------------
+// ---- Expected observations of the server ---------------------------------------------------------------------------
 
-/// The client asks for a WebSocket, wherever.
+/// The client requests a WebSocket at any URL.
 pub fn opens() -> Step {
-    opens_where("asks for a WebSocket", |_| true)
+    opens_where("requests a WebSocket", |_| true)
 }
 
-/// The client asks for a WebSocket at the base URL.
+/// The client requests a WebSocket at the base URL.
 pub fn opens_base_url() -> Step {
-    opens_where("asks for a WebSocket at the base URL", |target| target.starts_with('/'))
+    opens_where("requests a WebSocket at the base URL", |target| target.starts_with('/'))
 }
 
-/// The client asks for a WebSocket at the URL that READY named.
+/// The client requests a WebSocket at the URL that READY named.
 pub fn opens_resume_url() -> Step {
-    opens_where("asks for a WebSocket at the URL for Resume", |target| target.starts_with("ws"))
+    opens_where("requests a WebSocket at the resume URL", |target| target.starts_with("ws"))
 }
 
-/// The client asks for a WebSocket at a target that is like this.
+/// The client requests a WebSocket at a target that meets the predicate.
 pub fn opens_where(text: &str, test: impl Fn(&str) -> bool + Send + Sync + 'static) -> Step {
     Step::Wire(Expectation::new(text, move |act: &ClientAct| match act {
         ClientAct::Opens { target } => test(target),
@@ -136,17 +136,17 @@ pub fn opens_where(text: &str, test: impl Fn(&str) -> bool + Send + Sync + 'stat
 }
 
 /// The client sends a payload with this opcode, whose data has at least these fields with these values.
-pub fn says(opcode: u64, data: Value) -> Step {
-    Step::Wire(Expectation::new(format!("says op {opcode} {data}"), move |act: &ClientAct| match act {
-        ClientAct::Says { op, data: said } => *op == opcode && contains(said, &data),
+pub fn sends(opcode: u64, data: Value) -> Step {
+    Step::Wire(Expectation::new(format!("sends op {opcode} {data}"), move |act: &ClientAct| match act {
+        ClientAct::Sends { op, data: sent } => *op == opcode && contains(sent, &data),
         _ => false,
     }))
 }
 
-/// The client sends a payload with this opcode, whose data is like this.
-pub fn says_where(opcode: u64, text: &str, test: impl Fn(&Value) -> bool + Send + Sync + 'static) -> Step {
-    Step::Wire(Expectation::new(format!("says op {opcode} {text}"), move |act: &ClientAct| match act {
-        ClientAct::Says { op, data } => *op == opcode && test(data),
+/// The client sends a payload with this opcode, whose data meets the predicate.
+pub fn sends_where(opcode: u64, text: &str, test: impl Fn(&Value) -> bool + Send + Sync + 'static) -> Step {
+    Step::Wire(Expectation::new(format!("sends op {opcode} {text}"), move |act: &ClientAct| match act {
+        ClientAct::Sends { op, data } => *op == opcode && test(data),
         _ => false,
     }))
 }
@@ -155,12 +155,12 @@ pub fn says_where(opcode: u64, text: &str, test: impl Fn(&Value) -> bool + Send 
 pub fn beats(sequence: impl Into<Option<u64>>) -> Step {
     let sequence = sequence.into();
     let data = sequence.map_or(Value::Null, Value::from);
-    says_where(HEARTBEAT, &data.to_string(), move |said| {
-        said.as_u64() == sequence && said.is_null() == sequence.is_none()
+    sends_where(HEARTBEAT, &data.to_string(), move |sent| {
+        sent.as_u64() == sequence && sent.is_null() == sequence.is_none()
     })
 }
 
-/// The client begins to close, with this code.
+/// The client sends the first close frame, with this code.
 pub fn closes(code: u16) -> Step {
     Step::Wire(Expectation::new(format!("closes with {code}"), move |act: &ClientAct| {
         *act == ClientAct::Closes { code: Some(code) }
@@ -184,14 +184,14 @@ pub fn ends_stream() -> Step {
     Step::Wire(Expectation::new("ends the stream", |act: &ClientAct| *act == ClientAct::EndsStream))
 }
 
-/// The client gives a connection up: it ends the stream, or says before why, with a code that does not end the session.
+/// The client abandons a connection: it ends the stream, or first sends a close frame with a code that keeps the session.
 pub fn breaks_off() -> Step {
     Step::Wire(Expectation::new("breaks off", |act: &ClientAct| {
         matches!(act, ClientAct::EndsStream | ClientAct::Closes { code: Some(1002 | 1007 | 4000) })
     }))
 }
 
-/// Whether a value has all that another one has.
+/// Whether a value contains everything in another one.
 fn contains(whole: &Value, part: &Value) -> bool {
     match (whole, part) {
         (Value::Object(whole), Value::Object(part)) => {
@@ -201,7 +201,7 @@ fn contains(whole: &Value, part: &Value) -> bool {
     }
 }
 
-// ---- What the application must see ---------------------------------------------------------------------------------
+// ---- Expected observations of the application ----------------------------------------------------------------------
 
 /// A dispatch of this name and sequence number is delivered.
 pub fn dispatches(name: &'static str, sequence: impl Into<Option<u64>>) -> Step {
@@ -212,12 +212,12 @@ pub fn dispatches(name: &'static str, sequence: impl Into<Option<u64>>) -> Step 
     }))
 }
 
-/// So many messages are delivered, from this sequence number on.
+/// This many messages are delivered, from this sequence number on.
 pub fn messages(from: u64, count: u64) -> Step {
     Step::Group((from..from + count).map(|sequence| dispatches("MESSAGE_CREATE", sequence)).collect())
 }
 
-/// A dispatch is delivered whose data, as JSON, has at least these fields with these values. Ids may come as numbers.
+/// A dispatch is delivered whose data, as JSON, has at least these fields with these values. Ids may be numbers.
 pub fn delivers(name: &'static str, data: Value) -> Step {
     Step::App(Expectation::new(format!("{name} {data}"), move |seen: &Seen| match seen {
         Seen::Event(Event::Dispatch(dispatch)) => {
@@ -231,7 +231,7 @@ pub fn delivers(name: &'static str, data: Value) -> Step {
     }))
 }
 
-/// A connection, or an attempt at one, has ended like this.
+/// A connection or an attempt has ended in a way that meets the predicate.
 pub fn ends_where(text: &str, test: impl Fn(&Disconnected) -> bool + Send + Sync + 'static) -> Step {
     Step::App(Expectation::new(text, move |seen: &Seen| match seen {
         Seen::Event(Event::Disconnected(end)) => test(end),
@@ -239,7 +239,7 @@ pub fn ends_where(text: &str, test: impl Fn(&Disconnected) -> bool + Send + Sync
     }))
 }
 
-/// The same value, with numbers that are ids as text: the two encodings differ in that.
+/// The same value with numeric ids as text, since the two encodings differ in that.
 fn with_ids_as_text(value: Value) -> Value {
     match value {
         Value::Number(number) => match number.as_u64() {
@@ -262,24 +262,24 @@ pub fn stops(reason: gateway_driver::proto::StopReason) -> Step {
     }))
 }
 
-// ---- What happens --------------------------------------------------------------------------------------------------
+// ---- Actions -------------------------------------------------------------------------------------------------------
 
-/// The server does this.
+/// The server performs a command.
 pub fn gateway(control: Control) -> Step {
     Step::Gateway(control)
 }
 
-/// The next time that a client gets there, the server does this instead of the usual.
+/// The next time that a client reaches this point, the server performs this action instead of the usual one.
 pub fn once(on: Point, action: Action) -> Step {
     Step::Gateway(Control::Rule(Rule::once(on, action)))
 }
 
-/// The next so many times that a client gets there, the server does this instead of the usual.
+/// The next times that a client reaches this point, the server performs this action instead of the usual one.
 pub fn times(count: u32, on: Point, action: Action) -> Step {
     Step::Gateway(Control::Rule(Rule { count: Some(count), ..Rule::once(on, action) }))
 }
 
-/// The server dispatches so many messages.
+/// The server dispatches this many messages.
 pub fn emits(count: u32) -> Step {
     Step::Gateway(Control::Emit { count, padding: 0 })
 }
@@ -299,70 +299,70 @@ pub fn send(command: Command) -> Step {
     Step::Client(ClientAction::Send(command))
 }
 
-/// The application has dealt with all events up to this sequence number.
+/// The application acknowledges all events up to this sequence number.
 pub fn acknowledges(sequence: u64) -> Step {
     Step::Client(ClientAction::Acknowledge(sequence))
 }
 
-/// The wall clock is so many seconds ahead, or behind.
+/// The wall clock is this many seconds ahead, or behind.
 pub fn wall_clock(ahead: i64) -> Step {
     Step::Client(ClientAction::SetWallClock(ahead))
 }
 
-/// The application ends the shard.
+/// The application shuts the shard down.
 pub fn shutdown(how: Shutdown) -> Step {
     Step::Client(ClientAction::Shutdown(how))
 }
 
-/// The application asks for another connection.
+/// The application requests another connection.
 pub fn reconnect(how: Reconnect) -> Step {
     Step::Client(ClientAction::Reconnect(how))
 }
 
-/// Another shard starts from the session of the last one, with these changes.
+/// Another shard starts with the session of the last one, and with these changes.
 pub fn restart(change: fn(&mut ShardConfig)) -> Step {
     Step::Client(ClientAction::Restart(change))
 }
 
-/// The next so many connections fail like this.
+/// This many of the next connections fail with this fault.
 pub fn dials_fail(count: u32, fault: DialFault) -> Step {
     Step::Network(Network::Dials(fault, count))
 }
 
-/// So much time passes.
+/// This much time passes.
 pub fn elapse(time: Duration) -> Step {
     Step::Elapse(time)
 }
 
-// ---- What happens in many scenarios --------------------------------------------------------------------------------
+// ---- Steps of many scenarios ---------------------------------------------------------------------------------------
 
 /// A new session, up to READY, which has sequence number 1.
 pub fn session() -> Step {
-    Step::Group(vec![opens_base_url(), says(IDENTIFY, Value::Object(serde_json::Map::new())), readies()])
+    Step::Group(vec![opens_base_url(), sends(IDENTIFY, Value::Object(serde_json::Map::new())), readies()])
 }
 
-/// The application sees that a new session has begun.
+/// The application sees the beginning of a new session.
 pub fn readies() -> Step {
     Step::Group(vec![dispatches("READY", 1), sees!(Event::Ready)])
 }
 
-/// The session goes on, at the URL for Resume, from this sequence number; so many messages are replayed.
+/// The session is resumed at the resume URL, from this sequence number; this many messages are replayed.
 pub fn resumes(sequence: u64, replayed: u64) -> Step {
     Step::Group(vec![opens_resume_url(), resumes_here(sequence, replayed)])
 }
 
-/// The connection is lost, and the server does not answer the Resume, which is from this sequence number.
+/// The connection is lost, and the server does not answer the Resume from this sequence number.
 pub fn resume_unanswered(sequence: u64) -> Step {
     Step::Group(vec![
         once(Point::Resume, Action::Ignore),
         gateway(Control::Abort),
         loses!(DisconnectReason::Closed(_)),
         opens_resume_url(),
-        says(RESUME, serde_json::json!({"seq": sequence})),
+        sends(RESUME, serde_json::json!({"seq": sequence})),
     ])
 }
 
-/// The session goes on, on a connection that is open already.
+/// The session is resumed on a connection that is already open.
 pub fn resumes_here(sequence: u64, replayed: u64) -> Step {
     let resumed = Step::App(Expectation::new(
         format!("Resumed with {replayed} replayed"),
@@ -372,14 +372,14 @@ pub fn resumes_here(sequence: u64, replayed: u64) -> Step {
         },
     ));
     Step::Group(vec![
-        says(RESUME, serde_json::json!({"seq": sequence})),
+        sends(RESUME, serde_json::json!({"seq": sequence})),
         messages(sequence + 1, replayed),
         dispatches("RESUMED", sequence + replayed + 1),
         resumed,
     ])
 }
 
-/// The application logs off, and everything ends.
+/// The application logs off, and the shard stops.
 pub fn logs_off() -> Step {
     Step::Group(vec![
         shutdown(Shutdown::LogOff),
@@ -394,7 +394,7 @@ pub fn logs_off() -> Step {
     ])
 }
 
-/// A command that is small and needs no answer.
+/// A small command that has no answer.
 pub fn presence() -> Command {
     Command::UpdatePresence(Presence::default())
 }

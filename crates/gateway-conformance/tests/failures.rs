@@ -29,7 +29,7 @@ fn in_memory(steps: impl IntoIterator<Item = Step>) -> Report {
     suite.run()
 }
 
-/// Every result has failed, with this text.
+/// Checks that every result has failed with this text.
 fn assert_failed(report: &Report, results: usize, words: &str) {
     assert_eq!(report.failures().count(), results, "{report}");
     for outcome in report.failures() {
@@ -44,12 +44,12 @@ fn a_missing_observation_fails() {
     assert_failed(
         &in_memory([session(), emits(1), messages(2, 2)]),
         2,
-        "step 7: the application should have seen",
+        "step 7: expected that the application sees",
     );
     assert_failed(
-        &in_memory([session(), says(PRESENCE_UPDATE, json!({}))]),
+        &in_memory([session(), sends(PRESENCE_UPDATE, json!({}))]),
         2,
-        "step 5: the client should have been seen",
+        "step 5: expected that the client",
     );
 }
 
@@ -75,24 +75,24 @@ fn another_observation_fails() {
 }
 
 #[test]
-fn what_is_too_early_or_too_late_is_found() {
+fn an_observation_at_another_time_fails() {
     let late = [session(), beats(1), beats(1).after(milliseconds(41_249))];
-    assert_failed(&in_memory(late), 2, "after 41.25s, where it should be 41.249s to 41.249s");
+    assert_failed(&in_memory(late), 2, "after 41.25s, but should be 41.249s to 41.249s");
     let early = [session(), beats(1), beats(1).between(seconds(42), seconds(50))];
     assert_failed(&in_memory(early), 2, "after 41.25s");
 }
 
 #[test]
-fn what_never_comes_is_found_in_live_runs_too() {
+fn a_missing_observation_fails_in_live_runs() {
     let mut suite = Suite::of(vec![scenario([session(), messages(2, 1)])]);
     suite.patience(Duration::from_millis(500)).live("tokio", TokioRuntime, on_tokio);
     let report = suite.run();
-    assert_failed(&report, 1, "nothing more happened in time");
+    assert_failed(&report, 1, "nothing further happened in time");
     assert_eq!(report.summary(), "conformance: 1 scenarios x 1 ways: 0 passed, 1 failed, 0 skipped");
     assert!(report.to_string().contains("wrong-on-purpose  FAIL"), "{report}");
 }
 
-/// A runtime that hangs, the first time that it is asked.
+/// A runtime that hangs on its first call.
 #[derive(Clone, Default)]
 struct HangsOnce(Arc<AtomicBool>);
 
@@ -118,7 +118,7 @@ impl Runtime for HangsOnce {
 }
 
 #[test]
-fn what_hangs_is_named_and_the_others_go_on() {
+fn a_scenario_that_hangs_is_named_and_the_others_continue() {
     let live = |name| Scenario::new(name, "a test of the suite").variants(JSON).steps([session()]);
     let mut suite = Suite::of(vec![live("one"), live("other")]);
     suite.limit(Duration::from_secs(10)).live("hangs-once", HangsOnce::default(), on_tokio);
@@ -127,7 +127,7 @@ fn what_hangs_is_named_and_the_others_go_on() {
     assert!(report.to_string().contains("it has not ended within 10s"), "{report}");
 }
 
-/// A runtime that does without other threads, so that its wakers need not work across them. Names are not looked up.
+/// A runtime without other threads, whose wakers need not work across threads. It looks up no names.
 #[derive(Clone)]
 struct OneThread;
 
@@ -143,7 +143,7 @@ impl Runtime for OneThread {
     }
 }
 
-/// Wakes its task from the task's own thread, and from no other.
+/// Wakes its task only from the task's own thread.
 struct LocalWaker {
     task: Waker,
     thread: ThreadId,
@@ -165,12 +165,12 @@ fn with_local_wakers(mut driving: Driving) {
 }
 
 #[test]
-fn wakers_that_do_not_work_across_threads_are_found() {
+fn wakers_that_do_not_work_across_threads_fail() {
     let of_commands = |name: &str| name.starts_with("a-command-from-another-thread-wakes-an-idle-shard");
     let mut suite = Suite::new();
     suite.only(of_commands).live("across-threads", OneThread, on_tokio);
     suite.run().assert_passed();
     let mut suite = Suite::new();
     suite.only(of_commands).patience(Duration::from_secs(3)).live("local", OneThread, with_local_wakers);
-    assert_failed(&suite.run(), 2, "the client should have been seen that it says op 4");
+    assert_failed(&suite.run(), 2, "expected that the client sends op 4");
 }

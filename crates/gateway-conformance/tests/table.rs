@@ -1,4 +1,4 @@
-//! The table itself, in memory: over messages and over bytes; and a few of its scenarios live.
+//! The table in memory, over messages and over bytes; and a few of its scenarios live.
 
 use std::collections::BTreeSet;
 

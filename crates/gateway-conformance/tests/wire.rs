@@ -1,16 +1,16 @@
-//! What goes over the wire is the same on every runtime.
+//! The traffic is the same on every runtime.
 
 use gateway_async_std::{AsyncStdRuntime, async_std};
 use gateway_conformance::{Driving, Suite};
 use gateway_smol::SmolRuntime;
 use gateway_tokio::TokioRuntime;
 
-/// Scenarios that take no time, so that no heartbeat comes at a moment of its own.
+/// Scenarios that take no time, so that no heartbeat is sent at an undetermined moment.
 const SCENARIOS: [&str; 4] = [
-    "a-session-from-first-to-last",
+    "the-life-of-a-session",
     "op-7-reconnects-at-once",
     "a-session-outlives-its-process",
-    "commands-go-out-in-order",
+    "commands-are-sent-in-order",
 ];
 
 #[test]

@@ -1,19 +1,24 @@
+<<<<<<< HEAD
 //! PrivateFiles that hold secrets: readable for their owner only, whole after a crash at any point, written by one process at a time.
+=======
+//! Files that hold secrets: readable by their owner only, complete after a crash at any point, written by one process at
+//! a time.
+>>>>>>> prose
 //!
-//! What holds each of these on which system; `cargo xtask targets` compiles all three:
+//! How each system provides this; `cargo xtask targets` compiles all three:
 //!
 //! | | Linux | macOS | Windows |
 //! |-|-|-|-|
-//! | for the owner only | mode 0600, folders 0700 | the same | the access rights that the folder hands down |
+//! | for the owner only | mode 0600, folders 0700 | the same | the access rights inherited from the folder |
 //! | one process at a time | `flock` | `flock` | `LockFileEx` |
 //! | whole after a crash | synced, then `rename` | the same | synced, then replaced in one step |
 //! | on the disk after a loss of power | `fsync` of file and folder | `F_FULLFSYNC` of both | `FlushFileBuffers` of the file |
-//! | no symbolic link is followed | `O_NOFOLLOW` | `O_NOFOLLOW` | the kind is looked at before the file is opened |
-//! | no pipe is waited for | `O_NONBLOCK` | `O_NONBLOCK` | the kind is looked at before the file is opened |
+//! | no symbolic link is followed | `O_NOFOLLOW` | `O_NOFOLLOW` | the kind is checked before the file is opened |
+//! | a pipe does not block | `O_NONBLOCK` | `O_NONBLOCK` | the kind is checked before the file is opened |
 //!
-//! On Windows the folder must therefore be one that only the bot's user may open, as those in its profile are. A loss of power may bring
-//! back the file before, since a folder cannot be synced there. The system releases the lock of a process that was killed, but it
-//! does not say how soon. Locks and syncs are those of [`std::fs::File`].
+//! On Windows choose a folder that only the bot's user may open, such as one in that user's profile. After a power loss
+//! the previous file may reappear, since a folder cannot be synced there. The system releases the lock of a killed
+//! process, possibly after a delay. Locks and syncs are those of [`std::fs::File`].
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -27,22 +32,28 @@ use gateway_proto::codec::text::escape;
 
 use crate::shard::entropy;
 
-/// More than any file of ours has.
+/// Larger than any file of this crate.
 const LARGEST: u64 = 16 << 20;
-/// What a lock file's name ends in.
+/// The suffix of a lock file's name.
 const LOCK: &str = ".lock";
-/// What a temporary file's name ends in.
+/// The suffix of a temporary file's name.
 const TEMPORARY: &str = ".tmp";
 
+<<<<<<< HEAD
 /// Files for the owner only, whole after a crash at any point, for stores of one's own. See
 /// [`FileSessionStore`](crate::store::FileSessionStore) for the modes, the locks and what holds on Windows.
 ///
 /// Each file is locked against other processes from its first use until the last clone of this is dropped. The methods block.
+=======
+/// The files of a store. The first use of a file locks it against other processes, until the last clone of this value is
+/// dropped.
+>>>>>>> prose
 #[derive(Clone, Default)]
 pub struct PrivateFiles {
     claims: Arc<Mutex<BTreeMap<PathBuf, Claim>>>,
 }
 
+<<<<<<< HEAD
 impl PrivateFiles {
     /// The content of a file. `None`: there is no such file.
     ///
@@ -50,6 +61,11 @@ impl PrivateFiles {
     ///
     /// If another process has the file, it cannot be read, it is no file, or it is larger than 16 MiB.
     pub fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+=======
+impl Files {
+    /// The content of a file. `None` if it does not exist.
+    pub(crate) fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+>>>>>>> prose
         self.claim(path)?;
         let Some(file) = open_existing(path)? else { return Ok(None) };
         let mut content = Vec::new();
@@ -58,7 +74,7 @@ impl PrivateFiles {
             cannot("be read", path, &error, "let the bot's user read it, or name another file")
         })?;
         if content.len() as u64 > LARGEST {
-            return Err(unusable(path, "is too large to be one of ours"));
+            return Err(unusable(path, "is too large for this store"));
         }
         Ok(Some(content))
     }
@@ -76,18 +92,22 @@ impl PrivateFiles {
             .and_then(|()| fs::rename(&temporary, path))
             .and_then(|()| sync(folder_of(path)));
         replaced.map_err(|error| {
-            // Where it was renamed there is none.
+            // After a successful rename it does not exist.
             let _ = fs::remove_file(&temporary);
             cannot("be written", path, &error, "make room, and let the bot's user write to its folder")
         })
     }
 
     /// Removes a file. A file that does not exist is no error.
+<<<<<<< HEAD
     ///
     /// # Errors
     ///
     /// If another process has the file, or it cannot be removed.
     pub fn remove(&self, path: &Path) -> io::Result<()> {
+=======
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+>>>>>>> prose
         self.claim(path)?;
         check_kind(path)?;
         let removed = fs::remove_file(path).and_then(|()| sync(folder_of(path)));
@@ -114,17 +134,17 @@ impl fmt::Debug for PrivateFiles {
     }
 }
 
-/// The locks that this process holds, and how many claims share each: the system's locks do not know that two stores of one
-/// process are the same process.
+/// The locks that this process holds, and the number of claims on each. The system does not treat two stores of one
+/// process as one holder.
 static HELD: Mutex<BTreeMap<PathBuf, Held>> = Mutex::new(BTreeMap::new());
 
 struct Held {
-    /// Locked for as long as it is open.
+    /// Holds the lock as long as it is open.
     file: File,
     claims: usize,
 }
 
-/// A share in this process's lock on a file.
+/// A claim on this process's lock on a file.
 struct Claim {
     lock: PathBuf,
 }
@@ -136,8 +156,8 @@ impl Claim {
         make_folder(folder)?;
         let mut lock_name = name.to_owned();
         lock_name.push(LOCK);
-        let remedy = "let the bot's user write to its folder, or name another place";
-        // Two names of one folder are one file.
+        let remedy = "let the bot's user write to its folder, or name another folder";
+        // Two paths to one folder must give one key.
         let folder = folder.canonicalize().map_err(|error| cannot("be reached", folder, &error, remedy))?;
         let lock = folder.join(lock_name);
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,7 +167,7 @@ impl Claim {
         }
         check_kind(&lock)?;
         let file = not_special(OpenOptions::new().read(true).write(true).create(true)).open(&lock);
-        let file = file.map_err(|error| cannot("be made", &lock, &error, remedy))?;
+        let file = file.map_err(|error| cannot("be created", &lock, &error, remedy))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -157,7 +177,7 @@ impl Claim {
                 );
                 return Err(io::Error::new(ErrorKind::ResourceBusy, sentence));
             }
-            // There are file systems without locks. What they hold is whole all the same.
+            // Some file systems have no locks. Files on them are still replaced atomically.
             Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => {
                 return Err(cannot("be locked", &lock, &error, "name a file on another file system"));
@@ -175,9 +195,9 @@ impl Drop for Claim {
         if let Some(lock) = held.get_mut(&self.lock) {
             lock.claims -= 1;
             if lock.claims == 0 {
-                // Unlocked before the entry is visible as free. Closing alone would not suffice: a child process that another
-                // thread forks has the file open too, until exec. The file stays: if it were removed, two processes could
-                // lock two files.
+                // Unlock before the entry is visible as free. Closing is not enough: a child process that another thread
+                // forks has the file open too, until exec. The file is not removed, since otherwise two processes could
+                // lock two different files.
                 if let Some(held) = held.remove(&self.lock) {
                     let _ = held.file.unlock();
                 }
@@ -186,16 +206,18 @@ impl Drop for Claim {
     }
 }
 
-/// Creates a file that only its owner may read and write, in place of a file of that name: for transcripts and other text that is
-/// not for every user of the machine. Its folder is created if there is none.
+/// Creates a file that only its owner may read and write, and replaces an existing one. For transcripts and other text
+/// that other users of the machine must not read. Creates the folder if it does not exist.
 ///
 /// # Errors
 ///
-/// The file cannot be created, or something other than a regular file has that name. The error names the path, and says what to do.
+/// If the file cannot be created, or something other than a regular file has that name. The error names the path and the
+/// remedy.
 ///
 /// # Windows
 ///
-/// There are no modes there: the file inherits the access rights of its folder. Choose one that only the bot's user may open.
+/// Windows has no file modes: the file inherits the access rights of its folder. Choose one that only the bot's user may
+/// open.
 pub fn create_private_file(path: impl AsRef<Path>) -> io::Result<File> {
     let path = path.as_ref();
     name_of(path)?;
@@ -205,15 +227,16 @@ pub fn create_private_file(path: impl AsRef<Path>) -> io::Result<File> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => create_new(path),
     };
-    made.map_err(|error| cannot("be made", path, &error, "let the bot's user write to its folder"))
+    made.map_err(|error| cannot("be created", path, &error, "let the bot's user write to its folder"))
 }
 
-/// Opens a file to read it. None: there is none. Anything but a regular file is an error, and is not waited for.
+/// Opens a file to read it. `None` if it does not exist. Anything but a regular file is an error; opening it does not
+/// block.
 fn open_existing(path: &Path) -> io::Result<Option<File>> {
     check_kind(path)?;
     let opened = not_special(OpenOptions::new().read(true)).open(path);
     match opened.and_then(|file| Ok((file.metadata()?, file))) {
-        // It may be another file by now.
+        // Check again: the path may lead to another file by now.
         Ok((metadata, file)) if metadata.is_file() => Ok(Some(file)),
         Ok((metadata, _)) => Err(unusable(path, kind_of(&metadata))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -223,13 +246,13 @@ fn open_existing(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Anything but a regular file is an error. A path that leads nowhere is none.
+/// Returns an error for anything but a regular file. A path that leads nowhere is accepted.
 fn check_kind(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(()),
         Ok(metadata) => Err(unusable(path, kind_of(&metadata))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(cannot("be looked at", path, &error, "let the bot's user into its folder")),
+        Err(error) => Err(cannot("be inspected", path, &error, "let the bot's user access its folder")),
     }
 }
 
@@ -241,7 +264,7 @@ fn kind_of(metadata: &Metadata) -> &'static str {
     }
 }
 
-/// Neither follows a symbolic link nor waits for the other end of a pipe.
+/// Neither follows a symbolic link nor blocks on a pipe.
 fn not_special(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     {
@@ -251,7 +274,7 @@ fn not_special(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// A file that was not there before, readable for its owner only.
+/// Creates a file that must not exist yet, readable by its owner only.
 fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -266,7 +289,7 @@ fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A name that cannot have been taken beforehand.
+/// A random name, which no other process can have created beforehand.
 fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
     let mut name = leftover_prefix(name_of(path)?);
     name.push(format!("{:016x}{TEMPORARY}", entropy()));
@@ -280,7 +303,7 @@ fn leftover_prefix(name: &OsStr) -> OsString {
     prefix
 }
 
-/// Removes what crashes have left: while the lock is held, no other process writes such files.
+/// Removes temporary files that a crash has left. While the lock is held, no other process writes such files.
 fn remove_leftovers(folder: &Path, name: &OsStr) {
     let prefix = leftover_prefix(name);
     let is_leftover = |name: &OsStr| {
@@ -290,13 +313,13 @@ fn remove_leftovers(folder: &Path, name: &OsStr) {
     };
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if is_leftover(&entry.file_name()) {
-            // A symbolic link is removed, not what it leads to. What cannot be removed does no harm.
+            // Removes a symbolic link itself, not its target. A file that cannot be removed does no harm.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// Makes a folder and those above it, for their owner only.
+/// Creates a folder and its parents, accessible to their owner only.
 fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -308,10 +331,10 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     let made = builder.create(folder).and_then(|()| sync(folder_of(folder)));
     made.map_err(|error| {
         cannot(
-            "be made",
+            "be created",
             folder,
             &error,
-            "make this folder, writable for the bot's user, or name another place",
+            "create this folder, writable for the bot's user, or name another folder",
         )
     })
 }
@@ -324,7 +347,7 @@ fn name_of(path: &Path) -> io::Result<&OsStr> {
     path.file_name().ok_or_else(|| unusable(path, "names no file"))
 }
 
-/// A new name is on the disk only once its folder is. Only unix lets a folder be opened for that.
+/// Syncs a folder, so that a rename in it survives a power loss. Only Unix can open a folder for that.
 fn sync(folder: &Path) -> io::Result<()> {
     if cfg!(not(unix)) {
         return Ok(());
@@ -332,7 +355,7 @@ fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// What is wrong with a path, whatever the system says.
+/// An error about a path that has no error of the system.
 pub(crate) fn unusable(path: &Path, what: &str) -> io::Error {
     let path = path.to_string_lossy();
     io::Error::new(

@@ -1,4 +1,4 @@
-//! A shard on a task of its own, so that a slow handler delays no heartbeat.
+//! Runs a shard on its own task, so that a slow handler delays no heartbeat.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,8 +21,13 @@ pub struct Events {
     budget: Budget,
 }
 
+<<<<<<< HEAD
 /// Keeps a shard going: spawn it. It ends with the reason why the shard has stopped, or with `None` if nothing takes its events any
 /// more, because [`Events`] was dropped.
+=======
+/// The future that drives the shard: spawn it. Resolves to the reason why the shard has stopped, or to `None` if
+/// [`Events`] was dropped.
+>>>>>>> prose
 #[must_use = "the shard runs only while this is polled: spawn it on your runtime"]
 pub struct Task<R, S: EventSink = EventQueue> {
     shard: Shard<R>,
@@ -58,11 +63,12 @@ pub enum Room {
 }
 
 impl<R: Runtime> Shard<R> {
-    /// Splits the shard into its events and a task that keeps it going, to be spawned on your runtime.
+    /// Splits the shard into its events and a task that drives it. Spawn the task on your runtime.
     ///
-    /// Heartbeats go out on time however long a handler takes. Once `capacity` events wait (0 is read as 1), the socket
-    /// is not read any more until one is taken, and the silence is not held against the server. A connection that is
-    /// lost meanwhile is replaced when there is room again. A few events about connections may wait beyond the capacity.
+    /// Heartbeats are sent on time regardless of how long a handler takes. When `capacity` events are queued (0 is read
+    /// as 1), the task stops reading the socket until one is taken. It does not treat that silence as a dead connection.
+    /// A connection that is lost meanwhile is replaced when there is room again. A few events about connections may be
+    /// queued beyond the capacity.
     pub fn background(self, capacity: usize) -> (Events, Task<R>) {
         let queue = Arc::new(Queue { capacity: capacity.max(1), state: Mutex::default() });
         let events = Events { queue: queue.clone(), sender: self.sender(), budget: Budget::default() };
@@ -78,12 +84,12 @@ impl<R: Runtime> Shard<R> {
 }
 
 impl Events {
-    /// The next event. None once the shard has stopped, or its task was dropped, and all events are taken.
+    /// The next event. `None` once the shard has stopped or its task was dropped, and all events are taken.
     ///
     /// Cancel-safe: the future may be dropped at any point.
     ///
-    /// Yields as [`Shard::next_event`] does: after 128 events in a row `Pending` is returned once, with the task woken,
-    /// although more may be waiting.
+    /// Yields as [`Shard::next_event`] does: after 128 events in a row it returns `Pending` once, with the task woken,
+    /// although more may be queued.
     pub async fn next_event(&mut self) -> Option<Event> {
         poll_fn(|context| self.poll_event(context)).await
     }
@@ -153,9 +159,16 @@ impl<R: Runtime, S: EventSink> Future for Task<R, S> {
                     }
                     return Poll::Ready(reason);
                 }
+<<<<<<< HEAD
                 Poll::Pending => {
                     sink.flush();
                     return Poll::Pending;
+=======
+                None => {
+                    // Do not wait for the drop: the executor may keep a finished task.
+                    this.queue.end();
+                    return Poll::Ready(this.shard.stop_reason().cloned());
+>>>>>>> prose
                 }
             }
         }
@@ -214,18 +227,18 @@ struct Queue {
 #[derive(Default)]
 struct State {
     events: VecDeque<Event>,
-    /// Waits for an event.
+    /// The task that waits for an event.
     reader: Option<Waker>,
-    /// Waits for room, among other things.
+    /// The task that drives the shard. It also waits for room.
     task: Option<Waker>,
-    /// The task is gone.
+    /// The task has ended.
     ended: bool,
-    /// The reader is gone.
+    /// [`Events`] was dropped.
     abandoned: bool,
 }
 
 impl Queue {
-    /// No more events will come.
+    /// Marks the end of the events.
     fn end(&self) {
         let mut state = self.lock();
         state.ended = true;

@@ -1,4 +1,4 @@
-//! A thread that writes what others have to keep, so that they need not wait.
+//! A thread that persists values, so that the threads that produce them do not block.
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// Is called with what could not be written.
+/// A callback for values that could not be written.
 type OnError<K> = Box<dyn FnMut(&K, &io::Error) + Send>;
 
-/// Writes values, each under its key, on a thread of its own. If that is slow, only the newest value of each key is
-/// written; keys take turns.
+/// Writes values, each under its key, on its own thread. If writing is slow, only the newest value of each key is
+/// written; the keys take turns.
 pub(crate) struct BackgroundWriter<K, V> {
     shared: Arc<Shared<K, V>>,
     thread: Option<JoinHandle<()>>,
@@ -26,7 +26,7 @@ struct State<K, V> {
     waiting: BTreeMap<K, V>,
     /// Their keys, in the order in which they are written.
     turns: VecDeque<K>,
-    /// Something is being written.
+    /// Whether a value is being written.
     busy: bool,
     ending: bool,
     error: Option<io::Error>,
@@ -34,8 +34,8 @@ struct State<K, V> {
 }
 
 impl<K: Ord + Clone + Send + 'static, V: Send + 'static> BackgroundWriter<K, V> {
-    /// Starts the thread. `write` is what it calls. After each attempt it calls `done`, with whether it went well.
-    /// Neither a failure nor a panic of either ends the thread: both are errors to be asked for.
+    /// Starts the thread. It calls `write` for each value, then `done` with whether that succeeded. A failure or panic of
+    /// either does not end the thread; [`take_error`](Self::take_error) returns it.
     pub(crate) fn start(
         name: &str,
         write: impl Fn(&K, &V) -> io::Result<()> + Send + 'static,
@@ -95,11 +95,11 @@ impl<K: Ord, V> Shared<K, V> {
                 state.busy = true;
                 drop(state);
                 let written = catching(|| write(&key, &value));
-                let told = catching(|| {
+                let called = catching(|| {
                     done(&value, written.is_ok());
                     Ok(())
                 });
-                if let Err(error) = written.and(told) {
+                if let Err(error) = written.and(called) {
                     self.report(&key, error);
                 }
                 state = self.lock();
@@ -116,12 +116,12 @@ impl<K: Ord, V> Shared<K, V> {
     fn report(&self, key: &K, error: io::Error) {
         let on_error = self.lock().on_error.take();
         if let Some(mut on_error) = on_error {
-            // Without the lock, so that the callback may call this writer.
-            let told = catching(|| {
+            // Call it without holding the lock, so that the callback may use this writer.
+            let called = catching(|| {
                 on_error(key, &error);
                 Ok(())
             });
-            if told.is_ok() {
+            if called.is_ok() {
                 self.lock().on_error.get_or_insert(on_error);
             }
         }
@@ -137,7 +137,7 @@ impl<K: Ord, V> Shared<K, V> {
     }
 }
 
-/// Runs code of the application, and converts a panic to an error.
+/// Calls code of the application, and converts a panic to an error.
 fn catching(work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     // State that the panic left inconsistent belongs to that code.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic: Box<dyn Any + Send>| {
@@ -152,7 +152,8 @@ impl<K, V> Drop for BackgroundWriter<K, V> {
     fn drop(&mut self) {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).ending = true;
         self.shared.changed.notify_all();
-        // A callback on the thread may hold the last reference to this writer. The thread then ends by itself.
+        // If a callback on the thread holds the last reference to this writer, the thread cannot join itself. It ends
+        // when the callback returns.
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != std::thread::current().id()
         {

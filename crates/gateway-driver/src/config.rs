@@ -12,12 +12,12 @@ use crate::store::SessionKeeper;
 use crate::stream::Connector;
 use crate::tls::TlsError;
 
-/// The configuration of the driver. The default is right for one shard on the open internet.
+/// The configuration of the driver. The default suits one shard on the internet.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct DriverConfig {
-    /// The TLS configuration. None: one for all shards of the process, made from the features that are compiled in
-    /// (see [`TlsSettings`](crate::tls::TlsSettings)). `ws://` needs none.
+    /// The TLS configuration. `None`: one for all shards of the process, made from the features that are compiled in (see
+    /// [`TlsSettings`](crate::tls::TlsSettings)). `ws://` needs none.
     pub tls: Option<Arc<ClientConfig>>,
     /// Opens connections in place of the runtime, for instance through a proxy.
     pub connector: Option<Arc<dyn Connector>>,
@@ -36,7 +36,7 @@ pub struct DriverConfig {
 pub enum BuildError {
     /// A field of the configuration cannot be used.
     Config(ConfigError),
-    /// The URL asks for TLS, and there is no TLS configuration.
+    /// The URL requires TLS, and there is no TLS configuration.
     Tls(TlsError),
 }
 
@@ -61,7 +61,7 @@ impl fmt::Display for BuildError {
     }
 }
 
-/// Its text is that of the error within, so it has no `source`.
+/// The text is that of the inner error, so there is no `source`.
 impl std::error::Error for BuildError {}
 
 impl From<ConfigError> for BuildError {

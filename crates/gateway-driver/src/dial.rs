@@ -1,4 +1,4 @@
-//! From a URL to a byte stream: the host name, TCP, TLS. The upgrade is the state machine's.
+//! Opens a byte stream for a URL: name look-up, TCP, TLS. The state machine does the WebSocket upgrade.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ pub(crate) struct Dialer<R> {
     tls: Option<Arc<ClientConfig>>,
 }
 
-/// A byte stream that is being opened. The texts of its errors may name the host: the state machine takes it out.
+/// A byte stream that is being opened. The texts of its errors may contain the host; the state machine redacts it.
 pub(crate) type Dialing = Pin<Box<dyn Future<Output = Result<BoxedStream, ConnectError>> + Send>>;
 
 impl<R: Runtime> Dialer<R> {

@@ -17,23 +17,23 @@ use crate::stream::BoxedStream;
 use crate::timer::Timer;
 use crate::{DriverConfig, Runtime};
 
-/// How long the whole request may take, from the look-up of the name to the last byte of the answer.
+/// The time limit for the whole request, from the name look-up to the last byte of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes that are read at once.
+/// The most bytes of one read.
 const READ_BYTES: usize = 4 << 10;
 
-/// Asks Discord where to connect, with how many shards, and how many sessions may be started: `GET /gateway/bot`.
+/// Requests `GET /gateway/bot`: the URL to connect to, the recommended number of shards, and the limit of session starts.
 ///
-/// The connection is opened as those of shards are, with [`DriverConfig::tls`] and [`DriverConfig::connector`]. `api_url` is
-/// [`DEFAULT_API_URL`](gateway_proto::api::DEFAULT_API_URL), or the base URL of a proxy or a simulator, `https://` or `http://`, with a
-/// path or without. Redirects are not followed, and of an answer 64 KiB are read at most.
+/// Opens the connection as a shard does, with [`DriverConfig::tls`] and [`DriverConfig::connector`]. `api_url` is
+/// [`DEFAULT_API_URL`](gateway_proto::api::DEFAULT_API_URL), or the base URL of a proxy or a simulator, `https://` or
+/// `http://`, with or without a path. Redirects are not followed. At most 64 KiB of an answer are read.
 ///
-/// Nothing is tried again: the caller knows whether to wait. Dropping the future closes the connection.
+/// The request is not retried: the caller decides whether to wait. Dropping the future closes the connection.
 ///
 /// # Errors
 ///
-/// The token is wrong, the bot is rate limited (with the time to wait), the API cannot be reached or does not answer within 10 s, or
-/// the answer is another one. Neither token nor host are in an error.
+/// If the token is invalid, the bot is rate limited (with the time to wait), the API cannot be reached or does not answer
+/// within 10 s, or the answer is not the expected one. An error contains neither the token nor the host.
 ///
 /// ```
 /// use gateway_driver::proto::api::{DEFAULT_API_URL, GatewayBotError};
@@ -78,7 +78,7 @@ async fn ask<R: Runtime>(
     let mut budget = Budget::default();
     loop {
         let read = poll_fn(|context| {
-            // A server that sends without a pause must not hold the clock back.
+            // A server that sends without a pause must not delay the timeout.
             let polled = match budget.poll_step(context) {
                 Poll::Ready(()) => Pin::new(&mut stream).poll_read(context, &mut buffer),
                 Poll::Pending => Poll::Pending,

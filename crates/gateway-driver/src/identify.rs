@@ -1,4 +1,4 @@
-//! The gate of the shards of a bot: the trait, and the gate for the shards of one process.
+//! The gate of a bot's shards: the trait, and an implementation for the shards of one process.
 
 use std::fmt;
 use std::future::Future;
@@ -21,7 +21,7 @@ use crate::identify_requests::{Answer, Requests};
 use crate::store::IdentifyStore;
 use crate::timer::Timer;
 
-/// A permit that is being waited for. Dropping it cancels the request.
+/// A pending request for a permit. Dropping it cancels the request.
 pub type AcquiringIdentify = Pin<Box<dyn Future<Output = Result<(), IdentifyRefused>> + Send>>;
 
 /// Grants permits to identify. Shared by all shards of a bot, which are limited together. See
@@ -30,20 +30,20 @@ pub type AcquiringIdentify = Pin<Box<dyn Future<Output = Result<(), IdentifyRefu
 /// [`LocalIdentifyGate`] serves the shards of one process. For several processes, implement this over something that they
 /// share; [`IdentifyQueue`] is the state machine for its other end.
 pub trait IdentifyGate: Send + Sync + 'static {
-    /// Requests a permit. The shard identifies as soon as the future is ready, so a permit is good for that moment only.
+    /// Requests a permit. The shard identifies as soon as the future is ready, so a permit is valid only at that moment.
     ///
     /// A refusal stops the shard, with the refusal as its reason. If the gate cannot be reached, resolve to
-    /// [`IdentifyRefused::unreachable`]: the shard closes its connection, and asks again after its back-off. Or let the future
-    /// wait; the shard sends heartbeats meanwhile.
+    /// [`IdentifyRefused::unreachable`]: the shard closes its connection, and requests again after its back-off. The
+    /// future may also wait; the shard sends heartbeats meanwhile.
     fn acquire(&self, shard: ShardId) -> AcquiringIdentify;
 
-    /// The permit was used: the shard's Identify is sent.
+    /// Reports that the permit was used: the shard's Identify has been sent.
     fn used(&self, shard: ShardId) {
         let _ = shard;
     }
 
-    /// Whether so many more sessions can be started today, so that a caller does not begin what it could not finish. A gate that
-    /// does not know says yes, and refuses or holds the requests themselves.
+    /// Checks whether so many more sessions can be started today, so that a caller does not begin work that it cannot
+    /// finish. A gate that does not know returns `Ok`, and refuses or holds the requests themselves.
     ///
     /// # Errors
     ///
@@ -53,13 +53,13 @@ pub trait IdentifyGate: Send + Sync + 'static {
         Ok(())
     }
 
-    /// How many session starts are left today, including the reserve. None: the gate does not know.
+    /// How many session starts are left today, including the reserve. `None` if the gate does not know.
     fn remaining(&self) -> Option<u32> {
         None
     }
 
-    /// The connection of the shard's Identify has ended without READY. Discord may have counted the session start all the
-    /// same.
+    /// Reports that the connection of the shard's Identify has ended without READY. Discord may have counted the session
+    /// start.
     fn failed(&self, shard: ShardId) {
         let _ = shard;
     }
@@ -67,8 +67,8 @@ pub trait IdentifyGate: Send + Sync + 'static {
 
 /// The gate for the shards of one process: an [`IdentifyQueue`] with a timer for each request and a thread that persists.
 ///
-/// It grants one permit in 5.25 s for each `shard_id % max_concurrency`, in the order of the shard ids, and no more session
-/// starts in 24 hours than the budget allows.
+/// It grants one permit in 5.25 s for each `shard_id % max_concurrency`, in the order of the shard ids, and no more
+/// session starts in 24 hours than the budget allows.
 ///
 /// ```
 /// # fn shards<R: gateway_driver::Runtime>(runtime: R, answer: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
@@ -96,11 +96,11 @@ pub struct LocalIdentifyGate<R> {
     writer: Option<Arc<Writer>>,
 }
 
-/// What the gate, its futures and the thread that persists share.
+/// The state that the gate, its futures and the persisting thread share.
 struct Shared<R> {
     runtime: R,
     requests: Mutex<Requests>,
-    /// Empty: nothing is persisted. Weak, since the thread holds this.
+    /// Empty if nothing is persisted. Weak, since the thread holds this value.
     writer: OnceLock<Weak<Writer>>,
 }
 
@@ -111,28 +111,29 @@ type Writer = BackgroundWriter<(), (u64, IdentifySnapshot)>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum GateError {
-    /// The budget is wrong, or too little of it is left.
+    /// The budget is invalid, or too little of it is left.
     Budget(BudgetError),
-    /// The session starts of earlier processes cannot be read, or the system has no thread to persist more.
+    /// The session starts of earlier processes cannot be read, or the persisting thread cannot be started.
     Store(io::Error),
 }
 
 impl<R: Runtime> LocalIdentifyGate<R> {
-    /// A gate for `session_start_limit.max_concurrency` of `GET /gateway/bot`. 0 is read as 1.
+    /// Creates a gate for `session_start_limit.max_concurrency` of `GET /gateway/bot`. 0 is read as 1.
     ///
-    /// It spends 900 of 1000 session starts in 24 hours, and refuses the next. It counts those of this process only: for a bot
-    /// that may be restarted again and again there is [`LocalIdentifyGate::kept_in`].
+    /// It grants 900 of 1000 session starts in 24 hours, and refuses the next. It counts only those of this process: for
+    /// a bot that may restart often, use [`LocalIdentifyGate::kept_in`].
     pub fn new(runtime: R, max_concurrency: u32) -> Self {
         Self::of(runtime, IdentifyQueue::new(max_concurrency))
     }
 
-    /// A gate for a `session_start_limit` that `GET /gateway/bot` has just answered. It counts the session starts of this
-    /// process only.
+    /// Creates a gate for a `session_start_limit` that `GET /gateway/bot` has just returned. It counts the session starts
+    /// of this process only.
     ///
     /// # Errors
     ///
     /// If the shards could spend more in a day than the budget leaves them; the error names the field. With
-    /// [`WhenSpent::Refuse`](gateway_proto::identify::WhenSpent::Refuse) also if fewer session starts are left than they need.
+    /// [`WhenSpent::Refuse`](gateway_proto::identify::WhenSpent::Refuse) also if fewer session starts are left than they
+    /// need.
     pub fn with_budget(
         runtime: R,
         budget: IdentifyBudget,
@@ -142,15 +143,16 @@ impl<R: Runtime> LocalIdentifyGate<R> {
         Ok(Self::of(runtime, queue))
     }
 
-    /// A gate as by [`LocalIdentifyGate::with_budget`] that counts the session starts of earlier processes too: each is
-    /// persisted in this store before its permit is granted, on a thread of the gate's own. Reading the store blocks the caller.
+    /// Creates a gate as [`LocalIdentifyGate::with_budget`] does, which also counts the session starts of earlier
+    /// processes. A thread of the gate persists each in this store before its permit is granted. Reading the store blocks
+    /// the caller.
     ///
-    /// The time in which no process ran is taken from the runtime's wall clock. Without one it does not count, nor does
-    /// the time between the last permit and a crash.
+    /// The runtime's wall clock determines how long no process ran. Without a wall clock that time does not count; nor
+    /// does the time between the last permit and a crash.
     ///
     /// If a session start cannot be persisted, its permit is refused; with
-    /// [`WhenSpent::Hold`](gateway_proto::identify::WhenSpent::Hold) it waits, and the store is tried again every 5 s. See
-    /// [`LocalIdentifyGate::on_error`].
+    /// [`WhenSpent::Hold`](gateway_proto::identify::WhenSpent::Hold) the request waits, and the store is tried again
+    /// every 5 s. See [`LocalIdentifyGate::on_error`].
     ///
     /// # Errors
     ///
@@ -182,16 +184,16 @@ impl<R: Runtime> LocalIdentifyGate<R> {
         Self { shared: Arc::new(Shared { runtime, requests, writer: OnceLock::new() }), writer: None }
     }
 
-    /// Replaces the limit by a newer `session_start_limit`. It holds at once, also for requests that wait.
+    /// Replaces the limit with a newer `session_start_limit`. It applies immediately, also to waiting requests.
     ///
     /// # Errors
     ///
-    /// If the shards could spend more in a day than the budget leaves them. Nothing has changed then.
+    /// If the shards could spend more in a day than the budget leaves them. Nothing changes then.
     pub fn update(&self, limit: &SessionStartLimit) -> Result<(), ConfigError> {
         self.shared.change(|queue, now| queue.update(limit, now))
     }
 
-    /// Whether so many more sessions can be started today: see [`IdentifyQueue::check`].
+    /// Checks whether so many more sessions can be started today: see [`IdentifyQueue::check`].
     ///
     /// # Errors
     ///
@@ -204,7 +206,7 @@ impl<R: Runtime> LocalIdentifyGate<R> {
     ///
     /// # Errors
     ///
-    /// If so many shards could spend more in a day than the budget leaves them. Nothing has changed then.
+    /// If this many shards could spend more in a day than the budget leaves them. Nothing changes then.
     pub fn set_shards(&self, shards: u32) -> Result<(), ConfigError> {
         self.shared.change(|queue, now| queue.set_shards(shards, now))
     }
@@ -214,35 +216,35 @@ impl<R: Runtime> LocalIdentifyGate<R> {
         self.shared.lock().queue.remaining(self.shared.runtime.now())
     }
 
-    /// The session starts of the last 24 hours, for a caller that persists them by its own means: after each permit.
+    /// The session starts of the last 24 hours, for a caller that persists them itself after each permit.
     pub fn snapshot(&self) -> IdentifySnapshot {
         self.shared.lock().queue.snapshot(self.shared.runtime.now())
     }
 
-    /// Counts the session starts of an earlier process too. `elapsed` is the time since the snapshot was taken; zero is
-    /// always safe, and right if no clock can be trusted.
+    /// Counts the session starts of an earlier process too. `elapsed` is the time since the snapshot was taken. Zero is
+    /// always safe, and correct if no clock can be trusted.
     pub fn restore(&self, snapshot: &IdentifySnapshot, elapsed: Duration) {
         self.shared.change(|queue, now| queue.restore(snapshot, elapsed, now));
     }
 
-    /// Sets what is called when session starts could not be persisted, in place of what was set before. It is called on the
-    /// thread that writes, which waits for it. A store that panics has failed. Without a store it is never called.
+    /// Sets the callback for session starts that could not be persisted, in place of an earlier one. The persisting
+    /// thread calls it and waits for it. A panic of the store is an error. Without a store it is never called.
     pub fn on_error(&self, mut on_error: impl FnMut(&io::Error) + Send + 'static) {
         if let Some(writer) = &self.writer {
             writer.on_error(Box::new(move |(), error| on_error(error)));
         }
     }
 
-    /// Blocks until everything is written that has to be.
+    /// Blocks until everything is written.
     ///
     /// # Errors
     ///
-    /// The last error of the store, if it was not taken yet.
+    /// The newest error of the store that was not taken yet.
     pub fn flush(&self) -> io::Result<()> {
         self.writer.as_ref().map_or(Ok(()), |writer| writer.flush())
     }
 
-    /// The last error of the store, if it was not taken yet. Does not block.
+    /// Takes the newest error of the store that was not taken yet. Does not block.
     pub fn take_error(&self) -> Option<io::Error> {
         self.writer.as_ref()?.take_error()
     }
@@ -286,7 +288,8 @@ impl<R> Shared<R> {
 }
 
 impl<R: Runtime> Shared<R> {
-    /// Carries out what the queue says. Wake what it returns without the lock: a waker may do anything.
+    /// Performs the outputs of the queue. The caller wakes the returned wakers after it has released the lock, since a
+    /// waker may call anything.
     fn advance(&self, requests: &mut Requests, now: Instant) -> Vec<Waker> {
         requests.advance(now, |number, snapshot| {
             if let Some(writer) = self.writer.get().and_then(Weak::upgrade) {
@@ -306,7 +309,7 @@ impl<R: Runtime> Shared<R> {
         answer
     }
 
-    /// A snapshot was written. On the thread that writes: there may be another one at once.
+    /// Reports that a snapshot was written. Runs on the persisting thread, which may have the next one to write.
     fn persisted(&self, number: u64, ok: bool) {
         self.change(|queue, now| queue.handle_persisted(number, ok, now));
     }
@@ -329,7 +332,7 @@ struct Acquire<R: Runtime> {
     ticket: Ticket,
     timer: Timer<R>,
     shared: Arc<Shared<R>>,
-    /// Persists as long as there are requests.
+    /// Keeps the persisting thread running as long as there are requests.
     _writer: Option<Arc<Writer>>,
 }
 
@@ -365,7 +368,7 @@ impl fmt::Display for GateError {
     }
 }
 
-/// Its text contains that of the error within, so it has no `source`.
+/// The text contains that of the inner error, so there is no `source`.
 impl std::error::Error for GateError {}
 
 impl From<BudgetError> for GateError {

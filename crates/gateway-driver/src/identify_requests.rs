@@ -1,4 +1,4 @@
-//! The futures that wait at a gate, and the answers for them.
+//! The futures that wait at a gate, and their answers.
 
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -15,12 +15,12 @@ pub(crate) struct Requests {
 
 #[derive(Default)]
 struct Request {
-    /// None: the future was not polled since it was woken.
+    /// `None` if the future was not polled since it was woken.
     waker: Option<Waker>,
     answer: Option<Result<(), IdentifyRefused>>,
 }
 
-/// What a future learns when it is polled.
+/// The answer to a poll of a future.
 pub(crate) enum Answer {
     Granted,
     Refused(IdentifyRefused),
@@ -39,13 +39,13 @@ impl Requests {
         ticket
     }
 
-    /// A future is dropped, answered or not.
+    /// Removes the request of a dropped future, answered or not.
     pub(crate) fn end(&mut self, ticket: Ticket) {
         self.queue.cancel(ticket);
         self.requests.remove(&ticket);
     }
 
-    /// Carries out what the queue says. Returns the futures to wake.
+    /// Performs the outputs of the queue. Returns the futures to wake.
     pub(crate) fn advance(
         &mut self,
         now: Instant,
@@ -74,7 +74,7 @@ impl Requests {
         let Some(request) = self.requests.get_mut(&ticket) else { return Answer::Wait(None) };
         match request.answer {
             Some(Err(refused)) => return Answer::Refused(refused),
-            // The future may have been polled long after it was woken.
+            // The future may be polled long after it was woken.
             Some(Ok(())) if self.queue.redeem(ticket, now) => return Answer::Granted,
             _ => request.answer = None,
         }
@@ -82,7 +82,7 @@ impl Requests {
         Answer::Wait(self.queue.next_deadline(now))
     }
 
-    /// All futures, to be woken because deadlines have changed.
+    /// All wakers, because deadlines have changed.
     pub(crate) fn wake_all(&mut self) -> Vec<Waker> {
         self.requests.values_mut().filter_map(|request| request.waker.take()).collect()
     }

@@ -1,4 +1,4 @@
-//! Where the session starts of a day are persisted for the next process.
+//! Persists the session starts of a day for the next process.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,31 +8,32 @@ use gateway_proto::identify::IdentifySnapshot;
 
 use crate::atomic_file::{PrivateFiles, unusable};
 
-/// Persists the session starts of the last 24 hours, so that no number of restarts spends more than a day has.
+/// Persists the session starts of the last 24 hours, so that restarts cannot spend more than the daily limit.
 ///
-/// The methods may block: a [`LocalIdentifyGate`](crate::gate::LocalIdentifyGate) calls [`save`](Self::save) on a thread of its
-/// own, before it grants a permit. One process at a time may use a store.
+/// The methods may block: a [`LocalIdentifyGate`](crate::gate::LocalIdentifyGate) calls [`save`](Self::save) on its own
+/// thread before it grants a permit. Only one process at a time may use a store.
 pub trait IdentifyStore: Send + Sync + 'static {
-    /// The snapshot that was saved last. None: none was.
+    /// The snapshot that was saved last. `None` if there is none.
     ///
     /// # Errors
     ///
     /// If it cannot be read. An empty store is no error.
     fn load(&self) -> io::Result<Option<IdentifySnapshot>>;
 
-    /// Saves a snapshot in place of the last. After a crash at any point the store holds either the old one or the new one,
-    /// whole.
+    /// Saves a snapshot in place of the last one. After a crash at any point the store contains the old one or the new
+    /// one, complete.
     ///
     /// # Errors
     ///
-    /// If it cannot be written. The last one is still there.
+    /// If it cannot be written. The last one is then still stored.
     fn save(&self, snapshot: &IdentifySnapshot) -> io::Result<()>;
 }
 
 /// Persists the session starts in a file, as JSON.
 ///
-/// The file is created, locked and replaced as those of a [`FileSessionStore`](crate::store::FileSessionStore): a second process that
-/// would spend the same session starts gets an error; several gates of one process may share a store, or open it again.
+/// The file is created, locked and replaced as those of a [`FileSessionStore`](crate::store::FileSessionStore). A second
+/// process that would spend the same session starts gets an error. Gates of one process may share a store, or open it
+/// more than once.
 #[derive(Debug, Clone)]
 pub struct FileIdentifyStore {
     path: PathBuf,

@@ -27,7 +27,7 @@ mod transcript;
 pub use gateway_proto as proto;
 pub use rustls;
 
-// What every bot meets, so that one import root is enough.
+// The types that every bot uses, so that one import root is enough.
 pub use gateway_proto::{
     Command, Compression, Dispatch, Encoding, Event, Intents, Notice, Raw, Reconnect, ShardConfig, ShardId,
     Shutdown, Snowflake, StopReason, Token,
@@ -42,6 +42,7 @@ pub use shard::Shard;
 pub use spawn::Spawn;
 pub use transcript::TranscriptWriter;
 
+<<<<<<< HEAD
 /// Parts of tasks that drive shards or pass on their events.
 pub mod task {
     pub use crate::background::{EventQueue, EventSink, Room};
@@ -50,11 +51,14 @@ pub mod task {
 }
 
 /// Who may identify when.
+=======
+/// Gates: which shard may identify at what time.
+>>>>>>> prose
 pub mod gate {
     pub use crate::identify::{AcquiringIdentify, GateError, IdentifyGate, LocalIdentifyGate};
 }
 
-/// Sessions and session starts that are kept for the next process.
+/// Stores for sessions and session starts, for the next process.
 pub mod store {
     pub use crate::atomic_file::{PrivateFiles, create_private_file};
     pub use crate::identify_store::{FileIdentifyStore, IdentifyStore};

@@ -1,4 +1,4 @@
-//! An open byte stream: reads ahead, writes what the state machine wants to send, and reports how the stream ends.
+//! An open byte stream: reads ahead, writes the state machine's bytes, and reports how the stream ends.
 
 use std::io;
 use std::pin::Pin;
@@ -16,9 +16,9 @@ pub(crate) struct Link {
     stream: BoxedStream,
     /// Bytes that were read and that the state machine has not taken.
     ahead: ReadAhead,
-    /// Bytes were written that the stream may still hold back, as TLS does.
+    /// Whether the stream may hold back written bytes, as TLS does.
     unflushed: bool,
-    /// Writing has failed. Reading goes on: a close code that the server sent before counts.
+    /// The error of a failed write. Reading continues, since the server may have sent a close code before.
     write_error: Option<io::Error>,
 }
 
@@ -27,12 +27,12 @@ impl Link {
         Self { stream, ahead: ReadAhead::default(), unflushed: false, write_error: None }
     }
 
-    /// Whether bytes were read that the state machine has not taken.
+    /// Whether there are bytes that the state machine has not taken.
     pub(crate) fn has_unread(&self) -> bool {
         !self.ahead.bytes().is_empty()
     }
 
-    /// Hands bytes that were read to the connection, as many as it takes.
+    /// Passes read bytes to the connection, as many as it takes.
     pub(crate) fn hand_over(&mut self, connection: &mut Connection, now: Instant) {
         let mut bytes = self.ahead.bytes();
         let unread = bytes.len();
@@ -41,7 +41,7 @@ impl Link {
         self.ahead.consume(taken);
     }
 
-    /// Reads once, after everything is consumed. None: bytes came. Some: the stream has ended.
+    /// Reads once, after everything is consumed. `None` if bytes were read; `Some` if the stream has ended.
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Option<Input>> {
         match self.ahead.poll_fill(&mut self.stream, context) {
             Poll::Ready(Ok(0)) => Poll::Ready(Some(Input::EndOfStream)),
@@ -54,8 +54,7 @@ impl Link {
         }
     }
 
-    /// Writes what the connection wants to send, as far as that goes without blocking. The task is woken when more can be
-    /// written.
+    /// Writes the connection's bytes, as many as possible without blocking. The task is woken when more can be written.
     pub(crate) fn write(&mut self, connection: &mut Connection, context: &mut Context<'_>) {
         if connection.transmit().is_empty() && !self.unflushed {
             return;
@@ -86,17 +85,16 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
-    /// Starts to close the stream, which sends close_notify where TLS is spoken. What cannot be done without blocking is not
-    /// done.
+    /// Starts to close the stream, which sends close_notify if it uses TLS. Does nothing that would block.
     pub(crate) fn close(mut self, context: &mut Context<'_>) {
         let _ = Pin::new(&mut self.stream).poll_close(context);
     }
 }
 
-/// What an I/O error means for the connection.
+/// The input for an I/O error.
 fn end_of(error: &io::Error) -> Input {
     match error.kind() {
-        // TLS that ends without close_notify.
+        // TLS has ended without close_notify.
         io::ErrorKind::UnexpectedEof => Input::EndOfStream,
         _ => Input::Failed(error.to_string()),
     }

@@ -1,4 +1,4 @@
-//! Opening TCP connections, as far as it is the same on every runtime.
+//! Opens TCP connections, as far as this is the same on every runtime.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,16 +11,17 @@ use std::time::Duration;
 
 use crate::Runtime;
 
-/// How long one address may take before the next is tried beside it (RFC 8305, section 8).
+/// The time after which the next address is tried in parallel (RFC 8305, section 8).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to whichever of a name's addresses answers first.
+/// Connects to the first address of a name that answers.
 ///
-/// IPv6 and IPv4 take turns. The next address is tried when one has failed, or the newest has not answered within 250 ms, so that one family that leads nowhere delays nothing (RFC 8305, "Happy Eyeballs").
+/// IPv6 and IPv4 addresses alternate. The next address is tried when one has failed, or when the newest has not answered
+/// within 250 ms, so that an unreachable address family delays nothing (RFC 8305, "Happy Eyeballs").
 ///
 /// # Errors
 ///
-/// The error of the last address tried, once all have failed. A name without any address is a failed look-up.
+/// The error of the last address, once all have failed. A name without addresses is a failed look-up.
 pub async fn connect_any<R, S, F, Connecting>(
     runtime: &R,
     addresses: impl IntoIterator<Item = SocketAddr>,
@@ -86,7 +87,7 @@ impl fmt::Display for ResolveError {
 
 impl std::error::Error for ResolveError {}
 
-/// IPv6 and IPv4 in turns, beginning with the family that the resolver put first.
+/// Alternates IPv6 and IPv4, starting with the family that the resolver put first.
 fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
     let addresses: Vec<SocketAddr> = addresses.into_iter().collect();
     let Some(first) = addresses.first().map(SocketAddr::is_ipv6) else { return VecDeque::new() };

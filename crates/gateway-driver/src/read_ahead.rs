@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use futures_io::AsyncRead;
 
-/// The size of a read, in bytes: many small messages cost one system call, and wake the sender once. The buffer occupies only as
-/// much memory as the largest read.
+/// The size of a read, in bytes: many small messages cost one system call, and wake the sender once. The buffer occupies
+/// only as much memory as the largest read.
 const LARGE: usize = 512 << 10;
 /// The size of a read while another connection of the thread uses the large buffer, in bytes.
 const SMALL: usize = 256 << 10;
@@ -17,7 +17,7 @@ thread_local! {
     static SPARE: RefCell<Spare> = RefCell::default();
 }
 
-/// The buffer between two reads: all connections of a thread share it, so an idle connection holds none.
+/// The read buffer between two reads. All connections of a thread share it, so an idle connection has none.
 ///
 /// A thread allocates one large buffer and never frees it: repeated allocation fragments the heap.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl ReadAhead {
         }
     }
 
-    /// Reads, once everything is consumed. Says how many bytes came; none at the end of the stream.
+    /// Reads, once everything is consumed. Returns the number of bytes; 0 at the end of the stream.
     pub(crate) fn poll_fill(
         &mut self,
         stream: &mut (impl AsyncRead + Unpin),
@@ -60,7 +60,7 @@ impl ReadAhead {
         read
     }
 
-    /// Says that so many bytes are dealt with.
+    /// Marks this many bytes as consumed.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start += count;
         if self.start == self.end
@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// Has so many bytes ready; none where it is empty.
+    /// A stream with this many bytes ready, then empty.
     struct Ready(usize);
 
     impl AsyncRead for Ready {
@@ -111,7 +111,7 @@ mod tests {
         }
     }
 
-    /// Reads all of it and consumes it at once. The sizes of the readings.
+    /// Reads and consumes everything. Returns the size of each read.
     fn readings(stream: &mut Ready) -> Vec<usize> {
         let mut ahead = ReadAhead::default();
         let mut sizes = Vec::new();
@@ -129,7 +129,7 @@ mod tests {
         SPARE.with_borrow(|spare| spare.buffer.as_ref().map(|buffer| buffer.len()))
     }
 
-    /// On a thread of its own, since the buffer belongs to the thread.
+    /// Runs a test on its own thread, since the buffer belongs to the thread.
     fn on_a_thread(test: impl FnOnce() + Send + 'static) {
         std::thread::spawn(test).join().unwrap();
     }

@@ -1,4 +1,4 @@
-//! What a runtime must offer: a connection, and a clock to sleep by.
+//! The interface to a runtime: connections and a clock.
 
 use std::future::Future;
 use std::io;
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// An async runtime, as far as a shard needs one. Two methods make an adapter.
+/// An async runtime, as far as a shard needs one. An adapter implements two methods.
 ///
-/// [`net`](crate::net) has what most adapters share: trying every address of a name, and telling a failed name look-up
-/// from a failed connection.
+/// [`net`](crate::net) contains what most adapters share: trying every address of a name, and marking a failed name
+/// look-up.
 ///
 /// # Threads
 ///
@@ -30,25 +30,26 @@ pub trait Runtime: Clone + Send + Sync + 'static {
 
     /// Opens a TCP connection, without TLS. The host is a name, an IPv4 address, or an IPv6 address without brackets.
     ///
-    /// There is no need for a timeout here: the future is dropped when the shard has waited long enough.
+    /// No timeout is necessary: the shard drops the future when its own timeout expires.
     ///
     /// # Errors
     ///
-    /// Whatever went wrong. Wrap a failed name look-up with [`net::resolve_error`](crate::net::resolve_error), so that
-    /// it is reported as one.
+    /// Any error. Mark a failed name look-up with [`net::resolve_error`](crate::net::resolve_error), so that it is
+    /// reported as one.
     fn connect(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Waits until this moment, as [`Runtime::now`] measures it. A moment in the past is over at once.
+    /// Waits until this time, as measured by [`Runtime::now`]. Returns immediately for a time in the past.
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static;
 
-    /// The time. A test with a clock of its own overrides this.
+    /// The current time. Override it in tests with their own clock.
     fn now(&self) -> Instant {
         Instant::now()
     }
 
-    /// The wall clock, as the time since the beginning of 1970. It serves to notice a suspended machine, and to tell how old
-    /// the session starts of earlier processes are (see [`LocalIdentifyGate::kept_in`](crate::gate::LocalIdentifyGate::kept_in)).
-    /// None: there is none, or none to trust.
+    /// The wall clock, as the time since the beginning of 1970. Used to detect that the machine was suspended, and to
+    /// determine the age of the session starts of earlier processes (see
+    /// [`LocalIdentifyGate::kept_in`](crate::gate::LocalIdentifyGate::kept_in)). `None` if there is none that can be
+    /// trusted.
     fn wall_clock(&self) -> Option<Duration> {
         SystemTime::now().duration_since(UNIX_EPOCH).ok()
     }

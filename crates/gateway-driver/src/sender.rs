@@ -10,9 +10,9 @@ use gateway_proto::raw::Connection;
 use gateway_proto::session::{AckError, DispatchKey, SessionSnapshot};
 use gateway_proto::{Command, Reconnect, Shutdown};
 
-/// Talks to a shard from any task or thread. Clones talk to the same shard.
+/// Controls a shard from any task or thread. Clones control the same shard.
 ///
-/// Nothing here waits: what is asked for is checked and noted, and happens when the shard is driven next.
+/// No method blocks: it checks and stores the request, and the shard performs it when it is driven next.
 #[derive(Clone)]
 pub struct Sender {
     pub(crate) shared: Arc<Shared>,
@@ -23,8 +23,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// Where the command can never be sent, or too many wait already. Nothing has changed then. A shard that has
-    /// stopped or was dropped says [`SendError::Stopped`].
+    /// If the command can never be sent, or too many are queued. Nothing changes then. A shard that has stopped or was
+    /// dropped returns [`SendError::Stopped`].
     pub fn send(&self, command: Command) -> Result<(), SendError> {
         let mut state = self.shared.lock();
         if state.dropped {
@@ -35,17 +35,17 @@ impl Sender {
         Ok(())
     }
 
-    /// Acknowledges **all** dispatches up to this sequence number, in the order of delivery. Only with [`Delivery::Acknowledged`](gateway_proto::config::Delivery::Acknowledged): see [`gateway_proto::Shard::ack`].
+    /// Acknowledges **all** dispatches up to this sequence number, in the order of delivery. Requires
+    /// [`Delivery::Acknowledged`](gateway_proto::config::Delivery::Acknowledged): see [`gateway_proto::Shard::ack`].
     ///
     /// # Errors
     ///
-    /// Where no dispatch with this number was given out, or the shard awaits no acknowledgements. Nothing has changed
-    /// then.
+    /// If no dispatch with this number was delivered, or the shard expects no acknowledgements. Nothing changes then.
     pub fn ack(&self, sequence: u64) -> Result<(), AckError> {
         self.shared.lock().connection.ack(sequence)
     }
 
-    /// Acknowledges all dispatches of a session up to this one, whatever order such calls come in: see
+    /// Acknowledges all dispatches of a session up to this one, in any order of such calls: see
     /// [`gateway_proto::Shard::ack_up_to`] and [`gateway_proto::session::AckTracker`].
     ///
     /// # Errors
@@ -55,14 +55,15 @@ impl Sender {
         self.shared.lock().connection.ack_up_to(key)
     }
 
-    /// Sends a heartbeat as soon as the rate limit allows, before any command, on an open session; otherwise nothing happens. See
-    /// [`gateway_proto::Shard::heartbeat`] for what its acknowledgement proves.
+    /// Sends a heartbeat as soon as the rate limit allows, before any command, on an open session; otherwise does
+    /// nothing. See [`gateway_proto::Shard::heartbeat`] for what its acknowledgement proves.
     pub fn heartbeat(&self) {
         let mut state = self.shared.lock();
         state.connection.heartbeat();
         state.wake();
     }
 
+<<<<<<< HEAD
     /// Wakes the task that drives the shard, for an [`EventSink`](crate::task::EventSink) that was closed.
     pub fn wake(&self) {
         self.shared.lock().wake();
@@ -70,6 +71,10 @@ impl Sender {
 
     /// Ends the shard. [`Shutdown::Resumable`] leaves the session alive for [`Sender::session`];
     /// [`Shutdown::LogOff`] ends it too.
+=======
+    /// Shuts the shard down. [`Shutdown::Resumable`] keeps the session alive for [`Sender::session`];
+    /// [`Shutdown::LogOff`] ends it.
+>>>>>>> prose
     pub fn shutdown(&self, how: Shutdown) {
         let mut state = self.shared.lock();
         state.connection.shutdown(how);
@@ -84,17 +89,17 @@ impl Sender {
         state.wake();
     }
 
-    /// The session as it stands, to be resumed by a later process. Keep it where secrets are kept.
+    /// The current session, for a later process to resume. It is a secret.
     pub fn session(&self) -> Option<SessionSnapshot> {
         self.shared.lock().connection.session()
     }
 
-    /// Counters since the shard was made.
+    /// Counters since the shard was created.
     pub fn stats(&self) -> Stats {
         self.shared.lock().connection.stats().clone()
     }
 
-    /// How the shard is doing.
+    /// The health of the shard.
     pub fn health(&self) -> Health {
         self.shared.lock().connection.health()
     }
@@ -141,7 +146,7 @@ impl Shared {
         state
     }
 
-    /// Marks the shard as dropped: no task drives it any more.
+    /// Marks the shard as dropped: no task drives it.
     pub(crate) fn abandon(&self) {
         let mut state = self.lock();
         state.dropped = true;

@@ -1,4 +1,4 @@
-//! Sessions on their way to a store, off the path of the events.
+//! Stores sessions on a separate thread, so that events do not wait.
 
 use std::fmt;
 use std::io;
@@ -11,13 +11,13 @@ use gateway_proto::{Event, ShardId};
 use crate::background_writer::BackgroundWriter;
 use crate::store::SessionStore;
 
-/// How often a session is kept.
+/// How often a session is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checkpoints {
     /// After this many dispatches. 0 is read as 1. Default 100.
     pub dispatches: u32,
-    /// After this time, whenever the shard is driven. Default 1 s.
+    /// After this time, when the shard is driven next. Default 1 s.
     pub interval: Duration,
 }
 
@@ -27,13 +27,13 @@ impl Default for Checkpoints {
     }
 }
 
-/// Keeps the sessions of a process's shards in a [`SessionStore`], so that the next process can resume them.
+/// Stores the sessions of a process's shards in a [`SessionStore`], so that the next process can resume them.
 ///
-/// The store is called on a separate thread, and shards never wait for it. If it is slow, only the newest session of each shard
-/// is written. A session that begins or ends is written at once, others as the [`Checkpoints`] determine. After a crash, the
-/// replay begins at the last written session: with
-/// [`Delivery::Acknowledged`](gateway_proto::config::Delivery::Acknowledged) no dispatch is lost, and those handled since are delivered
-/// again.
+/// The store is called on a separate thread, and shards never wait for it. If it is slow, only the newest session of each
+/// shard is written. A session that begins or ends is written immediately, others as the [`Checkpoints`] determine. After
+/// a crash, the replay begins at the last written session. With
+/// [`Delivery::Acknowledged`](gateway_proto::config::Delivery::Acknowledged) no dispatch is lost; those handled since
+/// that session was written are delivered again.
 ///
 /// Errors go to the callback of [`on_error`](SessionKeeper::on_error), and [`take_error`](SessionKeeper::take_error) returns the
 /// newest. The next session is written after an error too. Dropping the keeper blocks until everything is written.
@@ -59,7 +59,7 @@ pub struct SessionKeeper {
 }
 
 impl SessionKeeper {
-    /// Starts the thread that writes.
+    /// Starts the writing thread.
     ///
     /// # Errors
     ///
@@ -113,24 +113,25 @@ impl fmt::Debug for SessionKeeper {
     }
 }
 
-/// Says when one shard's session is due to be kept. A [`Shard`](crate::Shard) has its own; this is for a state machine that
-/// you drive yourself.
+/// Determines when one shard's session is due to be stored. A [`Shard`](crate::Shard) has its own; use this with a state
+/// machine that you drive yourself.
 #[derive(Debug)]
 pub struct Checkpointer {
     keeper: Arc<SessionKeeper>,
     dispatches: u32,
     last: Instant,
-    /// The sequence number of what was kept last, if it was a session. None: it is to be kept whatever it is.
+    /// The sequence number of the session stored last, `Some(None)` if none was stored because it had ended. `None`:
+    /// store it in any case.
     kept: Option<Option<u64>>,
 }
 
 impl Checkpointer {
-    /// For one shard, whose session was not kept yet.
+    /// For one shard, whose session was not stored yet.
     pub fn new(keeper: Arc<SessionKeeper>, now: Instant) -> Self {
         Self { keeper, dispatches: 0, last: now, kept: None }
     }
 
-    /// Whether the session should be kept now, that this event has come.
+    /// Whether the session should be stored after this event.
     pub fn is_due_after(&mut self, event: &Event) -> bool {
         match event {
             Event::Dispatch(_) => {
@@ -146,12 +147,12 @@ impl Checkpointer {
         }
     }
 
-    /// Whether it should be kept because of the time.
+    /// Whether the session should be stored at this time.
     pub fn is_due_at(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last) >= self.keeper.checkpoints.interval
     }
 
-    /// Has it kept, unless nothing has changed. Does not block.
+    /// Passes the session to the keeper, unless it is unchanged. Does not block.
     pub fn keep(&mut self, shard: ShardId, session: Option<SessionSnapshot>, now: Instant) {
         (self.dispatches, self.last) = (0, now);
         let sequence = session.as_ref().map(SessionSnapshot::sequence);

@@ -1,4 +1,4 @@
-//! Where sessions are kept from one process to the next.
+//! Stores sessions for the next process.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,48 +9,50 @@ use gateway_proto::session::SessionSnapshot;
 
 use crate::atomic_file::{PrivateFiles, unusable};
 
-/// Keeps sessions. What it holds is as secret as the token.
+/// Stores sessions. Its content is as secret as the token.
 ///
-/// The methods may block: a [`SessionKeeper`](crate::store::SessionKeeper) calls them on a thread of its own.
+/// The methods may block: a [`SessionKeeper`](crate::store::SessionKeeper) calls them on its own thread.
 pub trait SessionStore: Send + Sync + 'static {
-    /// The session that was kept last for a shard. None: there is none.
+    /// The session that was stored last for a shard. `None` if there is none.
     ///
     /// # Errors
     ///
-    /// Where it cannot be read. A session that is not there is no error.
+    /// If it cannot be read. A missing session is no error.
     fn load(&self, shard: ShardId) -> io::Result<Option<SessionSnapshot>>;
 
-    /// Keeps a shard's session in place of the last one. After a crash at any point there is either the old one or the
-    /// new one, whole. None: it is over, and nothing is kept.
+    /// Stores a shard's session in place of the last one. After a crash at any point the store contains the old one or
+    /// the new one, complete. `None`: the session has ended; removes the stored one.
     ///
     /// # Errors
     ///
-    /// Where it cannot be written. What was kept before is still there.
+    /// If it cannot be written. The last one is then still stored.
     fn save(&self, shard: ShardId, session: Option<&SessionSnapshot>) -> io::Result<()>;
 }
 
-/// Keeps each session in a file of its own, as JSON, readable for its owner only.
+/// Stores each session in a file of its own, as JSON, readable by its owner only.
 ///
-/// Crash-safe: a session is written to a new temporary file, synced, renamed over the old one, and the folder is synced. What a
-/// crash leaves of a temporary file is removed when the session is next loaded or saved by a new process.
+/// Crash-safe: a session is written to a new temporary file, synced, renamed over the old one, and the folder is synced.
+/// A new process removes temporary files that a crash has left when it first loads or saves the session.
 ///
 /// # One process at a time
 ///
-/// The first load or save of a shard's session locks it against other processes, by way of a file whose name ends in `.lock`.
-/// The lock is held until the store and its clones are dropped, or the process ends in whatever way; the empty file stays. A
-/// second process gets an error that says so ([`io::ErrorKind::ResourceBusy`]). Stores of one process share the lock, so a
-/// session may be opened twice in it, and again after a store was dropped. Processes with different shards may share a folder.
+/// The first load or save of a shard's session locks it against other processes, with a file whose name ends in `.lock`.
+/// The lock is held until the store and its clones are dropped, or the process ends for any reason; the empty file stays.
+/// A second process gets an error that says so ([`io::ErrorKind::ResourceBusy`]). Stores of one process share the lock,
+/// so one process may open a session more than once, and again after a store was dropped. Processes with different shards
+/// may share a folder.
 ///
 /// # Errors
 ///
-/// They name the path and say what to do. A folder that is not there is made, for its owner only (0700); where that fails,
-/// `load` says so. A symbolic link, a folder, a pipe or a device in the place of a file is an error, and is not waited for.
+/// Errors name the path and the remedy. A folder that does not exist is created, accessible to its owner only (0700); if
+/// that fails, `load` returns the error. A symbolic link, a folder, a pipe or a device in place of a file is an error,
+/// and does not block.
 ///
 /// # Windows
 ///
-/// There are no modes there: files and folders inherit the access rights of the folder that they are in. Choose one that only
-/// the bot's user may open. The folder itself is not synced, so a loss of power may bring back the session before. Locks hold as they
-/// do elsewhere; that of a process that was killed is released by the system, which may take a moment.
+/// Windows has no file modes: files and folders inherit the access rights of their folder. Choose one that only the bot's
+/// user may open. The folder itself is not synced, so the previous session may reappear after a power loss. Locks work as
+/// on other systems; the system releases that of a killed process, possibly after a delay.
 #[derive(Debug, Clone)]
 pub struct FileSessionStore {
     place: Place,
@@ -66,7 +68,7 @@ enum Place {
 }
 
 impl FileSessionStore {
-    /// A file for each shard, `shard-ID-COUNT.json`, in a folder, which is made if there is none.
+    /// A file for each shard, `shard-ID-COUNT.json`, in a folder. The folder is created if it does not exist.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
         Self { place: Place::Folder(folder.into()), files: PrivateFiles::default() }
     }
@@ -88,7 +90,7 @@ impl SessionStore for FileSessionStore {
     fn load(&self, shard: ShardId) -> io::Result<Option<SessionSnapshot>> {
         let path = self.path(shard);
         let Some(text) = self.files.read(&path)? else { return Ok(None) };
-        // What is in the file is not told: it is a secret, or was one.
+        // The error does not contain the content of the file, which may be a secret.
         RawRef::new(&text, Encoding::Json).decode().map(Some).map_err(|_| unusable(&path, "holds no session"))
     }
 

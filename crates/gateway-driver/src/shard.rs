@@ -33,11 +33,11 @@ const CLOCK_EVERY: Duration = Duration::from_secs(1);
 
 /// A shard of a bot: connects, identifies, sends heartbeats, resumes.
 ///
-/// It works only while it is polled, as a [`Stream`](futures_core::Stream) or by [`Shard::next_event`]. If a handler may take longer
-/// than a few seconds, run the shard in the background: [`Shard::background`].
+/// It works only while it is polled, as a [`Stream`](futures_core::Stream) or by [`Shard::next_event`]. If a handler may
+/// take longer than a few seconds, run the shard in the background: [`Shard::background`].
 ///
-/// All state is in the shard. Its futures may be dropped at any point, and nothing is lost. Dropping the shard closes its socket;
-/// the session can then be resumed for some minutes.
+/// The shard holds all state: its futures may be dropped at any point, and nothing is lost. Dropping the shard closes its
+/// socket; the session can then be resumed for some minutes.
 pub struct Shard<R> {
     runtime: R,
     dialer: Dialer<R>,
@@ -52,22 +52,22 @@ pub struct Shard<R> {
     timer: Timer<R>,
     budget: Budget,
     clock: Clock,
-    /// When the state machine is to be called next, as it last said.
+    /// The deadline that the state machine returned last.
     deadline: Instant,
     reading: Reading,
     stopped: Option<StopReason>,
 }
 
-/// Brings the time along with every input.
+/// Provides the time of every input.
 #[derive(Default)]
 struct Clock {
-    /// When the machine was last given the wall clock.
+    /// When the machine last received the wall clock.
     given: Option<Instant>,
 }
 
 impl Clock {
-    /// The time, for the input that follows. Hands in the wall clock first if it is due: the input may be of a connection that
-    /// has gone stale while the machine slept.
+    /// The time of the next input. Passes the wall clock to the machine first if it is due: the input may come from a
+    /// connection that went stale while the machine was suspended.
     fn tick(&mut self, runtime: &impl Runtime, connection: &mut Connection) -> Instant {
         let now = runtime.now();
         let is_due = self.given.is_none_or(|given| now >= given + CLOCK_EVERY);
@@ -79,14 +79,14 @@ impl Clock {
     }
 }
 
-/// Where the byte stream stands.
+/// The state of the byte stream.
 enum Stream {
     None,
     Dialing(Dialing),
     Open(Box<Link>),
 }
 
-/// Whether the socket is read at present.
+/// Whether the socket is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
     On,
@@ -95,11 +95,11 @@ pub(crate) enum Reading {
 }
 
 impl<R: Runtime + Default> Shard<R> {
-    /// Makes a shard. It connects when it is first polled.
+    /// Creates a shard. It connects when it is first polled.
     ///
     /// # Errors
     ///
-    /// Where a field of the configuration cannot be used, or the URL asks for TLS and neither crypto provider nor root
+    /// If a field of the configuration cannot be used, or if the URL requires TLS and no crypto provider or no root
     /// certificates are compiled in.
     pub fn new(config: ShardConfig) -> Result<Self, BuildError> {
         Self::with(R::default(), config, DriverConfig::default())
@@ -107,7 +107,7 @@ impl<R: Runtime + Default> Shard<R> {
 }
 
 impl<R: Runtime> Shard<R> {
-    /// Makes a shard on this runtime, driven as asked. It connects when it is first polled.
+    /// Creates a shard on this runtime, with a configuration of the driver. It connects when it is first polled.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl<R: Runtime> Shard<R> {
             None => Connection::new(config, now)?,
             Some(transcript) => {
                 let taken =
-                    || ConfigError::new("transcript", "another shard writes to it: give each its own");
+                    || ConfigError::new("transcript", "another shard writes to it; give each shard its own");
                 let writer = transcript.take().ok_or_else(taken)?;
                 Connection::with_transcript(config, now, writer)?
             }
@@ -153,13 +153,13 @@ impl<R: Runtime> Shard<R> {
         })
     }
 
-    /// The next event. None once the shard has stopped for good: see [`Shard::stop_reason`].
+    /// The next event. `None` once the shard has stopped for good: see [`Shard::stop_reason`].
     ///
     /// Cancel-safe: the future may be dropped at any point.
     ///
-    /// Other tasks of the thread get their turn however much the server sends: after 128 events and inputs in a row the task
-    /// is woken and `Pending` returned once, although an event may be ready. So a `Pending` that `now_or_never`,
-    /// `poll_immediate` or a poll by hand sees does not mean that there is no event.
+    /// Yields to other tasks however much the server sends: after 128 events and inputs in a row it returns `Pending`
+    /// once, with the task woken, although an event may be ready. A `Pending` seen by `now_or_never`, `poll_immediate` or
+    /// a manual poll therefore does not mean that there is no event.
     pub async fn next_event(&mut self) -> Option<Event> {
         poll_fn(|context| self.poll_event(context)).await
     }
@@ -196,7 +196,7 @@ impl<R: Runtime> Shard<R> {
         self.sender().ack_up_to(key)
     }
 
-    /// Ends the shard: poll on until the events end. See [`Sender::shutdown`].
+    /// Shuts the shard down: keep polling until the events end. See [`Sender::shutdown`].
     pub fn shutdown(&self, how: Shutdown) {
         self.sender().shutdown(how);
     }
@@ -206,27 +206,27 @@ impl<R: Runtime> Shard<R> {
         self.sender().reconnect(how);
     }
 
-    /// The session as it stands, to be resumed by a later process. Keep it where secrets are kept.
+    /// The current session, for a later process to resume. It is a secret.
     pub fn session(&self) -> Option<SessionSnapshot> {
         self.sender().session()
     }
 
-    /// Counters since the shard was made.
+    /// Counters since the shard was created.
     pub fn stats(&self) -> Stats {
         self.sender().stats()
     }
 
-    /// How the shard is doing.
+    /// The health of the shard.
     pub fn health(&self) -> Health {
         self.sender().health()
     }
 
-    /// Why the events have ended. None: they have not.
+    /// Why the events have ended. `None` while they have not.
     pub fn stop_reason(&self) -> Option<&StopReason> {
         self.stopped.as_ref()
     }
 
-    /// Drives the shard until it has an event, or cannot go on for now, or has used up its budget.
+    /// Drives the shard until it has an event, must wait, or has used up its budget.
     pub(crate) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         if self.stopped.is_some() {
             return Poll::Ready(None);
@@ -242,7 +242,7 @@ impl<R: Runtime> Shard<R> {
     fn poll_steps(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
             if self.budget.poll_step(context).is_pending() {
-                // A server that sends pings, or a message that never ends, must not hold up the clock.
+                // A server that sends pings, or a message without end, must not delay a timeout.
                 if self.runtime.now() >= self.deadline {
                     self.handle_input(Input::Timeout);
                 }
@@ -264,8 +264,8 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
-    /// What the state machine asks for next. Bytes that were read already are handed to it on the way, and what it wants to
-    /// send is written: during a burst the machine is locked once for each event.
+    /// The next output of the state machine. First passes on the bytes that were read, and writes the machine's bytes:
+    /// during a burst the machine is locked once for each event.
     fn next_output(&mut self, context: &mut Context<'_>) -> Output {
         let mut state = self.shared.lock_to_drive(context.waker());
         let connection = &mut state.connection;
@@ -279,7 +279,7 @@ impl<R: Runtime> Shard<R> {
         output
     }
 
-    /// Does what the state machine asks for. Breaks off where the application is to receive something.
+    /// Performs an output. Breaks if the application receives something.
     fn act_on(&mut self, output: Output, context: &mut Context<'_>) -> ControlFlow<Option<Event>> {
         match output {
             Output::Event(event) => {
@@ -295,7 +295,7 @@ impl<R: Runtime> Shard<R> {
                     link.close(context);
                 }
             }
-            // The caller waits for it.
+            // The caller handles it.
             Output::Timeout(_) => {}
             Output::Stopped(reason) => {
                 (self.permit, self.stopped) = (None, Some(reason));
@@ -306,10 +306,10 @@ impl<R: Runtime> Shard<R> {
         ControlFlow::Continue(())
     }
 
-    /// Tells the gate what becomes of its permit.
+    /// Reports the use of its permit to the gate.
     fn notify_gate(&mut self, event: &Event) {
         match event {
-            // The Identify was written before the event is delivered: the spacing counts from when it is sent.
+            // The Identify is written before this event, so that the spacing counts from the time of sending.
             Event::Identifying => {
                 self.identified = true;
                 self.gate.used(self.id);
@@ -337,7 +337,7 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
-    /// Hands the session over to be kept; does not wait for it.
+    /// Passes the session to the keeper. Does not block.
     fn keep_session(&mut self) {
         if let Some(checkpointer) = &mut self.checkpointer {
             let session = self.shared.lock().connection.session();
@@ -345,7 +345,7 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
-    /// Stops or resumes reading the stream. Everything else goes on.
+    /// Stops or resumes reading the stream. All other work continues.
     pub(crate) fn set_reading(&mut self, reading: Reading) {
         if self.reading != reading {
             self.reading = reading;
@@ -361,12 +361,12 @@ impl<R: Runtime> Shard<R> {
         matches!(self.stream, Stream::Open(_)) && self.shared.lock().connection.phase() != Phase::Connecting
     }
 
-    /// Whether the application has asked for the end.
+    /// Whether the application has requested a shutdown.
     pub(crate) fn is_shutting_down(&self) -> bool {
         self.shared.lock().shutting_down
     }
 
-    /// Waits for the next input of the state machine. None: there are bytes for it.
+    /// Waits for the next input of the state machine. `None` if there are bytes for it.
     fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<Option<Input>> {
         if let Some(permit) = &mut self.permit
             && let Poll::Ready(answer) = permit.as_mut().poll(context)
@@ -377,8 +377,8 @@ impl<R: Runtime> Shard<R> {
                 Err(refused) => Input::IdentifyRefused(refused),
             }));
         }
-        // The stream comes before the clock: bytes that wait in it arrived in time, and must not be taken for silence because
-        // the shard was not polled. They cannot hold up the clock, see `poll_steps`.
+        // The stream comes before the clock: bytes already received arrived in time, and must not be taken for silence
+        // because the shard was not polled. `poll_steps` keeps them from delaying a timeout.
         if let Poll::Ready(input) = self.poll_stream(context) {
             return Poll::Ready(input);
         }
@@ -404,7 +404,7 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
-    /// Hands an input to the state machine.
+    /// Passes an input to the state machine.
     fn handle_input(&mut self, input: Input) {
         let mut state = self.shared.lock();
         let now = self.clock.tick(&self.runtime, &mut state.connection);
@@ -417,8 +417,8 @@ impl<R> Unpin for Shard<R> {}
 impl<R: Runtime> futures_core::Stream for Shard<R> {
     type Item = Event;
 
-    /// Yields as [`Shard::next_event`] does: after 128 events and inputs in a row `Pending` is returned once, with the task
-    /// woken, although an event may be ready.
+    /// Yields as [`Shard::next_event`] does: after 128 events and inputs in a row it returns `Pending` once, with the
+    /// task woken, although an event may be ready.
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
         self.poll_event(context)
     }

@@ -1,4 +1,4 @@
-//! Byte streams of any kind behind one type, and a way to bring one's own.
+//! Byte streams of any kind behind one type, and connectors of the application.
 
 use std::future::Future;
 use std::io;
@@ -11,15 +11,16 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
-/// A connected byte stream of whatever kind.
+/// A connected byte stream of any kind.
 pub type BoxedStream = Box<dyn ByteStream>;
 
 /// A connection that is being opened.
 pub type Connecting = Pin<Box<dyn Future<Output = io::Result<BoxedStream>> + Send>>;
 
-/// Opens connections in place of the runtime: through a proxy, through a tunnel, to a test.
+/// Opens connections in place of the runtime: through a proxy, through a tunnel, or to a test.
 ///
-/// Any function from host and port to a future is one. TLS, if the URL asks for it, is spoken over what it returns.
+/// Any function from host and port to a future is a connector. If the URL requires TLS, it is used over the returned
+/// stream.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -32,9 +33,9 @@ pub type Connecting = Pin<Box<dyn Future<Output = io::Result<BoxedStream>> + Sen
 /// driver.connector = Some(Arc::new(|host: String, port| async move { open_tunnel(&host, port).await }));
 /// ```
 pub trait Connector: Send + Sync + 'static {
-    /// Opens a stream to this host and port. The host comes without the brackets of an IPv6 address.
+    /// Opens a stream to this host and port. An IPv6 address has no brackets.
     ///
-    /// The future is dropped when the shard has waited long enough.
+    /// The shard drops the future when its timeout expires.
     fn connect(&self, host: &str, port: u16) -> Connecting;
 }
 

@@ -1,4 +1,4 @@
-//! A deadline that moves.
+//! A timer with a movable deadline.
 
 use std::fmt;
 use std::future::Future;
@@ -8,8 +8,13 @@ use std::time::Instant;
 
 use crate::Runtime;
 
+<<<<<<< HEAD
 /// A timer of a runtime whose deadline may be another at each poll.
 pub struct Timer<R> {
+=======
+/// Sleeps until a deadline that may change with each poll.
+pub(crate) struct Timer<R> {
+>>>>>>> prose
     runtime: R,
     sleep: Option<Sleep>,
 }
@@ -28,7 +33,7 @@ impl<R: Runtime> Timer<R> {
     /// Ready once the deadline has passed.
     pub fn poll_until(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
         while self.runtime.now() < deadline {
-            // A sleep that ends too early does: when it is over, another is begun.
+            // A sleep that ends too early is harmless: the next one starts when it is over.
             let sleep = match &mut self.sleep {
                 Some(sleep) if sleep.until <= deadline => sleep,
                 slot => {

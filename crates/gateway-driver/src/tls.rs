@@ -1,4 +1,4 @@
-//! The TLS configuration: where the root certificates come from, and who does the cryptography.
+//! The TLS configuration: the source of root certificates and the crypto provider.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// How to make a TLS configuration for shards. The default asks the features that are compiled in.
+/// Settings for the TLS configuration of shards. The default follows the features that are compiled in.
 ///
 /// One configuration serves any number of shards, on any runtime:
 ///
@@ -27,16 +27,16 @@ use rustls::{ClientConfig, RootCertStore};
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct TlsSettings {
-    /// Where the root certificates come from.
+    /// The source of root certificates.
     pub roots: Roots,
-    /// Root certificates to trust besides those.
+    /// Root certificates to trust in addition.
     pub extra_roots: Vec<CertificateDer<'static>>,
-    /// Who does the cryptography. None: the process-wide provider if one is installed, else *ring* if the feature
-    /// `ring` is on, else AWS-LC if the feature `aws-lc-rs` is on.
+    /// The crypto provider. `None`: the process-wide provider if one is installed, otherwise *ring* with the feature
+    /// `ring`, otherwise AWS-LC with the feature `aws-lc-rs`.
     pub provider: Option<Arc<CryptoProvider>>,
 }
 
-/// Where root certificates come from.
+/// The source of root certificates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Roots {
@@ -49,7 +49,7 @@ pub enum Roots {
     Native,
     /// The platform's own verifier (feature `rustls-platform-verifier`).
     PlatformVerifier,
-    /// None but [`TlsSettings::extra_roots`].
+    /// Only [`TlsSettings::extra_roots`].
     ExtraOnly,
 }
 
@@ -59,22 +59,22 @@ pub enum Roots {
 pub enum TlsError {
     /// No crypto provider is compiled in.
     NoProvider,
-    /// No source of root certificates is compiled in, or not the one asked for.
+    /// No source of root certificates is compiled in, or not the selected one.
     NoRoots(Roots),
-    /// The source of root certificates had none to give.
+    /// The source of root certificates returned none.
     RootsUnusable(String),
-    /// The provider cannot do what TLS needs.
+    /// The provider lacks something that TLS requires.
     ProviderUnusable(String),
     /// Not a file of PEM certificates.
     Pem(String),
 }
 
 impl TlsSettings {
-    /// Adds root certificates from the text of a PEM file, for servers with a certificate of their own.
+    /// Adds root certificates from the text of a PEM file, for servers with a private certificate authority.
     ///
     /// # Errors
     ///
-    /// Where the text holds no certificate, or a broken one; nothing is added then.
+    /// If the text contains no certificate, or an invalid one. Nothing is added then.
     pub fn add_pem_roots(&mut self, pem: &[u8]) -> Result<(), TlsError> {
         let roots: Vec<_> = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<_, _>>()
@@ -84,17 +84,17 @@ impl TlsSettings {
             store.add(root.clone()).map_err(|error| TlsError::Pem(error.to_string()))?;
         }
         if roots.is_empty() {
-            return Err(TlsError::Pem("there is no certificate in it".to_owned()));
+            return Err(TlsError::Pem("it contains no certificate".to_owned()));
         }
         self.extra_roots.extend(roots);
         Ok(())
     }
 
-    /// Makes the configuration.
+    /// Builds the configuration.
     ///
     /// # Errors
     ///
-    /// Where no crypto provider or no root certificates are compiled in, or those there are cannot be used.
+    /// If no crypto provider or no root certificates are compiled in, or if they cannot be used.
     pub fn client_config(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let provider = match &self.provider {
             Some(provider) => provider.clone(),
@@ -117,7 +117,7 @@ impl TlsSettings {
         Ok(Arc::new(config))
     }
 
-    /// All root certificates, for the verifier that rustls brings along.
+    /// All root certificates, for rustls's own verifier.
     fn store(&self, roots: Roots) -> Result<RootCertStore, TlsError> {
         let mut store = RootCertStore::empty();
         match roots {
@@ -133,7 +133,7 @@ impl TlsSettings {
     }
 }
 
-/// The configuration for all shards that were given none. Made once.
+/// The configuration of all shards that were given none. Built once.
 pub(crate) fn default_client_config() -> Result<Arc<ClientConfig>, TlsError> {
     static DEFAULT: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     if let Some(config) = DEFAULT.get() {
@@ -214,7 +214,7 @@ fn platform_verifier(
     }
 }
 
-/// Android's verifier takes no roots but its own.
+/// Android's verifier accepts no extra roots.
 #[cfg(all(feature = "rustls-platform-verifier", target_os = "android"))]
 fn platform_verifier(
     extra_roots: Vec<CertificateDer<'static>>,
@@ -266,9 +266,9 @@ impl std::error::Error for TlsError {}
 mod tests {
     use super::*;
 
-    /// Whatever the features: an answer or an error that says what to switch on, never a panic.
+    /// With any features, the result is a configuration or an error that names the missing feature, never a panic.
     #[test]
-    fn every_source_of_roots_works_or_says_what_is_missing() {
+    fn every_source_of_roots_works_or_the_error_names_what_is_missing() {
         let provider = cfg!(any(feature = "ring", feature = "aws-lc-rs"));
         let cases = [
             (Roots::Webpki, cfg!(feature = "rustls-webpki-roots")),

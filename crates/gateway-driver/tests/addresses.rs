@@ -1,4 +1,4 @@
-//! A name with several addresses: whichever answers is taken, and none can hold up the others for long.
+//! Names with several addresses: the first address that answers is used, and none delays the others for long.
 
 mod support;
 
@@ -15,7 +15,7 @@ use gateway_driver::{Runtime, net};
 use support::clock::VirtualRuntime;
 use support::{PollOnce, Wakeups};
 
-/// What happens at the address with this last number.
+/// The outcome of a connection to the address with this port.
 async fn connect(address: SocketAddr, tried: Arc<Mutex<Vec<u16>>>) -> io::Result<u16> {
     tried.lock().unwrap().push(address.port());
     match address.port() {
@@ -25,8 +25,8 @@ async fn connect(address: SocketAddr, tried: Arc<Mutex<Vec<u16>>>) -> io::Result
     }
 }
 
-/// Connects to these ports of one host: 1 to 9 answer, 10 to 19 refuse, the others are silent.
-/// Returns the result after so much time, and which were tried in which order.
+/// Connects to these ports of one host: 1 to 9 answer, 10 to 19 refuse, the others are silent. Returns the result after
+/// this time, and the ports in the order in which they were tried.
 fn run(ports: &[u16], time: Duration) -> (Option<Result<u16, String>>, Vec<u16>) {
     let runtime = VirtualRuntime::default();
     let tried = Arc::new(Mutex::new(Vec::new()));
@@ -53,7 +53,7 @@ fn run(ports: &[u16], time: Duration) -> (Option<Result<u16, String>>, Vec<u16>)
 }
 
 #[test]
-fn the_first_that_answers_is_taken() {
+fn the_first_address_that_answers_is_used() {
     let at_once = Duration::ZERO;
     assert_eq!(run(&[1, 2], at_once), (Some(Ok(1)), vec![1]));
     assert_eq!(run(&[10, 11, 2, 3], at_once), (Some(Ok(2)), vec![10, 11, 2]));
@@ -64,12 +64,12 @@ fn a_silent_address_delays_the_next_by_a_quarter_of_a_second() {
     assert_eq!(run(&[20, 1], Duration::from_millis(249)), (None, vec![20]));
     assert_eq!(run(&[20, 1], Duration::from_millis(250)), (Some(Ok(1)), vec![20, 1]));
     assert_eq!(run(&[20, 21, 22, 1], Duration::from_millis(750)), (Some(Ok(1)), vec![20, 21, 22, 1]));
-    // A refusal is not waited out.
+    // A refusal starts the next attempt at once.
     assert_eq!(run(&[20, 10, 1], Duration::from_millis(250)), (Some(Ok(1)), vec![20, 10, 1]));
 }
 
 #[test]
-fn the_last_error_is_told_once_all_have_failed() {
+fn the_last_error_is_reported_once_all_have_failed() {
     let (result, tried) = run(&[10, 11, 12], Duration::ZERO);
     assert_eq!(result, Some(Err("12 is closed".to_owned())));
     assert_eq!(tried, [10, 11, 12]);

@@ -1,4 +1,4 @@
-//! A shard on a task of its own: heartbeats go out whatever the application does, and nothing piles up.
+//! A shard on its own task: heartbeats are sent regardless of the application, and memory is bounded.
 
 mod support;
 
@@ -49,7 +49,7 @@ impl Background {
         self.settle();
     }
 
-    /// Takes all events that wait, and lets the task run after each.
+    /// Takes all queued events, and lets the task run after each.
     fn take_events(&mut self) -> Vec<Event> {
         let reader = Arc::new(Wakeups::default());
         let waker = Waker::from(reader.clone());
@@ -59,7 +59,7 @@ impl Background {
             match pin!(self.events.next_event()).poll_once(&waker) {
                 Poll::Ready(Some(event)) => taken.push(event),
                 Poll::Ready(None) => return taken,
-                // It may only have yielded.
+                // It may have yielded only.
                 Poll::Pending if reader.take() => {}
                 Poll::Pending => return taken,
             }
@@ -77,14 +77,14 @@ fn sequences(events: &[Event]) -> Vec<u64> {
 
 #[test]
 fn a_full_queue_stops_reading_and_nothing_else() {
-    // More than is read at once.
+    // More than one read returns.
     const COUNT: u64 = 10_000;
     let (mut background, mut server) = Background::new(10);
     for sequence in 2..=COUNT {
         server.send(event(sequence));
         server.send(support::acknowledgement());
     }
-    // The application is busy for ten heartbeats.
+    // The application is busy for ten heartbeat intervals.
     background.pass(HEARTBEAT * 10);
     let heartbeats = std::iter::from_fn(|| server.receive()).count();
     assert!(heartbeats >= 9, "{heartbeats} heartbeats");
@@ -135,7 +135,7 @@ fn a_waiting_reader_is_woken_by_an_event_and_by_the_end() {
 }
 
 #[test]
-fn a_shutdown_is_obeyed_although_the_queue_is_full() {
+fn a_shutdown_takes_effect_although_the_queue_is_full() {
     let (mut background, mut server) = Background::new(1);
     (2..=9).for_each(|sequence| server.send(event(sequence)));
     background.settle();

@@ -1,4 +1,4 @@
-//! Frames that break RFC 6455: the driver reports and answers them as the byte level of `gateway-proto` does.
+//! Invalid frames (RFC 6455): the driver reports and answers them as the byte level of `gateway-proto` does.
 
 #[path = "../../gateway-proto/tests/raw_support/broken_frames.rs"]
 mod broken_frames;
@@ -13,7 +13,7 @@ use support::{Client, config};
 fn broken_frames_are_reported_and_answered() {
     for case in broken_frames() {
         let name = case.name;
-        // Together, and in small pieces.
+        // All at once, and in small pieces.
         for trickle in [None, Some(1), Some(3)] {
             let mut config = config();
             config.limits.message_bytes = MESSAGE_BYTES;
@@ -37,9 +37,9 @@ fn broken_frames_are_reported_and_answered() {
     }
 }
 
-/// What comes with the answer to the upgrade is looked at like everything else.
+/// Bytes after the answer to the upgrade are read like later ones.
 #[test]
-fn a_close_frame_behind_the_answer_to_the_upgrade_counts() {
+fn a_close_frame_after_the_answer_to_the_upgrade_counts() {
     let mut client = Client::new(config());
     let end = client.wait_for_connection().unwrap();
     let mut upgrading = support::Upgrading::new(end.clone());

@@ -1,4 +1,4 @@
-//! A shard that always finds something ready still leaves the thread to other tasks.
+//! A shard that always has something to do still lets other tasks run.
 
 mod support;
 
@@ -16,7 +16,8 @@ use tungstenite::Message;
 /// Events and inputs between two `Pending`.
 const BUDGET: usize = 128;
 
-/// Polls for events until nothing is left to do. How many came between two `Pending`, and what came.
+/// Polls for events until nothing is left to do. Returns the number of events between two `Pending`, and their sequence
+/// numbers.
 fn runs(mut poll: impl FnMut(&Waker) -> Poll<Option<Event>>) -> (Vec<usize>, Vec<u64>) {
     let wakeups = Arc::new(Wakeups::default());
     let waker = Waker::from(wakeups.clone());
@@ -46,7 +47,7 @@ fn a_flood_of_events_is_interrupted_however_it_is_polled() {
     let expected: Vec<u64> = (2..=1000).collect();
     let mut client = Client::new(config());
     let _server = flood(&mut client, 1000);
-    // A future for each event.
+    // A new future for each event.
     let (by_futures, sequences) = runs(|waker| pin!(client.shard.next_event()).poll_once(waker));
     assert_eq!(sequences, expected);
 
@@ -67,7 +68,7 @@ fn context(waker: &Waker) -> std::task::Context<'_> {
     std::task::Context::from_waker(waker)
 }
 
-/// How often the shard is polled until nothing is left to do.
+/// The number of polls until nothing is left to do.
 fn polls(client: &mut Client) -> usize {
     let mut polls = 0;
     while client.take_wakeup() {
@@ -77,9 +78,9 @@ fn polls(client: &mut Client) -> usize {
     polls
 }
 
-/// Pings make neither an event nor an input.
+/// Pings cause neither an event nor an input.
 #[test]
-fn a_flood_of_pings_is_interrupted_and_the_clock_goes_on() {
+fn a_flood_of_pings_is_interrupted_and_delays_no_timeout() {
     let mut client = Client::new(config());
     let mut server = client.connect_and_identify();
     client.pass(Duration::from_secs(1));
@@ -103,7 +104,7 @@ fn a_message_in_countless_reads_is_interrupted() {
     let mut client = Client::new(config());
     let mut server = client.connect_and_identify();
     server.end.set_slice(1);
-    // An empty fragment of a text; the message never ends.
+    // An empty fragment of a text message that never ends.
     server.end.write_all(&[1, 0]).unwrap();
     server.end.write_all(&[0; 10_000]).unwrap();
     let polls = polls(&mut client);
@@ -133,7 +134,7 @@ fn an_answer_to_the_upgrade_in_countless_reads_is_interrupted() {
 }
 
 #[test]
-fn a_shard_that_has_stopped_says_so_each_time() {
+fn a_stopped_shard_reports_it_at_each_poll() {
     let mut client = Client::new(config());
     client.shard.shutdown(gateway_driver::proto::Shutdown::LogOff);
     client.settle();
@@ -144,7 +145,7 @@ fn a_shard_that_has_stopped_says_so_each_time() {
 }
 
 #[test]
-fn the_background_leaves_the_thread_to_others() {
+fn the_background_task_yields_to_others() {
     let mut client = Client::new(config());
     let _server = flood(&mut client, 1000);
     let (mut events, mut task) = client.shard.background(1_000_000);

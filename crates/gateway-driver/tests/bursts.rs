@@ -1,4 +1,4 @@
-//! Many frames that are read at once: what is between the messages counts as it does when it comes alone.
+//! Many frames in one read have the same effect as single ones.
 
 mod support;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use support::{Client, acknowledgement, config, event};
 use tungstenite::Message;
 
-/// What the client answers, and the sequence numbers of what it gives out.
+/// The client's answers, and the sequence numbers of its events.
 fn played(trickle: Option<usize>) -> (Vec<String>, Vec<u64>) {
     let mut client = Client::new(config());
     let mut server = client.connect_and_identify();
@@ -29,7 +29,7 @@ fn played(trickle: Option<usize>) -> (Vec<String>, Vec<u64>) {
     while let Some(answer) = server.receive() {
         answers.push(match answer {
             Message::Text(text) => text.to_string(),
-            // It goes out as far as it can without waiting.
+            // It is sent as far as possible without blocking.
             Message::Close(_) => continue,
             other => format!("{other:?}"),
         });
@@ -39,7 +39,7 @@ fn played(trickle: Option<usize>) -> (Vec<String>, Vec<u64>) {
 }
 
 #[test]
-fn a_burst_is_dealt_with_as_its_frames_are() {
+fn a_burst_is_handled_like_its_frames() {
     let (answers, sequences) = played(None);
     assert_eq!(sequences, [1, 2, 3, 4, 5]);
     let heartbeat = json!({"op": 1, "d": 4});
@@ -55,9 +55,9 @@ fn a_burst_is_dealt_with_as_its_frames_are() {
     }
 }
 
-/// A handler that sends something does not wait for the end of the burst.
+/// A command sent by a handler does not wait for the end of the burst.
 #[test]
-fn a_command_goes_out_in_the_middle_of_a_burst() {
+fn a_command_is_sent_within_a_burst() {
     let mut client = Client::new(config());
     let mut server = client.connect_and_identify();
     for sequence in 2..10 {

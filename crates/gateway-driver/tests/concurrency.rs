@@ -1,4 +1,4 @@
-//! What goes on at the same time: writing, reading, the clock, other threads, futures that are dropped.
+//! Concurrent work: writes, reads, timers, other threads, dropped futures.
 
 mod support;
 
@@ -30,7 +30,7 @@ fn guilds(server: &mut support::Server) -> Vec<u64> {
 }
 
 #[test]
-fn a_blocked_write_hides_neither_the_reader_nor_the_clock() {
+fn a_blocked_write_delays_neither_reads_nor_timeouts() {
     for room in [0, 1, 10, 100] {
         let mut client = Client::new(config());
         let mut server = client.connect_and_identify();
@@ -62,7 +62,7 @@ fn a_write_that_stays_blocked_is_a_dead_connection() {
 }
 
 #[test]
-fn what_the_server_said_last_is_read_although_writing_fails() {
+fn the_servers_last_message_is_read_although_writing_fails() {
     let mut client = Client::new(config());
     let mut server = client.connect_and_identify();
     server.send(event(2));
@@ -74,8 +74,8 @@ fn what_the_server_said_last_is_read_although_writing_fails() {
     assert!(client.ended, "{:?}", client.disconnects());
 }
 
-/// `Client` drops every future after one poll. Here the streams also move a few bytes at a time, so that futures are
-/// dropped within frames, in the upgrade, and in half-written commands.
+/// `Client` drops every future after one poll. Here the streams also move only a few bytes at a time, so that futures are
+/// dropped within frames, within the upgrade, and within commands.
 #[test]
 fn futures_dropped_at_every_poll_lose_nothing() {
     for bytes in [1, 2, 3, 7, 64, 1000] {
@@ -160,9 +160,9 @@ fn a_sender_ends_any_wait() {
     assert!(client.ended);
 }
 
-/// A process that was stopped for hours finds what came before in its socket, and says so.
+/// A process that was stopped for hours reads what arrived before, and reports it.
 #[test]
-fn a_late_look_finds_what_came_in_time() {
+fn a_late_poll_reads_what_arrived_in_time() {
     let mut client = Client::new(config());
     let mut server = client.connect_and_identify();
     client.pass(HEARTBEAT);
@@ -178,9 +178,10 @@ fn a_late_look_finds_what_came_in_time() {
     assert_eq!(ready, 1);
 }
 
-/// The shard waits for nothing else, and is woken. What its acknowledgement says does not depend on when the event is read.
+/// The shard waits for nothing else, and is woken. The acknowledgement's content does not depend on when the event is
+/// read.
 #[test]
-fn a_heartbeat_is_sent_when_the_application_wants_one() {
+fn a_heartbeat_is_sent_when_the_application_requests_one() {
     let mut client = Client::new(config());
     let mut server = client.connect_and_identify();
     client.pass(HEARTBEAT / 8);

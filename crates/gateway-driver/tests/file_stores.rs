@@ -1,4 +1,4 @@
-//! What the stores make of the file system that they are given: missing folders, strange files, other processes, crashes.
+//! The file stores with missing folders, special files, other processes and crashes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -23,7 +23,7 @@ fn starts() -> IdentifySnapshot {
     queue.unwrap().snapshot(now).with_wall_clock(Some(Duration::from_secs(1)))
 }
 
-/// A folder that is removed at the end.
+/// A folder that is removed when this is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -37,7 +37,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// Without lock files.
+    /// The names of the files, except lock files.
     fn files(&self) -> Vec<String> {
         let files = fs::read_dir(&self.0).unwrap();
         let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
@@ -53,7 +53,7 @@ impl Drop for Folder {
     }
 }
 
-/// One sentence that names the path and says what to do.
+/// The error is one sentence that names the path and the remedy.
 fn assert_helpful(error: &io::Error, path: &Path, words: &str) {
     let text = error.to_string();
     assert!(text.contains(path.to_str().unwrap()), "{text}");
@@ -62,7 +62,7 @@ fn assert_helpful(error: &io::Error, path: &Path, words: &str) {
 }
 
 #[test]
-fn sessions_come_back_and_go() {
+fn sessions_are_loaded_and_removed() {
     let folder = Folder::new("store");
     let store = FileSessionStore::in_folder(&folder.0);
     let other = ShardId::new(1, 2).unwrap();
@@ -77,10 +77,10 @@ fn sessions_come_back_and_go() {
     assert!(folder.files().is_empty());
 }
 
-/// A crash before the rename leaves a temporary file, whole or not: the old session is there and is used. The next process
-/// removes what is left, and nothing else.
+/// A crash before the rename leaves a temporary file, complete or not: the old session exists and is used. The next
+/// process removes these files, and no others.
 #[test]
-fn a_crash_while_writing_costs_nothing() {
+fn a_crash_while_writing_loses_nothing() {
     let folder = Folder::new("crash");
     let path = folder.path("session.json");
     let store = FileSessionStore::in_file(&path);
@@ -98,7 +98,7 @@ fn a_crash_while_writing_costs_nothing() {
 }
 
 #[test]
-fn errors_name_the_path_and_the_remedy_and_tell_nothing_of_the_content() {
+fn errors_name_the_path_and_the_remedy_without_the_content() {
     let folder = Folder::new("errors");
     let path = folder.path("session.json");
     fs::write(&path, b"{\"session_id\": \"secret\"}").unwrap();
@@ -117,7 +117,7 @@ fn errors_name_the_path_and_the_remedy_and_tell_nothing_of_the_content() {
 }
 
 #[test]
-fn a_folder_that_is_missing_is_made_or_the_error_comes_at_load() {
+fn a_missing_folder_is_created_or_load_fails() {
     let folder = Folder::new("missing");
     let nested = folder.path("a/b");
     let store = FileSessionStore::in_folder(&nested);
@@ -132,11 +132,11 @@ fn a_folder_that_is_missing_is_made_or_the_error_comes_at_load() {
     fs::write(folder.path("file"), b"").unwrap();
     let impossible = folder.path("file/folder");
     let error = FileSessionStore::in_folder(&impossible).load(ShardId::ONE).unwrap_err();
-    assert_helpful(&error, &impossible, "cannot be made");
+    assert_helpful(&error, &impossible, "cannot be created");
     let error = FileIdentifyStore::in_file(impossible.join("identifies")).load().unwrap_err();
-    assert_helpful(&error, &impossible, "cannot be made");
+    assert_helpful(&error, &impossible, "cannot be created");
     let error = create_private_file(impossible.join("transcript")).unwrap_err();
-    assert_helpful(&error, &impossible, "cannot be made");
+    assert_helpful(&error, &impossible, "cannot be created");
 }
 
 #[cfg(unix)]
@@ -150,7 +150,7 @@ fn only_the_owner_may_read() {
     let store = FileSessionStore::in_folder(&made);
     store.save(ShardId::ONE, Some(&session(1))).unwrap();
     assert_eq!((mode(&made), mode(&path)), (0o700, 0o600));
-    // One that was readable for all is no longer.
+    // A file that was readable by all no longer is.
     fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
     store.save(ShardId::ONE, Some(&session(2))).unwrap();
     assert_eq!(mode(&path), 0o600);
@@ -165,10 +165,10 @@ fn only_the_owner_may_read() {
     assert_eq!((mode(&transcript), fs::read(&transcript).unwrap()), (0o600, b"of this".to_vec()));
 }
 
-/// A pipe without another end would be waited for without end.
+/// Opening a pipe without another end could block forever.
 #[cfg(unix)]
 #[test]
-fn what_is_no_regular_file_is_an_error_and_is_not_waited_for() {
+fn special_files_are_errors_and_do_not_block() {
     let folder = Folder::new("kinds");
     let victim = folder.path("victim");
     fs::write(&victim, b"precious").unwrap();
@@ -190,7 +190,7 @@ fn what_is_no_regular_file_is_an_error_and_is_not_waited_for() {
         assert_helpful(&identifies.save(&starts()).unwrap_err(), path, words);
         assert_helpful(&create_private_file(path).unwrap_err(), path, words);
     }
-    // Nor is the lock file followed or waited for.
+    // The lock file is not followed and does not block either.
     for (index, (planted, words)) in [&cases[0], &cases[2]].into_iter().enumerate() {
         let path = folder.path(&format!("session-{index}"));
         fs::rename(planted, path.with_extension("lock")).unwrap();
@@ -200,7 +200,7 @@ fn what_is_no_regular_file_is_an_error_and_is_not_waited_for() {
     assert_eq!(fs::read(&victim).unwrap(), b"precious");
 }
 
-/// What lies about under the name that temporary files once had, or that could be guessed, is not written to.
+/// A file with a former or guessable name of a temporary file is not written to.
 #[cfg(unix)]
 #[test]
 fn a_planted_temporary_file_is_not_used() {
@@ -226,7 +226,7 @@ fn one_process_may_open_a_store_twice_and_again() {
         OpenOptions::new().write(true).create(true).truncate(false).open(folder.path("session.json.lock"));
     let lock = lock.unwrap();
     let first = FileSessionStore::in_file(&path);
-    // The same file by another name.
+    // The same file under another path.
     let second = FileSessionStore::in_file(folder.0.join(".").join("session.json"));
     first.save(ShardId::ONE, Some(&session(7))).unwrap();
     assert_eq!(second.load(ShardId::ONE).unwrap(), Some(session(7)));
@@ -244,9 +244,9 @@ fn one_process_may_open_a_store_twice_and_again() {
 
 const SECOND_PROCESS: &str = "GATEWAY_DRIVER_SECOND_PROCESS";
 
-/// The second process is this test in another process.
+/// This test starts itself in another process.
 #[test]
-fn a_second_process_is_told_in_one_sentence() {
+fn a_second_process_gets_an_error() {
     if let Ok(path) = std::env::var(SECOND_PROCESS) {
         let path = Path::new(&path);
         let store = FileSessionStore::in_file(path);
@@ -265,7 +265,7 @@ fn a_second_process_is_told_in_one_sentence() {
     let store = FileSessionStore::in_file(&path);
     store.save(ShardId::ONE, Some(&session(7))).unwrap();
     let second = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_second_process_is_told_in_one_sentence"])
+        .args(["--exact", "a_second_process_gets_an_error"])
         .env(SECOND_PROCESS, &path)
         .output()
         .unwrap();

@@ -1,4 +1,4 @@
-//! `GET /gateway/bot` under a virtual clock, from a server that does what a test says.
+//! `GET /gateway/bot` under a virtual clock, from a scripted server.
 
 mod support;
 
@@ -19,12 +19,12 @@ use support::pipe::{self, ClientEnd, ServerEnd};
 const API: &str = "http://api-secret.example:81/v10";
 const BODY: &str =
     r#"{"url": "wss://gateway.example", "shards": 3, "session_start_limit": {"max_concurrency": 0}}"#;
-/// The time for the whole.
+/// The time limit of the whole request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Answer = Result<GatewayBot, GatewayBotError>;
 
-/// A request under way. What it is woken for is not looked at: it is polled when something has changed.
+/// A running request. It is polled whenever something has changed, regardless of its waker.
 struct Asking {
     runtime: VirtualRuntime,
     future: Pin<Box<dyn Future<Output = Answer> + Send>>,
@@ -53,7 +53,7 @@ impl Asking {
         }
     }
 
-    /// The answer once all was sent that comes.
+    /// The answer after everything was sent.
     fn answer(&mut self) -> Answer {
         for _ in 0..10_000 {
             if let Some(answer) = self.poll() {
@@ -64,7 +64,7 @@ impl Asking {
     }
 }
 
-/// A connector that gives out this stream, once.
+/// A connector that returns this stream once.
 fn connecting_to(client: ClientEnd) -> DriverConfig {
     let client = Mutex::new(Some(client));
     let mut driver = DriverConfig::default();
@@ -83,7 +83,7 @@ fn received(end: &mut ServerEnd) -> String {
 }
 
 #[test]
-fn the_answer_is_fetched_over_the_streams_of_the_shards() {
+fn the_request_uses_the_streams_of_the_shards() {
     let (mut asking, mut end, request) = Asking::begin();
     assert_eq!(asking.runtime.connects(), [("api-secret.example".to_owned(), 81)]);
     assert!(
@@ -114,7 +114,7 @@ fn a_connector_takes_the_place_of_the_runtime() {
 }
 
 #[test]
-fn an_answer_in_pieces_is_put_together() {
+fn an_answer_in_pieces_is_assembled() {
     for (head, framed) in [
         ("", BODY.to_owned()),
         ("Transfer-Encoding: chunked\r\n", format!("{:x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len())),
@@ -130,8 +130,8 @@ fn an_answer_in_pieces_is_put_together() {
 }
 
 #[test]
-fn a_wait_has_one_end_whatever_comes_meanwhile() {
-    // Nothing, and a byte in each second of an answer that goes on for ever.
+fn the_timeout_applies_to_the_whole_request() {
+    // Nothing, and one byte per second of an endless answer.
     for piece in ["", " "] {
         let (mut asking, mut end, _) = Asking::begin();
         end.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
@@ -154,9 +154,9 @@ fn a_wait_has_one_end_whatever_comes_meanwhile() {
     assert_eq!(asking.poll(), Some(Err(GatewayBotError::TimedOut)));
 }
 
-/// A server that always has more to send, and never enough of a body: the clock counts all the same.
+/// A server that always has more to send of an endless body: the timeout still applies.
 #[test]
-fn a_flood_does_not_hold_the_clock() {
+fn a_flood_does_not_delay_the_timeout() {
     let (mut asking, mut end, _) = Asking::begin();
     end.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
     end.set_slice(6);
@@ -169,7 +169,7 @@ fn a_flood_does_not_hold_the_clock() {
 }
 
 #[test]
-fn a_server_that_reads_slowly_gets_all_of_the_request() {
+fn a_server_that_reads_slowly_receives_the_whole_request() {
     let (_, _, whole) = Asking::begin();
     let (client, mut end) = pipe::new();
     end.set_trickle(7);
@@ -181,7 +181,7 @@ fn a_server_that_reads_slowly_gets_all_of_the_request() {
 }
 
 #[test]
-fn failures_have_their_types_and_hold_no_secret() {
+fn failures_have_their_types_and_contain_no_secret() {
     let echo = format!("Bot {TOKEN} at api-secret.example");
     let refused = || std::io::Error::other(echo.clone());
     let mut errors = Vec::new();

@@ -1,4 +1,4 @@
-//! A server that echoes secrets and escape sequences wherever it can, and what an application prints of it.
+//! A server that sends secrets and escape sequences in every text, and what an application prints of them.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn assert_harmless(text: &str) {
 }
 
 #[test]
-fn what_a_hostile_server_writes_is_not_quoted() {
+fn texts_of_a_hostile_server_are_not_quoted() {
     let mut client = Client::new(config());
     let mut server = client.connect_and_identify();
     let echo = format!("{ESCAPES}{TOKEN} {SESSION_ID} ws://{RESUME_HOST}");
@@ -30,7 +30,7 @@ fn what_a_hostile_server_writes_is_not_quoted() {
     server.send(dispatch(&echo, 2, data.into()));
     server.send(json!({"op": 99, "t": echo.clone(), "d": echo.clone()}));
     client.settle();
-    // The resume URL, then the base URL; an error of the system's, then a page.
+    // The resume URL, then the base URL; an error of the system, then a page.
     client.runtime.plan(Dial::Fail(io::Error::other(echo.clone())));
     // A close frame has room for 123 bytes.
     server.close(4000, Box::leak(echo.clone().into_boxed_str()));

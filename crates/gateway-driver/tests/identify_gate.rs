@@ -50,7 +50,7 @@ fn shards_identify_one_after_the_other_and_heartbeat_meanwhile() {
 }
 
 #[test]
-fn keys_do_not_wait_for_each_other_and_dropped_requests_cost_nothing() {
+fn keys_do_not_wait_for_each_other_and_dropped_requests_spend_nothing() {
     let runtime = VirtualRuntime::default();
     let gate = LocalIdentifyGate::new(runtime.clone(), 2);
     let wakeups = Arc::new(Wakeups::default());
@@ -77,9 +77,9 @@ fn limit(remaining: u32) -> SessionStartLimit {
     limit
 }
 
-/// By a caller that knows no more than the trait, too.
+/// Also through the trait alone.
 #[test]
-fn a_gate_can_be_asked_before_anything_is_begun() {
+fn a_gate_can_be_asked_for_more_session_starts() {
     let runtime = VirtualRuntime::default();
     let mut budget = IdentifyBudget::default();
     (budget.shards, budget.reserve) = (2, Some(100));
@@ -100,7 +100,7 @@ fn a_gate_can_be_asked_before_anything_is_begun() {
     assert_eq!((Unknowing.check(u32::MAX), Unknowing.remaining()), (Ok(()), None));
 }
 
-/// A gate for a shard that has a session to resume: it is built although no session can be started.
+/// A gate for a shard with a session to resume. It is created although no session can be started.
 fn spent_gate(runtime: &VirtualRuntime, when_spent: WhenSpent) -> LocalIdentifyGate<VirtualRuntime> {
     let mut budget = IdentifyBudget::default();
     (budget.when_spent, budget.starting) = (when_spent, Some(0));
@@ -125,7 +125,7 @@ fn a_spent_budget_stops_the_shard_without_an_identify() {
 }
 
 #[test]
-fn a_request_that_waits_is_granted_when_an_update_says_that_more_is_left() {
+fn a_waiting_request_is_granted_after_an_update_with_more_starts() {
     let runtime = VirtualRuntime::default();
     let gate = spent_gate(&runtime, WhenSpent::Hold);
     let wakeups = Arc::new(Wakeups::default());
@@ -142,9 +142,9 @@ fn a_request_that_waits_is_granted_when_an_update_says_that_more_is_left() {
     assert_eq!(next.remaining(), 999, "the next process counts it too");
 }
 
-/// The server measures from Identify to Identify, and the owner of a shard in the foreground may be busy for any time.
+/// The server measures the time between Identifies, and a caller of a shard in the foreground may be busy for any time.
 #[test]
-fn an_identify_is_on_the_wire_before_its_event_is_given_out() {
+fn an_identify_is_sent_before_its_event_is_delivered() {
     let runtime = VirtualRuntime::default();
     let gate = Arc::new(LocalIdentifyGate::new(runtime.clone(), 1));
     let mut driver = DriverConfig::default();
@@ -188,10 +188,10 @@ fn the_next_permit_is_spaced_from_the_identify_not_from_the_permit() {
     assert_eq!(second.as_mut().poll_once(waker), Poll::Ready(Ok(())));
 }
 
-/// A permit is good for a moment. A request whose permit is taken up after the next one of its key was granted waits once more,
+/// A permit is valid for a moment. If the next permit of its key was granted before it is taken, the request waits again,
 /// but does not spend another session start.
 #[test]
-fn a_permit_that_is_taken_up_too_late_delays_no_other_and_costs_once() {
+fn a_permit_that_is_taken_too_late_delays_no_other_and_counts_once() {
     let runtime = VirtualRuntime::default();
     let gate = LocalIdentifyGate::new(runtime.clone(), 1);
     let waker = Waker::noop();
@@ -201,7 +201,7 @@ fn a_permit_that_is_taken_up_too_late_delays_no_other_and_costs_once() {
     assert_eq!(busy.as_mut().poll_once(waker), Poll::Pending);
     let mut other = gate.acquire(shard(2));
     assert_eq!(other.as_mut().poll_once(waker), Poll::Pending);
-    // The first is granted its permit; only the other is polled.
+    // The first receives its permit, but only the other is polled.
     runtime.jump(SPACING);
     assert_eq!(other.as_mut().poll_once(waker), Poll::Pending);
     runtime.jump(SPACING);
@@ -227,7 +227,7 @@ fn a_dropped_permit_delays_the_next_by_the_spacing_alone() {
     assert_eq!(next.as_mut().poll_once(waker), Poll::Ready(Ok(())));
 }
 
-/// A custom gate that grants permits at once and records what becomes of them.
+/// A custom gate that grants permits at once and records their use.
 #[derive(Default)]
 struct Recording(Mutex<Vec<&'static str>>);
 
@@ -247,7 +247,7 @@ impl IdentifyGate for Recording {
 }
 
 #[test]
-fn a_custom_gate_receives_what_becomes_of_its_permits() {
+fn a_custom_gate_is_told_the_use_of_its_permits() {
     let gate = Arc::new(Recording::default());
     let mut driver = DriverConfig::default();
     driver.identify_gate = Some(gate.clone());
@@ -265,7 +265,7 @@ fn a_custom_gate_receives_what_becomes_of_its_permits() {
     assert_eq!(calls, ["acquire", "used", "failed", "acquire", "used"]);
 }
 
-/// A custom gate that cannot be reached for its first requests.
+/// A custom gate that is unreachable for its first requests.
 struct Unreachable(AtomicU32);
 
 impl IdentifyGate for Unreachable {
@@ -277,7 +277,7 @@ impl IdentifyGate for Unreachable {
 }
 
 #[test]
-fn a_shard_asks_again_while_its_gate_cannot_be_reached() {
+fn a_shard_requests_again_while_its_gate_is_unreachable() {
     let mut driver = DriverConfig::default();
     driver.identify_gate = Some(Arc::new(Unreachable(AtomicU32::new(3))));
     let mut client = Client::with(VirtualRuntime::default(), config(), driver);

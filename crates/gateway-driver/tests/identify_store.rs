@@ -1,4 +1,4 @@
-//! The budget of session starts holds over any number of processes.
+//! The budget of session starts applies over any number of processes.
 
 mod support;
 
@@ -43,7 +43,7 @@ fn client(gate: &Arc<Gate>, runtime: &VirtualRuntime) -> Client {
     Client::with(runtime.clone(), config(), driver)
 }
 
-/// A file of the test's own, which does not exist yet.
+/// A file for this test, which does not exist at first.
 struct Place(PathBuf);
 
 impl Place {
@@ -68,12 +68,12 @@ impl Drop for Place {
     }
 }
 
-/// What becomes of one process of a bot without a session.
+/// The outcome of one process of a bot without a session.
 #[derive(Debug, PartialEq)]
 enum Life {
-    /// It has identified, and then crashed.
+    /// It has identified, then crashed.
     Identified,
-    /// It has crashed after its permit was reserved.
+    /// It has crashed after its permit was persisted.
     Permitted,
     Refused,
 }
@@ -105,13 +105,13 @@ fn live(place: &Place, runtime: &VirtualRuntime, when_spent: WhenSpent, crash_ea
     panic!("no Identify in two days");
 }
 
-/// The most of these in any 24 hours.
+/// The most of these times in any 24 hours.
 fn most_in_a_day(times: &[Instant]) -> usize {
     let within = |start: &Instant| times.iter().filter(|at| *at >= start && **at < *start + DAY).count();
     times.iter().map(within).max().unwrap_or(0)
 }
 
-/// A supervisor starts the bot again and again. No process knows more than what the last one has persisted.
+/// A supervisor restarts the bot repeatedly. Each process knows only what the last one has persisted.
 #[test]
 fn a_bot_that_crashes_in_a_loop_stays_below_the_budget() {
     let place = Place::new("loop");
@@ -135,9 +135,9 @@ fn a_bot_that_crashes_in_a_loop_stays_below_the_budget() {
     assert!(identified.len() > 30, "the stopped time counts: {}", identified.len());
 }
 
-/// The pace holds over a restart too.
+/// The spacing also applies over a restart.
 #[test]
-fn processes_that_follow_at_once_keep_their_distance() {
+fn processes_that_follow_at_once_keep_the_spacing() {
     let place = Place::new("pace");
     let runtime = VirtualRuntime::default();
     let times: Vec<Instant> = (0..5)
@@ -173,7 +173,7 @@ fn a_bot_with_hold_waits_over_restarts() {
 }
 
 #[test]
-fn the_stopped_time_counts_only_by_a_clock() {
+fn the_time_between_processes_counts_only_with_a_clock() {
     let runtime = VirtualRuntime::default();
     let spent = Arc::new(Mutex::new(None));
     let first = gate(Memory(spent.clone()), &runtime, WhenSpent::Refuse).unwrap();
@@ -186,14 +186,14 @@ fn the_stopped_time_counts_only_by_a_clock() {
     assert_eq!(remaining(), 19);
     runtime.jump(Duration::from_secs(1));
     assert_eq!(remaining(), 20);
-    // The same, from a process without a clock.
+    // The same in a process without a wall clock.
     let snapshot = spent.lock().unwrap().take().unwrap();
     *spent.lock().unwrap() = Some(snapshot.with_wall_clock(None));
     assert_eq!(remaining(), 19);
 }
 
 #[test]
-fn a_clock_that_was_set_back_forgets_nothing() {
+fn a_clock_that_was_set_back_drops_no_start() {
     let snapshot = IdentifySnapshot::default().with_wall_clock(Some(Duration::from_secs(1_000)));
     assert_eq!(snapshot.elapsed(Some(Duration::from_secs(400))), Duration::ZERO);
     assert_eq!(snapshot.elapsed(None), Duration::ZERO);
@@ -214,7 +214,7 @@ impl IdentifyStore for Memory {
     }
 }
 
-/// A store whose writes end when the test says so.
+/// A store whose writes end when the test lets them.
 struct SlowStore {
     writing: Sender<()>,
     go_on: Mutex<Receiver<io::Result<()>>>,
@@ -309,7 +309,7 @@ fn with_hold_a_shard_identifies_once_the_store_works_again() {
     assert_eq!(gate.remaining(), 19, "it counts once");
 }
 
-/// A permit whose write takes long comes too late if another of its key was reserved since.
+/// If the write of a permit takes long, the permit is late if another of its key was reserved since.
 #[test]
 fn a_store_slower_than_the_spacing_delays_permits_and_loses_none() {
     let runtime = VirtualRuntime::default();
@@ -330,9 +330,9 @@ fn a_store_slower_than_the_spacing_delays_permits_and_loses_none() {
     assert_eq!(gate.remaining(), 18, "each is paid once");
 }
 
-/// A future that was answered by nothing but a write must be woken to set a timer.
+/// A future that is woken only by the write must be woken again to set a timer.
 #[test]
-fn a_permit_that_comes_too_late_is_waited_for_with_a_timer() {
+fn a_permit_that_comes_too_late_sets_a_timer() {
     let runtime = VirtualRuntime::default();
     let (go_on, writing, gate) = slow_gate(&runtime, WhenSpent::Refuse);
     let [first_woken, second_woken] = [(); 2].map(|()| Arc::new(Wakeups::default()));
@@ -382,9 +382,9 @@ fn a_store_that_panics_refuses_the_permit() {
     assert_eq!(refused.cause, RefusalCause::NotPersisted);
 }
 
-/// Earlier versions wrote the same fields from a type of the driver's own.
+/// Earlier versions wrote the same fields from a type of the driver.
 #[test]
-fn a_file_of_an_earlier_version_is_read_and_written_alike() {
+fn a_file_of_an_earlier_version_is_read_and_written_unchanged() {
     let place = Place::new("earlier");
     let runtime = VirtualRuntime::default();
     let written_at = (runtime.wall_clock().unwrap() - Duration::from_secs(60)).as_millis();
@@ -398,7 +398,7 @@ fn a_file_of_an_earlier_version_is_read_and_written_alike() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_an_error_and_stays() {
+fn a_file_that_cannot_be_read_is_an_error_and_is_kept() {
     let place = Place::new("unreadable");
     std::fs::write(place.file(), "{\"starts\":[[").unwrap();
     let error = gate(place.store(), &VirtualRuntime::default(), WhenSpent::Hold).unwrap_err();

@@ -1,4 +1,4 @@
-//! A shard's life over an in-memory connection: what it says, what it reports, how each end of a connection is typed.
+//! The life of a shard over an in-memory connection: its messages, its events, and the type of each end of a connection.
 
 mod support;
 
@@ -18,9 +18,9 @@ use support::clock::{Dial, VirtualRuntime};
 use support::{Client, PollOnce, answer_upgrade, config, dispatch, event, hello, pipe};
 use tungstenite::Message;
 
-/// Something that a server does.
+/// An action of the server.
 type Act = fn(&mut support::Server);
-/// Whether something is as it should be.
+/// A check of a value.
 type Check<T> = fn(&T) -> bool;
 
 #[test]
@@ -81,7 +81,7 @@ fn a_lost_connection_is_resumed_at_the_resume_url() {
 }
 
 #[test]
-fn a_dead_connection_is_found_out_and_resumed() {
+fn a_dead_connection_is_detected_and_resumed() {
     let mut client = Client::new(config());
     let silent = client.connect_and_identify();
     client.connect_and_resume();
@@ -89,7 +89,7 @@ fn a_dead_connection_is_found_out_and_resumed() {
     assert!(silent.end.client_is_gone());
 }
 
-/// What a server does wrong, and as what it is reported.
+/// Faults of a server, and their reported types.
 #[test]
 fn every_end_of_a_connection_has_its_type() {
     let cases: [(&str, Act, Check<Closed>); 9] = [
@@ -145,7 +145,7 @@ fn every_end_of_a_connection_has_its_type() {
 }
 
 #[test]
-fn a_message_over_the_limit_is_refused_before_it_is_read() {
+fn a_message_over_the_limit_is_rejected_before_it_is_read() {
     let mut config = config();
     config.limits.message_bytes = 2000;
     let mut client = Client::new(config);
@@ -173,7 +173,7 @@ fn a_close_that_stops_the_bot_ends_the_events() {
 }
 
 #[test]
-fn a_shutdown_closes_with_the_right_code_and_counts_nothing_more() {
+fn a_shutdown_closes_with_its_code_and_counts_no_later_event() {
     for (how, code) in [(Shutdown::Resumable, 4000), (Shutdown::LogOff, 1000)] {
         let mut client = Client::new(config());
         let mut server = client.connect_and_identify();
@@ -206,7 +206,7 @@ fn a_close_that_is_never_answered_ends_in_time() {
 }
 
 #[test]
-fn failures_to_connect_have_their_types_and_are_tried_again() {
+fn failures_to_connect_have_their_types_and_are_retried() {
     let cases: [(Dial, Check<ConnectError>); 2] = [
         (Dial::Fail(resolve_error(io::Error::other("no such name: gateway.example"))), |error| {
             *error == ConnectError::Dns("no such name: …".to_owned())
@@ -228,7 +228,7 @@ fn failures_to_connect_have_their_types_and_are_tried_again() {
 }
 
 #[test]
-fn a_refused_upgrade_is_reported_in_full_and_its_wait_is_kept() {
+fn a_refused_upgrade_is_reported_in_full_and_its_wait_is_observed() {
     type Answer = (&'static [u8], u16, Option<u64>, &'static [u8]);
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let cases: [Answer; 4] = [
@@ -264,7 +264,7 @@ fn a_refused_upgrade_is_reported_in_full_and_its_wait_is_kept() {
 }
 
 #[test]
-fn an_answer_that_is_no_handshake_is_typed() {
+fn an_invalid_answer_to_the_upgrade_has_a_type() {
     for answer in [
         &b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"[..],
         b"SSH-2.0-OpenSSH_9.9\r\n\r\n",
@@ -281,9 +281,9 @@ fn an_answer_that_is_no_handshake_is_typed() {
     }
 }
 
-/// The clock stands still: it is not the connect timeout that ends it.
+/// The clock stands still, so the connect timeout cannot end it.
 #[test]
-fn a_flood_of_interim_answers_is_no_handshake() {
+fn a_flood_of_interim_answers_is_rejected() {
     let flood = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(50_000);
     for slice in [None, Some(1), Some(4096)] {
         let mut client = Client::new(config());
@@ -300,9 +300,9 @@ fn a_flood_of_interim_answers_is_no_handshake() {
     }
 }
 
-/// A server that goes silent at each step of a connection.
+/// A server that stops sending at each step of a connection.
 #[test]
-fn silence_at_every_step_is_noticed_in_time() {
+fn silence_at_every_step_is_detected_in_time() {
     let mut hanging = Client::new(config());
     hanging.runtime.plan(Dial::Hang);
     hanging.pass(Duration::from_millis(9900));
@@ -336,7 +336,7 @@ fn silence_at_every_step_is_noticed_in_time() {
 }
 
 #[test]
-fn a_stream_may_be_handed_in() {
+fn a_connector_provides_the_stream() {
     let runtime = VirtualRuntime::default();
     let (hand_over, server_ends) = std::sync::mpsc::channel();
     let mut driver = DriverConfig::default();
@@ -371,7 +371,7 @@ fn a_dropped_shard_closes_its_socket() {
 }
 
 #[test]
-fn a_machine_that_slept_resumes_within_seconds() {
+fn a_suspended_machine_resumes_within_seconds() {
     let mut client = Client::new(config());
     let _stale = client.connect_and_identify();
     client.runtime.sleep(Duration::from_secs(3600));

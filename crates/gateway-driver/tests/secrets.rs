@@ -1,4 +1,4 @@
-//! Token, session id and resume URL are in no text that an application may print.
+//! No printable text contains the token, session id or resume URL.
 
 mod support;
 
@@ -17,7 +17,7 @@ fn assert_clean(what: &str, text: &str) {
     }
 }
 
-/// Everything that is logged while a shard is polled. The server beside it is tungstenite's, which prints all.
+/// Every log line while a shard is polled. The test's server uses tungstenite, which logs everything.
 struct Recorder {
     lines: Mutex<Vec<(String, String)>>,
 }
@@ -40,7 +40,7 @@ impl Log for Recorder {
 
 static RECORDER: Recorder = Recorder { lines: Mutex::new(Vec::new()) };
 
-/// A whole life: identify, lose the connection in several ways, resume, fail to reach the resume URL, log off.
+/// A whole session: identify, lose the connection in several ways, resume, fail to reach the resume URL, log off.
 fn live() -> Client {
     let mut client = Client::new(config());
     let mut server = client.connect_and_identify();
@@ -67,7 +67,7 @@ fn live() -> Client {
 }
 
 #[test]
-fn nothing_printable_holds_a_secret() {
+fn no_printable_text_contains_a_secret() {
     log::set_logger(&RECORDER).unwrap();
     log::set_max_level(LevelFilter::Trace);
     POLLED.set(true);

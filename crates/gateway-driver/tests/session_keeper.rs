@@ -1,4 +1,4 @@
-//! Sessions are kept as they go on, and never waited for.
+//! Sessions are stored while the shard runs, without delaying it.
 
 mod support;
 
@@ -16,7 +16,7 @@ use serde_json::json;
 use support::clock::VirtualRuntime;
 use support::{Client, config, event};
 
-/// A store that takes its time: each session is written when the test lets it.
+/// A slow store: each write ends when the test lets it.
 struct SlowStore {
     written: Sender<Option<u64>>,
     go_on: Mutex<Receiver<io::Result<()>>>,
@@ -33,7 +33,7 @@ impl SessionStore for SlowStore {
     }
 }
 
-/// Dropped in this order: without the test's end the store continues by itself, and the keeper can end.
+/// Dropped in this order: once the test's sender is dropped, the store continues by itself, and the keeper can end.
 struct Kept {
     go_on: Sender<io::Result<()>>,
     keeper: Arc<SessionKeeper>,
@@ -57,7 +57,7 @@ fn client(kept: &Kept, delivery: Delivery) -> Client {
 }
 
 #[test]
-fn a_slow_store_is_not_waited_for_and_gets_the_newest() {
+fn a_slow_store_delays_nothing_and_gets_the_newest() {
     let kept = keeper(3);
     let mut client = client(&kept, Delivery::Received);
     let mut server = client.connect_and_identify();
@@ -77,7 +77,7 @@ fn a_slow_store_is_not_waited_for_and_gets_the_newest() {
 }
 
 #[test]
-fn what_is_kept_is_what_was_acknowledged() {
+fn the_acknowledged_session_is_stored() {
     let kept = keeper(100);
     let mut client = client(&kept, Delivery::Acknowledged);
     let mut server = client.connect_and_identify();
@@ -91,7 +91,7 @@ fn what_is_kept_is_what_was_acknowledged() {
 }
 
 #[test]
-fn the_end_is_kept_too() {
+fn the_last_session_is_stored() {
     for (how, last) in [(Shutdown::Resumable, Some(2)), (Shutdown::LogOff, None)] {
         let kept = keeper(100);
         let mut client = client(&kept, Delivery::Received);
@@ -129,7 +129,7 @@ fn a_session_that_the_server_ends_is_removed() {
 }
 
 #[test]
-fn errors_are_told_and_do_not_stop_what_follows() {
+fn errors_are_reported_and_do_not_stop_later_writes() {
     let kept = keeper(1);
     let session = |sequence| SessionSnapshot::new("id".to_owned(), None, sequence, ShardId::ONE);
     assert_eq!(kept.keeper.load(ShardId::ONE).unwrap().unwrap().sequence(), 5);
@@ -143,7 +143,7 @@ fn errors_are_told_and_do_not_stop_what_follows() {
 }
 
 #[test]
-fn errors_are_told_without_waiting() {
+fn errors_are_reported_without_blocking() {
     let kept = keeper(1);
     let (told, heard) = channel();
     kept.keeper.on_error(move |shard, error| told.send((shard, error.to_string())).unwrap());
@@ -157,7 +157,7 @@ fn errors_are_told_without_waiting() {
     assert!(kept.keeper.take_error().is_none(), "once");
 }
 
-/// A store that panics while a flag is set.
+/// A store that panics while messages for panics are left.
 struct PanickingStore(Arc<Mutex<Vec<&'static str>>>);
 
 impl SessionStore for PanickingStore {
@@ -175,7 +175,7 @@ impl SessionStore for PanickingStore {
 }
 
 #[test]
-fn a_store_that_panics_blocks_nothing_and_is_tried_again() {
+fn a_store_that_panics_blocks_nothing_and_is_called_again() {
     let panics = Arc::new(Mutex::new(vec!["no index 7"]));
     let keeper = SessionKeeper::new(PanickingStore(panics.clone()), Checkpoints::default()).unwrap();
     keeper.on_error(|_, _| panic!("and so does the one who hears of it"));
@@ -189,7 +189,7 @@ fn a_store_that_panics_blocks_nothing_and_is_tried_again() {
     assert!(panics.lock().unwrap().is_empty(), "dropping waits for it");
 }
 
-/// Of many shards on a slow store, each has its turn, however often one of them has something to keep.
+/// With a slow store and many shards, each shard's session is written, however often one of them has a new one.
 #[test]
 fn shards_take_turns() {
     let kept = keeper(1);

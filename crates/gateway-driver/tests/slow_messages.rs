@@ -1,4 +1,4 @@
-//! A message that takes long to arrive.
+//! Messages that take long to arrive.
 
 mod support;
 
@@ -11,14 +11,14 @@ use serde_json::json;
 use support::{Client, Server, acknowledgement, config, dispatch};
 use tungstenite::Message;
 
-/// The bytes of a text message with so many bytes of data: at least 64 KiB.
+/// A text message with this many bytes of data: at least 64 KiB.
 fn large_message(size: usize) -> Vec<u8> {
     let payload = dispatch("GUILD_CREATE", 2, json!("x".repeat(size))).to_string();
     let length = payload.len() as u64;
     [&[0x81, 127][..], &length.to_be_bytes(), payload.as_bytes()].concat()
 }
 
-/// Sends bytes in equal parts, one in a second.
+/// Sends bytes in equal parts, one per second.
 fn send_slowly(client: &mut Client, server: &mut Server, bytes: &[u8], seconds: usize) {
     for part in bytes.chunks(bytes.len().div_ceil(seconds)) {
         client.pass(Duration::from_secs(1));
@@ -27,9 +27,10 @@ fn send_slowly(client: &mut Client, server: &mut Server, bytes: &[u8], seconds: 
     }
 }
 
-/// No acknowledgement can come before it has, however many heartbeats go out (twilight-rs/twilight#1997).
+/// No acknowledgement can arrive before the message is complete, however many heartbeats are sent
+/// (twilight-rs/twilight#1997).
 #[test]
-fn a_message_that_keeps_coming_is_no_silence() {
+fn a_message_that_keeps_arriving_is_not_silence() {
     let mut client = Client::new(config());
     let mut server = client.connect_and_identify();
     send_slowly(&mut client, &mut server, &large_message(200_000), 400);
@@ -41,7 +42,7 @@ fn a_message_that_keeps_coming_is_no_silence() {
 }
 
 #[test]
-fn a_message_that_stops_coming_is_silence() {
+fn a_message_that_stops_arriving_is_silence() {
     let mut client = Client::new(config());
     let mut server = client.connect_and_identify();
     let message = large_message(200_000);
@@ -50,9 +51,9 @@ fn a_message_that_stops_coming_is_silence() {
     assert_eq!(client.disconnects().first(), Some(&DisconnectReason::Zombie));
 }
 
-/// The same of a Resume: what it replays may take long.
+/// The same for a Resume: a replay may take long.
 #[test]
-fn a_replay_is_waited_for_while_its_bytes_come() {
+fn the_wait_for_a_replay_continues_while_its_bytes_arrive() {
     let mut client = Client::new(config());
     let server = client.connect_and_identify();
     server.end.reset();

@@ -1,4 +1,4 @@
-//! Whatever features are compiled in: `ws` works, and `wss` works or says what is missing.
+//! With any features `ws` works, and `wss` works or the error names the missing feature.
 
 mod support;
 
@@ -20,8 +20,8 @@ fn build(url: &str, driver: DriverConfig) -> Result<Shard<VirtualRuntime>, Build
 }
 
 #[test]
-fn a_wss_shard_can_be_made_or_says_what_is_missing() {
-    // The system may have no roots to give, so only the compiled-in ones are sure.
+fn a_wss_shard_is_created_or_the_error_names_what_is_missing() {
+    // The system may have no roots, so only the compiled-in ones are certain.
     let sure = cfg!(feature = "rustls-webpki-roots");
     let any = sure || cfg!(any(feature = "rustls-native-roots", feature = "rustls-platform-verifier"));
     match build("wss://gateway.example", DriverConfig::default()) {
@@ -56,10 +56,10 @@ fn every_source_of_roots_gives_a_working_configuration_or_an_error() {
     }
 }
 
-/// With a configuration of the user's own no feature is needed.
+/// With a custom configuration no feature is needed.
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 #[test]
-fn an_own_configuration_is_used_as_it_is() {
+fn a_custom_configuration_is_used_unchanged() {
     #[cfg(feature = "ring")]
     let compiled_in = gateway_driver::rustls::crypto::ring::default_provider();
     #[cfg(not(feature = "ring"))]

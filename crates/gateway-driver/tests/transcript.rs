@@ -1,4 +1,4 @@
-//! A transcript that the driver has written is played again.
+//! The driver's transcript can be replayed.
 
 #[path = "../../gateway-proto/tests/support/played.rs"]
 mod played;
@@ -14,7 +14,7 @@ use support::clock::VirtualRuntime;
 use support::{Client, RESUME_HOST, SESSION_ID, TOKEN, config, dispatch, event};
 
 #[test]
-fn a_life_is_written_down_and_played_again() {
+fn a_transcript_can_be_replayed() {
     let (pages, runtime) = (Pages::default(), VirtualRuntime::default());
     let start = runtime.now();
     let mut driver = DriverConfig::default();
@@ -52,7 +52,7 @@ fn a_life_is_written_down_and_played_again() {
     }
     assert!(steps.last().unwrap().to_string().contains("stopped: "));
 
-    // It is one shard's.
+    // A transcript belongs to one shard.
     let Err(BuildError::Config(error)) = Shard::with(VirtualRuntime::default(), config(), driver) else {
         panic!("a second shard writes into the same transcript")
     };

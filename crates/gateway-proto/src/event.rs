@@ -22,7 +22,7 @@ use crate::session::DispatchKey;
 pub enum Event {
     /// A connection is being opened.
     Connecting {
-        /// Whether a session is to be resumed on it.
+        /// Whether the shard will resume a session on it.
         resuming: bool,
         /// How many connections in a row have failed before this one; 0 after a stable connection.
         attempt: u32,
@@ -45,7 +45,7 @@ pub enum Event {
     Dispatch(Dispatch),
     /// A new session has begun. Follows the `READY` dispatch.
     Ready,
-    /// The session goes on. Follows the `RESUMED` dispatch.
+    /// The session was resumed. Follows the `RESUMED` dispatch.
     Resumed {
         /// How many dispatches the server replayed.
         replayed: u64,
@@ -70,7 +70,7 @@ pub enum Event {
     Notice(Notice),
 }
 
-/// Leaves out `sent` of an acknowledgement: an `Instant` says nothing outside of its process, and equal lives print equal events.
+/// Leaves out `sent` of an acknowledgement: an `Instant` has no meaning outside of its process, and equal inputs print equal events.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

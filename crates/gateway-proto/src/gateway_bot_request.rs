@@ -21,7 +21,7 @@ pub const DEFAULT_API_URL: &str = "https://discord.com/api/v10";
 /// The most that the body of an answer may have. Discord's has some hundred bytes.
 const BODY_BYTES: usize = 64 << 10;
 
-/// `GET /gateway/bot` as a value: it says where to connect and what to send, and takes what the server sends back.
+/// `GET /gateway/bot` as a value: it returns the address to connect to and the bytes to send, and takes the bytes of the answer.
 ///
 /// Send [`request`](Self::request) over a connection to [`url`](Self::url), hand what comes to [`push`](Self::push), and call
 /// [`finish`](Self::finish) at the end of the stream. The caller has the clock: give up after some seconds.
@@ -120,7 +120,7 @@ impl GatewayBotRequest {
     ///
     /// # Errors
     ///
-    /// As the answer says, or [`GatewayBotError::Io`] if it is not whole.
+    /// The error for the answer, or [`GatewayBotError::Io`] if it is incomplete.
     pub fn finish(&mut self) -> Result<GatewayBot, GatewayBotError> {
         match self.response.is_whole_at_eof() {
             true => self.answer(HttpEnd::Whole),

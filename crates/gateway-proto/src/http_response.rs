@@ -200,7 +200,7 @@ impl HttpResponse {
         let line = bytes.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
         let taken = line.unwrap_or(bytes.len());
         self.framing += taken;
-        // Otherwise chunks of one byte, or trailers, could go on for ever.
+        // Otherwise chunks of one byte, or trailers, could continue forever.
         if self.received.len() + taken > LINE_BYTES || self.framing > self.body_limit + HEAD_BYTES {
             self.reading = Reading::Ended(HttpEnd::BrokenChunk);
             return taken;

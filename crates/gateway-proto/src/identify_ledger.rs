@@ -155,7 +155,7 @@ impl Ledger {
         self.recent(now).any(|start| start.permit == Some(ticket))
     }
 
-    /// Counts the session start of a permit from now on. False: it is counted no more.
+    /// Counts the session start of a permit from now on. Returns false if it is no longer counted.
     pub(crate) fn renew(&mut self, ticket: Ticket, now: Instant) -> bool {
         let is_its = |start: &Start| start.permit == Some(ticket) && start.forgotten_at > now;
         let Some(start) = self.starts.iter().rposition(is_its).and_then(|index| self.starts.remove(index))

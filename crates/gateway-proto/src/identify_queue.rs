@@ -177,7 +177,7 @@ impl IdentifyQueue {
     ///
     /// # Errors
     ///
-    /// If so many shards could spend more in a day than the budget leaves them; the error names the field. Nothing has changed
+    /// If so many shards could spend more in a day than the budget leaves them; the error names the field. Nothing changes
     /// then.
     pub fn set_shards(&mut self, shards: u32, now: Instant) -> Result<(), ConfigError> {
         self.ledger_at(now).set_shards(shards)
@@ -188,7 +188,7 @@ impl IdentifyQueue {
     ///
     /// # Errors
     ///
-    /// If the shards could spend more in a day than the budget leaves them. Nothing has changed then.
+    /// If the shards could spend more in a day than the budget leaves them. Nothing changes then.
     pub fn update(&mut self, limit: &SessionStartLimit, now: Instant) -> Result<(), ConfigError> {
         self.ledger_at(now).update(limit, now)?;
         self.max_concurrency = limit.max_concurrency.max(1);

@@ -21,7 +21,7 @@ pub enum Output {
     Send(Message),
     /// Pass this event to the application.
     Event(Event),
-    /// Send this close frame and go on reading until the server's close frame arrives, then pass in
+    /// Send this close frame and continue to read until the server's close frame arrives, then pass in
     /// [`Input::Closed`](crate::Input::Closed). No output sends anything after it.
     Close(CloseFrame),
     /// Drop the socket, or stop opening it, at once. Pass in nothing more of it.

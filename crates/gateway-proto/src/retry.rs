@@ -171,7 +171,7 @@ impl Retry {
     }
 }
 
-/// The wait after so much of an outage, for three draws between 0 and 1.
+/// The wait after this much of an outage, for three draws between 0 and 1.
 fn share_of(outage: Duration, config: &BackoffConfig, [share, least, longest]: [f64; 3]) -> Duration {
     let share = outage.mul_f64(between(SHARE, share));
     let least = config.minimum.mul_f64(between(LEAST, least));

@@ -105,7 +105,7 @@ impl SendWindow {
     pub(crate) fn next_answer(&self, kept: usize, now: Instant) -> Option<Instant> {
         match self.unanswered.is_empty() {
             false => Some(self.place_at(kept, now)),
-            // The server may ask for one, which goes out whatever the application wants.
+            // The server may request one, which is sent regardless of requests of the application.
             true => self.wanted.then(|| self.place_at(kept + 1, now)),
         }
     }

@@ -22,7 +22,7 @@ use crate::{Command, GatewayUrl, Input, Message, Notice, Output, Reconnect, Shar
 /// The protocol of one shard as a value: no socket, no clock, no task.
 ///
 /// Inputs and the time go in through [`handle_input`](Self::handle_input); [`poll_output`](Self::poll_output) returns what to do.
-/// The crate's documentation shows the loop.
+/// The crate documentation shows the loop.
 pub struct Shard {
     machine: Machine,
     /// The receiver of the current connection. `None` before its first message.
@@ -32,19 +32,20 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard, whose first output is [`Output::Connect`].
+    /// Creates a shard. Its first output is [`Output::Connect`].
     ///
     /// # Errors
     ///
-    /// If a field of the configuration cannot be used; the error names it.
+    /// If a field of the configuration cannot be used. The error names the field.
     pub fn new(config: ShardConfig, now: Instant) -> Result<Self, ConfigError> {
         Machine::new(config, now).map(|machine| Self { machine, receiver: None, recorder: None })
     }
 
-    /// As [`Shard::new`], and writes a transcript: see [`transcript`](crate::transcript).
+    /// Creates a shard that writes a transcript: see [`transcript`](crate::transcript).
     ///
-    /// The writer gets whole lines at every input and output, so it should not block: use a `BufWriter`, or memory. It is flushed
-    /// when the shard has stopped. If it fails, the transcript ends with [`Notice::TranscriptEnded`] and the shard continues.
+    /// The writer receives whole lines at every input and output. It should not block: use a `BufWriter`, or memory. It
+    /// is flushed when the shard has stopped. If it fails, the transcript ends with [`Notice::TranscriptEnded`] and the
+    /// shard continues.
     ///
     /// # Errors
     ///
@@ -62,9 +63,9 @@ impl Shard {
         Ok(shard)
     }
 
-    /// Takes an input. Any input may come in any state, and any number before [`poll_output`](Self::poll_output).
+    /// Handles an input. Any input is valid in any state, and any number may precede [`poll_output`](Self::poll_output).
     ///
-    /// `now` must not run backwards; if it does, the latest time seen is used.
+    /// If `now` is earlier than in a previous call, the latest time seen is used.
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         let now = self.machine.now().max(now);
         let input = match input {
@@ -86,12 +87,12 @@ impl Shard {
         }
         self.machine.handle_input(input, now);
         if self.machine.reads().is_none() {
-            // The compression context is the connection's.
+            // Each connection has its own compression context.
             self.receiver = None;
         }
     }
 
-    /// Undoes compression, if the connection is one whose messages count.
+    /// Decompresses a message, unless the state ignores messages.
     fn read(&mut self, message: Message) -> MachineInput {
         let Some(check) = self.machine.reads() else {
             return MachineInput::UnreadMessage { bytes: message.as_bytes().len() };
@@ -101,7 +102,7 @@ impl Shard {
         MachineInput::Message(receiver.read(message, check))
     }
 
-    /// The next output. After [`Output::Timeout`] there is none until that time, or until the next input.
+    /// The next output. After [`Output::Timeout`] there is no other until that time or the next input.
     pub fn poll_output(&mut self) -> Output {
         let output = self.machine.poll_output();
         if let Some(recorder) = &mut self.recorder {
@@ -117,15 +118,15 @@ impl Shard {
         &self.machine.context().outputs
     }
 
-    /// Queues a command. It goes out once the shard is READY and the rate limits allow; the order is kept.
+    /// Queues a command. It is sent once the shard is READY and the rate limits allow it. Commands keep their order.
     ///
-    /// Presences have a limit of their own, and so have requests for all members of one guild: what these hold back lets
-    /// other commands pass. A presence takes the place of one that still waits: only the newest counts.
+    /// Presences have an additional rate limit, and so have requests for all members of one guild. Other commands
+    /// overtake those that such a limit holds back. A presence replaces one that is still queued.
     ///
     /// # Errors
     ///
-    /// If the gateway would reject the command, if too many are queued, and after the shard has stopped.
-    /// Nothing has changed then.
+    /// If the gateway would reject the command, if too many commands are queued, or if the shard has stopped. Nothing
+    /// changes then.
     pub fn send(&mut self, command: Command) -> Result<(), SendError> {
         if self.machine.is_ending() {
             return Err(SendError::Stopped);
@@ -138,26 +139,27 @@ impl Shard {
         Ok(())
     }
 
-    /// Sends a heartbeat as soon as the rate limit allows, before any command, on an open session. Where there is none, and once the
-    /// shard is shutting down, nothing happens.
+    /// Sends a heartbeat as soon as the rate limit allows, before any queued command. Does nothing without an open
+    /// session, or once the shard is shutting down.
     ///
-    /// The server acknowledges it after everything that it sent before it has read the heartbeat: once
-    /// [`Event::HeartbeatAcknowledged`](crate::Event::HeartbeatAcknowledged) gives out a `sent` that is not before this call, what
-    /// the server had sent by the time of this call has arrived.
+    /// The server sends the acknowledgement after everything that it sent before it read the heartbeat. If
+    /// [`Event::HeartbeatAcknowledged`](crate::Event::HeartbeatAcknowledged) reports a `sent` that is not before this
+    /// call, everything that the server had sent by the time of this call has arrived.
     ///
-    /// The schedule of the other heartbeats stays, and what is taken for a dead connection too. Any heartbeat that goes out
-    /// after this call serves for it, so two calls before it is sent send one.
+    /// The schedule of the other heartbeats and the detection of dead connections do not change. Any heartbeat sent after
+    /// this call satisfies it, so two calls before it is sent cause one heartbeat.
     pub fn heartbeat(&mut self) {
         self.request(MachineRequest::Heartbeat);
     }
 
-    /// Ends the shard for good. [`Output::Stopped`] follows, at the latest after [`Timeouts::close`](crate::config::Timeouts).
+    /// Shuts the shard down. [`Output::Stopped`] follows, at the latest after
+    /// [`Timeouts::close`](crate::config::Timeouts).
     pub fn shutdown(&mut self, how: Shutdown) {
         self.request_end(EndRequest::Shutdown(how));
     }
 
-    /// Connects anew, and interrupts any waiting: for the end of a back-off, or for the server's close frame. A connection
-    /// that is just being opened is not opened twice. Does nothing once the shard is shutting down.
+    /// Reconnects, and ends any wait, such as a back-off or the wait for the server's close frame. A connection that is
+    /// being opened is kept. Does nothing once the shard is shutting down.
     pub fn reconnect(&mut self, how: Reconnect) {
         self.request_end(EndRequest::Reconnect(how));
     }
@@ -168,35 +170,36 @@ impl Shard {
         }
     }
 
-    /// Acknowledges **all** dispatches up to this sequence number ([`Dispatch::sequence`](crate::Dispatch::sequence)), not
-    /// this one alone: acknowledgements are cumulative. Only with [`Delivery::Acknowledged`](crate::config::Delivery::Acknowledged).
+    /// Acknowledges **all** dispatches up to this sequence number ([`Dispatch::sequence`](crate::Dispatch::sequence)),
+    /// not only this one: acknowledgements are cumulative. Requires
+    /// [`Delivery::Acknowledged`](crate::config::Delivery::Acknowledged).
     ///
-    /// So a number is to be acknowledged only when everything before it has been dealt with too. Where dispatches are dealt
-    /// with in any order, as by a pool of workers, an [`AckTracker`](crate::session::AckTracker) says how far that is, and
-    /// [`ack_up_to`](Self::ack_up_to) takes it.
+    /// Acknowledge a number only when everything before it has been handled too. If dispatches are handled in any order,
+    /// for instance by a pool of workers, an [`AckTracker`](crate::session::AckTracker) determines up to which key all
+    /// are handled; pass that key to [`ack_up_to`](Self::ack_up_to).
     ///
-    /// Acknowledge in the order of delivery; some may be left out. A number below one that was acknowledged before
+    /// Acknowledge in the order of delivery; numbers may be skipped. A number below one that was acknowledged before
     /// changes nothing.
     ///
-    /// Numbers begin anew with each session. Where dispatches of an earlier session are still outstanding, a number that
-    /// both sessions have is taken for the earlier one's. So a late acknowledgement never passes for one of events that
-    /// were not dealt with; at worst some events are replayed that need not be.
+    /// Numbers start again with each session. While dispatches of an earlier session are outstanding, a number that
+    /// occurs in both sessions acknowledges the earlier session's. A late acknowledgement therefore never covers events
+    /// that were not handled; at worst some handled events are replayed.
     ///
     /// # Errors
     ///
-    /// Where this session has given out no dispatch with this number, or the delivery is
-    /// [`Delivery::Received`](crate::config::Delivery::Received). Nothing has changed then.
+    /// If this session has delivered no dispatch with this number, or the delivery is
+    /// [`Delivery::Received`](crate::config::Delivery::Received). Nothing changes then.
     pub fn ack(&mut self, sequence: u64) -> Result<(), AckError> {
         self.machine.context().sessions.check_ack(sequence)?;
         self.request(MachineRequest::Ack(sequence));
         Ok(())
     }
 
-    /// Acknowledges all dispatches of a session up to the one with this key, and none of another session: what
-    /// [`AckTracker::done`](crate::session::AckTracker::done) gives may come at any time. Only with
+    /// Acknowledges all dispatches of a session up to the one with this key, and none of another session. Call it at any
+    /// time with the result of [`AckTracker::done`](crate::session::AckTracker::done). Requires
     /// [`Delivery::Acknowledged`](crate::config::Delivery::Acknowledged).
     ///
-    /// The key of a session that is over changes nothing: there is nothing left to resume.
+    /// The key of a session that has ended changes nothing: there is nothing left to resume.
     ///
     /// # Errors
     ///
@@ -208,7 +211,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Hands over a request that was checked.
+    /// Passes on a request that has been checked.
     fn request(&mut self, request: MachineRequest) {
         if let Some(recorder) = &mut self.recorder {
             let written = recorder.request(&request, self.machine.now());
@@ -217,7 +220,7 @@ impl Shard {
         self.machine.handle_request(request);
     }
 
-    /// The transcript ends where it cannot be written on.
+    /// Ends the transcript if writing it failed.
     fn written(&mut self, written: io::Result<()>) {
         if let Err(error) = written {
             self.recorder = None;
@@ -225,7 +228,7 @@ impl Shard {
         }
     }
 
-    /// The session as it could be resumed by a later process. None before READY, and after its end.
+    /// The session, so that a later process can resume it. `None` before READY and after its end.
     pub fn session(&self) -> Option<SessionSnapshot> {
         let cx = self.machine.context();
         let session = cx.sessions.current()?;
@@ -234,33 +237,33 @@ impl Shard {
         Some(SessionSnapshot::new(session.id.to_string(), resume_url, sequence, cx.config.shard))
     }
 
-    /// What the shard has done so far.
+    /// Counters since the shard was created.
     pub fn stats(&self) -> &Stats {
         &self.machine.context().stats
     }
 
-    /// How the shard was set up. A saved session has been taken out.
+    /// The configuration. The saved session has been taken out of it.
     pub fn config(&self) -> &ShardConfig {
         &self.machine.context().config
     }
 
-    /// How the shard is doing, as of the last input.
+    /// The health of the shard as of the last input.
     pub fn health(&self) -> Health {
         self.machine.health()
     }
 
-    /// Where in its life the shard is.
+    /// The phase that the shard is in.
     pub fn phase(&self) -> Phase {
         self.machine.phase()
     }
 
-    /// For a replay, which hands in what a receiver made of messages.
+    /// For a replay, which passes in messages as a receiver has read them.
     pub(crate) fn machine_mut(&mut self) -> &mut Machine {
         &mut self.machine
     }
 }
 
-/// Shows what is not secret.
+/// Omits secrets.
 impl std::fmt::Debug for Shard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shard")

@@ -1,22 +1,22 @@
-//! How an application ends a shard, or its connection.
+//! How an application ends a shard or its connection.
 
-/// How to shut a shard down. Exhaustive: the session stays or ends.
+/// How to shut a shard down. Exhaustive: the session is kept or ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shutdown {
-    /// Leave the session alive on the server (close code 4000), to be resumed with
-    /// [`Shard::session`](crate::Shard::session) in a later process.
+    /// Keep the session on the server (close code 4000). A later process can resume it with
+    /// [`Shard::session`](crate::Shard::session).
     ///
-    /// Dispatches that arrive from now on are neither delivered nor counted: that Resume replays them.
+    /// Dispatches that arrive after this are neither delivered nor counted; that Resume replays them.
     Resumable,
-    /// End the session (close code 1000): the bot goes offline at once.
+    /// End the session (close code 1000). The bot goes offline immediately.
     LogOff,
 }
 
-/// How to connect anew. Exhaustive: with the session or without it.
+/// How to reconnect. Exhaustive: with the session or without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reconnect {
     /// Resume the session, if there is one.
     Resume,
-    /// Begin a new session. Costs an Identify.
+    /// Start a new session. Uses one Identify.
     Fresh,
 }

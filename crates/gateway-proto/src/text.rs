@@ -1,5 +1,6 @@
-//! Text from the network, made fit for events and errors. The shard knows its secrets, so it redacts here what a server or an
-//! error says before it is given out; [`codec::text`](gateway_codec::text) escapes and bounds it where it is printed.
+//! Makes text from the network fit for events and errors. The shard knows its secrets, so it redacts here the texts of
+//! servers and errors before it returns them; [`codec::text`](gateway_codec::text) escapes and bounds text where it is
+//! printed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,15 +11,15 @@ use crate::disconnect::Refused;
 use crate::live_session::Session;
 use crate::{Closed, ConnectError, GatewayUrl, Token};
 
-/// What stands in place of a secret.
+/// Replaces a secret.
 const REDACTED: &str = "…";
-/// The most bytes of a text that are looked at and kept.
+/// The most bytes of a text that are searched and kept.
 const TEXT_BYTES: usize = 4096;
-/// The most bytes of a server's secret that are looked for, and the most pieces of one that are secrets by themselves. Each word
-/// is looked for at each byte of a text, and a server chooses them.
+/// The most bytes of a server's secret to search for, and the most pieces of one that count as secrets by themselves.
+/// Every word is compared at every byte of a text, and the server chooses the words.
 const WORD_BYTES: usize = 1024;
 const PIECES: usize = 16;
-/// A secret shorter than this is one only where it stands alone: otherwise it would be found within words.
+/// A shorter secret counts only where it stands alone. Otherwise it would be found within words.
 const SHORT: usize = 8;
 
 /// The texts that must not be printed.
@@ -26,14 +27,14 @@ pub(crate) struct Secrets<'a> {
     words: Vec<&'a str>,
 }
 
-/// A text that should have been a URL, and what in it may be a name.
+/// Text that should be a URL, and its pieces that may be names.
 fn pieces(url: &str) -> impl Iterator<Item = &str> {
     let pieces = url.split(['/', ':', '?', '&', '@']).filter(|piece| piece.len() >= SHORT);
     pieces.take(PIECES).chain([url])
 }
 
 impl<'a> Secrets<'a> {
-    /// The token, and what belongs to these sessions. `base_url`: where to connect at first is no secret.
+    /// The token and the secrets of these sessions. The host of `base_url` is not a secret.
     pub(crate) fn of(
         token: &'a Token,
         base_url: &GatewayUrl,
@@ -48,12 +49,12 @@ impl<'a> Secrets<'a> {
             words.extend(of_session.map(|word| beginning(word, WORD_BYTES)));
         }
         words.retain(|word| !word.is_empty());
-        // One may be a part of another.
+        // Longest first, since one word may contain another.
         words.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
         Self { words }
     }
 
-    /// Redacts, escapes and bounds the texts of an error: what follows from it may be printed.
+    /// Redacts, escapes and bounds the texts of an error, so that it can be printed.
     pub(crate) fn clean_connect_error(&self, error: &mut ConnectError) {
         match error {
             ConnectError::Refused(refused) => self.clean_refused(refused),
@@ -74,7 +75,7 @@ impl<'a> Secrets<'a> {
         }
     }
 
-    /// A text without secrets and without escape sequences, of bounded length.
+    /// A text without secrets and escape sequences, of bounded length.
     pub(crate) fn clean(&self, text: &str) -> String {
         escape(&self.redact(text)).to_string()
     }
@@ -101,7 +102,7 @@ impl<'a> Secrets<'a> {
         }
     }
 
-    /// None: no secret is in it.
+    /// `None` if no secret was found.
     fn redact_bytes(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut redacted = None;
         let (mut at, mut kept) = (0, 0);
@@ -131,14 +132,14 @@ impl fmt::Debug for Secrets<'_> {
     }
 }
 
-/// No more of a text than so many bytes, cut between characters.
+/// The beginning of a text, at most `most` bytes, cut between characters.
 pub(crate) fn beginning(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]
 }
 
-/// How many bytes at `at` are the secret, written in any case and with any of its characters escaped. The beginning of a secret
-/// at the end of a text is one too: the text may have been cut.
+/// The length of the secret at `at`, in any case and with any of its characters escaped. At the end of a text the
+/// beginning of a secret counts too, since the text may be truncated.
 fn mention(text: &[u8], at: usize, secret: &[u8]) -> Option<usize> {
     let mut end = at;
     for (count, wanted) in secret.iter().enumerate() {
@@ -156,16 +157,16 @@ fn mention(text: &[u8], at: usize, secret: &[u8]) -> Option<usize> {
     (secret.len() >= SHORT || alone()).then_some(end - at)
 }
 
-/// How many bytes behind the mention of a word are still of the secret. Of one that was cut, the end is not known: all that is
-/// written in one piece with it may be.
+/// How many bytes after a mention of a word still belong to the secret. The end of a truncated word is unknown, so
+/// everything up to the next delimiter counts.
 fn rest_of_mention(behind: &[u8], word: &str) -> usize {
-    // A cut between characters leaves up to three bytes less.
+    // Truncation between characters may drop up to three bytes more.
     let was_cut = word.len() + 3 >= WORD_BYTES;
     let goes_on = |byte: &&u8| byte.is_ascii_graphic() && !b"\"'<>".contains(byte) || !byte.is_ascii();
     if was_cut { behind.iter().take_while(goes_on).count() } else { 0 }
 }
 
-/// How many bytes at the beginning of a text stand for this byte: one, or an escape of URLs, JSON, Rust, C or HTML.
+/// How many bytes at the beginning of a text encode this byte: one, or an escape of URLs, JSON, Rust, C or HTML.
 fn written(text: &[u8], wanted: u8) -> Option<usize> {
     let is_wanted = |byte: u32| u8::try_from(byte).is_ok_and(|byte| byte.eq_ignore_ascii_case(&wanted));
     let escape = match text {
@@ -186,7 +187,7 @@ fn written(text: &[u8], wanted: u8) -> Option<usize> {
     }
 }
 
-/// The number that begins at `at`, and where its escape ends. `digits`: None for as many as there are and a terminator.
+/// The number at `at`, and the end of its escape. `digits`: `None` for any number of digits and a terminator.
 fn number(text: &[u8], at: usize, radix: u32, digits: Option<usize>) -> Option<(u32, usize)> {
     let is_digit = |byte: &&u8| char::from(**byte).is_digit(radix);
     let found = text.get(at..)?.iter().take(digits.unwrap_or(8)).take_while(is_digit).count();
@@ -199,15 +200,15 @@ fn number(text: &[u8], at: usize, radix: u32, digits: Option<usize>) -> Option<(
 }
 
 impl GatewayUrl {
-    /// A text, for instance of an I/O error, with every mention of the host taken out, escaped, and cut to a sensible length.
+    /// Redacts every mention of the host in a text, such as that of an I/O error, escapes it, and truncates it.
     pub fn redact(&self, text: &str) -> String {
         Secrets { words: vec![self.host()] }.clean(text)
     }
 }
 
-/// What of a session must not be printed.
+/// The session's secrets.
 impl Session {
-    /// Its resume URL cannot be used: remembered only because a server may name it again.
+    /// Remembers a resume URL that cannot be used, only because later texts of the server may contain it.
     pub(crate) fn with_unusable_url(mut self, url: Option<&str>) -> Self {
         if self.resume_url.is_none() {
             let url = url.map(|url| beginning(url.trim(), WORD_BYTES)).filter(|url| !url.is_empty());
@@ -223,7 +224,7 @@ mod tests {
 
     const TOKEN: &str = "MTk4.Cl2FMQ.ZnCjm1XVW7";
 
-    /// The secrets of a session and of one before it like it.
+    /// The secrets of two similar sessions.
     struct Known {
         token: Token,
         base_url: GatewayUrl,
@@ -271,14 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_was_cut_within_a_secret_shows_no_part_of_it() {
+    fn a_text_truncated_within_a_secret_contains_no_part_of_it() {
         assert_eq!(redact("token MTk4.Cl2FM", &[TOKEN]), "token …");
         let long = format!("{}{TOKEN}", "x".repeat(TEXT_BYTES - 9));
         assert_eq!(redact(&long, &[TOKEN]), format!("{}…", "x".repeat(TEXT_BYTES - 9)));
     }
 
     #[test]
-    fn a_short_secret_is_one_where_it_stands_alone() {
+    fn a_short_secret_counts_only_where_it_stands_alone() {
         assert_eq!(redact("abc: fabcy, ABC_D, (abc) abc", &["abc"]), "…: fabcy, ABC_D, (…) …");
     }
 
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_id_made_to_be_slow_is_not() {
+    fn a_session_id_cannot_make_redaction_slow() {
         let id = format!("{}b", "a".repeat(511));
         let text = "a".repeat(64 << 20);
         assert_eq!(redact(&text, &[&id]).len(), TEXT_BYTES - 511 + REDACTED.len());
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_is_longer_than_what_is_kept_is_redacted_to_its_end() {
+    fn a_url_longer_than_the_limit_is_redacted_to_its_end() {
         let name = "secret-name/".repeat(200);
         for scheme in ["http", "wss"] {
             let url = format!("{scheme}://gateway.example/{name}");

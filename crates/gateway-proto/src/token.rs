@@ -1,18 +1,18 @@
-//! The bot's token, kept out of sight.
+//! The bot's token.
 
 use std::fmt;
 
 use crate::config::ConfigError;
 
-/// A bot token. It never appears in `Debug` output, and nothing else prints it.
+/// A bot token. `Debug` hides it.
 ///
-/// The gateway wants it bare (Discord Docs, Gateway Events > Identify): a leading `Bot `, which the HTTP API wants, is
-/// taken off.
+/// The gateway expects it without the prefix `Bot `, which the HTTP API requires; the prefix is removed. See [Discord
+/// Docs, Gateway Events > Identify](https://discord.com/developers/docs/events/gateway-events#identify).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Box<str>);
 
 impl Token {
-    /// Takes a token, with or without `Bot ` in front.
+    /// Takes a token, with or without the prefix `Bot `.
     pub fn new(token: impl AsRef<str>) -> Self {
         let token = token.as_ref().trim();
         match token.strip_prefix("Bot") {
@@ -23,7 +23,7 @@ impl Token {
         }
     }
 
-    /// Refuses what can be no token, and what would end the line of a header.
+    /// Rejects an empty token, and characters that would end a header line.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         if self.0.is_empty() {
             return Err(ConfigError::new("token", "it is empty"));
@@ -34,7 +34,7 @@ impl Token {
         Ok(())
     }
 
-    /// The bare token. Mind where it goes.
+    /// The token without the prefix. It is a secret: do not log it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_prefix_is_taken_off_and_nothing_is_printed() {
+    fn the_prefix_is_removed_and_nothing_is_printed() {
         let token = Token::new(" Bot abc.def ");
         assert_eq!(token.expose(), "abc.def");
         assert_eq!(format!("{token:?}"), "Token(…)");

@@ -1,7 +1,7 @@
 //! The client's half of the WebSocket opening handshake (RFC 6455, section 4.1) over bytes.
 //!
-//! [`raw::Connection`](crate::raw) is built on it. tungstenite's own handshake reads a stream, takes a head that comes in many
-//! small pieces for an attack, and drops the body of a refusal, so it is written here.
+//! [`raw::Connection`](crate::raw) uses it. tungstenite's own handshake reads a stream, treats a head that arrives in
+//! many small pieces as an attack, and drops the body of a refusal.
 
 use data_encoding::BASE64;
 use sha1::{Digest, Sha1};
@@ -10,20 +10,21 @@ use crate::disconnect::Refused;
 use crate::http_response::{HttpHead, HttpResponse};
 use crate::{ConnectError, GatewayUrl};
 
-/// What the upgrade request says of this library (Discord Docs, Reference > User Agent).
+/// The `User-Agent` of the upgrade request. See
+/// [Discord Docs, Reference > User Agent](https://discord.com/developers/docs/reference#user-agent).
 pub(crate) const USER_AGENT: &str =
     concat!("DiscordBot (https://docs.rs/gateway-proto, ", env!("CARGO_PKG_VERSION"), ")");
 
-/// How much of a refusal's body is kept, and with its framing waited for.
+/// The most bytes of a refusal's body that are kept, and that are waited for if the framing announces them.
 const BODY_BYTES: usize = 4 << 10;
 
-/// What a server that understands WebSocket answers to a key (RFC 6455, section 4.2.2, item 5.4).
+/// The `Sec-WebSocket-Accept` that a WebSocket server returns for a key (RFC 6455, section 4.2.2, item 5.4).
 fn accept_of(key: &str) -> String {
     const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     BASE64.encode(&Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
-/// A handshake under way: send [`Upgrade::request`], then hand what comes to [`Upgrade::push`].
+/// A handshake in progress: send [`Upgrade::request`], then pass received bytes to [`Upgrade::push`].
 pub struct Upgrade {
     request: String,
     accept: String,
@@ -35,15 +36,15 @@ pub struct Upgrade {
 pub enum Upgraded {
     /// The WebSocket is open.
     Open {
-        /// Of the bytes pushed last, so many belonged to the head. The rest is the WebSocket's.
+        /// How many of the bytes pushed last belong to the head. The rest belongs to the WebSocket.
         used: usize,
     },
-    /// It is not.
+    /// The handshake failed.
     Failed(ConnectError),
 }
 
 impl Upgrade {
-    /// An upgrade at this URL. `key` has to be random (RFC 6455, section 4.1), though nothing secret depends on it.
+    /// Starts an upgrade at this URL. `key` must be random (RFC 6455, section 4.1), but is no secret.
     pub fn new(url: &GatewayUrl, key: [u8; 16]) -> Self {
         let key = BASE64.encode(&key);
         let request = format!(
@@ -62,12 +63,12 @@ impl Upgrade {
         Self { request, accept, response: HttpResponse::new(BODY_BYTES) }
     }
 
-    /// What to send, in one piece.
+    /// The bytes to send.
     pub fn request(&self) -> &[u8] {
         self.request.as_bytes()
     }
 
-    /// Takes what the server sent. None: there must be more to come.
+    /// Takes bytes from the server. `None` until the handshake has ended.
     pub fn push(&mut self, bytes: &[u8]) -> Option<Upgraded> {
         let used = match self.response.push(bytes) {
             Ok(used) => used,
@@ -82,12 +83,12 @@ impl Upgrade {
         }
     }
 
-    /// Whether the server has refused the upgrade, so that only the body is still to come.
+    /// Whether the server has refused the upgrade, so that only the body is outstanding.
     pub fn is_refused(&self) -> bool {
         self.response.head().is_some()
     }
 
-    /// The failure at the end of the stream, or on timeout, from the bytes received so far.
+    /// The failure at the end of the stream or on timeout, from the bytes received so far.
     pub fn finish(&mut self) -> ConnectError {
         let Some(HttpHead { status, headers, .. }) = self.response.take_head() else {
             return handshake("the connection ended before the answer to the upgrade");
@@ -134,7 +135,7 @@ mod tests {
 
     /// The example of RFC 6455, section 1.3.
     #[test]
-    fn the_answer_to_the_example_key_is_that_of_the_example() {
+    fn the_example_key_has_the_example_answer() {
         assert_eq!(accept_of("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
@@ -164,7 +165,7 @@ mod tests {
         result
     }
 
-    /// The headers are looked at in a test of their own.
+    /// A refusal without headers. Another test covers headers.
     fn refused(status: u16, body: &[u8]) -> Upgraded {
         let body = body.to_vec();
         Upgraded::Failed(ConnectError::Refused(Refused { status, body, ..Refused::default() }))
@@ -300,14 +301,14 @@ mod tests {
             assert_ne!(answer, ANSWER);
             assert_eq!(answered(answer.as_bytes()), Some(Upgraded::Open { used: answer.len() }), "{to:?}");
         }
-        // A fold is white space: it does not join what it parts, nor hide what it holds.
+        // A fold is white space: it neither joins two words nor hides a header.
         for (from, to) in [
             ("WebSocket", "Web\r\n Socket"),
             ("s3pPLM", "s3p\r\n PLM"),
             ("keep-alive, Upgrade", "keep-alive\r\n Upgrade"),
             ("\r\n\r\n", "\r\nSec-WebSocket-Protocol:\r\n chat\r\n\r\n"),
             ("\r\n\r\n", "\r\nSec-WebSocket-Extensions:\r\n x\r\n\r\n"),
-            // It is part of no header (RFC 9112, section 2.2).
+            // A fold before the first header belongs to none (RFC 9112, section 2.2).
             ("Protocols\r\n", "Protocols\r\n folded\r\n"),
         ] {
             let answer = ANSWER.replace(from, to);
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn other_oddities_of_a_head_are_decided() {
+    fn unusual_heads_are_accepted_or_rejected() {
         // "A recipient MAY recognize a single LF as a line terminator and ignore any preceding CR" (RFC 9112, section 2.2).
         // White space before the colon is not allowed, and CR alone is no end of a line (sections 5.1 and 2.2).
         for (from, to, accepted) in [
@@ -355,21 +356,21 @@ mod tests {
     }
 
     #[test]
-    fn nothing_grows_without_bound() {
+    fn the_handshake_is_bounded() {
         let line = b"X-Padding: ................................................\r\n";
         for padding in [&line[..], b"no end of line"] {
             let answer = [&b"HTTP/1.1 101 Switching Protocols\r\nA: "[..], &padding.repeat(2000)].concat();
             let result = answered(&answer);
             assert!(matches!(result, Some(Upgraded::Failed(ConnectError::Handshake(_)))), "{result:?}");
         }
-        // Nor does a header that is folded without end, which grows by nothing that counts.
+        // A header that is folded without end has neither a long line nor many headers.
         for fold in [&b" \r\n"[..], b" x\r\n"] {
             let answer =
                 [&b"HTTP/1.1 101 Switching Protocols\r\nA: b\r\n"[..], &fold.repeat(10_000)].concat();
             let result = answered(&answer);
             assert!(matches!(result, Some(Upgraded::Failed(ConnectError::Handshake(_)))), "{result:?}");
         }
-        // Nor do the headers of a refusal: there is a limit to their number and to the head.
+        // The headers of a refusal are limited in number, and in size by the limit of the head.
         for head in ["a: b\r\n".repeat(101), format!("a: {}\r\n", "b".repeat(HEAD_BYTES))] {
             let result = answered(format!("HTTP/1.1 503 Down\r\n{head}\r\n").as_bytes());
             assert!(matches!(result, Some(Upgraded::Failed(ConnectError::Handshake(_)))), "{result:?}");
@@ -390,13 +391,13 @@ mod tests {
             assert_eq!(answered(interim.repeat(most).as_bytes()), None);
             assert_eq!(answered(interim.repeat(most + 1).as_bytes()), too_long);
             assert_eq!(answered(interim.repeat(100 * most).as_bytes()), too_long);
-            // The answer that counts is behind as many as leave room for it, and no more.
+            // The final answer follows as many interim answers as leave room for it.
             let room = (HEAD_BYTES - ANSWER.len()) / interim.len();
             let answer = [&interim.repeat(room), ANSWER].concat();
             assert_eq!(answered(answer.as_bytes()), Some(Upgraded::Open { used: answer.len() }));
             let answer = [&interim.repeat(room + 1), ANSWER].concat();
             assert_eq!(answered(answer.as_bytes()), too_long);
-            // The body of a refusal has a bound of its own.
+            // The body of a refusal has its own limit.
             let refusal = "HTTP/1.1 503 Down\r\n\r\n";
             let before = interim.repeat((HEAD_BYTES - refusal.len()) / interim.len());
             let answer = [before, refusal.to_owned(), "x".repeat(BODY_BYTES)].concat();

@@ -1,4 +1,4 @@
-//! Gateway URLs: where to connect, with which parameters.
+//! Gateway URLs: the address and the connection parameters.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -6,12 +6,12 @@ use std::net::Ipv6Addr;
 use gateway_codec::{Compression, Encoding};
 use http::Uri;
 
-/// The version of the API that this crate speaks.
+/// The version of Discord's API that this crate implements.
 pub const API_VERSION: u8 = 10;
 
-/// A complete URL to connect to, `ws://` or `wss://`.
+/// A complete `ws://` or `wss://` URL to connect to.
 ///
-/// `Debug` shows nothing of it: the URL to resume at is a secret of the session.
+/// `Debug` shows none of it: the resume URL is a secret of the session.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GatewayUrl {
     uri: Uri,
@@ -32,11 +32,12 @@ pub enum UrlError {
 }
 
 impl GatewayUrl {
-    /// Parses a base URL as `GET /gateway` or READY gives it: with or without a trailing slash, a path or a query.
+    /// Parses a base URL as returned by `GET /gateway` or named in READY: with or without a trailing slash, a path or a
+    /// query.
     ///
     /// # Errors
     ///
-    /// Where it is not a `ws://` or `wss://` URL with a host, and with a port that can be connected to if it names one.
+    /// If it is not a `ws://` or `wss://` URL with a host, or if it names a port that is not from 1 to 65535.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let uri: Uri = text.trim().parse().map_err(|_| UrlError::Malformed)?;
         let mut parts = uri.into_parts();
@@ -55,8 +56,8 @@ impl GatewayUrl {
         }
     }
 
-    /// Brackets hold an IPv6 address, and nothing but a port follows them (RFC 3986, section 3.2.2): a name in brackets
-    /// would be resolved as a name.
+    /// Brackets enclose an IPv6 address, and only a port may follow them (RFC 3986, section 3.2.2). Without this check a
+    /// name in brackets would be resolved as a host name.
     fn names_a_host(&self) -> bool {
         match self.authority().strip_prefix('[').map(|address| address.split_once(']')) {
             None => !self.host().is_empty(),
@@ -67,17 +68,19 @@ impl GatewayUrl {
         }
     }
 
-    /// What follows the colon behind the host. None: there is no colon.
+    /// The text after the colon that follows the host. `None` if there is no colon.
     fn port_text(&self) -> Option<&str> {
         let authority = self.authority();
         let behind_address = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
         behind_address.split_once(':').map(|(_, port)| port)
     }
 
-    /// The same URL with exactly one `v`, `encoding` and `compress` each; other parameters and the path stay.
+    /// The same URL with exactly one `v`, `encoding` and `compress` parameter each; other parameters and the path are
+    /// kept.
     ///
-    /// "When connecting to the URL, it's a good idea to explicitly pass the API version and encoding"
-    /// (Discord Docs, Gateway > Connecting). The URL to resume at needs the same parameters (Preparing to Resume).
+    /// "When connecting to the URL, it's a good idea to explicitly pass the API version and encoding" ([Discord Docs,
+    /// Gateway > Connecting](https://discord.com/developers/docs/events/gateway#connecting)). The resume URL needs the
+    /// same parameters ([Preparing to Resume](https://discord.com/developers/docs/events/gateway#preparing-to-resume)).
     #[must_use]
     pub fn with_parameters(&self, encoding: Encoding, compression: Compression) -> Self {
         let mut query = format!("v={API_VERSION}&encoding={encoding}");
@@ -97,17 +100,17 @@ impl GatewayUrl {
             path => path,
         };
         let mut parts = self.uri.clone().into_parts();
-        // The pieces come out of a parsed URI, so they fit together again.
+        // The parts come from a parsed URI, so they are valid together.
         parts.path_and_query = format!("{path}?{query}").parse().ok();
         Self { uri: Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone()) }
     }
 
-    /// The whole URL. Mind where it goes: the one to resume at is a secret of the session.
+    /// The whole URL. The resume URL is a secret of the session: do not log it.
     pub fn expose(&self) -> String {
         self.uri.to_string()
     }
 
-    /// What of it tells where it leads: user, host, and the path with its query.
+    /// The parts that identify the server: user, host, and the path with its query.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &str> {
         let authority = self.uri.authority().map_or("", http::uri::Authority::as_str);
         let user = authority.rsplit_once('@').map(|(user, _)| user);
@@ -115,7 +118,7 @@ impl GatewayUrl {
         user.into_iter().chain([self.host()]).chain(path)
     }
 
-    /// Whether TLS is to be used (`wss`).
+    /// Whether the URL requires TLS (`wss`).
     pub fn is_tls(&self) -> bool {
         self.uri.scheme_str() == Some("wss")
     }
@@ -126,7 +129,7 @@ impl GatewayUrl {
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
-    /// The port: as given, else 443 for `wss` and 80 for `ws`.
+    /// The port: the one given, otherwise 443 for `wss` and 80 for `ws`.
     pub fn port(&self) -> u16 {
         let default = if self.is_tls() { 443 } else { 80 };
         self.port_text().and_then(parse_port).unwrap_or(default)
@@ -144,7 +147,7 @@ impl GatewayUrl {
     }
 }
 
-/// A port that can be connected to. Only digits are one: `str::parse` would take a sign too.
+/// Parses a port from 1 to 65535. Only digits are accepted, since `str::parse` accepts a sign too.
 fn parse_port(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|port| digits && *port > 0)

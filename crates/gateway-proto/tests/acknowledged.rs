@@ -1,4 +1,5 @@
-//! At least once: what the application has not acknowledged is replayed to the next process, and nothing comes twice to one.
+//! At least once: the next process is replayed what the application has not acknowledged, and no process receives an
+//! event twice.
 
 mod client;
 
@@ -47,14 +48,14 @@ fn what_was_not_delivered_cannot_be_acknowledged() {
 }
 
 #[test]
-fn a_shard_that_awaits_none_says_so() {
+fn acknowledgements_need_the_delivery_acknowledged() {
     let mut client = Client::new(config());
     client.identify();
     assert_eq!(client.shard.ack(1), Err(AckError::NotAwaited));
     assert_eq!(snapshot_sequence(&client), 1, "by default what was received counts");
 }
 
-/// A Resume contains no number that was not acknowledged, and no dispatch is delivered twice.
+/// A Resume has the newest acknowledged number, and no dispatch is delivered twice.
 #[test]
 fn a_reconnect_resumes_from_the_acknowledged_number_and_drops_what_was_delivered() {
     let mut client = identified();
@@ -75,7 +76,7 @@ fn a_reconnect_resumes_from_the_acknowledged_number_and_drops_what_was_delivered
 }
 
 #[test]
-fn a_replay_of_more_than_was_asked_for_is_noticed() {
+fn a_replay_of_more_than_requested_is_noticed() {
     let mut client = identified();
     client.events(2..=6);
     client.shard.ack(3).unwrap();
@@ -88,7 +89,7 @@ fn a_replay_of_more_than_was_asked_for_is_noticed() {
 }
 
 #[test]
-fn the_next_process_is_replayed_everything_else() {
+fn the_next_process_is_replayed_everything_unacknowledged() {
     let mut client = identified();
     client.events(2..=6);
     client.shard.ack(4).unwrap();
@@ -103,7 +104,7 @@ fn the_next_process_is_replayed_everything_else() {
     assert_eq!(snapshot_sequence(&next), 4);
 }
 
-/// A process that dies before it has dealt with READY is replayed that too: it is no new session.
+/// A process that dies before it acknowledges READY is replayed READY too. That is not a new session.
 #[test]
 fn an_unacknowledged_ready_is_replayed() {
     let client = identified();
@@ -128,7 +129,7 @@ fn an_unacknowledged_ready_is_replayed() {
 }
 
 #[test]
-fn a_late_acknowledgement_is_not_taken_for_the_next_sessions() {
+fn a_late_acknowledgement_does_not_count_for_the_next_session() {
     let mut client = identified();
     client.events(2..=50);
     client.shard.ack(10).unwrap();
@@ -140,7 +141,7 @@ fn a_late_acknowledgement_is_not_taken_for_the_next_sessions() {
     client.expect(2);
     client.ready_of("another session");
     client.events(2..=40);
-    // The handlers are still busy with the first session.
+    // Handlers of the first session are still running.
     client.shard.ack(30).unwrap();
     assert_eq!(snapshot_sequence(&client), 0);
     client.shard.ack(50).unwrap();
@@ -152,7 +153,7 @@ fn a_late_acknowledgement_is_not_taken_for_the_next_sessions() {
 }
 
 #[test]
-fn an_application_that_skips_the_rest_of_a_session_is_understood() {
+fn an_acknowledgement_of_the_next_session_skips_the_rest_of_the_last() {
     let mut client = identified();
     client.events(2..=50);
     client.shard.ack(40).unwrap();
@@ -166,9 +167,10 @@ fn an_application_that_skips_the_rest_of_a_session_is_understood() {
 }
 
 proptest! {
-    /// Sessions of any length, handled in order and at any delay: the snapshot never holds what was not dealt with.
+    /// Sessions of any length, handled in order with any delay: the snapshot never contains a dispatch that was not
+    /// handled.
     #[test]
-    fn nothing_counts_as_done_before_it_is(
+    fn no_dispatch_counts_as_handled_before_it_is(
         lengths in prop::collection::vec(1u64..12, 1..6),
         handled in prop::collection::vec(0usize..12, 1..6),
         every in 1u64..5,
@@ -196,7 +198,7 @@ proptest! {
     }
 }
 
-/// What the newest dispatches are known by.
+/// The keys of the newest dispatches.
 fn keys(client: &mut Client) -> Vec<DispatchKey> {
     let events = std::mem::take(&mut client.events).into_iter();
     events
@@ -225,9 +227,9 @@ fn a_key_acknowledges_everything_up_to_it() {
     assert_eq!(other.shard.ack_up_to(keys[0]), Err(AckError::NotAwaited));
 }
 
-/// Both sessions have the numbers. By number alone a late one would be taken for the wrong one's.
+/// Both sessions have the numbers. A late acknowledgement by number alone would count for the wrong session.
 #[test]
-fn a_key_is_never_taken_for_one_of_another_session() {
+fn a_key_never_counts_for_another_session() {
     let mut client = identified();
     client.events(2..=9);
     let earlier = keys(&mut client);
@@ -245,9 +247,9 @@ fn a_key_is_never_taken_for_one_of_another_session() {
     assert_eq!(snapshot_sequence(&client), 2, "there is nothing left to resume");
 }
 
-/// Workers finish in any order. What the tracker says is always what may be acknowledged.
+/// Workers finish in any order. The tracker's result may always be acknowledged.
 #[test]
-fn a_pool_of_workers_acknowledges_what_is_done() {
+fn a_pool_of_workers_acknowledges_what_is_handled() {
     let mut client = identified();
     let mut tracker = AckTracker::new(16);
     client.events(2..=9);

@@ -1,4 +1,4 @@
-//! How long ago a shard heard something, and what its connections died of.
+//! The ages of received messages, and the causes of lost connections.
 
 mod client;
 
@@ -11,7 +11,7 @@ use gateway_proto::{Closed, ConnectError, Input};
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn ages_are_told_of_what_was_heard() {
+fn ages_of_received_messages_are_reported() {
     let mut client = Client::new(config());
     let ages = client.shard.health().ages(client.now);
     assert_eq!((ages.received, ages.acknowledged, ages.dispatch), (None, None, None));
@@ -32,7 +32,7 @@ fn ages_are_told_of_what_was_heard() {
 }
 
 #[test]
-fn what_connections_died_of_is_counted() {
+fn causes_of_disconnections_are_counted() {
     let mut client = Client::new(config());
     client.identify();
     client.input(Input::Closed(Closed::Frame { code: Some(4000), reason: String::new() }));

@@ -36,13 +36,13 @@ fn budget(when_spent: WhenSpent, reserve: u32) -> IdentifyBudget {
     budget
 }
 
-/// A bot whose shards all have a session to resume.
+/// A budget for a bot whose shards all have a session to resume.
 fn resuming(mut budget: IdentifyBudget) -> IdentifyBudget {
     budget.starting = Some(0);
     budget
 }
 
-/// The next permit, if nothing is refused before.
+/// The next permit, unless a refusal comes first.
 fn granted(queue: &mut IdentifyQueue, now: Instant) -> Option<Ticket> {
     queue.poll_output(now).map(|output| match output {
         IdentifyOutput::Granted(ticket) => ticket,
@@ -50,7 +50,7 @@ fn granted(queue: &mut IdentifyQueue, now: Instant) -> Option<Ticket> {
     })
 }
 
-/// The next refusal, if nothing is granted before.
+/// The next refusal, unless a permit comes first.
 fn refused(queue: &mut IdentifyQueue, now: Instant) -> Option<(Ticket, IdentifyRefused)> {
     queue.poll_output(now).map(|output| match output {
         IdentifyOutput::Refused(ticket, refused) => (ticket, refused),
@@ -58,7 +58,8 @@ fn refused(queue: &mut IdentifyQueue, now: Instant) -> Option<(Ticket, IdentifyR
     })
 }
 
-/// Requests permits for one shard until `end`, one after the other, or until one is refused. Returns when each was granted.
+/// Requests permits for one shard until `end`, one after the other, or until one is refused. Returns the times of the
+/// permits.
 fn starts_until(queue: &mut IdentifyQueue, shard: ShardId, mut now: Instant, end: Instant) -> Vec<Instant> {
     let mut starts = Vec::new();
     while now < end {
@@ -88,7 +89,7 @@ fn the_documented_object_is_read() {
 }
 
 #[test]
-fn days_of_constant_failure_stay_below_the_budget() {
+fn days_of_constant_failure_stay_within_the_budget() {
     let start = Instant::now();
     let budget = budget(WhenSpent::Hold, 100);
     let mut queue = IdentifyQueue::with_budget(budget, &SessionStartLimit::default(), start).unwrap();
@@ -114,7 +115,7 @@ fn a_queue_without_a_limit_spends_900_a_day() {
 }
 
 #[test]
-fn what_the_server_says_is_left_counts_and_its_update_holds_at_once() {
+fn the_servers_remaining_starts_count_and_an_update_applies_at_once() {
     let start = Instant::now();
     let hold = budget(WhenSpent::Hold, 10);
     let mut queue = IdentifyQueue::with_budget(hold, &limit(1000, 10, 6 * HOUR), start).unwrap();
@@ -130,7 +131,7 @@ fn what_the_server_says_is_left_counts_and_its_update_holds_at_once() {
 }
 
 #[test]
-fn without_an_update_it_goes_on_when_the_server_counts_anew() {
+fn without_an_update_the_budget_continues_after_the_servers_reset() {
     let start = Instant::now();
     let hold = budget(WhenSpent::Hold, 0);
     let mut queue = IdentifyQueue::with_budget(hold, &limit(1000, 1, HOUR), start).unwrap();
@@ -151,7 +152,7 @@ fn a_spent_budget_refuses_every_request_in_shard_order() {
     assert_eq!((queue.waiting(), queue.next_deadline(start)), (0, None));
 }
 
-/// A shard that fails again and again spends its own share; the others keep theirs.
+/// A shard that fails repeatedly spends its own share; the others keep theirs.
 #[test]
 fn a_shard_spends_no_more_than_its_share() {
     let start = Instant::now();
@@ -193,9 +194,9 @@ fn a_budget_whose_worst_case_is_too_much_is_refused() {
     assert!(queue.update(&limit(0, 0, DAY), Instant::now()).is_err());
 }
 
-/// Otherwise the first shards would start, and the last stop.
+/// Otherwise the first shards would start, and the last would stop.
 #[test]
-fn a_bot_that_could_not_come_up_whole_is_refused_with_the_time() {
+fn a_bot_that_cannot_start_all_shards_is_refused_with_the_time() {
     let start = Instant::now();
     let make = |remaining, starting, when_spent| {
         let mut budget = budget(when_spent, 100);
@@ -215,7 +216,7 @@ fn a_bot_that_could_not_come_up_whole_is_refused_with_the_time() {
 }
 
 #[test]
-fn what_an_earlier_process_has_spent_counts_before_the_start_too() {
+fn starts_of_an_earlier_process_count_before_the_start() {
     let start = Instant::now();
     let whole = || {
         let mut budget = budget(WhenSpent::Refuse, 0);
@@ -233,7 +234,7 @@ fn what_an_earlier_process_has_spent_counts_before_the_start_too() {
 }
 
 #[test]
-fn the_next_process_carries_on_with_the_account() {
+fn the_next_process_continues_the_count() {
     let start = Instant::now();
     let hold = || budget(WhenSpent::Hold, 0);
     let mut queue = IdentifyQueue::with_budget(hold(), &limit(3, 3, DAY), start).unwrap();
@@ -242,7 +243,7 @@ fn the_next_process_carries_on_with_the_account() {
     let text = serde_json::to_string(&queue.snapshot(saved)).unwrap();
     let snapshot: IdentifySnapshot = serde_json::from_str(&text).unwrap();
 
-    // Another process with another clock, which does not know how long it took.
+    // Another process with another clock, without the elapsed time.
     let now = Instant::now() + 100 * DAY;
     let mut next = IdentifyQueue::with_budget(hold(), &limit(3, 3, DAY), now).unwrap();
     next.restore(&snapshot, Duration::ZERO, now);
@@ -250,7 +251,7 @@ fn the_next_process_carries_on_with_the_account() {
     next.request(shard(7));
     assert_eq!(next.next_deadline(now), Some(now + 23 * HOUR));
 
-    // It took two hours.
+    // Two hours have passed.
     let mut next = IdentifyQueue::with_budget(hold(), &limit(3, 3, DAY), now).unwrap();
     next.restore(&snapshot, 2 * HOUR, now);
     next.request(shard(7));
@@ -262,7 +263,7 @@ fn the_next_process_carries_on_with_the_account() {
 }
 
 #[test]
-fn the_pace_survives_a_restart_and_other_keys() {
+fn the_spacing_survives_a_restart_and_other_keys() {
     let start = Instant::now();
     let mut queue = IdentifyQueue::new(16);
     queue.request(shard(17));
@@ -283,7 +284,7 @@ fn the_pace_survives_a_restart_and_other_keys() {
 }
 
 #[test]
-fn a_gate_says_before_whether_so_many_more_sessions_can_be_started() {
+fn a_queue_can_be_asked_for_more_session_starts() {
     let start = Instant::now();
     for when_spent in [WhenSpent::Refuse, WhenSpent::Hold] {
         let budget = resuming(budget(when_spent, 100));
@@ -293,7 +294,7 @@ fn a_gate_says_before_whether_so_many_more_sessions_can_be_started() {
         assert_eq!((error.starting, error.remaining, error.reserve), (51, 150, 100));
         assert_eq!(error.reset_after, HOUR);
         assert_eq!(queue.check(0, start), Ok(()));
-        // Those that wait at the gate start first.
+        // Requests that wait at the gate come first.
         let waits = queue.request(shard(0));
         assert_eq!(queue.check(50, start).unwrap_err().starting, 51);
         assert_eq!(queue.check(49, start), Ok(()));
@@ -303,7 +304,7 @@ fn a_gate_says_before_whether_so_many_more_sessions_can_be_started() {
         granted(&mut queue, start).unwrap();
         assert_eq!(queue.check(49, start), Ok(()));
         assert!(queue.check(50, start).is_err());
-        // By the server's count all are back after an hour, by our own all but one.
+        // By the server's count all starts are available after an hour, by our own all but one.
         assert_eq!(queue.check(899, start + HOUR), Ok(()));
         assert_eq!(queue.check(900, start + HOUR).unwrap_err().reset_after, DAY - HOUR);
         assert_eq!(queue.check(900, start + DAY), Ok(()));
@@ -317,14 +318,14 @@ fn a_gate_says_before_whether_so_many_more_sessions_can_be_started() {
 }
 
 #[test]
-fn a_bot_may_have_another_number_of_shards_from_now_on() {
+fn the_number_of_shards_can_change() {
     let start = Instant::now();
     let mut budget = budget(WhenSpent::Refuse, 100);
     (budget.shards, budget.starting, budget.per_shard) = (16, Some(16), Some(20));
     let mut queue = IdentifyQueue::with_budget(budget, &SessionStartLimit::default(), start).unwrap();
     assert_eq!(queue.set_shards(16 + 32, start).unwrap_err().field(), "per_shard");
     assert_eq!(queue.set_shards(901, start).unwrap_err().field(), "shards");
-    // What is refused changes nothing: with 901 shards this limit would be too small.
+    // A rejected number changes nothing: with 901 shards this limit would be too small.
     queue.update(&limit(420, 420, HOUR), start).unwrap();
     queue.update(&SessionStartLimit::default(), start).unwrap();
     queue.set_shards(16 + 28, start).unwrap();
@@ -350,7 +351,7 @@ fn more_shards_than_16_bits_can_count() {
 }
 
 #[test]
-fn a_refused_shard_stops_and_says_why() {
+fn a_refused_shard_stops_with_the_refusal() {
     let mut client = Client::new(config());
     client.grants = false;
     client.open();
@@ -380,9 +381,9 @@ fn a_refusal_that_no_shard_waits_for_changes_nothing() {
     assert_eq!((client.shard.phase(), client.closes.len()), (Phase::Ready, 0));
 }
 
-/// A gate that several processes share may be out of reach for a while. Its shards come back without an operator.
+/// A gate that several processes share may be unreachable for some time. Its shards recover without an operator.
 #[test]
-fn a_shard_asks_again_while_its_gate_cannot_be_reached() {
+fn a_shard_requests_again_while_its_gate_is_unreachable() {
     let mut client = Client::new(config());
     client.grants = false;
     for attempt in 1..=20 {
@@ -414,7 +415,7 @@ fn refusals_say_what_to_do() {
     assert!(text(IdentifyRefused::unreachable()).contains("could not be reached"));
 }
 
-/// Files of earlier versions, with and without the time at which they were written.
+/// Files of earlier versions, with and without the time of writing.
 #[test]
 fn snapshots_of_earlier_versions_are_read() {
     let now = Instant::now();
@@ -448,7 +449,8 @@ fn a_back_off_that_would_identify_too_often_is_refused() {
 }
 
 proptest! {
-    /// Regardless of requests, cancellations, updates and restarts: no 24 hours have more starts than the budget, no key two in 5 s.
+    /// With any requests, cancellations, updates and restarts, no 24 hours have more starts than the budget, and no key
+    /// has two in 5 s.
     #[test]
     fn the_budget_holds_in_any_24_hours(
         steps in prop::collection::vec((0u32..6, 0u64..20_000, 0u8..12), 1..400),

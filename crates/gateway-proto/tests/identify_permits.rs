@@ -41,15 +41,15 @@ enum Step {
     Request(u32),
     /// Cancels one of the requests, answered or not.
     Cancel(prop::sample::Index),
-    /// Answers the snapshot that is being written.
+    /// Reports the result of the pending write.
     Written(bool),
     /// Redeems one of the permits that were not used when they were granted.
     Redeem(prop::sample::Index),
-    /// The Identify of the last permits is on the wire only after this many milliseconds.
+    /// The Identify of the last permits is sent only after this many milliseconds.
     Late(u64),
     Pass(Duration),
     Update,
-    /// The gate's process is killed, and the next one begins with the newest snapshot that was persisted.
+    /// The gate's process is killed, and the next one starts with the newest persisted snapshot.
     Crash,
 }
 
@@ -69,7 +69,7 @@ fn steps(crashes: u32) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..250)
 }
 
-/// A gate with its owner, who checks everything that it says.
+/// A gate with an owner that checks every output.
 struct Owner {
     queue: IdentifyQueue,
     persists: bool,
@@ -85,11 +85,11 @@ struct Owner {
     /// The snapshot that is being written.
     writing: Option<(u64, IdentifySnapshot)>,
     persisted: Option<(IdentifySnapshot, Instant)>,
-    /// Before this nothing is written again.
+    /// Nothing is written before this time.
     retry_at: Option<Instant>,
     /// When each Identify was sent.
     used: Vec<(ShardId, Instant)>,
-    /// When each ticket was granted first, by shard. Of this process.
+    /// The time of each ticket's first grant in this process, by shard.
     granted: BTreeMap<Ticket, Instant>,
     /// The number of the newest snapshot.
     number: u64,
@@ -171,10 +171,10 @@ impl Owner {
         self.drain();
     }
 
-    /// The snapshot that is being written is persisted, or its write fails.
+    /// The pending write has succeeded or failed.
     fn written(&mut self, ok: bool) {
         let Some((number, snapshot)) = self.writing.take() else {
-            // A repeated answer, or one for a snapshot that was never given out.
+            // A repeated answer, or one for an unknown snapshot.
             self.queue.handle_persisted(self.number, ok, self.now);
             return self.queue.handle_persisted(self.number + 1, ok, self.now);
         };
@@ -187,7 +187,7 @@ impl Owner {
         }
     }
 
-    /// A permit is granted, and its Identify sent some time later, without a look at the clock in between.
+    /// A permit is granted, and its Identify is sent some time later without a look at the clock.
     fn late(&mut self, time: Duration) {
         let held = std::mem::take(&mut self.held);
         self.holds = true;
@@ -215,7 +215,7 @@ impl Owner {
         assert!(day <= SPENDABLE, "{day} Identifies in a day");
     }
 
-    /// The newest Identify of this shard's key is 5.25 s old.
+    /// The newest Identify of this shard's key is at least 5.25 s old.
     fn check_spacing(&self, shard: ShardId) {
         let key = |shard: ShardId| shard.rate_limit_key(self.concurrency);
         if let Some((_, at)) = self.used.iter().rev().find(|(other, _)| key(*other) == key(shard)) {
@@ -223,7 +223,7 @@ impl Owner {
         }
     }
 
-    /// Carries out what the queue says.
+    /// Performs the outputs of the queue.
     fn drain(&mut self) {
         while let Some(output) = self.queue.poll_output(self.now) {
             match output {
@@ -275,7 +275,7 @@ impl Owner {
         }
     }
 
-    /// Everything that this process has granted for a shard in the last hours is in the newest persisted snapshot.
+    /// The newest persisted snapshot contains everything that this process has granted for a shard in the last hours.
     fn check_persisted(&self, shard: ShardId) {
         if !self.persists {
             return;
@@ -290,7 +290,7 @@ impl Owner {
         assert!(persisted >= granted, "{granted} were granted, {persisted} are persisted");
     }
 
-    /// From now on every write succeeds and every permit is used at once: everything is answered in the end.
+    /// From now on every write succeeds and every permit is used at once: every request must be answered.
     fn finish(mut self) {
         self.holds = false;
         self.drain();
@@ -320,7 +320,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     /// In one process: Identifies of a key are 5.25 s apart, no 24 hours have more than the budget, no permit is granted
-    /// before it is persisted, no request is lost, and each is answered in the end.
+    /// before it is persisted, and every request is answered once.
     #[test]
     fn every_request_is_answered_within_the_limits(
         steps in steps(0),
@@ -333,8 +333,8 @@ proptest! {
         owner.finish();
     }
 
-    /// Over any number of processes, each of which knows what the last one has persisted. Writes take no time here, and
-    /// permits are used when they are granted: what is persisted is when they were granted.
+    /// Over any number of processes, each of which starts with what the last one has persisted. Writes take no time here,
+    /// and permits are used when they are granted, so the persisted times are those of the grants.
     #[test]
     fn the_limits_hold_over_crashes(
         steps in steps(3),
@@ -359,7 +359,7 @@ proptest! {
     }
 }
 
-/// The next output of a queue that persists, as a word and a number or a shard.
+/// The next output of a queue with persistence, as a word and a number or a shard.
 fn next(queue: &mut IdentifyQueue, now: Instant) -> Option<(&'static str, u64)> {
     queue.poll_output(now).map(|output| match output {
         IdentifyOutput::Persist { number, .. } => ("persist", number),
@@ -446,9 +446,9 @@ fn a_cancelled_request_is_neither_written_again_nor_answered() {
     assert_eq!((queue.waiting(), queue.remaining(start)), (0, 19), "its start stays spent");
 }
 
-/// The payment of a permit is forgotten with its session start.
+/// Whether a permit is persisted is forgotten together with its session start.
 #[test]
-fn a_permit_that_is_a_day_old_is_paid_again() {
+fn a_permit_that_is_a_day_old_is_persisted_again() {
     let start = Instant::now();
     let mut queue = queue(WhenSpent::Hold, 1, start);
     let ticket = queue.request(shard(0));
@@ -459,9 +459,9 @@ fn a_permit_that_is_a_day_old_is_paid_again() {
     assert_eq!(queue.remaining(start + DAY), 19);
 }
 
-/// A permit that was not granted cannot be redeemed: it would neither be paid nor persisted.
+/// A permit that was not granted cannot be redeemed: it would be neither counted nor persisted.
 #[test]
-fn what_was_not_granted_is_not_redeemed() {
+fn a_permit_that_was_not_granted_is_not_redeemed() {
     let now = Instant::now();
     let mut queue = queue(WhenSpent::Hold, 1, now).with_persistence();
     let ticket = queue.request(shard(0));
@@ -497,7 +497,7 @@ fn each_identify_is_counted_from_when_it_was_sent() {
     assert_eq!(queue.remaining(start + 3 * hour), 17, "an Identify without a permit counts too");
 }
 
-/// A permit that came too late is counted from when it is granted again, also if its owner never says that it was used.
+/// A permit that is granted again counts from the second grant, also if its owner never reports that it was used.
 #[test]
 fn a_permit_that_is_granted_again_is_counted_from_then() {
     let start = Instant::now();
@@ -512,7 +512,7 @@ fn a_permit_that_is_granted_again_is_counted_from_then() {
     assert_eq!(queue.remaining(start + DAY + 2 * SPACING), 20);
 }
 
-/// Snapshots count in milliseconds. A start that many processes pass on must not be forgotten too early.
+/// Snapshots count in milliseconds. A start that is passed on by many processes must not expire early.
 #[test]
 fn a_snapshot_forgets_no_start_too_early() {
     let start = Instant::now();

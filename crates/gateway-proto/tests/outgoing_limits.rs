@@ -1,4 +1,4 @@
-//! Limits of single kinds of commands, and requests for members with their answers.
+//! Rate limits of certain commands, and requests for members with their answers.
 
 mod client;
 
@@ -42,7 +42,7 @@ fn send(client: &mut Client, command: Command) {
     client.input(gateway_proto::Input::Timeout);
 }
 
-/// What was sent since this was last asked: the `since` of presences, the guild of requests.
+/// What was sent since the last call: the `since` of presences, the guild of requests.
 fn sent(client: &mut Client) -> Vec<Value> {
     let mut sent = std::mem::take(&mut client.sent);
     let name = |payload: &mut Value| match payload["op"].as_u64() {
@@ -81,9 +81,9 @@ fn presences_that_wait_for_ready_are_one() {
     assert_eq!(sent(&mut client), [json!("1"), json!(6)]);
 }
 
-/// The limit is the session's, not the connection's.
+/// The limit applies to the session, not the connection.
 #[test]
-fn a_new_connection_does_not_buy_more_presences() {
+fn a_new_connection_allows_no_more_presences() {
     let mut client = ready();
     (1..=5).for_each(|since| send(&mut client, presence(since)));
     client.lose_connection();
@@ -113,7 +113,7 @@ fn all_members_of_a_guild_once_in_thirty_seconds() {
 }
 
 #[test]
-fn a_rate_limit_of_the_gateway_is_obeyed() {
+fn a_rate_limit_of_the_gateway_is_observed() {
     let mut client = ready();
     send(&mut client, everyone(1));
     send(&mut client, everyone(1));
@@ -141,7 +141,7 @@ impl Asking {
         Self { client: ready(), requests: MemberRequests::new(20 * SECOND, 0x1234_5678_9abc), sequence: 1 }
     }
 
-    /// The nonce that went over the wire.
+    /// The request and its nonce on the wire.
     fn ask(&mut self, guild: u64) -> (gateway_proto::command::MemberRequestId, String) {
         let (id, command) = self.requests.request(members(guild, MemberSelection::Everyone), self.client.now);
         send(&mut self.client, command);
@@ -218,7 +218,7 @@ fn a_refused_request_says_how_long_to_wait() {
 }
 
 #[test]
-fn silence_ends_a_request_and_each_chunk_buys_time() {
+fn silence_ends_a_request_and_each_chunk_extends_its_deadline() {
     let mut asking = Asking::new();
     let (_, nonce) = asking.ask(1);
     asking.client.now += 15 * SECOND;

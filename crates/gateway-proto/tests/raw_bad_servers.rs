@@ -1,4 +1,4 @@
-//! What a server can do wrong, as tables: answers to the upgrade, and frames. Each whole and byte by byte.
+//! Faults of a server as tables: answers to the upgrade, and frames. Each is read whole and byte by byte.
 
 #![allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")]
 
@@ -15,7 +15,7 @@ use raw_support::config;
 use raw_support::peer::{HELLO, Peer, Stage};
 use raw_support::wire::{PING, TEXT, frame, text};
 
-/// A fresh connection for each way of handing in.
+/// A new connection for each way of reading.
 fn both_ways(stage: Stage, check: impl Fn(&mut Peer)) {
     for one_byte in [false, true] {
         let mut peer = Peer::at(stage, config());
@@ -24,10 +24,10 @@ fn both_ways(stage: Stage, check: impl Fn(&mut Peer)) {
     }
 }
 
-/// Makes another answer of the right one.
+/// Makes an invalid or unusual answer from the valid one.
 type Change = fn(String) -> String;
 
-/// The refusal that a connection has ended with, its headers in lines.
+/// The refusal that ended a connection, with one header on each line.
 fn refusal(peer: &Peer) -> (u16, String, &[u8]) {
     match peer.reason() {
         Some(DisconnectReason::ConnectFailed(ConnectError::Refused(refused))) => {
@@ -39,7 +39,7 @@ fn refusal(peer: &Peer) -> (u16, String, &[u8]) {
 }
 
 #[test]
-fn answers_that_are_no_handshake() {
+fn invalid_answers_to_the_upgrade_are_rejected() {
     let cases: &[(&str, Change)] = &[
         ("bad accept key", |answer| answer.replace("Accept: ", "Accept: x")),
         ("no accept key", |answer| answer.replace("Sec-WebSocket-Accept", "X-Accept")),
@@ -69,7 +69,7 @@ fn answers_that_are_no_handshake() {
 }
 
 #[test]
-fn answers_that_are_accepted() {
+fn unusual_answers_to_the_upgrade_are_accepted() {
     let cases: &[(&str, Change)] = &[
         ("usual", |answer| answer),
         ("keep-alive", |answer| answer.replace("Connection: Upgrade", "connection: keep-alive, upgrade")),
@@ -80,7 +80,7 @@ fn answers_that_are_accepted() {
     for (name, change) in cases {
         both_ways(Stage::Upgrading, |peer| {
             let mut answer = change(peer.right_answer()).into_bytes();
-            // What comes right behind the head belongs to the WebSocket.
+            // Bytes directly after the head belong to the WebSocket.
             answer.extend_from_slice(&text(HELLO));
             peer.bytes(&answer);
             assert!(peer.events.iter().any(|event| matches!(event, Event::Hello { .. })), "{name}");
@@ -89,7 +89,7 @@ fn answers_that_are_accepted() {
 }
 
 #[test]
-fn a_truncated_answer_is_waited_for_and_ends_with_the_stream() {
+fn a_truncated_answer_fails_with_the_end_of_the_stream() {
     let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n";
     for length in 0..answer.len() {
         let mut peer = Peer::at(Stage::Upgrading, config());
@@ -109,7 +109,7 @@ fn a_truncated_answer_is_waited_for_and_ends_with_the_stream() {
 }
 
 #[test]
-fn an_answer_that_does_not_come_is_given_up() {
+fn an_answer_that_never_arrives_times_out() {
     let mut peer = Peer::at(Stage::Upgrading, config());
     peer.bytes(b"HTTP/1.1 101 Switching");
     assert_eq!(peer.wait(), Duration::from_secs(10), "the shard's own time to connect");
@@ -118,7 +118,7 @@ fn an_answer_that_does_not_come_is_given_up() {
 }
 
 #[test]
-fn refusals_bring_their_body() {
+fn refusals_report_their_body() {
     let cases: &[(&str, u16, &str)] = &[
         ("HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\nbanned", 403, "banned"),
         ("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", 403, ""),
@@ -151,9 +151,9 @@ fn the_body_of_a_refusal_is_waited_for_a_second() {
     });
 }
 
-/// The time to connect may be shorter than that.
+/// The connect timeout may be shorter than that second.
 #[test]
-fn a_refusal_that_is_known_is_not_called_a_timeout() {
+fn a_known_refusal_is_not_reported_as_a_timeout() {
     let mut config = config();
     config.timeouts.connect = Duration::from_millis(500);
     let mut peer = Peer::at(Stage::Upgrading, config);
@@ -172,9 +172,9 @@ fn a_refusal_ends_with_the_stream() {
     }
 }
 
-/// What is said to the server, what to the application, and what becomes of the session.
+/// The close code sent to the server, the reason reported to the application, and whether the session is kept.
 #[test]
-fn frames_that_break_the_rules() {
+fn invalid_frames_close_the_connection() {
     for case in broken_frames() {
         let name = case.name;
         for one_byte in [false, true] {

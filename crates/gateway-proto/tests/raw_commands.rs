@@ -1,4 +1,4 @@
-//! Raw commands are held to the limits of what they are.
+//! Raw commands are subject to the rate limits of the commands that they contain.
 
 mod client;
 
@@ -32,7 +32,7 @@ fn send(client: &mut Client, command: Command) {
     client.input(gateway_proto::Input::Timeout);
 }
 
-/// The data sent since this was last asked.
+/// The data sent since the last call.
 fn sent(client: &mut Client) -> Vec<Value> {
     client.sent.drain(..).map(|mut payload| payload["d"].take()).collect()
 }
@@ -46,14 +46,14 @@ fn raw_presences_are_presences() {
         typed.since = Some(since);
         send(&mut client, Command::UpdatePresence(typed));
     }
-    assert_eq!(sent(&mut client).len(), 5, "in 20 s, whichever way they are said");
+    assert_eq!(sent(&mut client).len(), 5, "in 20 s, in either form");
     send(&mut client, raw(3, &presence(7)));
     assert_eq!(client.shard.health().queued_commands, 1, "it takes the place of the one that waits");
     client.pass(21 * SECOND);
     assert_eq!(sent(&mut client), [presence(7)]);
 }
 
-/// What the next Identify says of the presence.
+/// The presence in the next Identify.
 fn identified_with(client: &mut Client) -> Value {
     client.receive(json!({"op": 9, "d": false}));
     client.lose_connection();
@@ -69,7 +69,7 @@ fn a_raw_presence_is_kept_for_the_next_identify_if_the_gateway_would_accept_it()
     let mut client = ready();
     send(&mut client, raw(3, &presence(5)));
     assert_eq!(identified_with(&mut client), presence(5));
-    // One that would be answered with a close code must not come with every Identify.
+    // A presence that the gateway would answer with a close code must not be in every Identify.
     for (name, bad) in [
         ("since", json!("x")),
         ("activities", json!(null)),
@@ -91,7 +91,7 @@ fn a_raw_presence_is_kept_for_the_next_identify_if_the_gateway_would_accept_it()
     assert_eq!(identified_with(&mut client)["activities"][0]["name"], "y");
 }
 
-/// Every way in which all members of a guild can be asked for.
+/// Every form of a request for all members of a guild.
 fn everyone(guild: u64) -> Vec<Command> {
     let id = guild.to_string();
     let etf = json!({"guild_id": guild, "query": "", "limit": 0});
@@ -140,7 +140,7 @@ fn other_raw_requests_for_members_are_not() {
 }
 
 #[test]
-fn a_rate_limit_that_answers_a_raw_request_is_obeyed() {
+fn a_rate_limit_that_answers_a_raw_request_is_observed() {
     for command in everyone(1) {
         let mut client = ready();
         send(&mut client, command.clone());

@@ -1,4 +1,4 @@
-//! Token, session id and resume URL are in no line that is logged, at whatever level.
+//! No log line contains the token, session id or resume URL, at any level.
 
 #![allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")]
 
@@ -11,7 +11,7 @@ use raw_support::config;
 use raw_support::peer::{Peer, READY, Stage};
 use raw_support::wire::{PING, frame, text};
 
-/// Everything that is logged in this process, but for the server's half of the test, which is tungstenite's.
+/// Every log line of this process, except those of the test's server, which uses tungstenite.
 struct Recorder {
     lines: Mutex<Vec<String>>,
 }
@@ -33,7 +33,7 @@ impl Log for Recorder {
 static RECORDER: Recorder = Recorder { lines: Mutex::new(Vec::new()) };
 
 #[test]
-fn nothing_that_is_logged_holds_a_secret() {
+fn no_log_line_contains_a_secret() {
     log::set_logger(&RECORDER).unwrap();
     log::set_max_level(LevelFilter::Trace);
     log::trace!("recorded");
@@ -44,7 +44,7 @@ fn nothing_that_is_logged_holds_a_secret() {
         let mut peer = Peer::at(Stage::Ready, config.clone());
         peer.one_byte = one_byte;
         peer.bytes(&frame(0x80 | PING, b"are you there"));
-        // A Resume, and READY once more, in fragments.
+        // A Resume, and READY again, in fragments.
         peer.bytes(&text(r#"{"op":7,"d":null}"#));
         peer.bytes(&frame(0x88, &4000_u16.to_be_bytes()));
         while peer.connects.len() < 2 {

@@ -1,4 +1,4 @@
-//! What a session looks like while dispatches wait to be given out.
+//! A session while dispatches are queued.
 
 #![allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")]
 
@@ -10,9 +10,9 @@ use raw_support::config;
 use raw_support::peer::{Peer, Stage};
 use raw_support::wire::text;
 
-/// One read may contain many dispatches. An application that stops after one gets the others from the next Resume.
+/// One read may contain many dispatches. An application that stops after one receives the others from the next Resume.
 #[test]
-fn dispatches_that_were_not_given_out_do_not_count() {
+fn dispatches_that_were_not_polled_do_not_count() {
     let mut peer = Peer::at(Stage::Ready, config());
     let first = peer.connection.session().unwrap().sequence() + 1;
     let dispatch = |sequence| text(&format!(r#"{{"op":0,"s":{sequence},"t":"TYPING_START","d":null}}"#));

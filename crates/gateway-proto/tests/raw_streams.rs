@@ -1,4 +1,4 @@
-//! The life of byte streams: ends in every state, late bytes, partial writes, servers that do not read, and anything at all.
+//! Byte streams: ends in every state, late bytes, partial writes, servers that do not read, and arbitrary steps.
 
 #![allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")]
 
@@ -32,7 +32,7 @@ fn a_stream_may_end_in_every_state() {
             });
             let reason = peer.reason().cloned();
             match (stage, &reason) {
-                // It cannot be this stream's: it is not open.
+                // A stream that is not open cannot end.
                 (Stage::Dialing, None) => continue,
                 (Stage::Upgrading, Some(DisconnectReason::ConnectFailed(ConnectError::Handshake(_)))) => {}
                 (Stage::Open | Stage::Ready, Some(DisconnectReason::Closed(Closed::Eof))) => {
@@ -45,7 +45,7 @@ fn a_stream_may_end_in_every_state() {
                 other => panic!("{other:?}"),
             }
             assert_eq!(peer.shut_downs, 1, "{stage:?}");
-            // It is over once: nothing more is said, and the next connection is made.
+            // After its end it reports nothing more, and the next connection is made.
             peer.input(Input::EndOfStream);
             peer.input(Input::Failed("again".to_owned()));
             assert_eq!(peer.shut_downs, 1, "{stage:?}");
@@ -58,9 +58,10 @@ fn a_stream_may_end_in_every_state() {
     }
 }
 
-/// A large message on a slow line: heartbeats go out, and no acknowledgement can come before it has (twilight-rs/twilight#1997).
+/// During a large message on a slow line heartbeats are sent, and no acknowledgement can arrive before it is complete
+/// (twilight-rs/twilight#1997).
 #[test]
-fn a_message_that_keeps_coming_is_no_silence() {
+fn a_message_that_keeps_arriving_is_not_silence() {
     for (at_a_time, ends) in [(1, None), (400, None), (400, Some(&DisconnectReason::Zombie))] {
         let mut peer = Peer::at(Stage::Ready, config());
         let data = "x".repeat(500 * at_a_time);
@@ -71,7 +72,7 @@ fn a_message_that_keeps_coming_is_no_silence() {
         }
         match ends {
             None => peer.bytes(&text(r#"{"op":11}"#)),
-            // Silence counts again once it has come.
+            // After the message silence counts again.
             Some(_) => {
                 while peer.reason().is_none() {
                     peer.wait();
@@ -85,9 +86,10 @@ fn a_message_that_keeps_coming_is_no_silence() {
     }
 }
 
-/// A caller that does not ask for outputs cannot make it grow, however the server floods it, and nothing is lost by that.
+/// A caller that does not poll outputs does not make the connection grow, however much the server sends, and nothing is
+/// lost.
 #[test]
-fn no_more_is_taken_while_the_outputs_are_full() {
+fn no_bytes_are_taken_while_the_outputs_are_full() {
     let mut peer = Peer::at(Stage::Ready, config());
     let (sequences, unknown) = (2..1002, text(r#"{"op":99,"d":null}"#));
     let dispatch = |sequence| text(&format!(r#"{{"op":0,"s":{sequence},"t":"X","d":null}}"#));
@@ -116,14 +118,14 @@ fn no_more_is_taken_while_the_outputs_are_full() {
             }
             outputs += 1;
         }
-        // What the last message has caused may go beyond it.
+        // The outputs of the last message may exceed the limit.
         assert!(outputs <= Connection::OUTPUT_LIMIT + 4, "{outputs} outputs waited");
     }
     assert_eq!(delivered, sequences.collect::<Vec<_>>());
 }
 
 #[test]
-fn a_message_is_taken_and_what_is_behind_it_is_left() {
+fn bytes_after_a_message_are_left() {
     let mut peer = Peer::at(Stage::Ready, config());
     let dispatch = |sequence| text(&format!(r#"{{"op":0,"s":{sequence},"t":"X","d":null}}"#));
     let bytes = [dispatch(2), frame(0x80 | PING, b"?"), dispatch(3), dispatch(4)[..5].to_vec()].concat();
@@ -138,9 +140,9 @@ fn a_message_is_taken_and_what_is_behind_it_is_left() {
     assert_eq!(rest, b"", "half a message is taken whole");
 }
 
-/// What is left of a stream that is over is not handed in as the next one's, even if that is opened at once.
+/// The rest of an ended stream is not treated as input of the next one, even if that is opened at once.
 #[test]
-fn what_is_behind_the_end_of_a_stream_is_dropped_with_it() {
+fn bytes_after_the_end_of_a_stream_are_dropped() {
     for last in [frame(0x88, &4000_u16.to_be_bytes()), frame(0xf1, b"reserved bits")] {
         let mut peer = Peer::at(Stage::Ready, config());
         let bytes = [last, text(HELLO), text(READY)].concat();
@@ -192,7 +194,7 @@ fn inputs_that_do_not_apply_change_nothing() {
     }
 }
 
-/// In the middle of a frame, of a fragmented message, of the close handshake.
+/// After an end within a frame, within a fragmented message, and within the close handshake.
 #[test]
 fn a_new_connection_starts_from_clean_state() {
     let leftovers = [&text(READY)[..20], &frame(1, b"{\"op\""), &[0x81], b""];
@@ -200,7 +202,7 @@ fn a_new_connection_starts_from_clean_state() {
         let mut peer = Peer::at(Stage::Ready, config());
         peer.bytes(leftover);
         peer.input(Input::EndOfStream);
-        // These are the old stream's.
+        // Bytes of the old stream.
         peer.bytes(&text(r#"{"op":9,"d":false}"#));
         peer.bytes(b"\xff\xff\xff");
         if peer.connects.len() == 1 {
@@ -222,7 +224,7 @@ fn a_new_connection_starts_from_clean_state() {
 }
 
 #[test]
-fn what_waits_for_an_old_socket_goes_with_it() {
+fn bytes_for_an_old_socket_are_dropped_with_it() {
     let now = Instant::now();
     let mut connection = Connection::new(config(), now).unwrap();
     while !matches!(connection.poll_output(), Output::Timeout(_)) {}
@@ -240,7 +242,7 @@ fn what_waits_for_an_old_socket_goes_with_it() {
     assert_eq!(connection.transmit(), b"");
 }
 
-/// One byte at a time, and some not at all for a while: the server gets the same.
+/// One byte at a time, and sometimes none for a while: the server receives the same.
 #[test]
 fn partial_writes_lose_nothing() {
     let mut whole = Peer::at(Stage::Upgrading, config());
@@ -257,7 +259,7 @@ fn partial_writes_lose_nothing() {
     assert_eq!(whole.connection.transmit(), b"");
 }
 
-/// A server that pings without end and never reads costs a bounded amount of memory; one that reads again gets everything
+/// A server that pings forever and never reads costs a bounded amount of memory. One that reads again receives everything
 /// in order.
 #[test]
 fn a_server_that_does_not_read_is_bounded() {
@@ -268,7 +270,7 @@ fn a_server_that_does_not_read_is_bounded() {
         assert!(peer.connection.transmit().len() <= (16 << 10) + 131);
     }
     assert_eq!(peer.reason(), None);
-    // All that waits, and the newest of those that had no place.
+    // All queued pongs, and the newest of those that found no room.
     let mut frames = Vec::new();
     loop {
         let more = peer.frames();
@@ -279,14 +281,14 @@ fn a_server_that_does_not_read_is_bounded() {
     }
     assert!(frames.len() > 100 && frames.len() < 130, "{}", frames.len());
     assert!(frames.iter().all(|frame| *frame == FromClient::Pong(vec![b'p'; 125])));
-    // And it goes on.
+    // Pings are answered again.
     peer.bytes(&ping);
     assert_eq!(peer.frames().len(), 1);
 }
 
-/// Pongs take no place of messages, and a connection on which messages cannot be sent for long is given up.
+/// Pongs do not take the room of messages. A connection on which messages cannot be sent for a long time is closed.
 #[test]
-fn a_message_that_cannot_wait_any_more_ends_the_connection() {
+fn a_message_that_cannot_be_sent_in_time_ends_the_connection() {
     let mut peer = Peer::at(Stage::Ready, config());
     peer.bytes(&frame(0x80 | PING, &[b'p'; 125]).repeat(20_000));
     let data = format!(r#"{{"guild_id":"1","text":"{}"}}"#, "x".repeat(4000));
@@ -308,7 +310,7 @@ fn a_message_that_cannot_wait_any_more_ends_the_connection() {
 }
 
 #[test]
-fn commands_and_wishes_take_effect_at_once() {
+fn commands_and_requests_take_effect_at_once() {
     let mut peer = Peer::at(Stage::Ready, config());
     peer.connection.send(Command::UpdatePresence(Presence::default())).unwrap();
     let Output::Timeout(deadline) = peer.connection.poll_output() else { panic!() };
@@ -327,9 +329,9 @@ fn commands_and_wishes_take_effect_at_once() {
     assert!(peer.stopped);
 }
 
-/// An independent server: the handshake and the frames of tungstenite.
+/// tungstenite as an independent server: its handshake and its frames.
 #[test]
-fn tungstenite_understands_us() {
+fn tungstenite_accepts_the_connection() {
     let mut peer = Peer::at(Stage::Upgrading, config());
     let pipe = Pipe { incoming: peer.connection.transmit().to_vec(), outgoing: Vec::new() };
     peer.connection.transmitted(usize::MAX);
@@ -351,7 +353,7 @@ fn tungstenite_understands_us() {
     assert_eq!(peer.reason(), Some(&DisconnectReason::Requested));
 }
 
-/// A socket of the server's, in memory.
+/// The server's socket in memory.
 struct Pipe {
     incoming: Vec<u8>,
     outgoing: Vec<u8>,
@@ -383,7 +385,7 @@ impl Write for Pipe {
 #[derive(Debug, Clone)]
 enum Step {
     Bytes(Vec<u8>),
-    /// The right answer to the upgrade request, if one was sent.
+    /// The valid answer to the upgrade request, if one was sent.
     Accept,
     Opened,
     ConnectFailed,
@@ -430,12 +432,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Anything in any order: never a panic, bounded memory, one stream at a time, and always a deadline.
+    /// Any steps in any order: no panic, bounded memory, one stream at a time, and always a deadline.
     #[test]
-    fn anything_may_come(steps in steps()) {
+    fn any_steps_are_handled(steps in steps()) {
         let mut now = Instant::now();
         let mut connection = Connection::new(config(), now).unwrap();
-        // Whether there is a stream to be shut down, and whether it was opened.
+        // Whether a stream must be shut down, and whether it was opened.
         let (mut wanted, mut opened) = (false, false);
         let (mut connecting, mut disconnected) = (0_u32, 0_u32);
         for step in std::iter::once(Step::Wait(0)).chain(steps) {

@@ -30,7 +30,7 @@ fn reasons(client: &Client) -> Vec<DisconnectReason> {
 }
 
 #[test]
-fn a_machine_that_slept_drops_the_connection_and_resumes() {
+fn a_suspended_machine_drops_the_connection_and_resumes() {
     let mut client = ready_with_clock();
     client.now += SECOND;
     client.input(Input::WallClock(EPOCH + HOUR));
@@ -51,14 +51,14 @@ fn a_clock_that_is_set_back_changes_nothing() {
 }
 
 #[test]
-fn one_that_slept_while_it_waited_carries_on() {
+fn a_machine_suspended_during_a_wait_continues() {
     let mut client = Client::new(config());
     client.input(Input::WallClock(EPOCH));
     client.input(Input::WallClock(EPOCH + HOUR));
     assert_eq!((client.shard.phase(), client.connects), (Phase::Connecting, 1));
 }
 
-/// Whatever the wall clock does, the same goes out at the same times: steps of an hour in both directions.
+/// The same messages are sent at the same times with any wall clock: here it is set by hours in both directions.
 #[test]
 fn limits_and_heartbeats_do_not_depend_on_the_wall_clock() {
     let run = |step: fn(Duration, u32) -> Duration| {
@@ -81,9 +81,9 @@ fn limits_and_heartbeats_do_not_depend_on_the_wall_clock() {
     assert_eq!(run(|time, round| time + SECOND * 4 * (round / 10)), steady);
 }
 
-/// A driver may stop passing the wall clock: it then causes no deadlines.
+/// A driver may stop passing the wall clock, which then causes no deadlines.
 #[test]
-fn a_wall_clock_that_falls_silent_is_not_asked_without_end() {
+fn a_missing_wall_clock_causes_no_deadlines() {
     let mut client = ready_with_clock();
     for _ in 0..30 {
         client.wait();

@@ -1,4 +1,4 @@
-//! Transcripts: what is in them, what is not, and what they are good for.
+//! Transcripts: their content, what they must not contain, and their replay.
 
 #![allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")]
 
@@ -12,7 +12,7 @@ use gateway_proto::codec::{Deflater, Raw};
 use gateway_proto::command::{Activity, Presence, Status};
 use gateway_proto::disconnect::Refused;
 use gateway_proto::session::SessionSnapshot;
-use gateway_proto::transcript::{Replay, Said, Step, TranscriptError};
+use gateway_proto::transcript::{RecordedOutput, Replay, Step, TranscriptError};
 use gateway_proto::{
     Closed, Command, Compression, ConnectError, Encoding, Event, Input, Intents, Message, Notice, Output,
     Shard, ShardConfig, Shutdown,
@@ -21,7 +21,7 @@ use played::Pages;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// A shard whose server says what a test wants, in any format.
+/// A shard whose server sends messages in any format.
 struct Life {
     shard: Shard,
     start: Instant,
@@ -62,10 +62,10 @@ impl Life {
     fn open(&mut self) {
         self.deflater = Deflater::new(self.compression);
         self.input(Input::Opened);
-        self.says(&json!({"op": 10, "d": {"heartbeat_interval": 41_250, "_trace": ["s3cret"]}}));
+        self.receive(&json!({"op": 10, "d": {"heartbeat_interval": 41_250, "_trace": ["s3cret"]}}));
     }
 
-    fn says(&mut self, payload: &Value) {
+    fn receive(&mut self, payload: &Value) {
         let bytes = Raw::encode(payload, self.encoding).unwrap().as_bytes().to_vec();
         let message = match (&mut self.deflater, self.encoding) {
             (Some(deflater), _) => Message::Binary(deflater.push(&bytes).into()),
@@ -76,7 +76,7 @@ impl Life {
     }
 
     fn dispatch(&mut self, name: &str, sequence: u64, data: Value) {
-        self.says(&json!({"op": 0, "t": name, "s": sequence, "d": data}));
+        self.receive(&json!({"op": 0, "t": name, "s": sequence, "d": data}));
     }
 }
 
@@ -88,7 +88,7 @@ fn config() -> ShardConfig {
     config
 }
 
-/// A shard's life with a secret in every text that a transcript must not contain.
+/// A session with a secret in every text that a transcript must not contain.
 fn whole_life(mut config: ShardConfig, secret: &str) -> Life {
     let url = format!("wss://{secret}.s3cret.example");
     config.token = format!("token{secret}").into();
@@ -110,7 +110,7 @@ fn whole_life(mut config: ShardConfig, secret: &str) -> Life {
     life.open();
     life.dispatch("MESSAGE_CREATE", 6, json!({"content": secret, secret: secret}));
     life.dispatch(secret, 7, json!(secret));
-    life.says(&json!({"op": 9, "d": false, secret: secret}));
+    life.receive(&json!({"op": 9, "d": false, secret: secret}));
     life.input(Input::Closed(Closed::Frame { code: Some(4000), reason: secret.to_owned() }));
     life.now += Duration::from_secs(60);
     life.input(Input::Timeout);
@@ -135,7 +135,7 @@ fn whole_life(mut config: ShardConfig, secret: &str) -> Life {
     life.input(Input::Timeout);
     life.open();
     life.dispatch("RESUMED", 4, json!({"_trace": [secret]}));
-    life.says(&json!({"op": 77, "d": secret}));
+    life.receive(&json!({"op": 77, "d": secret}));
     life.input(Input::Message(Message::Binary(secret.as_bytes().to_vec().into())));
     life.input(Input::Closed(Closed::Protocol(secret.to_owned())));
     life.shard.shutdown(Shutdown::LogOff);
@@ -155,7 +155,7 @@ const FORMATS: [(Encoding, Compression); 6] = [
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Neither what the shard keeps secret nor what people say is in the file, in whatever format it came. A secret may look like
+    /// A transcript contains neither secrets of the shard nor content of messages, in any format. A secret may look like
     /// the name of an event.
     #[test]
     fn no_secret_is_in_a_transcript(secret in "[a-z0-9-]{12,60}|[A-Z_]{12,60}", format in 0..FORMATS.len()) {
@@ -164,13 +164,13 @@ proptest! {
         if config.compression.is_supported() {
             let life = whole_life(config, &secret);
             let steps = life.pages.check(life.start, &[&secret, "s3cret", "81384788765712384", "example"]);
-            // Repeated waits stand there once.
+            // Repeated waits are recorded once.
             prop_assert!(steps.len() > 60 && life.outputs > 40, "{} steps", steps.len());
         }
     }
 }
 
-/// The format, for those who read such files with other tools.
+/// The format of the file, for other tools.
 #[test]
 fn a_transcript_looks_like_this() {
     let life = whole_life(config(), "s3cret-and-no-more");
@@ -180,7 +180,7 @@ fn a_transcript_looks_like_this() {
 }
 
 #[test]
-fn a_heartbeat_that_the_application_wanted_is_played_again() {
+fn a_heartbeat_of_the_application_is_replayed() {
     let mut life = Life::new(config());
     life.open();
     life.input(Input::IdentifyGranted);
@@ -189,7 +189,7 @@ fn a_heartbeat_that_the_application_wanted_is_played_again() {
     life.shard.heartbeat();
     life.drain();
     life.input(Input::Timeout);
-    life.says(&json!({"op": 11}));
+    life.receive(&json!({"op": 11}));
     assert_eq!(life.shard.stats().acknowledgements, 1);
     assert!(life.pages.text().contains(r#""request":"heartbeat""#));
     life.pages.check(life.start, &["s3cret"]);
@@ -200,16 +200,18 @@ fn a_heartbeat_that_the_application_wanted_is_played_again() {
 }
 
 #[test]
-fn a_replay_that_differs_says_so() {
+fn a_replay_that_differs_is_reported() {
     let life = whole_life(config(), "s3cret-and-no-more");
     let changed = life.pages.text().replace(r#""seed":3"#, r#""seed":4"#);
     let mut replay = Replay::new(changed.as_bytes(), Instant::now()).unwrap();
     let step =
         replay.find(|step| step.as_ref().unwrap().differs()).expect("another seed, another wait").unwrap();
-    let Step::Said { recorded, replayed, .. } = &step else { panic!("{step:?}") };
-    assert!(matches!((recorded, replayed), (Said::Event(then), Said::Event(now)) if then != now));
-    assert!(step.to_string().contains("where it was"), "{step}");
-    // An input that is missing shows too.
+    let Step::Output { recorded, replayed, .. } = &step else { panic!("{step:?}") };
+    assert!(
+        matches!((recorded, replayed), (RecordedOutput::Event(then), RecordedOutput::Event(now)) if then != now)
+    );
+    assert!(step.to_string().contains("instead of"), "{step}");
+    // A missing input shows too.
     let text = life.pages.text();
     let without: String =
         text.lines().filter(|line| !line.contains("granted")).map(|line| format!("{line}\n")).collect();
@@ -219,7 +221,7 @@ fn a_replay_that_differs_says_so() {
 }
 
 #[test]
-fn the_replayed_shard_is_where_the_other_one_was() {
+fn the_replayed_shard_has_the_state_of_the_recorded_one() {
     let life = whole_life(config(), "s3cret-and-no-more");
     let text = life.pages.text();
     let mut replay = Replay::new(text.as_bytes(), life.start).unwrap();
@@ -229,20 +231,20 @@ fn the_replayed_shard_is_where_the_other_one_was() {
     assert_eq!(replay.shard().health().last_received, life.shard.health().last_received);
 }
 
-/// Written before the machine took payloads: with messages that were ignored, that could not be decoded after they were inflated,
-/// that came in parts or in another format; and each kind of input and request.
+/// Transcripts of an earlier version: with messages that were ignored, that could not be decoded after inflating, or that
+/// arrived in parts or in another format; and each kind of input and request.
 const EARLIER: [(&str, &str, usize); 6] = [
     ("a-life", include_str!("transcripts/a-life.jsonl"), 1),
     ("acknowledged", include_str!("transcripts/acknowledged.jsonl"), 1),
     ("other-formats", include_str!("transcripts/other-formats.jsonl"), 1),
     ("parts", include_str!("transcripts/parts.jsonl"), 1),
     ("undecodable", include_str!("transcripts/undecodable.jsonl"), 1),
-    // Its head of insta's is no part of it.
+    // The header that insta adds is not part of it.
     ("whole life", include_str!("snapshots/transcript__transcript.snap"), 5),
 ];
 
 #[test]
-fn a_transcript_of_an_earlier_version_is_played() {
+fn a_transcript_of_an_earlier_version_is_replayed() {
     for (name, file, first_line) in EARLIER {
         let text: String = file.lines().skip(first_line - 1).map(|line| format!("{line}\n")).collect();
         let mut steps = 1;
@@ -258,9 +260,9 @@ fn a_transcript_of_an_earlier_version_is_played() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a file says, in whatever order, a replay of it ends and does not panic. Numbers are replaced by others too.
+    /// The replay of any file, with lines in any order and changed numbers, ends without a panic.
     #[test]
-    fn a_transcript_that_was_edited_is_played_to_its_end(
+    fn an_edited_transcript_is_replayed_to_its_end(
         edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..4_u8), 1..12),
     ) {
         let text = whole_life(config(), "s3cret-and-no-more").pages.text();
@@ -282,9 +284,9 @@ proptest! {
     }
 }
 
-/// A process that was killed has not written its last line.
+/// A killed process leaves an incomplete last line.
 #[test]
-fn a_transcript_that_is_cut_off_is_played_to_its_last_whole_line() {
+fn a_truncated_transcript_is_replayed_to_its_last_complete_line() {
     let text = whole_life(config(), "s3cret-and-no-more").pages.text();
     let lines = text.lines().count();
     for cut in [text.len() - 1, text.len() - 20, text.len() / 2] {
@@ -296,7 +298,7 @@ fn a_transcript_that_is_cut_off_is_played_to_its_last_whole_line() {
 }
 
 #[test]
-fn what_is_no_transcript_is_refused() {
+fn other_files_are_refused() {
     let text = whole_life(config(), "s3cret-and-no-more").pages.text();
     let refused = |text: &str| Replay::new(text.as_bytes(), Instant::now()).map(drop).unwrap_err();
     let (head, rest) = text.split_once('\n').unwrap();
@@ -321,7 +323,7 @@ fn what_is_no_transcript_is_refused() {
     assert!(matches!(steps[..], [Err(TranscriptError::Io(_))]), "a line without end is not read to it");
 }
 
-/// A writer that gives up after so many lines.
+/// A writer that fails after this many lines.
 struct Full(usize);
 
 impl Write for Full {

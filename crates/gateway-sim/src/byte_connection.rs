@@ -1,4 +1,4 @@
-//! One connection of a gateway over bytes: HTTP, then perhaps a WebSocket, with the faults of the gateway in its bytes.
+//! One connection of a gateway over bytes: HTTP, then optionally a WebSocket, with the gateway's byte faults applied.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -9,10 +9,10 @@ use crate::http::Request;
 use crate::io::{ClientMessage, ConnectionId, Output};
 use crate::websocket::{FromClient, WebSocketServer};
 
-/// The server's end of one byte stream to a [`Gateway`]. Bytes and the time go in, bytes come out: there is no socket here.
+/// The server's end of one byte stream to a [`Gateway`]. Sans-I/O: bytes and the time go in, bytes come out.
 ///
-/// The caller hands in what the stream gives, hands the outputs of the gateway for [`id`](Self::id) to
-/// [`carry_out`](Self::carry_out), and does what [`poll_step`](Self::poll_step) says. README.md has a loop.
+/// The caller passes in received bytes, passes the gateway's outputs for [`id`](Self::id) to
+/// [`carry_out`](Self::carry_out), and performs the steps of [`poll_step`](Self::poll_step). README.md shows a loop.
 #[derive(Debug, Default)]
 pub struct ByteConnection {
     at_resume_url: bool,
@@ -21,30 +21,30 @@ pub struct ByteConnection {
     socket: WebSocketServer,
     plan: BytePlan,
     silent: bool,
-    /// The stream ends, or has ended.
+    /// Whether the stream has ended.
     ended: bool,
     steps: VecDeque<ByteStep>,
 }
 
 impl ByteConnection {
-    /// A stream that was accepted at the address of [`Config::resume_url`](crate::Config::resume_url).
+    /// Creates a stream that was accepted at the address of [`Config::resume_url`](crate::Config::resume_url).
     pub fn at_resume_url() -> Self {
         Self { at_resume_url: true, ..Self::default() }
     }
 
-    /// What the gateway calls it, once an upgrade request has come.
+    /// The gateway's id of the connection. `None` before the upgrade request.
     pub fn id(&self) -> Option<ConnectionId> {
         self.id
     }
 
-    /// The stream gave these bytes.
+    /// Handles bytes of the stream.
     pub fn receive(&mut self, gateway: &mut Gateway, bytes: &[u8], now: Instant) {
         if self.ended {
             return;
         }
         self.socket.receive(bytes);
         while let Some(received) = self.socket.poll() {
-            // A pong is due before what the gateway says to what follows.
+            // A pong is sent before the gateway's answer to what follows the ping.
             self.push_written();
             match received {
                 FromClient::Request(request) => self.request(gateway, &request, now),
@@ -67,13 +67,13 @@ impl ByteConnection {
         }
     }
 
-    /// The client has ended the stream, or it has failed.
+    /// Handles the end or failure of the stream.
     pub fn end(&mut self, gateway: &mut Gateway, now: Instant) {
         self.ended = true;
         self.feed(gateway, ClientMessage::Gone, now);
     }
 
-    /// Does what the gateway says for this connection.
+    /// Performs an output of the gateway for this connection.
     pub fn carry_out(&mut self, output: Output) {
         match output {
             Output::Accept => {
@@ -102,8 +102,8 @@ impl ByteConnection {
         self.push_written();
     }
 
-    /// The next thing to do with the stream. [`ByteStep::HalfClose`] is the end of an orderly one: the client ends its half
-    /// next.
+    /// The next step to perform on the stream. [`ByteStep::HalfClose`] is the last of an orderly end: the client then
+    /// ends its half.
     pub fn poll_step(&mut self) -> Option<ByteStep> {
         self.steps.pop_front()
     }
@@ -111,7 +111,7 @@ impl ByteConnection {
     fn request(&mut self, gateway: &mut Gateway, request: &Request, now: Instant) {
         if let Some(key) = request.upgrade_key() {
             self.key = key.to_owned();
-            // At that address the gateway sees the whole URL.
+            // At that address the gateway expects the whole URL.
             let prefix = gateway.config().resume_url.clone().filter(|_| self.at_resume_url);
             let target = prefix.unwrap_or_default() + &request.target;
             self.id = Some(gateway.open(&target, now));
@@ -130,7 +130,7 @@ impl ByteConnection {
         }
     }
 
-    /// An orderly end.
+    /// Ends the stream in an orderly way.
     fn finish(&mut self) {
         self.end_with(ByteStep::HalfClose);
     }
@@ -139,7 +139,7 @@ impl ByteConnection {
         self.end_with(ByteStep::Reset);
     }
 
-    /// The last step, once: the gateway also drops a connection that it hears to be gone.
+    /// Queues the last step, once: the gateway also drops a connection when it learns that it has gone.
     fn end_with(&mut self, step: ByteStep) {
         self.push_written();
         if !self.ended {

@@ -1,45 +1,45 @@
-//! Faults in the bytes of a connection, below WebSocket. Sans-I/O: what to write, and what to do then.
+//! Faults in the bytes of a connection, below WebSocket. Sans-I/O: a plan says what to write and what to do next.
 
 use std::time::Duration;
 
-/// Something that happens to the bytes that the gateway sends.
+/// A fault in the bytes that the gateway sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub struct ByteFault {
-    /// After how many bytes, counted from when the fault was set.
+    /// The number of bytes before the fault, counted from when it was set.
     pub at: u64,
-    /// What happens there.
+    /// The effect of the fault.
     pub effect: ByteEffect,
 }
 
-/// What happens at the byte of a [`ByteFault`].
+/// The effect of a [`ByteFault`] at its byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ByteEffect {
-    /// The bytes after it come in pieces of this many bytes, each written by itself.
+    /// The bytes after it are written in pieces of this many bytes.
     Split(usize),
-    /// The bytes after it come so much later.
+    /// The bytes after it are delayed by this time.
     Delay(Duration),
-    /// So many bytes are left out.
+    /// So many bytes are dropped.
     Truncate(u64),
-    /// All bits of the next byte are turned over.
+    /// All bits of the next byte are inverted.
     Corrupt,
-    /// Nothing is written any more; the connection stays open.
+    /// Nothing more is written; the connection stays open.
     Stall,
-    /// The sending half ends; the receiving half stays.
+    /// The sending half ends; the receiving half stays open.
     HalfClose,
     /// TCP reset.
     Reset,
 }
 
-/// One thing to do with the socket of a connection.
+/// One step to perform on the socket of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ByteStep {
     /// Write these bytes.
     Write(Vec<u8>),
-    /// Wait for so long.
+    /// Wait for this time.
     Wait(Duration),
     /// End the sending half.
     HalfClose,
@@ -47,7 +47,7 @@ pub enum ByteStep {
     Reset,
 }
 
-/// The faults of one connection: for those who put a [`Gateway`](crate::Gateway) behind a byte stream of their own.
+/// The byte faults of one connection, for a caller that connects a [`Gateway`](crate::Gateway) to its own byte stream.
 #[derive(Debug, Default)]
 pub struct BytePlan {
     pending: Vec<(u64, ByteEffect)>,
@@ -59,13 +59,13 @@ pub struct BytePlan {
 }
 
 impl BytePlan {
-    /// Adds a fault, counted from here.
+    /// Adds a fault, counted from the current position.
     pub fn add(&mut self, fault: ByteFault) {
         self.pending.push((self.written.saturating_add(fault.at), fault.effect));
         self.pending.sort_by_key(|(at, _)| *at);
     }
 
-    /// What to do instead of writing `bytes`.
+    /// The steps to perform in place of writing `bytes`.
     pub fn write(&mut self, mut bytes: &[u8]) -> Vec<ByteStep> {
         let mut steps = Vec::new();
         while !self.ended {

@@ -1,5 +1,5 @@
-//! The commands of a bot with a session: ops 3, 4, 8, 31 and 43.
-//! See [Discord Docs/Gateway Events, Send Events](https://discord.com/developers/docs/events/gateway-events#send-events).
+//! The commands of a bot with a session: opcodes 3, 4, 8, 31 and 43. See
+//! [Discord Docs, Gateway Events > Send Events](https://discord.com/developers/docs/events/gateway-events#send-events).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,19 +11,19 @@ use crate::intents;
 use crate::shapes::{events, guilds, people};
 use crate::world::{World, guild_id, member_id, member_number};
 
-/// How often all members of one guild may be asked for.
+/// The shortest time between two requests for all members of one guild.
 const MEMBER_REQUEST_INTERVAL: Duration = Duration::from_secs(30);
-/// Members of one GUILD_MEMBERS_CHUNK.
+/// The most members of one GUILD_MEMBERS_CHUNK.
 const CHUNK: usize = 1000;
-/// Ids of one request, and members that a search answers with.
+/// The most ids of one request, and the most members that a search returns.
 const FOUND_AT_MOST: usize = 100;
 
-/// What a command leads to.
+/// The gateway's answer to a command.
 pub(crate) enum Answer {
     /// Dispatches to the session: their names, and their `d` as JSON text.
     Events(Vec<(&'static str, String)>),
-    /// The bot is in another voice channel, or in none: the state that all sessions of the guild see, and what only the one that
-    /// asked gets besides.
+    /// The bot changes its voice channel, or leaves it: the state that all sessions of the guild receive, and what only
+    /// the requesting session receives in addition.
     Voice { guild: u32, state: Value, server: Option<String> },
     /// op 9 `false`.
     InvalidSession,
@@ -31,11 +31,11 @@ pub(crate) enum Answer {
     Malformed,
 }
 
-/// What answers depend on, besides the limits of commands.
+/// The state that answers depend on, besides the limits of commands.
 pub(crate) struct Circumstances<'a> {
     pub(crate) world: &'a World,
     pub(crate) random: &'a mut Rng,
-    /// Those of the session.
+    /// The intents of the session.
     pub(crate) intents: u64,
     pub(crate) now: Instant,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Circumstances<'a> {
 /// The limits of commands.
 #[derive(Default)]
 pub(crate) struct Commands {
-    /// When all members of a guild may be asked for again.
+    /// The time from which all members of a guild may be requested again.
     free: BTreeMap<u64, Instant>,
 }
 
@@ -65,7 +65,7 @@ impl Commands {
         let Some(request) = MemberRequest::parse(data) else {
             return Answer::Malformed;
         };
-        // Ids that are no numbers end the session, as they do at Discord.
+        // An id that is not a number ends the session, as at Discord.
         let Some(guild_id) = snowflake(request.guild_id) else {
             return Answer::InvalidSession;
         };
@@ -112,7 +112,7 @@ impl Commands {
         Answer::Events(chunks(world, guild, &found, &not_found, presences, request.nonce))
     }
 
-    /// Counts a request for all members of a guild, or answers with the time until the next is allowed.
+    /// Counts a request for all members of a guild, or returns the time until the next is allowed.
     fn request_all_members(&mut self, guild_id: u64, now: Instant) -> Result<(), Duration> {
         match self.free.get(&guild_id).filter(|free| **free > now) {
             Some(free) => Err(free.saturating_duration_since(now)),
@@ -124,7 +124,8 @@ impl Commands {
     }
 }
 
-/// See [Discord Docs/Gateway Events, Update Voice State](https://discord.com/developers/docs/events/gateway-events#update-voice-state).
+/// See
+/// [Discord Docs, Gateway Events > Update Voice State](https://discord.com/developers/docs/events/gateway-events#update-voice-state).
 fn voice_state(data: &Value, circumstances: Circumstances<'_>) -> Option<Answer> {
     let (guild, channel) = (snowflake(&data["guild_id"])?, data.get("channel_id")?);
     let channel = snowflake(channel).map(|channel| channel.to_string());
@@ -211,7 +212,7 @@ enum Wanted<'a> {
 }
 
 impl<'a> MemberRequest<'a> {
-    /// Exactly one of `query` (with `limit`) and `user_ids`; one guild, also as a list of one.
+    /// Requires exactly one of `query` (with `limit`) and `user_ids`, and one guild, which may be a list of one.
     fn parse(data: &'a Value) -> Option<Self> {
         let guild_id = match &data["guild_id"] {
             Value::Array(ids) => ids.first().filter(|_| ids.len() == 1)?,
@@ -236,8 +237,8 @@ impl<'a> MemberRequest<'a> {
     }
 }
 
-/// All four keys must be there.
-/// See [Discord Docs/Gateway Events, Update Presence](https://discord.com/developers/docs/events/gateway-events#update-presence).
+/// Whether all four keys are present. See
+/// [Discord Docs, Gateway Events > Update Presence](https://discord.com/developers/docs/events/gateway-events#update-presence).
 fn presence_is_complete(data: &Value) -> bool {
     data.get("since").is_some()
         && data["activities"].is_array()

@@ -1,4 +1,4 @@
-//! What a simulated gateway is like: its token, its guilds, its limits.
+//! The configuration of a simulated gateway: its token, its guilds, its limits.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::framing::{FrameMode, KeyOrder};
 use crate::script::ScriptStep;
 
-/// The properties of a [`Gateway`](crate::Gateway). Start from `Default` and assign fields.
+/// The configuration of a [`Gateway`](crate::Gateway). Start from `Default` and assign fields.
 ///
 /// ```
 /// let mut config = gateway_sim::Config::default();
@@ -16,65 +16,69 @@ use crate::script::ScriptStep;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// The one token that is accepted, without the `Bot ` prefix.
+    /// The only token that is accepted, without the prefix `Bot `.
     pub token: String,
-    /// What READY and `GET /gateway` say: scheme, host and port, no slash at the end. [`Server`](crate::Server) fills it in.
+    /// The URL in READY and `GET /gateway`: scheme, host and port, without a trailing slash. [`Server`](crate::Server)
+    /// sets it.
     pub url: String,
-    /// The `resume_gateway_url` of READY, if it is to differ from `url`.
+    /// The `resume_gateway_url` of READY. `None`: `url`.
     pub resume_url: Option<String>,
-    /// Same seed, same inputs at the same times: same outputs.
+    /// The same seed and the same inputs at the same times give the same outputs.
     pub seed: u64,
-    /// Guilds that the bot is in, over all shards.
+    /// The number of guilds that the bot is in, over all shards.
     pub guilds: u32,
-    /// Members of each guild, at least 2 (the owner and the bot).
+    /// The number of members of each guild, at least 2 (the owner and the bot).
     pub members: u32,
-    /// Background events a second over all guilds; 0 for none.
+    /// Background events per second over all guilds; 0 for none.
     pub rate: f64,
-    /// `heartbeat_interval` of Hello.
+    /// The `heartbeat_interval` of Hello.
     pub heartbeat_interval: Duration,
-    /// Close with 4009 after so many intervals without a heartbeat; `None` for never.
+    /// The number of intervals without a heartbeat after which the gateway closes with 4009; `None` for never.
     pub missed_heartbeats: Option<u32>,
-    /// How long after the connection opened Hello is sent.
+    /// The delay of Hello after the connection is open.
     pub hello_delay: Duration,
-    /// How long after a heartbeat its ACK is sent.
+    /// The delay of an ACK after its heartbeat.
     pub ack_delay: Duration,
-    /// Dispatches kept for a Resume. `None`: 75 for each guild of the session, at least 100 and at most 3500.
+    /// The number of dispatches kept for a Resume. `None`: 75 for each guild of the session, at least 100 and at most
+    /// 3500.
     pub replay_limit: Option<usize>,
     /// How long a session lives without a connection.
     pub session_expiry: Duration,
-    /// Identify buckets ("Discord Docs, Gateway > Rate Limiting": `max_concurrency`).
+    /// The number of Identify buckets: `max_concurrency`
+    /// ([Discord Docs, Gateway > Rate Limiting](https://discord.com/developers/docs/events/gateway#rate-limiting)).
     pub max_concurrency: u32,
-    /// Time that must pass between two Identifies of one bucket.
+    /// The shortest time between two Identifies of one bucket.
     pub identify_interval: Duration,
-    /// Session starts in 24 hours. An Identify beyond them is closed with 4004, as a reset token would be.
+    /// Session starts in 24 hours. An Identify beyond them is closed with 4004, as after Discord's reset of the token.
     pub session_starts: u32,
-    /// `shards` of `GET /gateway/bot`.
+    /// The `shards` of `GET /gateway/bot`.
     pub recommended_shards: u32,
-    /// Guilds that one shard may have; more close with 4011.
+    /// The most guilds of one shard; more are closed with 4011.
     pub guilds_per_shard: u32,
-    /// Client messages that are allowed in each `send_window`; one more closes with 4008.
+    /// The most client messages in each `send_window`; one more is closed with 4008.
     pub send_limit: usize,
     /// The window of `send_limit`.
     pub send_window: Duration,
-    /// Bytes that a client message may have; more close with 4002.
+    /// The largest size of a client message in bytes; a larger one is closed with 4002.
     pub payload_limit: usize,
-    /// Intent bits that are not enabled for this bot; asking for one closes with 4014.
+    /// Intents that are not enabled for this bot; requesting one is closed with 4014.
     pub disallowed_intents: u64,
-    /// Under payload compression, messages from this many bytes on are compressed.
+    /// The size in bytes from which messages are compressed under payload compression.
     pub compress_from: usize,
-    /// How messages are cut into WebSocket frames.
+    /// How messages are split into WebSocket frames.
     pub frame_mode: FrameMode,
     /// The order of the keys of JSON and ETF envelopes.
     pub key_order: KeyOrder,
-    /// Milliseconds since 1970 at the start, for the times within payloads.
+    /// The start time in milliseconds since 1970, for the times within payloads.
     pub unix_time_ms: u64,
-    /// What is to happen when.
+    /// The script of events and faults.
     pub script: Vec<ScriptStep>,
-    /// Record every dispatch in the [`Ledger`](crate::Ledger): 32 bytes for each, never given back.
+    /// Whether to record every dispatch in the [`Ledger`](crate::Ledger): 32 bytes each, never freed.
     pub ledger: bool,
-    /// Record what goes over the wire, which is kept until it is fetched with [`Gateway::poll_record`](crate::Gateway::poll_record).
+    /// Whether to record the traffic. Records are kept until [`Gateway::poll_record`](crate::Gateway::poll_record)
+    /// returns them.
     pub trace: bool,
-    /// Put what was sent and received into the records of the trace, tokens and all.
+    /// Whether the records of the trace contain payloads, including tokens.
     pub payloads: bool,
 }
 
@@ -116,7 +120,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether `token`, with or without `Bot `, is the accepted one.
+    /// Whether `token`, with or without the prefix `Bot `, is the accepted one.
     pub(crate) fn accepts(&self, token: &str) -> bool {
         token.strip_prefix("Bot ").unwrap_or(token) == self.token
     }

@@ -1,4 +1,4 @@
-//! One connection: what it asked for, what it may do, what was done to it.
+//! One connection: its parameters, its state, and the faults set on it.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,34 +10,34 @@ pub(crate) struct Connection {
     pub(crate) parameters: Parameters,
     pub(crate) encoder: Encoder,
     pub(crate) stage: Stage,
-    /// It asked for an encoding or a compression that there is not.
+    /// It requested an encoding or a compression that does not exist.
     pub(crate) unservable: bool,
     /// The shard id of its last Identify or Resume.
     pub(crate) shard: Option<u32>,
     /// The number of its session.
     pub(crate) session: Option<u64>,
-    /// When the last heartbeat came, or Hello was sent.
+    /// The time of the last heartbeat, or of Hello.
     pub(crate) last_heartbeat: Instant,
     pub(crate) heartbeat_interval: Duration,
-    /// No ACKs any more.
+    /// Whether ACKs are suppressed.
     pub(crate) muted: bool,
-    /// Nothing any more.
+    /// Whether nothing is sent.
     pub(crate) silent: bool,
-    /// Part of a replay is still to come: events wait behind it.
+    /// Whether part of a replay is outstanding: events wait until it is complete.
     pub(crate) replaying: bool,
-    /// When the client sent something, as far back as the window of the send limit.
+    /// The times of the client's messages within the window of the send limit.
     sends: VecDeque<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// The upgrade is not yet accepted.
+    /// The upgrade has not been accepted.
     Upgrading,
     /// WebSocket messages flow.
     Open,
     /// A close frame was sent; waiting for its echo.
     Closing,
-    /// A close frame came; it is being answered, or never will be.
+    /// A close frame was received; it is being answered, or never will be.
     Closed,
 }
 
@@ -59,7 +59,7 @@ impl Connection {
         }
     }
 
-    /// Counts a message of the client; whether it is within the limit.
+    /// Counts a message of the client. Returns whether it is within the limit.
     pub(crate) fn count_send(&mut self, limit: usize, window: Duration, now: Instant) -> bool {
         while self.sends.front().is_some_and(|at| now.saturating_duration_since(*at) >= window) {
             self.sends.pop_front();

@@ -1,4 +1,4 @@
-//! The commands that make things happen, from Rust or over HTTP.
+//! Control commands, from Rust or over HTTP.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::framing::{FrameMode, KeyOrder};
 use crate::io::ConnectionId;
 use crate::rules::{Point, Rule};
 
-/// What a [`Control`] concerns.
+/// The connections and sessions that a [`Control`] affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Target {
@@ -18,12 +18,12 @@ pub enum Target {
     All,
     /// One connection, and the session that is on it.
     Connection(ConnectionId),
-    /// The session with this number (1 for the first READY), and the connection it is on.
+    /// The session with this number (1 for the first READY), and its connection.
     Session(u64),
-    /// The sessions of the shard with this id, whatever the count, and their connections.
+    /// The sessions of the shard with this id, for any shard count, and their connections.
     Shard(u32),
-    /// Every session that serves the guild with this id, of all shard counts, and their connections. An event for it is one and the
-    /// same in all of them.
+    /// Every session that serves the guild with this id, for all shard counts, and their connections. An event for the
+    /// guild is the same event in all of them.
     Guild(u64),
 }
 
@@ -31,71 +31,71 @@ pub enum Target {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Control {
-    /// Changes nothing; the answer is the state of the gateway.
+    /// Changes nothing; returns the state of the gateway.
     State,
-    /// Dispatches `count` MESSAGE_CREATE to each session, whatever its intents, each with `padding` more bytes of content. Each
-    /// session has its own; with [`Target::Guild`] all sessions that serve the guild have the same.
+    /// Dispatches `count` MESSAGE_CREATE to each session, regardless of its intents, each with `padding` more bytes of
+    /// content. Each session receives its own; with [`Target::Guild`] all sessions that serve the guild receive the same.
     Emit {
-        /// How many.
+        /// The number of events.
         count: u32,
         /// Bytes to add to the content.
         padding: usize,
     },
-    /// The same spread over time.
+    /// The same, spread over time.
     Pump {
-        /// How many a second, for each session.
+        /// Events per second, for each session.
         rate: f64,
-        /// For how long.
+        /// The duration.
         duration: Duration,
         /// Bytes to add to the content.
         padding: usize,
     },
-    /// Background events a second over all guilds from now on; 0 for none.
+    /// Background events per second over all guilds from now on; 0 for none.
     Rate(f64),
     /// Dispatches one event to each session.
     Event {
-        /// The event name, known or not.
+        /// The event name; need not be one of Discord's.
         name: String,
         /// Its `d`.
         data: Value,
     },
-    /// The bot joins the voice channel of a guild, or leaves it: a VOICE_STATE_UPDATE to each session that serves the guild, and from
-    /// then on its GUILD_CREATE has the state. Only with [`Target::Guild`].
+    /// The bot joins the voice channel of a guild, or leaves it. Each session that serves the guild receives
+    /// VOICE_STATE_UPDATE, and later GUILD_CREATEs contain the state. Only with [`Target::Guild`].
     Voice {
-        /// Whether it joins.
+        /// Whether the bot joins.
         joins: bool,
     },
-    /// As `Emit`, but the events do not arrive: they have their numbers, and come with a replay.
+    /// As `Emit`, but the events are not sent. They have sequence numbers, and a replay contains them.
     Lose {
-        /// How many.
+        /// The number of events.
         count: u32,
     },
-    /// Leaves out numbers that no event has: no replay brings them.
+    /// Skips sequence numbers. No event has them, and no replay contains them.
     Skip {
-        /// How many.
+        /// How many numbers.
         count: u32,
     },
-    /// Sends a text as it is: no sequence, no replay, no check.
+    /// Sends a text unchanged: no sequence, no replay, no check.
     Raw(String),
-    /// Sends this object as it is, in the encoding and compression of each connection: no sequence, no replay, no check.
+    /// Sends this object unchanged, in the encoding and compression of each connection: no sequence, no replay, no check.
     Payload(Value),
-    /// Sends a ping, whose pong is recorded.
+    /// Sends a ping. Its pong is recorded.
     Ping,
-    /// Sends a text message as it is, past encoding and compression.
+    /// Sends a text message without encoding and compression.
     RawText(String),
-    /// Sends a binary message as it is, past encoding and compression.
+    /// Sends a binary message without encoding and compression.
     RawBytes(Vec<u8>),
-    /// op 7, and then `then_emit` events at once.
+    /// Sends opcode 7, followed immediately by `then_emit` events.
     Reconnect {
-        /// Events right behind it.
+        /// The number of events that follow.
         then_emit: u32,
     },
-    /// op 9. `false` ends the session, `true` only takes it off its connection.
+    /// Sends opcode 9. `false` ends the session, `true` only detaches it from its connection.
     Invalid {
         /// Its `d`.
         resumable: bool,
     },
-    /// A close frame. The session stays resumable.
+    /// Sends a close frame. The session stays resumable.
     Close {
         /// The code; `None` for a close frame without one.
         code: Option<u16>,
@@ -106,35 +106,36 @@ pub enum Control {
     Drop,
     /// Half of a message, then TCP reset.
     Cut,
-    /// No ACKs on these connections, or ACKs again.
+    /// Suppresses ACKs on these connections, or sends them again.
     Mute(bool),
-    /// Nothing on these connections any more, not even a pong; they stay open.
+    /// Sends nothing more on these connections, not even a pong; they stay open.
     Silence,
-    /// op 1: asks for a heartbeat.
+    /// Sends opcode 1, which requests a heartbeat.
     Beat,
-    /// `heartbeat_interval` of every Hello from now on.
+    /// Sets the `heartbeat_interval` of every later Hello.
     HeartbeatInterval(Duration),
-    /// How long after a heartbeat its ACK is sent, from now on.
+    /// Sets the delay of later ACKs.
     AckDelay(Duration),
-    /// Hello again, on a running connection.
+    /// Sends Hello again on an open connection.
     Hello,
-    /// Ends the sessions silently; the next Resume gets op 9 `false`.
+    /// Ends the sessions silently; the next Resume is answered with opcode 9 `false`.
     Expire,
     /// Adds a rule.
     Rule(Rule),
-    /// Clears the rules of a point, or all.
+    /// Removes the rules of a point, or all.
     ClearRules(Option<Point>),
-    /// How messages are cut, on these connections and on all to come.
+    /// Sets how messages are split, on these and on all later connections.
     FrameMode(FrameMode),
-    /// The order of keys, on these connections and on all to come.
+    /// Sets the order of keys, on these and on all later connections.
     KeyOrder(KeyOrder),
-    /// A fault in the bytes of these connections.
+    /// Adds a fault in the bytes of these connections.
     Bytes(ByteFault),
-    /// An outage: all connections are cut, none can be opened for `duration`, and each session misses `emit` events meanwhile.
+    /// Simulates an outage: all connections are reset, none can be opened for `duration`, and each session misses `emit`
+    /// events.
     Down {
-        /// For how long.
+        /// The duration.
         duration: Duration,
-        /// Events that are missed.
+        /// The number of missed events.
         emit: u32,
     },
 }

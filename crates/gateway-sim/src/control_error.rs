@@ -1,8 +1,8 @@
-//! Why a command or a rule is refused.
+//! Why a command or a rule is rejected.
 
 use std::fmt;
 
-/// A control command that cannot be carried out. Nothing was changed.
+/// A control command that cannot be performed. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ControlError {

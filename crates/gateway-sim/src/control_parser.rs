@@ -1,4 +1,4 @@
-//! Control commands as text: from the query of `GET /_ctl/COMMAND?…` and from scripts.
+//! Parses control commands: from the query of `GET /_ctl/COMMAND?…` and from scripts.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::response::Response;
 use crate::rules::{Action, Point, Rule};
 
 impl Control {
-    /// Reads a command with its arguments, as the README lists them. `conn`, `session`, `guild` and `shard` name the target.
+    /// Parses a command with the arguments that README.md lists. `conn`, `session`, `guild` and `shard` name the target.
     ///
     /// ```
     /// use gateway_sim::{Control, Target};
@@ -27,7 +27,7 @@ impl Control {
     /// ```
     ///
     /// # Errors
-    /// A sentence about the first thing that cannot be understood.
+    /// A sentence about the first argument that is invalid.
     pub fn parse(
         command: &str,
         arguments: impl IntoIterator<Item = (String, String)>,
@@ -41,7 +41,7 @@ impl Control {
         }
     }
 
-    /// Reads a command from a request target, `/_ctl/COMMAND?name=value&…` with percent-encoding.
+    /// Parses a command from a request target, `/_ctl/COMMAND?name=value&…` with percent-encoding.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
@@ -56,7 +56,7 @@ impl Control {
     }
 }
 
-/// The arguments that were not yet asked for.
+/// The arguments that have not been read.
 struct Arguments {
     command: String,
     pairs: Vec<(String, String)>,
@@ -103,7 +103,7 @@ impl Arguments {
     }
 
     fn target(&mut self) -> Result<Target, ControlError> {
-        // A rule has a shard of its own.
+        // For a rule, `shard` is an argument and not the target.
         if matches!(self.command.as_str(), "state" | "rate" | "hb" | "ack_delay" | "rule" | "down") {
             return Ok(Target::All);
         }
@@ -274,7 +274,7 @@ pub(crate) fn point(name: &str) -> Result<Point, ControlError> {
     found.map(|(_, point)| point).ok_or_else(|| ControlError::new(format!("there is no point {name:?}")))
 }
 
-/// Percent-decoding, with `+` for a blank. What is not an escape stays as it is.
+/// Decodes percent-encoding, with `+` for a space. An invalid escape is kept.
 fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_sentences() {
+    fn errors_are_sentences() {
         let cases = [
             ("fly", "there is no command \"fly\""),
             ("emit?n=many", "emit cannot have n=many"),

@@ -1,12 +1,13 @@
-//! Erlang terms as the gateway writes and reads them ("Discord Docs, Gateway > Using ETF Encoding").
+//! Erlang terms as the gateway writes and reads them
+//! ([Discord Docs, Gateway > Using ETF Encoding](https://discord.com/developers/docs/events/gateway#using-etf-encoding)).
 //!
-//! Written apart from `gateway-codec` on purpose: what a client decodes with the one was encoded by the other.
+//! Independent of `gateway-codec` on purpose, so that a client decodes what other code has encoded.
 
 use serde_json::{Map, Number, Value};
 
 /// The first byte of every document.
 const VERSION: u8 = 131;
-/// Depth of nesting that is read.
+/// The deepest nesting that is read.
 const DEPTH_LIMIT: usize = 64;
 
 const NEW_FLOAT: u8 = 70;
@@ -23,17 +24,17 @@ const MAP: u8 = 116;
 const ATOM_UTF8: u8 = 118;
 const SMALL_ATOM_UTF8: u8 = 119;
 
-/// Fields whose text goes out as an atom: the event name, and what Discord treats as a symbol.
+/// Fields whose text is encoded as an atom.
 const SYMBOLS: [&str; 2] = ["t", "session_type"];
 /// Lists of ids.
 const ID_LISTS: [&str; 4] = ["ids", "roles", "mention_roles", "guild_ids"];
 
-/// Writes an object as a document of Erlang's external term format, as the gateway does
-/// ("Discord Docs, Gateway > Using ETF Encoding").
+/// Encodes an object as a document of Erlang's external term format, as the gateway does
+/// ([Discord Docs, Gateway > Using ETF Encoding](https://discord.com/developers/docs/events/gateway#using-etf-encoding)).
 ///
-/// - The fields come in the order given; those of objects within it in the order of their [`Map`].
-/// - Keys are atoms, but for those that are ids: they are binaries.
-/// - The text of `id`, of `…_id` and of lists of ids is an integer where it is one that fits 64 bits.
+/// - The fields keep their order; those of inner objects have the order of their [`Map`].
+/// - Keys are atoms, except ids, which are binaries.
+/// - The text of `id`, of `…_id` and of lists of ids is an integer if it is one that fits 64 bits.
 /// - The text of `t` and `session_type` is an atom, other text is a binary.
 /// - A list of up to 65 535 integers from 0 to 255 is a string, an empty list is nil, null is the atom `nil`.
 pub fn encode<'a>(fields: impl ExactSizeIterator<Item = (&'a str, &'a Value)>) -> Vec<u8> {
@@ -46,7 +47,7 @@ fn write_map<'a>(out: &mut Vec<u8>, fields: impl ExactSizeIterator<Item = (&'a s
     out.push(MAP);
     write_length(out, fields.len());
     for (key, value) in fields {
-        // Keys that are ids are no atoms: there would be no end of them.
+        // Ids as keys would create atoms without limit.
         if key.len() > 255 || key.bytes().all(|byte| byte.is_ascii_digit()) {
             write_binary(out, key);
         } else {
@@ -138,7 +139,7 @@ fn write_big(out: &mut Vec<u8>, negative: bool, magnitude: u64) {
 }
 
 fn write_atom(out: &mut Vec<u8>, name: &str) {
-    // Latin-1 is all that this tag can hold; other names take the one for UTF-8.
+    // This tag holds Latin-1 only; other names use the tag for UTF-8.
     out.push(if name.is_ascii() { ATOM } else { ATOM_UTF8 });
     out.extend((name.len() as u16).to_be_bytes());
     out.extend(name.as_bytes());
@@ -154,7 +155,7 @@ fn write_length(out: &mut Vec<u8>, length: usize) {
     out.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
 }
 
-/// Reads a client's document. `None` if it is not one, or has keys that are atoms, or is compressed.
+/// Decodes a client's document. `None` if it is invalid, has atoms as keys, or is compressed.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Value> {
     let (version, rest) = bytes.split_first()?;
     let mut reader = Reader { rest };
@@ -198,7 +199,7 @@ impl<'a> Reader<'a> {
             MAP => {
                 let mut fields = Map::new();
                 for _ in 0..self.length()? {
-                    // An atom as a key is a mistake of the client.
+                    // A client must not use an atom as a key.
                     let key = (self.byte()? == BINARY).then(|| self.text())??;
                     fields.insert(key, self.value(depth + 1)?);
                 }
@@ -231,7 +232,7 @@ impl<'a> Reader<'a> {
         Some(String::from_utf8_lossy(self.take(usize::try_from(length).ok()?)?).into_owned())
     }
 
-    /// A number of elements, of which each takes a byte at least.
+    /// A number of elements, each of which takes at least one byte.
     fn length(&mut self) -> Option<usize> {
         let length = usize::try_from(u32::from_be_bytes(self.array()?)).ok()?;
         (length <= self.rest.len()).then_some(length)

@@ -1,4 +1,4 @@
-//! What is to go wrong at which point of a connection.
+//! The faults set for the points of a connection.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::rules::{Point, Rule, Rules};
 use crate::script::{ScriptStep, When};
 
-/// The rules in force, and what they and the script wait for.
+/// The active rules, and the state that they and the script depend on.
 #[derive(Default)]
 pub(crate) struct Faults {
     pub(crate) rules: Rules,
@@ -16,14 +16,13 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    /// A connection of this shard reached a point: the rule for it, counted as used.
+    /// Records that a connection of this shard reached a point. Returns the rule for it, which is then used up once.
     pub(crate) fn reach(&mut self, point: Point, shard: Option<u32>) -> Option<Rule> {
         *self.reached.entry(point).or_default() += 1;
         self.rules.take(point, shard)
     }
 
-    /// The steps of a script that wait for the point as often as it was reached now, each with how long after it they are
-    /// due.
+    /// The script's steps for this occurrence of the point, each with its delay.
     pub(crate) fn steps(&self, script: &[ScriptStep], point: Point) -> Vec<(usize, Duration)> {
         let count = self.reached.get(&point).copied().unwrap_or(0);
         let due = |(index, step): (usize, &ScriptStep)| match step.when {
@@ -35,12 +34,12 @@ impl Faults {
         script.iter().enumerate().filter_map(due).collect()
     }
 
-    /// Refuses connections until then.
+    /// Rejects connections until this time.
     pub(crate) fn go_down(&mut self, until: Instant) {
         self.down_until = Some(until);
     }
 
-    /// Comes up again if it is time.
+    /// Accepts connections again if it is time.
     pub(crate) fn come_up(&mut self, now: Instant) {
         self.down_until = self.down_until.filter(|until| *until > now);
     }

@@ -1,12 +1,12 @@
-//! WebSocket frames of a server (RFC 6455, section 5), as tungstenite writes them, and ones that break its rules.
+//! WebSocket frames of a server (RFC 6455, section 5), as tungstenite writes them, and invalid ones.
 
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::message::Message;
 
-/// The bytes of one frame with any first byte, unmasked, its length written in the shortest way (RFC 6455, section 5.2). For
-/// frames that break the rules: the first byte holds the final bit, the reserved bits and the opcode.
+/// The bytes of an unmasked frame with any first byte, with its length encoded in the shortest form (RFC 6455, section
+/// 5.2). For invalid frames: the first byte holds the final bit, the reserved bits and the opcode.
 ///
 /// ```
 /// assert_eq!(gateway_sim::frame(0x81, b"hi"), b"\x81\x02hi");
@@ -28,7 +28,7 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A message in as many frames as it is to go out in.
+/// Splits a message into its frames.
 pub(crate) fn frames(message: Message) -> Vec<Frame> {
     let first = if message.binary { Data::Binary } else { Data::Text };
     if message.fragments <= 1 || message.payload.is_empty() {
@@ -45,12 +45,12 @@ pub(crate) fn frames(message: Message) -> Vec<Frame> {
     frames
 }
 
-/// Frames as they are on the wire.
+/// The bytes of frames.
 pub(crate) fn bytes(frames: impl IntoIterator<Item = Frame>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for frame in frames {
         bytes.reserve(frame.len());
-        // A vector takes everything.
+        // Writing to a vector does not fail.
         let _ = frame.format(&mut bytes);
     }
     bytes
@@ -65,7 +65,7 @@ mod tests {
         Message { binary: true, payload: payload.to_vec(), fragments, about: About::default() }
     }
 
-    /// Whatever the length takes: both writers agree on every boundary of it.
+    /// Compares both writers at every boundary of the length encoding.
     #[test]
     fn a_frame_is_as_tungstenite_writes_it() {
         for length in [0, 1, 125, 126, 127, 0xffff, 0x1_0000] {

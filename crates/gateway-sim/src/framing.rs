@@ -1,6 +1,6 @@
-//! How messages are cut and ordered, as a test may choose.
+//! How messages are split, and the order of their keys.
 
-/// How a message is cut before it goes out.
+/// How a message is split before it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum FrameMode {
@@ -9,8 +9,8 @@ pub enum FrameMode {
     Whole,
     /// One WebSocket message in several frames (continuation frames).
     Fragments,
-    /// Under zlib-stream, several WebSocket messages; the first ends within the flush marker, where the marker allows.
-    /// Whole otherwise.
+    /// Under zlib-stream, several WebSocket messages; the first ends within the flush marker if possible. Otherwise as
+    /// `Whole`.
     ZlibSplit,
 }
 
@@ -18,11 +18,11 @@ pub enum FrameMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum KeyOrder {
-    /// `t`, `s`, `op`, `d`: what Discord sends and some clients depend on.
+    /// `t`, `s`, `op`, `d`: Discord's order, which some clients depend on.
     #[default]
     Usual,
     /// `d`, `op`, `s`, `t`.
     DataFirst,
-    /// Another of the 24 orders with every message, in turn.
+    /// Each of the 24 orders in turn, one for each message.
     Changing,
 }

@@ -6,16 +6,16 @@ use tungstenite::handshake::derive_accept_key;
 
 use crate::response::Response;
 
-/// Bytes that a request head may have.
+/// The largest request head in bytes.
 const HEAD_LIMIT: usize = 16 * 1024;
-/// Headers that a request may have.
+/// The most headers of a request.
 const HEADER_LIMIT: usize = 64;
 
 /// An HTTP request without its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
-    /// `GET`, for example.
+    /// The method, such as `GET`.
     pub method: String,
     /// Path and query.
     pub target: String,
@@ -24,10 +24,10 @@ pub struct Request {
 }
 
 impl Request {
-    /// Takes the next head out of `buffer`. `None` until it is whole.
+    /// Takes the next head out of `buffer`. `None` until it is complete.
     ///
     /// # Errors
-    /// It is no HTTP, or too long.
+    /// If it is not HTTP, or too long.
     pub(crate) fn parse(buffer: &mut Vec<u8>) -> io::Result<Option<Self>> {
         let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
         let mut head = httparse::Request::new(&mut headers);
@@ -64,7 +64,7 @@ impl Request {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a header with a list of words has this word.
+    /// Whether a header that is a list contains this word.
     fn header_has(&self, name: &str, word: &str) -> bool {
         self.headers
             .iter()
@@ -73,13 +73,13 @@ impl Request {
             .any(|value| value.trim().eq_ignore_ascii_case(word))
     }
 
-    /// The `Sec-WebSocket-Key`, if this asks for a WebSocket.
+    /// The `Sec-WebSocket-Key` of an upgrade request.
     pub fn upgrade_key(&self) -> Option<&str> {
         let asks = self.header_has("Upgrade", "websocket") && self.header_has("Connection", "upgrade");
         self.header("Sec-WebSocket-Key").filter(|_| asks)
     }
 
-    /// Whether another request may follow on the same connection: not after a body, which is not read here.
+    /// Whether another request may follow on the same connection. Not after a body, which is not read here.
     pub(crate) fn keeps_alive(&self) -> bool {
         let body = self.header("Content-Length").is_some_and(|length| length != "0")
             || self.header("Transfer-Encoding").is_some();

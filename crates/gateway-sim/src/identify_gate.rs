@@ -1,5 +1,5 @@
-//! When a session may be started: the spacing of Identifies, and the session starts of a day.
-//! See [Discord Docs/Gateway, Rate Limiting](https://discord.com/developers/docs/events/gateway#rate-limiting).
+//! Limits session starts: the spacing of Identifies, and the starts of a day. See
+//! [Discord Docs, Gateway > Rate Limiting](https://discord.com/developers/docs/events/gateway#rate-limiting).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::config::Config;
 /// The window of `session_start_limit`.
 const START_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// When each bucket last identified, and how many session starts are left.
+/// The time of the last Identify of each bucket, and the remaining session starts.
 pub(crate) struct IdentifyGate {
     last: BTreeMap<u32, Instant>,
     remaining: u32,
@@ -30,7 +30,7 @@ impl IdentifyGate {
         Self { last: BTreeMap::new(), remaining, window_ends: None }
     }
 
-    /// Session starts that are left, and the time until they are all back.
+    /// The remaining session starts, and the time until the limit is reset.
     pub(crate) fn remaining(&self, config: &Config, now: Instant) -> (u32, Duration) {
         match self.window_ends {
             Some(end) if end > now => (self.remaining, end - now),
@@ -38,7 +38,7 @@ impl IdentifyGate {
         }
     }
 
-    /// Asks for a session start, and counts it if it is granted.
+    /// Requests a session start, and counts it if it is granted.
     pub(crate) fn start(&mut self, shard_id: u32, config: &Config, now: Instant) -> Start {
         let key = shard_id % config.max_concurrency.max(1);
         let too_soon = |last: &Instant| now.saturating_duration_since(*last) < config.identify_interval;

@@ -1,6 +1,7 @@
-//! Which intent an event needs ("Discord Docs, Gateway > List of Intents").
+//! The intent that an event needs
+//! ([Discord Docs, Gateway > List of Intents](https://discord.com/developers/docs/events/gateway#list-of-intents)).
 
-/// Bits that exist, for bots or for other kinds of clients; anything else closes with 4013.
+/// The bits that exist, for bots or other clients; any other bit closes with 4013.
 pub(crate) const KNOWN: u64 = (1 << 29) - 1;
 /// GUILD_MEMBERS.
 pub(crate) const GUILD_MEMBERS: u64 = 1 << 1;
@@ -11,7 +12,8 @@ pub(crate) const GUILDS: u64 = 1;
 /// MESSAGE_CONTENT.
 pub(crate) const MESSAGE_CONTENT: u64 = 1 << 15;
 
-/// The bits of which a session needs one to be sent a guild event of this name; `None` for events that every session receives.
+/// The bits of which a session needs one to receive a guild event of this name. `None` for events that every session
+/// receives.
 pub(crate) fn needed(name: &str) -> Option<u64> {
     let bit = match name {
         "GUILD_MEMBER_ADD" | "GUILD_MEMBER_UPDATE" | "GUILD_MEMBER_REMOVE" => 1,

@@ -1,4 +1,4 @@
-//! What goes into a gateway and what comes out of it.
+//! Inputs and outputs of a gateway.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::bytes_fault::ByteFault;
 use crate::message::Message;
 use crate::response::Response;
 
-/// Names a connection: 1 for the first of the gateway.
+/// Identifies a connection: 1 for the first of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
@@ -16,7 +16,7 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// What a client did.
+/// What a client sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientMessage<'a> {
     /// A whole text message.
@@ -29,24 +29,24 @@ pub enum ClientMessage<'a> {
     Pong,
     /// A close frame, with its code.
     Close(Option<u16>),
-    /// The connection ended without one.
+    /// The connection ended without a close frame.
     Gone,
 }
 
-/// What to do on a connection. After `Refuse`, `Drop`, `Abort` and `Cut` nothing more comes for it.
+/// What to do on a connection. `Refuse`, `Drop`, `Abort` and `Cut` are the last output of a connection.
 ///
-/// Exhaustive on purpose: the code that carries outputs out must notice a new one.
+/// Exhaustive on purpose: code that performs outputs must handle a new one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// Answer the upgrade request with 101.
     Accept,
-    /// Answer it with this instead, and end the connection.
+    /// Answer the upgrade request with this response instead, and end the connection.
     Refuse(Response),
     /// Send a WebSocket message.
     Send(Message),
     /// Send a ping.
     Ping,
-    /// Send a close frame with this code and reason, or an empty one. The connection stays, to read the echo.
+    /// Send a close frame with this code and reason, or an empty one. The connection stays open for the echo.
     Close(Option<u16>, String),
     /// End the TCP stream.
     Drop,
@@ -54,8 +54,8 @@ pub enum Output {
     Abort,
     /// Send half of this message, then reset the TCP stream.
     Cut(Message),
-    /// From now on answer nothing, not even a ping.
+    /// From now on send nothing, not even a pong.
     Silence,
-    /// Disturb the bytes that follow.
+    /// Apply this fault to the bytes that follow.
     Bytes(ByteFault),
 }

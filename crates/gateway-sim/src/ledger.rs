@@ -1,9 +1,9 @@
-//! What was dispatched to whom, so that a test can count what was lost and what came twice.
+//! A record of all dispatches, so that a test can count lost and duplicated ones.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Every dispatch of every session. A session is named by its number: 1 for the first READY, 2 for the second, and so on.
+/// Every dispatch of every session. Sessions are numbered: 1 for the first READY, 2 for the second, and so on.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     /// The dispatches of session `n + 1`; the first has the sequence 1.
@@ -17,17 +17,17 @@ pub struct Ledger {
 #[derive(Debug, Clone)]
 struct Dispatched {
     name: Cow<'static, str>,
-    /// The event that it was, by number; 0 for what is of this session alone.
+    /// The number of the event; 0 for a dispatch of this session alone.
     event: u64,
 }
 
-/// Something that happened in a guild, and the sessions that it was dispatched to.
+/// An event of a guild, and the sessions to which it was dispatched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LedgerEvent<'l> {
-    /// 1 for the first event of the gateway. Common to all sessions.
+    /// 1 for the first event of the gateway. The same in all sessions.
     pub number: u64,
-    /// The id of the guild. None: the event has none, or names none of this gateway.
+    /// The id of the guild. `None` if the event names no guild of this gateway.
     pub guild: Option<u64>,
     /// The name of the dispatches.
     pub name: &'l str,
@@ -39,13 +39,13 @@ pub struct LedgerEvent<'l> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// Dispatches of the ledger that were seen, each counted once.
+    /// Dispatches of the ledger that were received, each counted once.
     pub seen: u64,
-    /// Dispatches of the ledger that were not seen.
+    /// Dispatches of the ledger that were not received.
     pub lost: u64,
-    /// How often something was seen again.
+    /// How many were received more than once.
     pub duplicated: u64,
-    /// What was seen and is not in the ledger, or has another name there.
+    /// Received dispatches that are not in the ledger, or have another name there.
     pub unexpected: u64,
 }
 
@@ -64,14 +64,14 @@ pub struct EventComparison {
 }
 
 impl Comparison {
-    /// Everything was seen once and nothing else was seen.
+    /// Whether every dispatch was received once and nothing besides.
     pub fn is_clean(&self) -> bool {
         self.lost == 0 && self.duplicated == 0 && self.unexpected == 0
     }
 }
 
 impl Ledger {
-    /// How many sessions there have been.
+    /// The number of sessions so far.
     pub fn sessions(&self) -> u64 {
         self.sessions.len() as u64
     }
@@ -96,15 +96,15 @@ impl Ledger {
         (1..).zip(self.of(session).iter().map(|dispatched| &*dispatched.name))
     }
 
-    /// The number of the event that a dispatch was. It is the same in all sessions that the event went to. None: the dispatch was
-    /// of its session alone, as READY, GUILD_CREATE at the beginning and the answers to commands are.
+    /// The number of the event behind a dispatch. It is the same in all sessions that received the event. `None` for a
+    /// dispatch of its session alone: READY, the initial GUILD_CREATEs and answers to commands.
     pub fn event(&self, session: u64, sequence: u64) -> Option<u64> {
         let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
         self.of(session).get(index).map(|dispatched| dispatched.event).filter(|event| *event > 0)
     }
 
-    /// What happened in the guilds, in order, each with the sessions that it was dispatched to. Looks at every dispatch. What
-    /// happened while no session served the guild is not in it.
+    /// The events of the guilds in order, each with its sessions. Scans every dispatch. Events that no session received
+    /// are not included.
     pub fn events(&self) -> Vec<LedgerEvent<'_>> {
         let mut events: BTreeMap<u64, LedgerEvent<'_>> = BTreeMap::new();
         for (session, dispatches) in (1..).zip(&self.sessions) {
@@ -119,6 +119,7 @@ impl Ledger {
         events.into_values().collect()
     }
 
+<<<<<<< HEAD
     /// Compares what happened in guilds with what an application saw of it: session and sequence of each dispatch that it saw, in the
     /// order in which it saw them. Dispatches of a session alone, such as READY, are left out.
     pub fn compare_events(&self, seen: impl IntoIterator<Item = (u64, u64)>) -> EventComparison {
@@ -145,8 +146,11 @@ impl Ledger {
     }
 
     /// Compares one session with what an application saw of it, in any order.
+=======
+    /// Compares the dispatches of one session with those that an application received, in any order.
+>>>>>>> prose
     ///
-    /// RESUMED is left out on both sides: it belongs to a connection and is not replayed when it is lost.
+    /// RESUMED is ignored on both sides: it belongs to a connection and is not replayed when it is lost.
     pub fn compare<'a>(&self, session: u64, seen: impl IntoIterator<Item = (u64, &'a str)>) -> Comparison {
         let mut times: BTreeMap<u64, u64> = BTreeMap::new();
         let mut result = Comparison::default();
@@ -177,13 +181,13 @@ impl Ledger {
         self.numbers.insert(session_id, self.sessions());
     }
 
-    /// Something has happened: its number.
+    /// Starts an event and returns its number.
     pub(crate) fn begin_event(&mut self, guild: Option<u64>) -> u64 {
         self.guilds.push(guild.unwrap_or(0));
         self.guilds.len() as u64
     }
 
-    /// Records a dispatch. `event`: its number; 0 for one of this session alone.
+    /// Records a dispatch. `event` is its number; 0 for a dispatch of this session alone.
     pub(crate) fn record(&mut self, session: u64, event: u64, name: Cow<'static, str>) {
         let index = usize::try_from(session).unwrap_or(0).wrapping_sub(1);
         if let Some(dispatches) = self.sessions.get_mut(index) {

@@ -1,6 +1,6 @@
 #![cfg_attr(feature = "front", doc = include_str!("../README.md"))]
 #![cfg_attr(not(feature = "front"), doc = "A simulated Discord gateway as a value: see [`Gateway`].")]
-// The macro that builds a guild needs it.
+// The macro that builds a guild needs this limit.
 #![recursion_limit = "256"]
 
 mod byte_connection;

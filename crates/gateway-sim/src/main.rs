@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
-            // Nothing can be done about a closed stderr.
+            // An error of stderr cannot be reported.
             let _ = writeln!(io::stderr(), "gateway-sim: {sentence}");
             ExitCode::from(2)
         }
@@ -73,11 +73,11 @@ fn write_root(_: &Server, _: &str) -> Result<(), String> {
 
 struct Settings {
     server: ServerConfig,
-    /// Where the root certificate goes.
+    /// The file for the root certificate.
     root: String,
 }
 
-/// The settings, or `None` if there is nothing to run.
+/// Parses the arguments. `None` if there is nothing to run.
 fn arguments(mut parser: lexopt::Parser) -> Result<Option<Settings>, String> {
     let mut root = "gateway-sim-root.pem".to_owned();
     let mut config = ServerConfig::default();

@@ -1,20 +1,20 @@
-//! What goes out on a connection.
+//! WebSocket messages with a description for the trace.
 
 /// A WebSocket message to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
-    /// A binary message; a text message otherwise.
+    /// Whether this is a binary message; otherwise a text message.
     pub binary: bool,
-    /// What it carries.
+    /// The payload.
     pub payload: Vec<u8>,
-    /// In how many frames it goes out, at least 1.
+    /// The number of frames in which it is sent, at least 1.
     pub fragments: usize,
-    /// What is in it.
+    /// A description for the trace.
     pub about: About,
 }
 
-/// What a message is, for the trace.
+/// The description of a message, for the trace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct About {
@@ -24,6 +24,6 @@ pub struct About {
     pub name: Option<String>,
     /// The sequence of a dispatch.
     pub sequence: Option<u64>,
-    /// What op 9 says: whether the session may be resumed.
+    /// The `d` of opcode 9: whether the session is resumable.
     pub resumable: Option<bool>,
 }

@@ -2,27 +2,28 @@
 
 use gateway_codec::{Compression, Encoding};
 
-/// What a client asked for ("Discord Docs, Gateway > Connecting").
+/// The parameters of a connection
+/// ([Discord Docs, Gateway > Connecting](https://discord.com/developers/docs/events/gateway#connecting)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Parameters {
-    /// API version; 6 if it was not given.
+    /// The API version. Default 6.
     pub version: u32,
-    /// JSON if it was not given.
+    /// The encoding. Default JSON.
     pub encoding: Encoding,
-    /// Transport compression.
+    /// The transport compression.
     pub compression: Compression,
 }
 
 impl Parameters {
-    /// What holds without a query.
+    /// The parameters without a query.
     pub(crate) const DEFAULT: Self =
         Self { version: 6, encoding: Encoding::Json, compression: Compression::None };
 
-    /// Reads them from the request target: `/?v=10`, `//?v=10`, `?v=10` or a whole URL, keys in any order.
+    /// Parses the query of a request target: `/?v=10`, `//?v=10`, `?v=10` or a whole URL, with keys in any order.
     ///
     /// # Errors
-    /// A sentence about the first value that cannot be served.
+    /// A sentence about the first value that is not supported.
     pub fn parse(target: &str) -> Result<Self, String> {
         let mut parameters = Self::DEFAULT;
         let query = target.split_once('?').map_or("", |(_, query)| query);

@@ -1,4 +1,4 @@
-//! A response of HTTP.
+//! HTTP responses.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ pub struct Response {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
-    /// `application/json` exactly, unless changed: some clients compare it byte for byte.
+    /// `application/json` unless changed: some clients compare it byte for byte.
     pub content_type: String,
 }
 
@@ -28,15 +28,15 @@ impl Response {
         Self { status, headers: Vec::new(), body: String::new(), content_type: "application/json".to_owned() }
     }
 
-    /// The same with one more header.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// A mistake of the caller, in a sentence.
-    pub(crate) fn mistake(status: u16, sentence: &str) -> Self {
+    /// A client error with a sentence as its message.
+    pub(crate) fn client_error(status: u16, sentence: &str) -> Self {
         Self::json(status, &json!({"message": sentence, "code": 0}))
     }
 }

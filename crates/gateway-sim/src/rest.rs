@@ -1,4 +1,4 @@
-//! The few answers of the HTTP API that a bot asks for before it connects.
+//! The answers of the HTTP API that a bot requests before it connects.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::response::Response;
 use crate::shapes::people;
 
-/// Answers a GET. `session_starts` are those that are left, and the time until they are all back.
+/// Answers a GET. `session_starts` holds the number of remaining starts and the time until the limit is reset.
 pub(crate) fn answer(
     path: &str,
     authorization: Option<&str>,
@@ -26,11 +26,11 @@ pub(crate) fn answer(
     } else if path.ends_with("/users/@me") {
         people::own_user()
     } else {
-        return Response::mistake(404, "404: Not Found");
+        return Response::client_error(404, "404: Not Found");
     };
     let authorized =
         authorization.and_then(|value| value.strip_prefix("Bot ")).is_some_and(|token| config.accepts(token));
-    if authorized { Response::json(200, &answer) } else { Response::mistake(401, "401: Unauthorized") }
+    if authorized { Response::json(200, &answer) } else { Response::client_error(401, "401: Unauthorized") }
 }
 
 fn gateway_bot(config: &Config, (remaining, reset_after): (u32, Duration)) -> Value {

@@ -1,4 +1,4 @@
-//! Which sessions an event of a guild goes to, without asking every session.
+//! Finds the sessions of a guild without a scan of all sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ impl Routes {
         }
     }
 
-    /// One set of sessions for each shard count in use: reshards run two side by side.
+    /// The sessions of a guild for each shard count in use. During a reshard there are two counts.
     pub(crate) fn of_guild(&self, guild_id: u64) -> Vec<u64> {
         self.0
             .iter()

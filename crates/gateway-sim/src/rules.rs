@@ -1,4 +1,4 @@
-//! What to do instead of the usual, and when.
+//! Rules: actions that replace the usual one at a point.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,92 +7,93 @@ use crate::bytes_fault::ByteFault;
 use crate::control_error::ControlError;
 use crate::response::Response;
 
-/// A moment in the life of a connection at which a [`Rule`] can step in.
+/// A point in the life of a connection at which a [`Rule`] can act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Point {
-    /// The upgrade request came. Usual: it is accepted.
+    /// An upgrade request has arrived. Usually it is accepted.
     Upgrade,
-    /// The WebSocket is open. Usual: Hello.
+    /// The WebSocket is open. Usually Hello follows.
     Connect,
-    /// Hello was sent. Usual: nothing.
+    /// Hello was sent. Usually nothing follows.
     Hello,
-    /// Identify came. Usual: READY and the guilds, or a refusal.
+    /// Identify has arrived. Usually READY and the guilds follow, or a refusal.
     Identify,
-    /// READY was sent. Usual: the guilds. They come all the same, or are kept for a Resume, but for [`Action::Ignore`].
+    /// READY was sent. Usually the guilds follow. They also follow another action, or are kept for a Resume, unless it is
+    /// [`Action::Ignore`].
     Ready,
-    /// Resume came. Usual: the replay and RESUMED, or a refusal.
+    /// Resume has arrived. Usually the replay and RESUMED follow, or a refusal.
     Resume,
-    /// In the replay, after [`Rule::after`] of its dispatches. Usual: the rest of it and RESUMED, which also follow
+    /// Within the replay, after [`Rule::after`] of its dispatches. Usually the rest of it and RESUMED follow, also after
     /// [`Action::Reconnect`].
     Replay,
     /// RESUMED was sent.
     Resumed,
-    /// A heartbeat came. Usual: its ACK.
+    /// A heartbeat has arrived. Usually its ACK follows.
     Heartbeat,
-    /// The client's close frame came. Usual: it is answered and the connection ends.
+    /// The client's close frame has arrived. Usually it is answered and the connection ends.
     Close,
 }
 
-/// What to do. [`Rule::check`] tells what makes sense where.
+/// The action of a rule. [`Rule::check`] rejects actions without effect at a point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Action {
-    /// A close frame with this code, or with none. At [`Point::Close`] it is the answer to the client's.
+    /// Send a close frame with this code, or with none. At [`Point::Close`] it answers the client's.
     Close(Option<u16>),
-    /// TCP reset.
+    /// Reset the TCP connection.
     Abort,
-    /// End of the TCP stream, without a close frame.
+    /// End the TCP stream without a close frame.
     Drop,
-    /// op 9 with this `d`.
+    /// Send opcode 9 with this `d`.
     Invalid(bool),
-    /// op 7.
+    /// Send opcode 7.
     Reconnect,
-    /// Nothing at all.
+    /// Do nothing.
     Ignore,
-    /// The usual, later.
+    /// Do the usual later.
     Delay(Duration),
-    /// From now on nothing is sent on this connection, not even a pong.
+    /// From now on send nothing on this connection, not even a pong.
     Silence,
-    /// An HTTP response instead of the upgrade. Only at [`Point::Upgrade`].
+    /// Send an HTTP response in place of the upgrade. Only at [`Point::Upgrade`].
     Http(Response),
-    /// The usual, with a fault in the bytes that are sent from now on.
+    /// Do the usual, with a fault in the bytes that are sent from now on.
     Bytes(ByteFault),
 }
 
-/// At `on`, do `action` instead of the usual.
+/// At `on`, performs `action` in place of the usual one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
-    /// When.
+    /// The point.
     pub on: Point,
-    /// What.
+    /// The action.
     pub action: Action,
-    /// How many times; `None` for always.
+    /// The number of times; `None` for always.
     pub count: Option<u32>,
-    /// For [`Point::Replay`]: after how many dispatches of the replay.
+    /// For [`Point::Replay`]: the number of dispatches of the replay before the action.
     pub after: usize,
-    /// Only for connections of the shard with this id. It is known from [`Point::Identify`] or [`Point::Resume`] on, so
-    /// there is none for the points before.
+    /// The id of the shard whose connections are affected. Known from [`Point::Identify`] or [`Point::Resume`] on, so
+    /// rules for earlier points cannot have it.
     pub shard: Option<u32>,
 }
 
 impl Rule {
-    /// A rule that holds once.
+    /// A rule that applies once.
     pub fn once(on: Point, action: Action) -> Self {
         Self { on, action, count: Some(1), after: 0, shard: None }
     }
 
-    /// A rule that holds until it is cleared.
+    /// A rule that applies until it is cleared.
     pub fn always(on: Point, action: Action) -> Self {
         Self { count: None, ..Self::once(on, action) }
     }
 
-    /// Whether the rule can do anything at all.
+    /// Checks whether the rule can have an effect.
     ///
     /// # Errors
-    /// A sentence that says what makes no sense.
+    /// A sentence that says why it cannot.
     pub fn check(&self) -> Result<(), ControlError> {
         let on = self.on;
         let sentence = match &self.action {
@@ -120,7 +121,7 @@ impl Rule {
 }
 
 impl Point {
-    /// All of them, with their names in the control interface.
+    /// All points, with their names in the control interface.
     pub(crate) const NAMES: [(&'static str, Self); 10] = [
         ("upgrade", Self::Upgrade),
         ("connect", Self::Connect),
@@ -142,7 +143,7 @@ impl fmt::Display for Point {
     }
 }
 
-/// The rules in force, oldest first.
+/// The active rules, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Rules(Vec<Rule>);
 
@@ -151,12 +152,12 @@ impl Rules {
         self.0.push(rule);
     }
 
-    /// Ends the rules of one point, or all.
+    /// Removes the rules of one point, or all.
     pub(crate) fn clear(&mut self, point: Option<Point>) {
         self.0.retain(|rule| point.is_some_and(|point| rule.on != point));
     }
 
-    /// The rule for a point that a connection of this shard has reached, counted as used.
+    /// The rule for a point that a connection of this shard has reached. Counts its use.
     pub(crate) fn take(&mut self, point: Point, shard: Option<u32>) -> Option<Rule> {
         let holds = |rule: &Rule| rule.on == point && (rule.shard.is_none() || rule.shard == shard);
         let index = self.0.iter().position(holds)?;

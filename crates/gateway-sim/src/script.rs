@@ -1,4 +1,4 @@
-//! Scripts: what is to happen when, as data.
+//! Scripts: timed control commands as data.
 
 use std::time::Duration;
 
@@ -13,41 +13,41 @@ use crate::rules::Point;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ScriptStep {
-    /// When.
+    /// The time of the step.
     pub when: When,
-    /// To whom. `None`: to the connection that reached the point, or to all.
+    /// The target. `None`: the connection that reached the point, or everything.
     pub target: Option<Target>,
-    /// What.
+    /// The command.
     pub control: Control,
 }
 
-/// When a step is taken.
+/// The time of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum When {
-    /// So long after the gateway started.
+    /// This long after the start of the gateway.
     Start(Duration),
-    /// So long after a connection reached a point for the `number`th time, counted over all connections from 1.
+    /// This long after a connection reached a point for the `number`th time, counted over all connections from 1.
     Reached {
         /// The point.
         point: Point,
-        /// Which time: 1 for the first.
+        /// The occurrence: 1 for the first.
         number: u64,
-        /// How long after it.
+        /// The delay.
         after: Duration,
     },
 }
 
 impl ScriptStep {
-    /// A step.
+    /// Creates a step.
     pub fn new(when: When, control: Control) -> Self {
         Self { when, target: None, control }
     }
 
-    /// Reads a script: one JSON object on each line. Empty lines and lines that start with `#` are left out.
+    /// Parses a script: one JSON object on each line. Empty lines and lines that start with `#` are ignored.
     ///
-    /// `do` is a command of the control interface, with its arguments beside it. `at` is the time in seconds; with `on` (a
-    /// point) and `number` (1 if it is left out) it counts from there, otherwise from the start.
+    /// `do` is a command of the control interface, with its arguments beside it. `at` is the time in seconds, counted
+    /// from the start. With `on` (a point) and `number` (default 1) it counts from that point.
     ///
     /// ```
     /// let script = r#"
@@ -60,7 +60,7 @@ impl ScriptStep {
     /// ```
     ///
     /// # Errors
-    /// A sentence about the first line that cannot be understood, with its number.
+    /// A sentence about the first invalid line, with its number.
     pub fn parse(text: &str) -> Result<Vec<Self>, ControlError> {
         let lines = text.lines().map(str::trim).zip(1..);
         lines
@@ -84,7 +84,7 @@ impl ScriptStep {
             Some(seconds) => seconds.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         };
         let after = after.ok_or_else(|| sentence("`at` must be a number of seconds"))?;
-        // The points of rules keep their `on`: a rule is set at a time.
+        // For a rule, `on` is an argument and not the time of the step.
         let point = match fields.get("on").filter(|_| command != "rule") {
             None => None,
             Some(name) => Some(control_parser::point(name.as_str().unwrap_or_default())?),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_name_their_line() {
+    fn errors_name_their_line() {
         for (script, sentence) in [
             ("{}", "line 1: `do` must be the name of a command"),
             ("\n[]", "line 2: not a JSON object"),

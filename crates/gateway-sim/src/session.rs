@@ -1,4 +1,4 @@
-//! One session: its sequence, its replay buffer, and the connection it is on.
+//! One session: its sequence, its replay buffer, and its connection.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::io::ConnectionId;
 
-/// A dispatch that may have to be replayed. `data` is JSON text.
+/// A dispatch that may be replayed. `data` is JSON text.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
     pub(crate) sequence: u64,
@@ -16,29 +16,29 @@ pub(crate) struct Event {
 }
 
 pub(crate) struct Session {
-    /// 1 for the first of the gateway: the name of the session in the ledger and in traces.
+    /// 1 for the first session of the gateway. The ledger and traces use this number.
     pub(crate) number: u64,
     /// The `session_id` of READY.
     pub(crate) id: String,
-    /// `[id, count]`; `[0, 1]` if none was sent.
+    /// `[id, count]`; `[0, 1]` if the Identify has none.
     pub(crate) shard: (u32, u32),
     pub(crate) intents: u64,
-    /// The newest sequence that was given out.
+    /// The newest sequence number.
     pub(crate) sequence: u64,
     pub(crate) connection: Option<ConnectionId>,
-    /// When it last lost its connection.
+    /// The time at which it last lost its connection.
     detached_at: Instant,
-    /// A timer will look whether it has been without a connection for too long.
+    /// Whether a timer is set that checks for expiry.
     expiry_is_set: bool,
     buffer: VecDeque<Event>,
     limit: usize,
 }
 
-/// Whether a session has been without a connection for too long.
+/// Whether a session has expired.
 pub(crate) enum Expiry {
     /// It is on a connection.
     Attached,
-    /// Not yet; it will have been then.
+    /// Not yet; it expires at this time.
     Due(Instant),
     Expired,
 }
@@ -79,17 +79,17 @@ impl Session {
         event
     }
 
-    /// What came after `sequence`, or `None` if some of it is no longer kept.
+    /// The events after `sequence`. `None` if some of them are no longer kept.
     pub(crate) fn replay(&self, sequence: u64) -> Option<Vec<Event>> {
         let first = self.buffer.partition_point(|event| event.sequence <= sequence);
         let oldest = self.buffer.front().map_or(self.sequence + 1, |event| event.sequence);
-        // A gap for a RESUMED just before the oldest event hides no event.
+        // A gap that a RESUMED just before the oldest event leaves hides no event.
         let complete = sequence + 1 >= oldest || first > 0 || self.never_dropped();
         complete.then(|| self.buffer.iter().skip(first).cloned().collect())
     }
 
-    /// Takes it off its connection. When a timer is to look whether it has expired, if none will look anyway: there is one
-    /// timer for each session, however often it loses its connection.
+    /// Detaches the session from its connection. Returns the time for an expiry timer, unless one is set: each session
+    /// has one timer, however often it loses its connection.
     pub(crate) fn detach(&mut self, now: Instant, lifetime: Duration) -> Option<Instant> {
         self.connection = None;
         self.detached_at = now;
@@ -98,7 +98,7 @@ impl Session {
         first.then_some(now + lifetime)
     }
 
-    /// Its timer is due.
+    /// Handles the expiry timer.
     pub(crate) fn expiry(&mut self, now: Instant, lifetime: Duration) -> Expiry {
         let due = self.detached_at + lifetime;
         let expiry = match self.connection {

@@ -1,4 +1,4 @@
-//! The live sessions, and what was dispatched to them.
+//! The live sessions and the ledger.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use crate::ledger::Ledger;
 use crate::routes::Routes;
 use crate::session::{Event, Session};
 
-/// Every live session, by its number: 1 for the first of the gateway.
+/// All live sessions by number: 1 for the first of the gateway.
 pub(crate) struct Sessions {
     live: BTreeMap<u64, Session>,
     numbers: BTreeMap<String, u64>,
@@ -31,7 +31,7 @@ impl Sessions {
         }
     }
 
-    /// Starts a session that keeps up to `limit` dispatches for a Resume. Its number.
+    /// Starts a session that keeps up to `limit` dispatches for a Resume. Returns its number.
     pub(crate) fn start(
         &mut self,
         id: String,
@@ -51,7 +51,7 @@ impl Sessions {
         number
     }
 
-    /// Forgets a session.
+    /// Removes a session.
     pub(crate) fn end(&mut self, number: u64) -> Option<Session> {
         let session = self.live.remove(&number)?;
         self.numbers.remove(&session.id);
@@ -72,7 +72,7 @@ impl Sessions {
         self.numbers.get(id).copied()
     }
 
-    /// All of them, in order.
+    /// All sessions in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
         self.live.values()
     }
@@ -85,21 +85,21 @@ impl Sessions {
         self.live.is_empty()
     }
 
-    /// Those that an event of a guild goes to, whatever their intents, in order: of all shard counts, and all that have the same
-    /// shard id.
+    /// The sessions that serve a guild, regardless of their intents, in order: for all shard counts, including several of
+    /// one shard id.
     pub(crate) fn of_guild(&self, guild_id: u64) -> impl Iterator<Item = &Session> {
         let mut numbers = self.routes.of_guild(guild_id);
         numbers.sort_unstable();
         numbers.into_iter().filter_map(|number| self.live.get(&number))
     }
 
-    /// Something happens in a guild: its number in the ledger.
+    /// Starts an event of a guild and returns its number in the ledger.
     pub(crate) fn begin_event(&mut self, guild: Option<u64>) -> u64 {
         if self.keeps_ledger { self.ledger.begin_event(guild) } else { 0 }
     }
 
-    /// Numbers an event of a session, and keeps it for a replay. `shared`: its number in the ledger; 0 for one of this session
-    /// alone.
+    /// Numbers an event of a session, and keeps it for a replay. `shared` is its number in the ledger; 0 for a dispatch
+    /// of this session alone.
     pub(crate) fn push(
         &mut self,
         number: u64,
@@ -114,14 +114,14 @@ impl Sessions {
         Some(event)
     }
 
-    /// Leaves numbers out that no event has.
+    /// Skips sequence numbers.
     pub(crate) fn skip(&mut self, number: u64, count: u32) {
         let Some(session) = self.live.get_mut(&number) else {
             return;
         };
         session.sequence += u64::from(count);
         if self.keeps_ledger {
-            // Like a RESUMED that is lost, nothing with this number is replayed.
+            // As with a lost RESUMED, nothing with this number is replayed.
             (0..count).for_each(|_| self.ledger.record(number, 0, Cow::Borrowed("RESUMED")));
         }
     }

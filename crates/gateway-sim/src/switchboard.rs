@@ -1,4 +1,4 @@
-//! Connections, sessions, and which session is on which connection: how messages go out, and how both end.
+//! Connections, sessions, and which session is on which connection: sends messages, and ends both.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,9 +18,9 @@ use crate::timers::{Timer, Timers};
 use crate::trace::{Direction, Record, Records};
 use crate::wire::{Encoder, Payload};
 
-/// How long the echo of a close frame is waited for.
+/// The time to wait for the echo of a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// What stands for a close frame without a code in counters.
+/// The code in counters for a close frame without a code.
 pub(crate) const WITHOUT_CODE: u16 = 1005;
 
 /// Connections and sessions, under one clock.
@@ -36,7 +36,7 @@ pub(crate) struct Switchboard {
     records: Records,
 }
 
-/// Looking, and passing on.
+/// Queries, and access to the parts.
 impl Switchboard {
     pub(crate) fn new(config: &Config, now: Instant) -> Self {
         Self {
@@ -105,12 +105,12 @@ impl Switchboard {
         self.connections.iter().map(|(id, connection)| (*id, connection))
     }
 
-    /// The number of the session that a connection is on.
+    /// The number of the session of a connection.
     pub(crate) fn session_of(&self, id: ConnectionId) -> Option<u64> {
         self.connections.get(&id)?.session
     }
 
-    /// Whether payloads may still be sent on a connection.
+    /// Whether payloads may be sent on a connection.
     pub(crate) fn is_open(&self, id: ConnectionId) -> bool {
         self.connections.get(&id).is_some_and(|connection| connection.stage == Stage::Open)
     }
@@ -120,14 +120,14 @@ impl Switchboard {
     }
 }
 
-/// What goes out on connections.
+/// Sending.
 impl Switchboard {
     /// Sends a payload, in the encoding and compression of the connection.
     pub(crate) fn send(&mut self, id: ConnectionId, payload: &Payload<'_>) {
         self.send_by(id, |encoder| encoder.encode(payload));
     }
 
-    /// Sends what the encoder of the connection makes, if it is open and not silent.
+    /// Sends the encoder's messages, if the connection is open and not silent.
     pub(crate) fn send_by(&mut self, id: ConnectionId, encode: impl FnOnce(&mut Encoder) -> Vec<Message>) {
         if !self.is_open(id) {
             return;
@@ -150,7 +150,7 @@ impl Switchboard {
         self.send(id, &payload);
     }
 
-    /// Dispatches what is of one session alone.
+    /// Dispatches an event of one session alone.
     pub(crate) fn dispatch(
         &mut self,
         session: u64,
@@ -160,7 +160,8 @@ impl Switchboard {
         self.dispatch_shared(session, 0, name, data);
     }
 
-    /// Numbers an event of a session, keeps it, and sends it if there is a connection. `shared`: its number in the ledger.
+    /// Numbers an event of a session, keeps it, and sends it if there is a connection. `shared` is its number in the
+    /// ledger.
     pub(crate) fn dispatch_shared(
         &mut self,
         session: u64,
@@ -172,7 +173,7 @@ impl Switchboard {
             return;
         };
         let connection = self.sessions.get(session).and_then(|session| session.connection);
-        // In a replay that is delayed its turn comes later.
+        // During a delayed replay it is sent later.
         if let Some(id) = connection
             && !self.connections.get(&id).is_some_and(|connection| connection.replaying)
         {
@@ -193,7 +194,7 @@ impl Switchboard {
         Some(event)
     }
 
-    /// Hello. The first sets the time by which a heartbeat must have come.
+    /// Sends Hello. The first one sets the deadline for a heartbeat.
     pub(crate) fn hello(&mut self, id: ConnectionId, interval: Duration, missed: Option<u32>) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(&id) else {
@@ -218,7 +219,7 @@ impl Switchboard {
         }
     }
 
-    /// Sets the time by which a heartbeat must have come.
+    /// Sets the deadline for a heartbeat.
     fn watch_heartbeat(&mut self, id: ConnectionId, missed: Option<u32>) {
         if let (Some(missed), Some(connection)) = (missed, self.connections.get(&id)) {
             let deadline = connection.last_heartbeat + connection.heartbeat_interval * missed;
@@ -226,7 +227,7 @@ impl Switchboard {
         }
     }
 
-    /// Closes a connection whose heartbeat did not come in time.
+    /// Closes a connection whose heartbeat is late.
     pub(crate) fn check_heartbeat(&mut self, id: ConnectionId, missed: Option<u32>) {
         let (Some(intervals), Some(connection)) = (missed, self.connections.get(&id)) else {
             return;
@@ -273,9 +274,9 @@ impl Switchboard {
     }
 }
 
-/// How connections and sessions begin and end.
+/// How connections and sessions start and end.
 impl Switchboard {
-    /// A client has asked for an upgrade.
+    /// Adds a connection that has requested an upgrade.
     pub(crate) fn connect(&mut self, connection: Connection) -> ConnectionId {
         self.connection_count += 1;
         let id = ConnectionId(self.connection_count);
@@ -283,7 +284,7 @@ impl Switchboard {
         id
     }
 
-    /// Answers the upgrade request with 101.
+    /// Accepts the upgrade request.
     pub(crate) fn accept(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.stage = Stage::Open;
@@ -292,7 +293,7 @@ impl Switchboard {
         }
     }
 
-    /// Puts a session on a connection.
+    /// Attaches a session to a connection.
     pub(crate) fn attach(&mut self, id: ConnectionId, number: u64) {
         if let Some(session) = self.sessions.get_mut(number) {
             session.connection = Some(id);
@@ -302,7 +303,7 @@ impl Switchboard {
         }
     }
 
-    /// Takes the session off its connection; from now on it can expire.
+    /// Detaches the session from its connection; from now on it can expire.
     pub(crate) fn detach(&mut self, id: ConnectionId) {
         let Some(number) = self.connections.get_mut(&id).and_then(|connection| connection.session.take())
         else {
@@ -314,7 +315,7 @@ impl Switchboard {
         }
     }
 
-    /// Forgets a session that has been without a connection for too long.
+    /// Removes a session that has been without a connection for too long.
     pub(crate) fn expire(&mut self, number: u64) {
         let Some(session) = self.sessions.get_mut(number) else {
             return;
@@ -326,7 +327,7 @@ impl Switchboard {
         }
     }
 
-    /// Forgets a session; a Resume of it gets op 9 `false`.
+    /// Removes a session; a Resume of it is answered with opcode 9 `false`.
     pub(crate) fn end_session(&mut self, number: u64) {
         let Some(session) = self.sessions.end(number) else {
             return;
@@ -336,8 +337,8 @@ impl Switchboard {
         }
     }
 
-    /// op 9. The connection stays open.
-    /// See [Discord Docs/Gateway Events, Invalid Session](https://discord.com/developers/docs/events/gateway-events#invalid-session).
+    /// Sends opcode 9. The connection stays open. See
+    /// [Discord Docs, Gateway Events > Invalid Session](https://discord.com/developers/docs/events/gateway-events#invalid-session).
     pub(crate) fn invalid(&mut self, id: ConnectionId, resumable: bool) {
         let session = self.session_of(id);
         self.detach(id);
@@ -348,7 +349,7 @@ impl Switchboard {
         self.send(id, &Payload::control(9, if resumable { "true" } else { "false" }));
     }
 
-    /// Closes a connection with a code of the protocol. The session stays resumable, but for 4009.
+    /// Closes a connection with a code of the protocol. The session stays resumable, except after 4009.
     pub(crate) fn close(&mut self, id: ConnectionId, code: u16) {
         if code == 4009
             && let Some(session) = self.session_of(id)
@@ -366,7 +367,7 @@ impl Switchboard {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
-        // From a black hole comes no close frame either.
+        // A silent connection sends no close frame either.
         if connection.silent {
             return;
         }
@@ -378,7 +379,7 @@ impl Switchboard {
         self.timers.set(self.now + CLOSE_TIMEOUT, Timer::Closed(id));
     }
 
-    /// Ends a connection whose close frame the client did not answer in time.
+    /// Ends a connection whose client did not answer the close frame in time.
     pub(crate) fn give_up_echo(&mut self, id: ConnectionId) {
         if self.connections.get(&id).is_some_and(|connection| connection.stage == Stage::Closing) {
             self.drop_connection(id);
@@ -395,7 +396,7 @@ impl Switchboard {
         self.drop_connection(id);
     }
 
-    /// The connection ended without a close frame.
+    /// Handles a connection that ended without a close frame.
     pub(crate) fn gone(&mut self, id: ConnectionId) {
         self.record(id, Direction::In, "gone", About::default(), None, None);
         self.detach(id);
@@ -414,8 +415,8 @@ impl Switchboard {
         self.reset(id, Output::Abort);
     }
 
-    /// Sends half of the next event of the session, then resets the TCP stream. `sent` are the outputs before the event.
-    /// The event is not lost: a Resume replays it.
+    /// Sends half of the session's next event, then resets the TCP stream. `sent` is the number of outputs before the
+    /// event. A Resume replays the event.
     pub(crate) fn cut(&mut self, id: ConnectionId, sent: usize) {
         let message = self.outputs.drain(sent..).find_map(|(_, output)| match output {
             Output::Send(message) => Some(message),
@@ -424,7 +425,7 @@ impl Switchboard {
         self.reset(id, message.map_or(Output::Abort, Output::Cut));
     }
 
-    /// How many outputs wait.
+    /// The number of queued outputs.
     pub(crate) fn waiting_outputs(&self) -> usize {
         self.outputs.len()
     }
@@ -435,14 +436,14 @@ impl Switchboard {
         self.end(id, output);
     }
 
-    /// Forgets a connection with its last output.
+    /// Removes a connection with its last output.
     pub(crate) fn end(&mut self, id: ConnectionId, output: Output) {
         self.connections.remove(&id);
         self.put(id, output);
     }
 }
 
-/// The reasons that Discord gives, where they are known.
+/// Discord's reasons for its close codes, if known.
 fn reason(code: u16) -> &'static str {
     match code {
         4000 => "Unknown error.",

@@ -1,4 +1,4 @@
-//! What is due when, in order of time and, at the same time, in order of being set.
+//! Timers in order of time and, at the same time, in order of being set.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -7,23 +7,23 @@ use serde_json::Value;
 
 use crate::io::ConnectionId;
 
-/// What can become due.
+/// What a timer does.
 pub(crate) enum Timer {
     Accept(ConnectionId),
     Hello(ConnectionId),
     Ack(ConnectionId),
     Identify(ConnectionId, Value),
     Resume(ConnectionId, Value),
-    /// The guilds of a session, some time after READY.
+    /// Sends the guilds of a session after READY.
     Guilds(u64),
-    /// The rest of a replay to a session, after this sequence.
+    /// Sends the rest of a replay after this sequence.
     Replay(ConnectionId, u64, u64),
     Echo(ConnectionId, Option<u16>),
-    /// The last moment for a heartbeat.
+    /// The deadline for a heartbeat.
     Heartbeat(ConnectionId),
-    /// The last moment for the echo of a close frame.
+    /// The deadline for the echo of a close frame.
     Closed(ConnectionId),
-    /// A session that has been without a connection for long enough ends.
+    /// Ends a session that has been without a connection for too long.
     Expire(u64),
     Traffic(u64),
     /// A step of the script, and the connection that reached its point.
@@ -31,7 +31,7 @@ pub(crate) enum Timer {
     Up,
 }
 
-/// Things that are to happen later. Nothing is ever taken out early: the receiver of a timer checks whether it still matters.
+/// Timers. None is removed early: its receiver checks whether it still applies.
 #[derive(Default)]
 pub(crate) struct Timers {
     queue: BTreeMap<(Instant, u64), Timer>,
@@ -48,7 +48,7 @@ impl Timers {
         self.queue.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// The first thing that is due at `now`, with the time it was due.
+    /// The first timer that is due at `now`, with its time.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<(Instant, Timer)> {
         let entry = self.queue.first_entry()?;
         let at = entry.key().0;

@@ -1,4 +1,4 @@
-//! What went over the wire, one record for each thing.
+//! The trace: a record for each event on the wire.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -8,39 +8,40 @@ use serde_json::{Value, json};
 use crate::io::ConnectionId;
 use crate::message::About;
 
-/// One thing seen or sent.
+/// An event on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record {
-    /// When.
+    /// The time.
     pub at: Instant,
-    /// On which connection; `None` for what concerns the gateway as a whole.
+    /// The connection; `None` for events of the whole gateway.
     pub connection: Option<ConnectionId>,
-    /// The session of the connection, if it has one.
+    /// The session of the connection.
     pub session: Option<u64>,
-    /// Who sent it.
+    /// The sender.
     pub direction: Direction,
-    /// `open`, `accept`, `refuse`, `message`, `close`, `drop`, `abort`, `gone`, `ping` or a note in words with underscores.
+    /// `open`, `accept`, `refuse`, `message`, `close`, `drop`, `abort`, `gone`, `ping`, or a note in words with
+    /// underscores.
     pub kind: &'static str,
     /// Opcode, event name and sequence of a message.
     pub about: About,
-    /// Close code, or HTTP status.
+    /// The close code or HTTP status.
     pub code: Option<u16>,
-    /// Bytes of the payload on the wire.
+    /// The size of the payload on the wire in bytes.
     pub bytes: Option<usize>,
-    /// The payload of a message as it went over the wire, or the target of an upgrade request, if
+    /// The payload of a message on the wire, or the target of an upgrade request, if
     /// [`Config::payloads`](crate::Config::payloads) is on. Not part of [`Record::to_json`].
     pub payload: Option<Vec<u8>>,
 }
 
-/// Who sent what is recorded.
+/// The sender of a recorded message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// The client.
     In,
     /// The gateway.
     Out,
-    /// Neither side: an event within the gateway.
+    /// Neither: an event within the gateway.
     Note,
 }
 
@@ -72,12 +73,12 @@ impl Record {
     }
 }
 
-/// The records that were not fetched yet.
+/// The records that were not taken yet.
 #[derive(Default)]
 pub(crate) struct Records {
-    /// Whether anything is recorded.
+    /// Whether traffic is recorded.
     pub(crate) on: bool,
-    /// Whether payloads are.
+    /// Whether payloads are recorded.
     pub(crate) payloads: bool,
     pub(crate) queue: VecDeque<Record>,
 }

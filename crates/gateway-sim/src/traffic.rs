@@ -1,4 +1,4 @@
-//! When events come by themselves: the background of the guilds, and floods that a test asked for.
+//! The times of generated events: the background of the guilds, and floods requested by commands.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use crate::control::Target;
 use crate::timers::{Timer, Timers};
 
-/// The least time between two ticks of one source: what is due within it comes at once.
+/// The shortest time between two ticks of one source. Events due within it are sent together.
 const TICK: Duration = Duration::from_millis(1);
 /// The number of the background source.
 const BACKGROUND: u64 = 0;
 
-/// Where events come from, by number.
+/// Sources of events, by number.
 pub(crate) struct Traffic {
     pumps: BTreeMap<u64, Pump>,
     count: u64,
@@ -26,7 +26,7 @@ struct Pump {
     kind: Kind,
 }
 
-/// What a source makes.
+/// What a source generates.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Background,
@@ -38,7 +38,7 @@ impl Traffic {
         Self { pumps: BTreeMap::new(), count: BACKGROUND, background_rate }
     }
 
-    /// Starts the background, if there is to be one and it does not run.
+    /// Starts the background if its rate is above 0 and it is not running.
     pub(crate) fn start_background(&mut self, timers: &mut Timers, now: Instant) {
         let rate = self.background_rate;
         if rate > 0.0 && !self.pumps.contains_key(&BACKGROUND) {
@@ -60,7 +60,7 @@ impl Traffic {
         self.start(self.count, pump, timers);
     }
 
-    /// What a source owes whose timer was due `at`. Without sessions the background stops.
+    /// The events due from a source whose timer was set for `at`. Without sessions the background stops.
     pub(crate) fn due(
         &mut self,
         number: u64,
@@ -71,11 +71,11 @@ impl Traffic {
     ) -> Option<(u64, Kind)> {
         let pump = self.pumps.get_mut(&number)?;
         if pump.next() > at && pump.until.is_none_or(|until| until > at) {
-            // A timer of a source that was replaced since.
+            // The timer of a source that has been replaced.
             return None;
         }
         let end = pump.until.map_or(now, |until| until.min(now));
-        // A little more, so that what is due at this very moment is not rounded away.
+        // A small addition, so that an event due exactly now is not rounded away.
         let owed = (end.saturating_duration_since(pump.started).as_secs_f64() * pump.rate + 1e-6) as u64;
         let count = owed.saturating_sub(pump.emitted);
         pump.emitted += count;
@@ -97,7 +97,7 @@ impl Traffic {
 }
 
 impl Pump {
-    /// When the next event is due.
+    /// The time of the next event.
     fn next(&self) -> Instant {
         let seconds = (self.emitted + 1) as f64 / self.rate;
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(1 << 32));

@@ -1,4 +1,4 @@
-//! The server's end of a WebSocket as a value: bytes of the client in, what they mean out, and the other way round.
+//! The server's end of a WebSocket as a value: decodes the client's bytes, and encodes the server's messages.
 //! `tungstenite` reads and writes the frames.
 
 use std::collections::VecDeque;
@@ -14,13 +14,13 @@ use crate::http::{self, Request};
 use crate::message::Message;
 use crate::response::Response;
 
-/// Bytes of a client's message that are read at all. The limit of the protocol is far below.
+/// The largest client message that is read, in bytes. The protocol's limit is much lower.
 const READ_LIMIT: usize = 1024 * 1024;
-/// Bytes that are read at once.
+/// The most bytes of one read.
 pub(crate) const READ_BUFFER: usize = 4 * 1024;
 
-/// The server's end of a WebSocket over bytes, for a server that a test writes by hand. [`ByteConnection`] puts a gateway
-/// behind it.
+/// The server's end of a WebSocket over bytes, for a server that a test scripts. [`ByteConnection`] connects it to a
+/// gateway.
 ///
 /// ```
 /// use gateway_sim::{FromClient, WebSocketServer};
@@ -40,22 +40,22 @@ pub(crate) const READ_BUFFER: usize = 4 * 1024;
 #[derive(Debug)]
 pub struct WebSocketServer {
     reading: Reading,
-    /// What is to be written and was not taken yet.
+    /// Bytes to write that were not taken yet.
     written: Vec<u8>,
 }
 
 #[derive(Debug)]
 enum Reading {
-    /// HTTP, as far as it has come.
+    /// An incomplete HTTP head.
     Head(Vec<u8>),
     Frames(Box<WebSocket<Pipe>>),
-    /// Nothing that means anything: the close frame has come. These came behind it.
+    /// A close frame has arrived. These bytes follow it.
     Closed(Vec<u8>),
-    /// Nothing any more.
+    /// Nothing is read any more.
     Ended,
 }
 
-/// What a client has sent.
+/// What a client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FromClient {
@@ -65,21 +65,21 @@ pub enum FromClient {
     Text(String),
     /// A whole binary message.
     Binary(Vec<u8>),
-    /// A ping. Its pong is written.
+    /// A ping. Its pong is already queued.
     Ping(Vec<u8>),
     /// A pong.
     Pong(Vec<u8>),
-    /// A close frame with code and reason, or an empty one. The answer is the caller's.
+    /// A close frame with code and reason, or an empty one. The caller answers it.
     Close(Option<(u16, String)>),
-    /// Bytes behind its close frame, which no client may send (RFC 6455, section 5.5.1).
+    /// Bytes after the close frame, which no client may send (RFC 6455, section 5.5.1).
     AfterClose(Vec<u8>),
-    /// A message that is too large to be read. Nothing that follows is read.
+    /// A message that is too large. Nothing that follows is read.
     TooLarge,
-    /// Bytes that no client may send (RFC 6455, section 7.1.7). Nothing that follows is read.
+    /// Invalid bytes (RFC 6455, section 7.1.7). Nothing that follows is read.
     Invalid {
-        /// What is wrong with them.
+        /// The reason.
         detail: String,
-        /// The code of the close frame that is due: 1002, or 1007 for text that is not UTF-8. `None` before the upgrade.
+        /// The code for the server's close frame: 1002, or 1007 for text that is not UTF-8. `None` before the upgrade.
         code: Option<u16>,
     },
 }
@@ -91,7 +91,7 @@ impl Default for WebSocketServer {
 }
 
 impl WebSocketServer {
-    /// Takes bytes of the client.
+    /// Takes bytes from the client.
     pub fn receive(&mut self, bytes: &[u8]) {
         match &mut self.reading {
             Reading::Head(head) => head.extend_from_slice(bytes),
@@ -101,7 +101,7 @@ impl WebSocketServer {
         }
     }
 
-    /// What the client has sent, one thing at a time, until there is nothing more.
+    /// The next thing that the client sent.
     pub fn poll(&mut self) -> Option<FromClient> {
         let received = match &mut self.reading {
             Reading::Head(head) => {
@@ -121,7 +121,7 @@ impl WebSocketServer {
             }
             Reading::Frames(socket) => {
                 let received = next_frame(socket);
-                // An error of a pipe that takes everything is the end of the WebSocket.
+                // The pipe accepts everything, so an error is the end of the WebSocket.
                 if matches!(received, Some(FromClient::Ping(_))) {
                     let _ = socket.flush();
                 }
@@ -134,7 +134,7 @@ impl WebSocketServer {
         };
         match (&received, &mut self.reading) {
             (FromClient::Close(_), Reading::Frames(socket)) => {
-                // What tungstenite would answer is never written: that is the caller's to say.
+                // tungstenite's answer is dropped: the caller sends its own.
                 let late = mem::take(&mut socket.get_mut().incoming).into();
                 self.reading = Reading::Closed(late);
             }
@@ -149,7 +149,7 @@ impl WebSocketServer {
         self.write(&http::switching_protocols(key));
     }
 
-    /// Answers a request, and promises to read more of them or not.
+    /// Answers a request. `keeps_alive`: whether more requests may follow.
     pub fn respond(&mut self, response: &Response, keeps_alive: bool) {
         self.write(&http::response(response, keeps_alive));
     }
@@ -170,12 +170,12 @@ impl WebSocketServer {
         self.write_frames([Frame::close(frame)]);
     }
 
-    /// Sends bytes as they are: frames that break the rules, or parts of frames. See [`frame`](crate::frame).
+    /// Sends bytes unchanged: invalid frames, or parts of frames. See [`frame`](crate::frame).
     pub fn write(&mut self, bytes: &[u8]) {
         self.written.extend_from_slice(bytes);
     }
 
-    /// What is to be written to the stream, and was not taken before.
+    /// Takes the bytes to write to the stream.
     pub fn take_written(&mut self) -> Vec<u8> {
         mem::take(&mut self.written)
     }
@@ -185,7 +185,7 @@ impl WebSocketServer {
     }
 }
 
-/// How tungstenite is set up in the role of the server.
+/// The configuration of tungstenite.
 pub(crate) fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -218,8 +218,8 @@ fn next_frame(socket: &mut WebSocket<Pipe>) -> Option<FromClient> {
     }
 }
 
-/// A stream in memory: a read gives one byte of what has come, so that tungstenite holds nothing that is behind a close frame,
-/// and a write takes everything.
+/// A stream in memory. A read returns one byte, so that tungstenite buffers nothing beyond a close frame; a write accepts
+/// everything.
 #[derive(Debug)]
 struct Pipe {
     incoming: VecDeque<u8>,
@@ -251,7 +251,7 @@ mod tests {
     const UPGRADE: &str = "GET /?v=10 HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
                            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-    /// All that these bytes say, handed in whole or one by one.
+    /// Everything that is decoded from these bytes, passed in pieces of `size` bytes.
     fn said(bytes: &[u8], size: usize) -> (Vec<FromClient>, Vec<u8>) {
         let mut server = WebSocketServer::default();
         let mut said = Vec::new();
@@ -270,7 +270,7 @@ mod tests {
         (whole.split_off(1), written)
     }
 
-    /// Frames of a client: masked with zeros.
+    /// A client's frame, masked with zeros.
     fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
         [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat()
     }

@@ -1,4 +1,4 @@
-//! From a gateway payload to WebSocket messages: envelope, encoding, compression, cutting.
+//! Turns a gateway payload into WebSocket messages: envelope, encoding, compression, splitting.
 
 use gateway_codec::{Compression, Deflater, Encoding, deflate_zlib};
 
@@ -91,7 +91,7 @@ impl Payload<'_> {
     }
 }
 
-/// The `count`th of the 24 orders of four things, again from the start after the last.
+/// The `count`th of the 24 orders of four things, modulo 24.
 fn permutation(count: u64) -> [usize; 4] {
     let mut rest = vec![0, 1, 2, 3];
     let mut number = (count % 24) as usize;
@@ -126,7 +126,7 @@ impl Encoder {
         }
     }
 
-    /// The client asked for payload compression. Transport compression wins over it.
+    /// Enables payload compression. Transport compression takes precedence.
     pub(crate) fn compress_payloads(&mut self) {
         if self.compression == Compression::None && self.encoding == Encoding::Json {
             self.compression = Compression::Payload;
@@ -142,7 +142,7 @@ impl Encoder {
         self.raw(document, payload.about())
     }
 
-    /// Sends an object as it is: its keys in their order, known or not.
+    /// Encodes an object with its keys in their order, known or not.
     pub(crate) fn whole(&mut self, payload: &Value) -> Vec<Message> {
         let about = About {
             op: payload["op"].as_u64(),
@@ -159,7 +159,7 @@ impl Encoder {
         self.raw(document, about)
     }
 
-    /// Sends a document as it is, whatever it says.
+    /// Sends a document unchanged.
     pub(crate) fn raw(&mut self, document: Vec<u8>, about: About) -> Vec<Message> {
         self.sent += 1;
         if let Some(deflater) = &mut self.deflater {
@@ -172,13 +172,13 @@ impl Encoder {
         vec![self.message(binary, payload, about)]
     }
 
-    /// One WebSocket message, or several of which only the last ends with the flush marker.
+    /// Splits into WebSocket messages of which only the last ends with the flush marker, or returns one.
     fn cut(&self, compressed: Vec<u8>, about: About) -> Vec<Message> {
         let split = self.frame_mode == FrameMode::ZlibSplit && self.compression == Compression::ZlibStream;
         if !split || compressed.len() < 6 {
             return vec![self.message(true, compressed, about)];
         }
-        // Within the marker 00 00 ff ff, and somewhere before it.
+        // Split within the marker 00 00 ff ff, and once before it.
         let (rest, end) = compressed.split_at(compressed.len() - 2);
         let (start, middle) = rest.split_at(rest.len() / 2);
         let part = |bytes: &[u8]| self.message(true, bytes.to_vec(), About::default());

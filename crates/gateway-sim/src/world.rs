@@ -1,25 +1,26 @@
-//! The people and places of the simulation: who has which id. Computed, not stored.
+//! The users and guilds of the simulation: their ids are computed, not stored.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Milliseconds from 1970 to the first second of 2015, Discord's epoch ("Discord Docs, Reference > Snowflakes").
+/// Milliseconds from 1970 to the first second of 2015, Discord's epoch
+/// ([Discord Docs, Reference > Snowflakes](https://discord.com/developers/docs/reference#snowflakes)).
 const DISCORD_EPOCH_MS: u64 = 1_420_070_400_000;
-/// When the first guild was made, in milliseconds of Discord's epoch.
+/// The time of the first guild's creation, in milliseconds of Discord's epoch.
 const FIRST_GUILD_MS: u64 = 300_000_000_000;
-/// When the first account was made.
+/// The time of the first account's creation, in milliseconds of Discord's epoch.
 const FIRST_USER_MS: u64 = 100_000_000_000;
 
-/// Id of the bot's account, which is also the id of its application.
+/// The id of the bot's user, which is also the id of its application.
 pub(crate) const BOT_ID: u64 = 81_384_788_765_712_384;
 
-/// Numbers of guilds and members, and the time.
+/// The numbers of guilds and members, and the time.
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) guilds: u32,
     pub(crate) members: u32,
-    /// Milliseconds since 1970, now.
+    /// The current time in milliseconds since 1970.
     pub(crate) unix_time_ms: u64,
     next_id: u64,
     /// The bot's voice state in each guild in which it is in a voice channel.
@@ -31,18 +32,18 @@ impl World {
         Self { guilds, members: members.max(2), unix_time_ms, next_id: 0, bot_voice: BTreeMap::new() }
     }
 
-    /// A new id, made now. Ids grow.
+    /// A new id for the current time. Ids increase.
     pub(crate) fn snowflake(&mut self) -> u64 {
         self.next_id += 1;
         (self.unix_time_ms.saturating_sub(DISCORD_EPOCH_MS) << 22) | (self.next_id & 0x3f_ffff)
     }
 
-    /// The bot's voice state in a guild, without the guild's id. None: it is in no voice channel there.
+    /// The bot's voice state in a guild, without the guild's id. `None` if it is in no voice channel there.
     pub(crate) fn bot_voice(&self, guild: u32) -> Option<&Value> {
         self.bot_voice.get(&guild)
     }
 
-    /// Takes the state of a VOICE_STATE_UPDATE of the bot.
+    /// Stores the state of a VOICE_STATE_UPDATE of the bot.
     pub(crate) fn set_bot_voice(&mut self, guild: u32, mut state: Value) {
         if let Some(fields) = state.as_object_mut() {
             fields.remove("guild_id");
@@ -53,7 +54,7 @@ impl World {
         };
     }
 
-    /// Now, as ISO 8601 with an offset.
+    /// The current time as ISO 8601 with an offset.
     pub(crate) fn timestamp(&self) -> String {
         iso8601(self.unix_time_ms)
     }
@@ -64,7 +65,7 @@ impl World {
         (0..self.guilds).filter(move |guild| shard_of(guild_id(*guild), count) == id)
     }
 
-    /// How many guilds the shard has, without listing them.
+    /// The number of guilds of a shard, without listing them.
     pub(crate) fn guild_count(&self, shard: (u32, u32)) -> u32 {
         let (id, count) = (shard.0, shard.1.max(1));
         let first = shard_of(guild_id(0), count);
@@ -83,7 +84,8 @@ impl World {
     }
 }
 
-/// Which of `count` shards a guild belongs to ("Discord Docs, Gateway > Sharding").
+/// The shard of `count` that serves a guild
+/// ([Discord Docs, Gateway > Sharding](https://discord.com/developers/docs/events/gateway#sharding)).
 pub(crate) fn shard_of(guild_id: u64, count: u32) -> u32 {
     // Less than `count`, so it fits.
     ((guild_id >> 22) % u64::from(count.max(1))) as u32
@@ -94,22 +96,22 @@ pub fn guild_id(guild: u32) -> u64 {
     (FIRST_GUILD_MS + u64::from(guild)) << 22
 }
 
-/// Id of the `index`th channel (0 category, 1 text, 2 voice, 3 thread) of a guild.
+/// The id of the `index`th channel (0 category, 1 text, 2 voice, 3 thread) of a guild.
 pub(crate) fn channel_id(guild: u32, index: u64) -> u64 {
     guild_id(guild) + 1 + index
 }
 
-/// Id of the `index`th role of a guild; role 0 is @everyone and has the guild's id.
+/// The id of the `index`th role of a guild; role 0 is @everyone and has the guild's id.
 pub(crate) fn role_id(guild: u32, index: u64) -> u64 {
     if index == 0 { guild_id(guild) } else { guild_id(guild) + 100 + index }
 }
 
-/// Id of the `index`th member of a guild; member 0 owns it, member 1 is the bot.
+/// The id of the `index`th member of a guild; member 0 owns it, member 1 is the bot.
 pub(crate) fn member_id(guild: u32, index: u32) -> u64 {
     if index == 1 { BOT_ID } else { ((FIRST_USER_MS + u64::from(guild)) << 22) + u64::from(index) }
 }
 
-/// The number of the member with this id, if he is one of the `members` of the guild.
+/// The number of the member with this id, if it is one of the `members` of the guild.
 pub(crate) fn member_number(guild: u32, members: u32, id: u64) -> Option<u32> {
     if id == BOT_ID {
         return Some(1);
@@ -118,8 +120,9 @@ pub(crate) fn member_number(guild: u32, members: u32, id: u64) -> Option<u32> {
     (index < members && index != 1).then_some(index)
 }
 
-/// A time as the gateway writes it, from milliseconds since 1970: ISO 8601 with microseconds and offset, such as
-/// `2026-12-31T23:59:59.999000+00:00` ("Discord Docs, Reference > ISO8601 Date/Time").
+/// Formats milliseconds since 1970 as the gateway does: ISO 8601 with microseconds and offset, such as
+/// `2026-12-31T23:59:59.999000+00:00`
+/// ([Discord Docs, Reference > ISO8601 Date/Time](https://discord.com/developers/docs/reference#iso8601-datetime)).
 pub fn iso8601(unix_ms: u64) -> String {
     let (days, ms_of_day) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
     let (year, month, day) = civil(days);
@@ -128,7 +131,7 @@ pub fn iso8601(unix_ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}000+00:00")
 }
 
-/// Year, month and day of a number of days since 1970, by counting from 1 March of the year 0.
+/// The year, month and day of a number of days since 1970, computed from 1 March of the year 0.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

@@ -7,7 +7,7 @@ fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_gateway-sim"))
 }
 
-/// A running program that ends with the test.
+/// A running program that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -22,7 +22,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn the_first_line_says_where_it_listens() {
+fn the_first_line_names_the_address() {
     let child = program()
         .args(["--listen", "127.0.0.1:0", "--token", "T", "--guilds", "1", "--rate", "0", "--seed", "3"])
         .stdout(Stdio::piped())
@@ -73,7 +73,7 @@ fn help_and_version() {
 }
 
 #[test]
-fn mistakes_exit_with_2_and_a_sentence() {
+fn invalid_flags_exit_with_2_and_a_sentence() {
     for (arguments, sentence) in [
         (&["--fly"][..], "invalid option '--fly'"),
         (&["now"], "unexpected argument \"now\""),

@@ -1,4 +1,4 @@
-//! The gateway over bytes, without a socket. The client is tungstenite's.
+//! The gateway over bytes, without a socket. The client is tungstenite.
 
 mod common;
 
@@ -46,12 +46,12 @@ impl Write for Pipe {
     }
 }
 
-/// A gateway, one connection to it, and what its client reads.
+/// A gateway, one connection to it, and the bytes for its client.
 struct Line {
     world: World,
     connection: ByteConnection,
     pipe: Pipe,
-    /// What was done with the stream besides writing.
+    /// The steps performed on the stream besides writes.
     ends: Vec<ByteStep>,
 }
 
@@ -61,7 +61,7 @@ impl Line {
         Self { world, connection, pipe: Pipe::default(), ends: Vec::new() }
     }
 
-    /// Carries bytes both ways. The client's come in pieces of this size.
+    /// Transfers bytes both ways. The client's arrive in pieces of this size.
     fn carry(&mut self, size: usize) {
         let sent = std::mem::take(&mut *self.pipe.outgoing.borrow_mut());
         for piece in sent.chunks(size) {
@@ -98,7 +98,7 @@ impl Line {
         waiting.handshake().expect("the upgrade is accepted").0
     }
 
-    /// What the client of an upgrade that is not accepted gets.
+    /// The error of a client whose upgrade is refused.
     fn refused(&mut self) -> Error {
         let Err(HandshakeError::Interrupted(waiting)) = self.dial().handshake() else {
             panic!("there was no answer")
@@ -111,7 +111,7 @@ impl Line {
     }
 }
 
-/// The payloads that have come.
+/// The received payloads.
 fn payloads(client: &mut WebSocket<Pipe>) -> Vec<Value> {
     let mut payloads = Vec::new();
     loop {
@@ -128,7 +128,7 @@ fn names(payloads: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn a_session_begins_wherever_the_bytes_are_cut() {
+fn a_session_begins_however_the_bytes_are_split() {
     for size in [usize::MAX, 1, 3] {
         let mut line = Line::new(Config::default());
         let mut client = line.connect(size);
@@ -184,7 +184,7 @@ fn close_frames_are_answered_from_either_side() {
 }
 
 #[test]
-fn streams_end_as_the_gateway_says() {
+fn streams_end_as_the_gateway_determines() {
     let second = Duration::from_secs(1);
     let fault = |effect| Control::Bytes(ByteFault { at: 0, effect });
     let cases = [
@@ -233,7 +233,7 @@ fn upgrades_are_refused_and_other_requests_answered() {
 }
 
 #[test]
-fn what_no_client_may_send_ends_the_connection() {
+fn invalid_frames_end_the_connection() {
     let invalid: [(&[u8], u16); 2] = [(&frame(0x81, b"not masked"), 1002), (b"\x81\x81\0\0\0\0\xff", 1007)];
     for (bytes, code) in invalid {
         let mut line = Line::new(Config::default());

@@ -1,4 +1,4 @@
-//! What a bot with a session can ask for: ops 3, 4, 8, 31 and 43.
+//! Commands of a bot with a session: opcodes 3, 4, 8, 31 and 43.
 
 mod common;
 
@@ -113,7 +113,7 @@ fn a_request_for_all_members_without_the_intent_is_not_answered() {
 }
 
 #[test]
-fn ids_that_are_no_numbers_end_the_session() {
+fn ids_that_are_not_numbers_end_the_session() {
     let mut world = World::plain();
     let (id, _) = world.start();
     let seen = ask(&mut world, id, 8, json!({"guild_id": "many", "query": "", "limit": 0}));
@@ -122,7 +122,7 @@ fn ids_that_are_no_numbers_end_the_session() {
 }
 
 #[test]
-fn sounds_and_channels_are_told() {
+fn sounds_and_channels_are_answered() {
     let mut world = World::plain();
     let (id, _) = world.start();
     let guild = guild_id(&world);
@@ -135,7 +135,7 @@ fn sounds_and_channels_are_told() {
 }
 
 #[test]
-fn a_whole_presence_is_taken_in_silence() {
+fn a_complete_presence_has_no_answer() {
     let mut world = World::plain();
     let (id, _) = world.start();
     let presence = json!({"since": null, "activities": [], "status": "idle", "afk": false});

@@ -1,4 +1,4 @@
-//! Faults on a virtual clock: each does what it says, to those it is meant for.
+//! Faults on a virtual clock: each has its documented effect on its targets.
 
 mod common;
 
@@ -104,7 +104,7 @@ fn closes_with_any_code_and_with_none() {
 }
 
 #[test]
-fn a_code_that_no_frame_may_carry_is_the_callers_mistake() {
+fn a_code_that_no_frame_may_have_is_an_error_of_the_caller() {
     let mut world = World::plain();
     let (id, _) = world.start();
     for code in [0, 999, 1004, 1005, 1006, 2999, 5000] {
@@ -115,7 +115,7 @@ fn a_code_that_no_frame_may_carry_is_the_callers_mistake() {
 }
 
 #[test]
-fn connections_end_by_reset_by_eof_and_in_the_middle_of_a_message() {
+fn connections_end_by_reset_by_eof_and_within_a_message() {
     for (control, end) in [(Control::Abort, "abort"), (Control::Drop, "drop"), (Control::Cut, "cut")] {
         let mut world = World::plain();
         let (id, session) = world.start();
@@ -124,14 +124,14 @@ fn connections_end_by_reset_by_eof_and_in_the_middle_of_a_message() {
         assert_eq!(world.gateway.connections().count(), 0);
         let id = world.connect();
         world.send(id, &resume(&session, 3));
-        // Half a message was not received: it is replayed.
+        // The message was only half received, so it is replayed.
         let replayed = world.seen(id).iter().filter(|seen| name(seen) == Some("MESSAGE_CREATE")).count();
         assert_eq!(replayed, usize::from(end == "cut"));
     }
 }
 
 #[test]
-fn mute_means_no_acks_but_everything_else() {
+fn mute_suppresses_only_acks() {
     let mut world = World::plain();
     let (id, _) = world.start();
     world.control(Control::Mute(true));
@@ -145,7 +145,7 @@ fn mute_means_no_acks_but_everything_else() {
 }
 
 #[test]
-fn silence_means_nothing_at_all_and_the_session_lives_on() {
+fn silence_suppresses_everything_and_keeps_the_session() {
     let mut world = World::plain();
     let (id, session) = world.start();
     world.control(Control::Silence);
@@ -161,7 +161,7 @@ fn silence_means_nothing_at_all_and_the_session_lives_on() {
 }
 
 #[test]
-fn a_beat_is_asked_for() {
+fn a_heartbeat_is_requested() {
     let mut world = World::plain();
     let (id, _) = world.start();
     world.control(Control::Beat);
@@ -234,7 +234,7 @@ fn identify_and_resume_can_be_ignored_refused_and_delayed() {
 }
 
 #[test]
-fn a_rule_for_one_shard_spares_the_others() {
+fn a_rule_for_one_shard_does_not_affect_the_others() {
     let mut config = Config::default();
     config.max_concurrency = 2;
     let mut world = World::new(config);
@@ -290,7 +290,7 @@ fn after_an_outage_the_missed_events_are_replayed() {
 }
 
 #[test]
-fn raw_text_and_raw_bytes_go_out_as_they_are() {
+fn raw_text_and_raw_bytes_are_sent_unchanged() {
     let mut world = World::plain();
     let (id, _) = world.start();
     world.control(Control::Raw("{\"op\":77,\"d\":{}}".to_owned()));
@@ -332,7 +332,7 @@ fn messages_can_be_of_many_megabytes() {
 }
 
 #[test]
-fn keys_come_in_any_order_and_mean_the_same() {
+fn the_order_of_keys_does_not_change_the_content() {
     let mut world = World::plain();
     let (id, _) = world.start();
     world.control(Control::KeyOrder(KeyOrder::DataFirst));
@@ -348,7 +348,7 @@ fn keys_come_in_any_order_and_mean_the_same() {
 }
 
 #[test]
-fn byte_faults_are_passed_to_the_owner_of_the_bytes() {
+fn byte_faults_are_passed_to_the_caller() {
     let fault = ByteFault { at: 3, effect: ByteEffect::Reset };
     let mut world = with_rule(Rule::once(Point::Upgrade, Action::Bytes(fault)));
     let id = world.open(URL);
@@ -357,7 +357,7 @@ fn byte_faults_are_passed_to_the_owner_of_the_bytes() {
 }
 
 #[test]
-fn a_pump_gives_exactly_its_rate() {
+fn a_pump_sends_exactly_at_its_rate() {
     let mut world = World::plain();
     let (id, _) = world.start();
     world.control(Control::Pump { rate: 10.0, duration: SECOND * 3, padding: 0 });
@@ -437,7 +437,7 @@ fn expired_sessions_cannot_be_resumed() {
 }
 
 #[test]
-fn a_payload_goes_out_in_the_encoding_of_the_connection() {
+fn a_payload_is_sent_in_the_encoding_of_the_connection() {
     let mut world = World::plain();
     let json = world.open(URL);
     let etf = world.open("/?v=10&encoding=etf");

@@ -1,4 +1,4 @@
-//! Several generations of sessions of one bot at once: the same shard twice, and other shard counts.
+//! Several generations of sessions of one bot at the same time: the same shard twice, and other shard counts.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::{ALL_INTENTS, World};
 use gateway_sim::{Config, ConnectionId, Control, Output, Target, guild_id};
 use serde_json::{Value, json};
 
-/// A bot whose generations see the same guilds, and what each connection was sent.
+/// A bot whose generations serve the same guilds, and the messages to each connection.
 struct Bot {
     world: World,
     received: BTreeMap<ConnectionId, Vec<Value>>,
@@ -23,7 +23,7 @@ impl Bot {
         Self { world: World::new(config), received: BTreeMap::new() }
     }
 
-    /// Starts a session. Sessions are numbered from 1 on.
+    /// Starts a session. Sessions are numbered from 1.
     fn start(&mut self, shard: (u32, u32)) -> ConnectionId {
         let id = self.world.open(common::URL);
         let data = json!({
@@ -46,7 +46,7 @@ impl Bot {
         self.world.gateway.control(target, control, self.world.now).unwrap();
     }
 
-    /// What a connection was sent since the last call, as name and `d`.
+    /// The dispatches to a connection since the last call, as name and `d`.
     fn events(&mut self, id: ConnectionId) -> Vec<(String, Value)> {
         self.receive();
         let payloads = self.received.remove(&id).unwrap_or_default();
@@ -60,7 +60,7 @@ fn names(events: &[(String, Value)]) -> Vec<&str> {
 }
 
 #[test]
-fn what_happens_in_a_guild_goes_to_every_session_that_serves_it() {
+fn an_event_of_a_guild_goes_to_every_session_that_serves_it() {
     let shards = [(0, 1), (0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3), (0, 2)];
     let guilds = 12;
     let mut bot = Bot::new(guilds, 0.0);
@@ -109,7 +109,7 @@ fn what_happens_in_a_guild_goes_to_every_session_that_serves_it() {
         (seen["A_TEST"], seen["VOICE_STATE_UPDATE"] > 12, seen["MESSAGE_CREATE"] > 24),
         (12, true, true)
     );
-    // In each session in the order in which they happened.
+    // In each session in the order of the events.
     for session in 1..=shards.len() as u64 {
         let numbers: Vec<u64> =
             (1..=ledger.newest(session)).filter_map(|sequence| ledger.event(session, sequence)).collect();
@@ -118,7 +118,7 @@ fn what_happens_in_a_guild_goes_to_every_session_that_serves_it() {
 }
 
 #[test]
-fn a_session_has_what_happens_from_its_beginning_to_its_end() {
+fn a_session_has_the_events_from_its_start_to_its_end() {
     let mut bot = Bot::new(1, 0.0);
     let target = Target::Guild(guild_id(0));
     let happens = |bot: &mut Bot| bot.control(target, Control::Emit { count: 1, padding: 0 });
@@ -127,7 +127,7 @@ fn a_session_has_what_happens_from_its_beginning_to_its_end() {
     happens(&mut bot);
     bot.start((0, 1));
     happens(&mut bot);
-    // What is lost has its number in both, and comes with a replay.
+    // A lost event has its number in both sessions, and is replayed.
     bot.control(target, Control::Lose { count: 1 });
     bot.control(Target::Session(1), Control::Expire);
     happens(&mut bot);
@@ -139,7 +139,7 @@ fn a_session_has_what_happens_from_its_beginning_to_its_end() {
 }
 
 #[test]
-fn a_guild_says_that_the_bot_is_in_voice() {
+fn a_guild_contains_the_bots_voice_state() {
     let mut bot = Bot::new(2, 0.0);
     let (old, other) = (bot.start((0, 1)), bot.start((1, 2)));
     let here = Target::Guild(guild_id(0));
@@ -158,7 +158,7 @@ fn a_guild_says_that_the_bot_is_in_voice() {
     let mut kept = state.clone();
     kept.as_object_mut().unwrap().remove("guild_id");
     assert_eq!(states(&mut bot, new), [json!([kept])]);
-    // The bot moves to another channel by the new session: both see it, and only the new one gets the server.
+    // The new session moves the bot to another channel: both sessions see it, and only the new one receives the server.
     let voice = |channel: Value| json!({"guild_id": guild_id(0).to_string(), "channel_id": channel, "self_mute": true, "self_deaf": true});
     bot.world.send(new, &json!({"op": 4, "d": voice(json!("77"))}));
     let (in_new, in_old) = (bot.events(new), bot.events(old));
@@ -172,7 +172,7 @@ fn a_guild_says_that_the_bot_is_in_voice() {
 }
 
 #[test]
-fn what_names_no_guild_is_refused() {
+fn a_target_without_a_guild_is_rejected() {
     let mut bot = Bot::new(1, 0.0);
     let now = bot.world.now;
     let mut refused =

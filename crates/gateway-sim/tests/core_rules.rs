@@ -1,4 +1,4 @@
-//! Rules on a virtual clock: each does what the README says of it, or is refused.
+//! Rules on a virtual clock: each has the effect described in README.md, or is rejected.
 
 mod common;
 
@@ -50,7 +50,7 @@ fn guilds_that_are_late_are_kept_if_the_connection_is_lost_meanwhile() {
 }
 
 #[test]
-fn what_is_done_at_ready_comes_before_the_guilds() {
+fn an_action_at_ready_precedes_the_guilds() {
     let mut world = with_rule(Rule::once(Point::Ready, Action::Reconnect));
     let id = world.connect();
     world.send(id, &identify());
@@ -62,7 +62,7 @@ fn what_is_done_at_ready_comes_before_the_guilds() {
     assert_eq!(names(&world.seen(id)), ["READY"]);
 }
 
-/// A session that has missed four events, and a connection that has asked for them from 3 on.
+/// A session that has missed four events, and a connection that resumes from 3.
 fn replaying(rule: Rule) -> (World, ConnectionId, String) {
     let mut world = World::plain();
     let (id, session) = world.start();
@@ -79,7 +79,7 @@ fn late_after_two() -> Rule {
 }
 
 #[test]
-fn the_rest_of_a_replay_can_be_late_and_what_comes_meanwhile_waits_for_its_turn() {
+fn the_rest_of_a_replay_can_be_late_and_later_events_follow_it() {
     let (mut world, id, _) = replaying(late_after_two());
     assert_eq!(names(&world.seen(id)), ["MESSAGE_CREATE"; 2]);
     world.control(Control::Event { name: "MEANWHILE".to_owned(), data: json!({}) });
@@ -107,7 +107,7 @@ fn a_late_replay_is_dropped_if_the_connection_is_lost_meanwhile() {
 }
 
 #[test]
-fn a_fault_in_the_bytes_leaves_the_usual_as_it_is() {
+fn a_byte_fault_does_not_replace_the_usual_action() {
     let fault = ByteFault { at: 3, effect: ByteEffect::Corrupt };
     let bytes = |point| Control::Rule(Rule::once(point, Action::Bytes(fault)));
     for point in [Point::Connect, Point::Hello, Point::Identify, Point::Ready, Point::Heartbeat, Point::Close]
@@ -127,7 +127,7 @@ fn a_fault_in_the_bytes_leaves_the_usual_as_it_is() {
 }
 
 #[test]
-fn a_rule_that_can_do_nothing_is_the_callers_mistake() {
+fn a_rule_without_effect_is_an_error_of_the_caller() {
     let mut world = World::plain();
     for rule in [
         Rule::once(Point::Connect, Action::Http(Response::empty(500))),
@@ -142,7 +142,7 @@ fn a_rule_that_can_do_nothing_is_the_callers_mistake() {
 }
 
 #[test]
-fn what_is_not_there_cannot_be_meant() {
+fn a_target_must_exist() {
     let mut world = World::plain();
     let (id, _) = world.start();
     for (target, sentence) in [
@@ -153,13 +153,13 @@ fn what_is_not_there_cannot_be_meant() {
         assert_eq!(error.to_string(), sentence);
     }
     assert_eq!(world.seen(id), []);
-    // A shard may be away just now.
+    // A shard may be absent at the moment.
     let answer = world.gateway.control(Target::Shard(7), Control::Abort, world.now).unwrap();
     assert_eq!(answer["concerned"], 0);
 }
 
 #[test]
-fn a_payload_goes_out_in_the_encoding_of_each_connection() {
+fn a_payload_is_sent_in_the_encoding_of_each_connection() {
     let mut world = World::plain();
     let etf = world.open("/?v=10&encoding=etf");
     let json = world.connect();

@@ -1,4 +1,4 @@
-//! Sessions on a virtual clock: Hello, Identify, Resume, replay, expiry, and what is refused.
+//! Sessions on a virtual clock: Hello, Identify, Resume, replay, expiry, and rejected payloads.
 
 mod common;
 
@@ -25,7 +25,7 @@ fn hello_ready_and_guilds_come_in_order() {
 }
 
 #[test]
-fn a_resume_replays_what_was_missed_and_then_says_so() {
+fn a_resume_replays_missed_events_and_ends_with_resumed() {
     let mut world = World::plain();
     let (id, session) = world.start();
     world.client(id, ClientMessage::Gone);
@@ -42,7 +42,7 @@ fn a_resume_replays_what_was_missed_and_then_says_so() {
 }
 
 #[test]
-fn what_is_lost_is_replayed_and_what_is_skipped_is_not() {
+fn lost_events_are_replayed_and_skipped_numbers_are_not() {
     let mut world = World::plain();
     let (id, session) = world.start();
     world.control(Control::Lose { count: 2 });
@@ -101,7 +101,7 @@ fn a_session_expires_without_a_connection_and_not_with_one() {
     let id = world.connect();
     world.send(id, &resume(&session, 3));
     assert_eq!(name(&world.seen(id)[0]), Some("RESUMED"));
-    // The expiry that was set by the first loss must not end the resumed session.
+    // The expiry set at the first loss must not end the resumed session.
     world.wait(Duration::from_secs(2));
     assert_eq!(world.gateway.session_of(id), Some(1));
     world.client(id, ClientMessage::Gone);
@@ -112,7 +112,7 @@ fn a_session_expires_without_a_connection_and_not_with_one() {
 }
 
 #[test]
-fn a_replay_that_is_no_longer_whole_is_refused() {
+fn an_incomplete_replay_is_refused() {
     let mut config = Config::default();
     config.replay_limit = Some(5);
     let mut world = World::new(config);
@@ -135,7 +135,7 @@ fn a_sequence_from_the_future_is_4007() {
 }
 
 #[test]
-fn what_an_identify_may_not_be() {
+fn invalid_identifies_are_closed() {
     let cases = [
         (json!({"token": "wrong"}), 4004),
         (json!({"shard": [2, 2]}), 4010),
@@ -229,7 +229,7 @@ fn a_second_identify_or_a_resume_on_a_live_session_is_4005() {
 }
 
 #[test]
-fn payloads_that_are_refused() {
+fn invalid_payloads_are_closed() {
     let long = json!({"op": 3, "d": "x".repeat(4096)}).to_string();
     let cases = [
         ("not json", 4002),
@@ -310,7 +310,7 @@ fn without_heartbeats_the_session_times_out() {
 }
 
 #[test]
-fn a_close_that_is_not_answered_ends_after_a_while() {
+fn an_unanswered_close_ends_after_a_timeout() {
     let mut world = World::plain();
     let (id, _) = world.start();
     world.control(Control::Close { code: None });

@@ -1,4 +1,4 @@
-//! The TCP front, seen by tungstenite's client over real sockets.
+//! The TCP front with tungstenite as the client, over real sockets.
 
 mod common;
 
@@ -32,7 +32,7 @@ fn send(client: &mut Client, payload: &Value) {
     client.send(Message::text(payload.to_string())).expect("the server reads");
 }
 
-/// Identifies and reads up to the last guild; the session id.
+/// Identifies and reads up to the last guild. Returns the session id.
 fn start(client: &mut Client) -> String {
     send(client, &identify());
     let ready = receive(client);
@@ -126,7 +126,7 @@ fn an_observer_sees_the_payloads_and_a_fast_clock_shortens_waits() {
         let _ = records.send((record.kind, record.payload.clone()));
     }));
     let server = Server::start(config).unwrap();
-    // Hello comes an hour of the gateway's time later.
+    // Hello is sent after an hour of the gateway's time.
     let mut client = connect(&server);
     server.control(Control::Ping).unwrap();
     assert!(matches!(client.read(), Ok(Message::Ping(_))));

@@ -1,4 +1,4 @@
-//! Every command of the control interface over HTTP: what a client then sees on the wire.
+//! Every command of the control interface over HTTP, and its effect on the wire.
 
 mod common;
 
@@ -12,7 +12,7 @@ use gateway_sim::{Config, Server};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
-/// Status and body of the answer to `GET /_ctl/COMMAND`.
+/// The status and body of the answer to `GET /_ctl/COMMAND`.
 fn ask(server: &Server, command: &str) -> (u16, Value) {
     get(server, &format!("/_ctl/{command}"))
 }
@@ -31,7 +31,7 @@ impl Client {
         Self(tungstenite::client(url, tcp(server)).expect("the upgrade is accepted").0)
     }
 
-    /// Up to READY and the two guilds.
+    /// Connects up to READY and the two guilds.
     fn start(server: &Server) -> (Self, String) {
         let mut client = Self::open(server, "encoding=json");
         assert_eq!(client.receive()["op"], 10);
@@ -66,7 +66,7 @@ impl Client {
         self.0.send(Message::text(payload.to_string())).expect("the server reads");
     }
 
-    /// The error that the connection ends with; nothing may come before it.
+    /// The error that ends the connection. No message may precede it.
     fn end(&mut self) -> String {
         match self.0.read() {
             Err(error) => error.to_string(),
@@ -76,7 +76,7 @@ impl Client {
 }
 
 #[test]
-fn mute_holds_back_acks_and_nothing_else() {
+fn mute_suppresses_acks_only() {
     let server = Server::start(Config::default()).unwrap();
     let (mut client, _) = Client::start(&server);
     control(&server, "mute");
@@ -111,7 +111,7 @@ fn a_rule_at_each_point() {
     assert_eq!(client.receive()["op"], 10);
     assert!(matches!(client.0.read(), Ok(Message::Close(Some(frame))) if u16::from(frame.code) == 4000));
 
-    // Another order would be seen: what is late comes after what is not.
+    // Another order would show: delayed messages come after the others.
     control(&server, "rule?on=ready&do=delay:0.2");
     let mut client = Client::open(&server, "encoding=json");
     assert_eq!(client.receive()["op"], 10);
@@ -144,7 +144,7 @@ fn a_rule_at_each_point() {
 }
 
 #[test]
-fn an_upgrade_is_refused_as_the_rule_says() {
+fn a_rule_refuses_an_upgrade() {
     let server = Server::start(Config::default()).unwrap();
     control(&server, "rule?on=upgrade&do=http:503&header=Retry-After:+9&body=later");
     let error = tungstenite::client("ws://127.0.0.1/?v=10", tcp(&server)).unwrap_err();
@@ -159,7 +159,7 @@ fn an_upgrade_is_refused_as_the_rule_says() {
 }
 
 #[test]
-fn frames_are_cut_as_asked() {
+fn frames_are_split_on_request() {
     let server = Server::start(Config::default()).unwrap();
     let mut client = Client::open(&server, "encoding=json&compress=zlib-stream");
     let mut inflater = Inflater::new(Compression::ZlibStream, InflateLimits::default()).unwrap();
@@ -202,7 +202,7 @@ fn down_refuses_all_connections_and_ends_in_time() {
 }
 
 #[test]
-fn raw_payload_and_event_say_what_they_are_told() {
+fn raw_payload_and_event_send_their_arguments() {
     let server = Server::start(Config::default()).unwrap();
     let (mut client, _) = Client::start(&server);
     control(&server, "raw?json=%7B%22op%22%3A99,%20%22d%22:1%7D");
@@ -211,7 +211,7 @@ fn raw_payload_and_event_say_what_they_are_told() {
     assert_eq!(client.receive(), json!({"t": "NEW ONE", "s": 4, "op": 0, "d": [null]}));
     control(&server, "payload?json=%7B%22op%22%3A99%2C%22d%22%3Anull%7D");
     assert_eq!(client.receive(), json!({"op": 99, "d": null}));
-    // A client that speaks ETF gets the same as ETF; under compression too.
+    // A client with ETF receives the same as ETF, also under compression.
     for (query, compression) in [("", None), ("&compress=zstd-stream", Some(Compression::ZstdStream))] {
         let mut etf = Client::open(&server, &format!("encoding=etf{query}"));
         let mut inflater = compression.map(|it| Inflater::new(it, InflateLimits::default()).unwrap());
@@ -230,7 +230,7 @@ fn raw_payload_and_event_say_what_they_are_told() {
 }
 
 #[test]
-fn abort_resets_the_one_that_is_meant() {
+fn abort_resets_only_its_target() {
     let server = Server::start(Config::default()).unwrap();
     let mut first = Client::open(&server, "encoding=json");
     assert_eq!(first.receive()["op"], 10);
@@ -243,7 +243,7 @@ fn abort_resets_the_one_that_is_meant() {
 }
 
 #[test]
-fn mistakes_are_told_in_a_sentence_and_change_nothing() {
+fn invalid_commands_return_a_sentence_and_change_nothing() {
     let server = Server::start(Config::default()).unwrap();
     for (command, sentence) in [
         ("abort?conn=7", "there is no connection 7"),

@@ -14,7 +14,7 @@ use gateway_sim::{
 use serde_json::Value;
 use tungstenite::{Error, Message, WebSocket};
 
-/// A WebSocket up to the answer of the upgrade, over any stream.
+/// A WebSocket after its upgrade, over any stream.
 fn websocket<S: Read + Write>(stream: S) -> Result<WebSocket<S>, String> {
     match tungstenite::client("ws://127.0.0.1/?v=10&encoding=json", stream) {
         Ok((client, _)) => Ok(client),
@@ -99,7 +99,7 @@ fn several_requests_on_one_connection() {
 }
 
 #[test]
-fn requests_that_make_no_sense_end_the_connection_and_no_more() {
+fn invalid_requests_end_only_their_connection() {
     let server = Server::start(Config::default()).unwrap();
     for request in ["\0\0\0\r\n\r\n", "GET / HTTP/9\r\n\r\n", &"A".repeat(20_000)] {
         let mut stream = tcp(&server);
@@ -144,7 +144,7 @@ fn garbage_frames_end_the_connection_and_keep_the_session() {
 #[test]
 fn a_client_that_violates_the_protocol_is_failed() {
     let server = Server::start(Config::default()).unwrap();
-    // Each with a mask of zeros, but for the first.
+    // All but the first have a mask of zeros.
     let violations: [(&str, &[u8], u16); 6] = [
         ("no mask", &[0x81, 0x02, b'{', b'}'], 1002),
         ("a reserved bit", &[0xc1, 0x82, 0, 0, 0, 0, b'{', b'}'], 1002),
@@ -176,7 +176,7 @@ fn the_gateway_alone_answers_a_close_frame() {
     let Ok(Message::Close(Some(frame))) = client.read() else { panic!("no close frame") };
     assert_eq!(u16::from(frame.code), 4001);
 
-    // Not at all: after the close frame comes the end of the stream, and nothing before it.
+    // If it is ignored, the close frame is followed by the end of the stream, with nothing in between.
     rule(Action::Ignore);
     let mut client = websocket(tcp(&server)).unwrap();
     assert_eq!(receive(&mut client)["op"], 10);
@@ -191,7 +191,7 @@ fn the_gateway_alone_answers_a_close_frame() {
 }
 
 #[test]
-fn answers_to_pings_are_not_kept_without_bound() {
+fn queued_pongs_are_bounded() {
     let server = Server::start(Config::default()).unwrap();
     let mut client = websocket(tcp(&server)).unwrap();
     assert_eq!(receive(&mut client)["op"], 10);
@@ -200,13 +200,13 @@ fn answers_to_pings_are_not_kept_without_bound() {
     let pings = ping.repeat(1000);
     let stream = client.get_mut();
     stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    // Far more than the buffers of both ends hold: the server stops reading, so that the client cannot write any more.
+    // Far more than the buffers of both ends hold: the server stops reading, so that the client can no longer write.
     let blocked = (0..1000).find_map(|_| stream.write_all(&pings).err());
     let kind = blocked.expect("the server stops reading").kind();
     assert!(matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "{kind:?}");
-    // Others do not notice.
+    // Other connections are not affected.
     assert_eq!(receive(&mut websocket(tcp(&server)).unwrap())["op"], 10);
-    // Once the client reads, the answers come.
+    // Once the client reads, the answers arrive.
     assert!(matches!(client.read(), Ok(Message::Pong(_))));
 }
 
@@ -215,7 +215,7 @@ fn a_message_of_megabytes_from_a_client_is_4002() {
     let server = Server::start(Config::default()).unwrap();
     let mut client = websocket(tcp(&server)).unwrap();
     assert_eq!(receive(&mut client)["op"], 10);
-    // The server may hang up before it has read all of it.
+    // The server may close before it has read everything.
     let _ = client.send(Message::text("x".repeat(4 * 1024 * 1024)));
     loop {
         match client.read() {
@@ -234,18 +234,18 @@ fn faults_in_the_bytes_of_a_connection() {
         server.control(Control::Rule(Rule::once(Point::Upgrade, Action::Bytes(fault)))).unwrap();
         websocket(tcp(&server))
     };
-    // Small pieces change nothing; this client takes an answer to its upgrade in fewer than 64 of them.
+    // Small pieces change nothing; this client needs the answer to its upgrade in fewer than 64 of them.
     let mut client = on_upgrade(0, ByteEffect::Split(3)).unwrap();
     assert_eq!(receive(&mut client)["op"], 10);
     // Nor do single bytes.
     let mut client = on_upgrade(129, ByteEffect::Split(1)).unwrap();
     assert_eq!(receive(&mut client)["op"], 10);
-    // The first byte of the upgrade's answer is no `H` any more.
+    // The first byte of the answer to the upgrade is no longer `H`.
     assert!(on_upgrade(0, ByteEffect::Corrupt).is_err());
-    // In the middle of the answer.
+    // Within the answer.
     assert!(on_upgrade(20, ByteEffect::Reset).is_err());
     assert!(on_upgrade(20, ByteEffect::HalfClose).is_err());
-    // Behind the answer (129 bytes), in the middle of Hello.
+    // After the answer (129 bytes), within Hello.
     for effect in [ByteEffect::Reset, ByteEffect::HalfClose] {
         let mut client = on_upgrade(140, effect).unwrap();
         assert!(client.read().is_err(), "{effect:?}");
@@ -253,10 +253,10 @@ fn faults_in_the_bytes_of_a_connection() {
     // The first frame has lost its head.
     let mut client = on_upgrade(129, ByteEffect::Truncate(2)).unwrap();
     assert!(!matches!(client.read(), Ok(Message::Text(_))));
-    // Late, but whole.
+    // Delayed, but complete.
     let mut client = on_upgrade(129, ByteEffect::Delay(Duration::from_millis(50))).unwrap();
     assert_eq!(receive(&mut client)["op"], 10);
-    // Nothing comes, and the server still reads.
+    // Nothing arrives, and the server still reads.
     let mut client = on_upgrade(129, ByteEffect::Stall).unwrap();
     send(&mut client, &heartbeat(None));
     assert!(server.wait(LIMIT, |gateway| (gateway.counters().heartbeats == 1).then_some(())).is_some());
@@ -276,7 +276,7 @@ fn half_a_message_and_then_a_reset() {
 }
 
 #[test]
-fn an_abort_is_a_reset_and_a_drop_is_an_end() {
+fn an_abort_is_a_reset_and_a_drop_ends_the_stream() {
     let server = Server::start(Config::default()).unwrap();
     for (control, kind) in [(Control::Abort, Some(io::ErrorKind::ConnectionReset)), (Control::Drop, None)] {
         let mut stream = websocket(tcp(&server)).unwrap();
@@ -298,7 +298,7 @@ fn silence_answers_no_ping() {
     client.send(Message::Ping("?".into())).unwrap();
     send(&mut client, &heartbeat(None));
     server.wait(LIMIT, |gateway| (gateway.counters().heartbeats == 1).then_some(())).unwrap();
-    // What comes next on the wire is the end, which the session's next connection brings about.
+    // The next event on the wire is the end, which the session's next connection causes.
     let mut other = websocket(tcp(&server)).unwrap();
     assert_eq!(receive(&mut other)["op"], 10);
     send(&mut other, &resume(ready["session_id"].as_str().unwrap(), 3));
@@ -308,7 +308,7 @@ fn silence_answers_no_ping() {
 }
 
 #[test]
-fn resume_has_an_address_of_its_own_if_asked() {
+fn resume_has_a_separate_address_on_request() {
     let mut config = ServerConfig::default();
     config.resume_port = true;
     let server = Server::start(config).unwrap();
@@ -322,7 +322,7 @@ fn resume_has_an_address_of_its_own_if_asked() {
 }
 
 #[test]
-fn clients_can_be_told_another_url() {
+fn ready_can_name_another_url() {
     let mut config = ServerConfig::default();
     config.url = Some("ws://gateway.example:443".to_owned());
     let server = Server::start(config).unwrap();
@@ -346,7 +346,7 @@ impl Write for Lines {
 }
 
 #[test]
-fn the_trace_tells_what_happened_and_no_secret() {
+fn the_trace_contains_all_messages_and_no_secret() {
     let lines = Lines::default();
     let mut config = ServerConfig::default();
     config.trace = Some(Box::new(lines.clone()));
@@ -445,7 +445,7 @@ mod tls {
     }
 
     #[test]
-    fn certificates_that_a_client_must_refuse() {
+    fn clients_reject_invalid_certificates() {
         let mut wrong_name = Tls::default();
         wrong_name.names = vec!["elsewhere.invalid".to_owned()];
         let mut expired = Tls::default();

@@ -1,4 +1,4 @@
-//! What connections cost a server.
+//! The cost of connections for a server.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -20,7 +20,7 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").expect("the threads of this process").count()
 }
 
-// The only test of this program: the threads of others would be counted.
+// The only test of this program, since the threads of other tests would be counted.
 #[test]
 fn a_connection_costs_no_thread() {
     let server = Server::start(Config::default()).expect("a server");

@@ -1,4 +1,4 @@
-//! A server stops at any moment, in any state.
+//! A server can be stopped at any time, in any state.
 
 mod common;
 
@@ -13,7 +13,7 @@ use gateway_sim::{Action, ByteEffect, ByteFault, Control, Point, Rule, Server, S
 use tungstenite::Message;
 
 #[test]
-fn it_stops_while_it_comes_up_again() {
+fn a_server_stops_while_it_comes_up_again() {
     let (stopped, told) = mpsc::channel();
     let work = move || {
         for microseconds in (0..500).map(|turn| 1000 + turn * 7 % 200) {
@@ -30,13 +30,13 @@ fn it_stops_while_it_comes_up_again() {
 }
 
 #[test]
-fn it_stops_whatever_its_connections_do() {
+fn a_server_stops_regardless_of_its_connections() {
     let server = Server::start(ServerConfig::default()).expect("a server");
     let open = || tungstenite::client("ws://127.0.0.1/?v=10", tcp(&server)).expect("it accepts").0;
     let mut half_a_head = tcp(&server);
     half_a_head.write_all(b"GET /gateway HT").expect("it reads");
     let idle = open();
-    // One that waits for the end of a delay, and one whose client does not read megabytes of events.
+    // One waits for the end of a delay, and the client of the other does not read megabytes of events.
     let fault = ByteFault { at: 129, effect: ByteEffect::Delay(Duration::from_secs(3600)) };
     server.control(Control::Rule(Rule::once(Point::Upgrade, Action::Bytes(fault)))).expect("a rule");
     let mut delayed = open();

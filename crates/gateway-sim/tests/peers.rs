@@ -1,4 +1,4 @@
-//! The eighteen habits of real clients that a gateway must put up with, each over a real port where the wire matters.
+//! Eighteen habits of real clients that a gateway must accept, each over a real port where the wire matters.
 
 mod common;
 
@@ -84,7 +84,7 @@ fn point_02_urls_are_bare_and_any_target_is_accepted() {
     assert!(!url.trim_start_matches("ws://").contains(['/', '?']), "{url}");
     for target in ["/?v=10&encoding=json", "//?v=10&encoding=json", "?v=10", "/?encoding=json&v=10", "/?v=10"]
     {
-        // Some libraries put the query right behind the port; their HTTP layer then sends `/?…` or `?…`.
+        // Some libraries put the query directly after the port; their HTTP layer then sends `/?…` or `?…`.
         let mut stream = tcp(&server);
         write!(
             stream,
@@ -113,10 +113,10 @@ fn point_03_versions_9_and_10_are_served() {
 #[test]
 fn point_04_the_resume_url_does_not_come_from_the_host_header() {
     let server = Server::start(Config::default()).unwrap();
-    // The client's library sends `Host` with the port; ours is asked without and must not care.
+    // The client's library sends `Host` with the port; the gateway must ignore it.
     let response = get(&server, "/api/v10/gateway", None);
     assert_eq!(body(&response)["url"], server.url());
-    // Nor when the upgrade itself comes with such a `Host`.
+    // The same if the upgrade has such a `Host`.
     for host in ["127.0.0.1", "gateway.example", "127.0.0.1:9"] {
         let request = tungstenite::http::Request::builder()
             .uri("ws://127.0.0.1/?v=10&encoding=json")
@@ -127,7 +127,7 @@ fn point_04_the_resume_url_does_not_come_from_the_host_header() {
             .header("Sec-WebSocket-Key", tungstenite::handshake::client::generate_key())
             .body(())
             .unwrap();
-        // Each client has a gateway that knows no other, so that none has to wait for its Identify.
+        // Each client has its own gateway, so that none has to wait for its Identify.
         let server = Server::start(Config::default()).unwrap();
         let (mut client, _) = tungstenite::client(request, tcp(&server)).expect("the server accepts");
         client.read().expect("Hello");
@@ -225,7 +225,7 @@ fn point_09_tokens_with_and_without_bot() {
 }
 
 #[test]
-fn point_10_sloppy_identifies_are_taken() {
+fn point_10_incomplete_identifies_are_accepted() {
     for changes in [
         json!({"properties": {"$os": "linux", "$browser": "x", "$device": "x"}}),
         json!({"properties": {"os": "", "browser": "", "device": ""}}),
@@ -370,7 +370,7 @@ fn point_17_unknown_ops_and_events_are_sent_only_on_request() {
 }
 
 #[test]
-fn point_18_a_client_close_is_answered_and_a_cut_after_it_is_no_trouble() {
+fn point_18_a_client_close_is_answered_and_may_be_followed_by_a_reset() {
     let server = Server::start(Config::default()).unwrap();
     let mut client = connect(&server, "/?v=10&encoding=json");
     receive(&mut client);

@@ -1,4 +1,4 @@
-//! Whatever happens to a client that reconnects and resumes, it sees every dispatch once; whatever a client sends, the
+//! With any faults, a client that reconnects and resumes receives every dispatch once. With any client messages, the
 //! gateway answers or closes.
 
 mod common;
@@ -13,7 +13,7 @@ use gateway_sim::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// A client that does the one right thing after every loss: connect and resume.
+/// A client that reconnects and resumes after every loss.
 struct Client {
     target: &'static str,
     encoding: Encoding,
@@ -47,7 +47,7 @@ impl Client {
         }
     }
 
-    /// Takes everything that came out, and reconnects where that is the answer.
+    /// Handles all outputs, and reconnects if necessary.
     fn run(&mut self, world: &mut World) {
         while let Some((id, output)) = world.gateway.poll_output() {
             if id != self.connection {
@@ -174,7 +174,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_client_that_resumes_sees_everything_once(
+    fn a_client_that_resumes_receives_everything_once(
         faults in prop::collection::vec(fault(), 0..30),
         target in prop::sample::select(vec![
             "/?v=10&encoding=json",
@@ -210,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_a_client_sends_is_answered_or_closed(
+    fn any_client_message_is_answered_or_closed(
         messages in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..64)), 1..20),
         payloads in prop::collection::vec((0..50_u64, "[a-z0-9\\[\\]{}:,\"]{0,20}"), 1..20),
         etf in any::<bool>(),

@@ -1,7 +1,6 @@
-//! A session in each encoding, byte for byte. The same files are what `gateway-codec` is tested with: its test
-//! `recordings` reads them.
+//! A session in each encoding, byte for byte. The test `recordings` of `gateway-codec` reads the same files.
 //!
-//! `UPDATE_RECORDINGS=1 cargo test -p gateway-sim --test recordings` writes them anew.
+//! `UPDATE_RECORDINGS=1 cargo test -p gateway-sim --test recordings` writes them again.
 
 mod common;
 
@@ -12,7 +11,7 @@ use gateway_codec::{Encoding, decode, encode};
 use gateway_sim::{ClientMessage, Config, ConnectionId, Control, Output};
 use serde_json::{Value, json};
 
-/// A client that keeps every message as it came.
+/// A client that records every message unchanged.
 struct Recorder {
     world: World,
     encoding: Encoding,
@@ -67,7 +66,7 @@ fn target(encoding: Encoding) -> &'static str {
     }
 }
 
-/// Values that the simulated events do not have: numbers at their limits, text of every width, deep and empty containers.
+/// Values that simulated events do not have: numbers at their limits, text of every width, deep and empty containers.
 fn unusual() -> Value {
     json!({"t": "UNUSUAL", "s": 9, "op": 0, "d": {
         "numbers": [0, 1, 255, 256, -1, -128, 2_147_483_648_u64, -2_147_483_649_i64, 0.5, -1.5e300],
@@ -105,7 +104,7 @@ fn records(messages: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
-fn a_session_is_sent_as_it_was_recorded() {
+fn a_session_equals_its_recording() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gateway-codec/tests/recordings");
     for encoding in [Encoding::Json, Encoding::Etf] {
         let file = folder.join(format!("{encoding}.bin"));

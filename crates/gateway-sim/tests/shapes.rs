@@ -1,4 +1,4 @@
-//! Everything that is dispatched is whole enough for a strict model of the events, in JSON and in ETF.
+//! All dispatches are complete enough for a strict model of the events, in JSON and in ETF.
 
 mod common;
 
@@ -12,7 +12,7 @@ use serde::de::DeserializeSeed;
 use serde_json::{Value, json};
 use twilight_model::gateway::event::DispatchEventWithTypeDeserializer;
 
-/// Events that the model does not know, and one of which it expects another shape than the documentation gives.
+/// Events that the model does not know, and one for which it expects another shape than documented.
 const UNKNOWN: [&str; 3] = ["SOUNDBOARD_SOUNDS", "CHANNEL_INFO", "RATE_LIMITED"];
 
 fn busy() -> World {
@@ -22,7 +22,7 @@ fn busy() -> World {
     World::new(config)
 }
 
-/// Asks for everything that can be asked for, and lets the background run for a while.
+/// Sends every request, and lets the background run for a while.
 fn live(world: &mut World, send: impl Fn(&mut World, &Value)) {
     let guild = (300_000_000_000_u64 << 22).to_string();
     send(world, &identify());
@@ -38,7 +38,7 @@ fn live(world: &mut World, send: impl Fn(&mut World, &Value)) {
     world.wait(Duration::from_secs(10));
 }
 
-/// The text messages that came out.
+/// The text messages among the outputs.
 fn texts(world: &mut World) -> Vec<String> {
     std::iter::from_fn(|| world.gateway.poll_output())
         .filter_map(|(_, output)| match output {
@@ -49,7 +49,7 @@ fn texts(world: &mut World) -> Vec<String> {
 }
 
 #[test]
-fn every_event_is_one_for_twilight_model() {
+fn twilight_model_decodes_every_event() {
     let mut world = busy();
     let id = world.connect();
     live(&mut world, |world, payload| world.send(id, payload));
@@ -69,7 +69,7 @@ fn every_event_is_one_for_twilight_model() {
         if UNKNOWN.contains(&name) {
             continue;
         }
-        // The text itself: the order of keys matters to a strict model.
+        // Decodes the text itself: the order of keys matters to a strict model.
         let result = DispatchEventWithTypeDeserializer::new(name)
             .deserialize(&mut serde_json::Deserializer::from_slice(envelope.d.as_bytes()));
         assert!(result.is_ok(), "{name}: {:?}\n{text}", result.err());
@@ -79,7 +79,7 @@ fn every_event_is_one_for_twilight_model() {
 }
 
 #[test]
-fn etf_and_json_say_the_same() {
+fn etf_and_json_have_the_same_content() {
     let mut json_world = busy();
     let json_id = json_world.connect();
     live(&mut json_world, |world, payload| world.send(json_id, payload));
@@ -122,7 +122,7 @@ fn etf_of_a_client_with_atom_keys_is_4002() {
     let mut world = World::plain();
     let id = world.open("/?v=10&encoding=etf");
     world.seen(id);
-    // {op: 1, d: nil} with the keys as atoms.
+    // {op: 1, d: nil} with atoms as keys.
     let bytes =
         [131, 116, 0, 0, 0, 2, 100, 0, 2, b'o', b'p', 97, 1, 100, 0, 1, b'd', 100, 0, 3, b'n', b'i', b'l'];
     world.client(id, ClientMessage::Binary(&bytes));
@@ -130,7 +130,7 @@ fn etf_of_a_client_with_atom_keys_is_4002() {
 }
 
 #[test]
-fn etf_as_text_is_4002_and_payload_compression_is_for_json_alone() {
+fn etf_as_text_is_4002_and_payload_compression_is_for_json_only() {
     let mut world = World::plain();
     let id = world.open("/?v=10&encoding=etf");
     world.seen(id);

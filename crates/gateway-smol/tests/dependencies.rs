@@ -1,9 +1,9 @@
-//! What this adapter brings along.
+//! The dependencies of this adapter.
 
 #[path = "../../gateway-driver/tests/support/dependencies.rs"]
 mod dependencies;
 
 #[test]
-fn there_is_no_runtime_but_our_own() {
+fn the_only_runtime_is_the_adapters_own() {
     assert_eq!(dependencies::runtimes_of("gateway-smol"), ["async-io", "smol"]);
 }

@@ -17,9 +17,9 @@ live_tests!(SmolRuntime);
 #[cfg(feature = "cluster")]
 live_tests!(SmolRuntime: a_spawned_shard_runs_by_itself);
 
-/// `TCP_NODELAY`: a heartbeat does not wait for the acknowledgement of what was sent before.
+/// `TCP_NODELAY`: a heartbeat does not wait for the acknowledgement of earlier bytes.
 #[test]
-fn small_messages_are_not_held_back() {
+fn small_messages_are_sent_at_once() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let no_delay = <SmolRuntime as live::Live>::block_on(async {

@@ -1,4 +1,4 @@
-//! A thousand reconnects on smol, in a program of their own.
+//! A thousand reconnects on smol, in a separate program.
 #![cfg(target_os = "linux")]
 
 #[path = "../../gateway-driver/tests/support/soak.rs"]

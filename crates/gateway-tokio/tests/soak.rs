@@ -1,4 +1,4 @@
-//! A thousand reconnects on tokio, in a program of their own.
+//! A thousand reconnects on tokio, in a separate program.
 #![cfg(target_os = "linux")]
 
 #[path = "../../gateway-driver/tests/support/soak.rs"]

@@ -1,4 +1,4 @@
-//! What the engine moves: a shard, over messages or over bytes.
+//! The clients that the engine drives: shards over messages or over bytes.
 
 use std::time::Instant;
 
@@ -9,40 +9,40 @@ use gateway_proto::raw::{self, Connection};
 use gateway_proto::session::{AckError, DispatchKey, SessionSnapshot};
 use gateway_proto::{Closed, Command, Input, Output, Reconnect, Shard, ShardConfig, Shutdown};
 
-/// Makes a client that has not connected.
+/// Creates a client that has not connected.
 ///
 /// # Errors
 ///
-/// Where the configuration cannot be used.
+/// If the configuration cannot be used.
 pub type MakeClient = fn(ShardConfig, Instant) -> Result<Box<dyn Client>, ConfigError>;
 
-/// A [`Shard`], moved by messages.
+/// Creates a [`Shard`] that exchanges messages with the engine.
 ///
 /// # Errors
 ///
-/// Where the configuration cannot be used.
+/// If the configuration cannot be used.
 pub fn over_messages(config: ShardConfig, now: Instant) -> Result<Box<dyn Client>, ConfigError> {
     Ok(Box::new(Shard::new(config, now)?))
 }
 
-/// A [`Connection`], moved by bytes.
+/// Creates a [`Connection`] that exchanges bytes with the engine.
 ///
 /// # Errors
 ///
-/// Where the configuration cannot be used.
+/// If the configuration cannot be used.
 pub fn over_bytes(config: ShardConfig, now: Instant) -> Result<Box<dyn Client>, ConfigError> {
     Ok(Box::new(Connection::new(config, now)?))
 }
 
-/// A shard as the engine and its application see it: [`Shard`], [`Connection`], or a wrapper around one. The methods mean what
-/// they mean for these.
+/// A shard as seen by the engine and its application: [`Shard`], [`Connection`], or a wrapper around one. The methods
+/// correspond to theirs.
 #[expect(clippy::missing_errors_doc, reason = "they are those of Shard")]
 pub trait Client {
-    /// [`Shard::handle_input`]. A client over bytes gets no [`Input::Message`] and no [`Input::Progress`].
+    /// [`Shard::handle_input`]. A client over bytes receives no [`Input::Message`] and no [`Input::Progress`].
     fn handle_input(&mut self, input: Input, now: Instant);
-    /// [`Shard::poll_output`]. A client over bytes gives no [`Output::Send`] and no [`Output::Close`].
+    /// [`Shard::poll_output`]. A client over bytes returns no [`Output::Send`] and no [`Output::Close`].
     fn poll_output(&mut self) -> Output;
-    /// The byte stream of a client over bytes. `None`: it is moved by messages.
+    /// The byte stream of a client over bytes. `None` for a client over messages.
     fn stream(&mut self) -> Option<&mut dyn Stream> {
         None
     }
@@ -78,7 +78,7 @@ pub trait Stream {
     fn transmitted(&mut self, count: usize);
 }
 
-/// The methods of [`Client`] for the application, as those of a shard within.
+/// The methods of [`Client`] for the application, delegated to the inner shard.
 macro_rules! application_of {
     ($this:ident => $shard:expr) => {
         fn send(&mut $this, command: gateway_proto::Command) -> Result<(), gateway_proto::command::SendError> {
@@ -153,7 +153,7 @@ impl Client for Connection {
             Input::ReadingResumed => raw::Input::ReadingResumed,
             Input::WallClock(since_1970) => raw::Input::WallClock(since_1970),
             Input::Timeout => raw::Input::Timeout,
-            // Both come as bytes.
+            // Both arrive as bytes.
             Input::Message(_) | Input::Progress { .. } => return,
         };
         self.handle_input(input, now);

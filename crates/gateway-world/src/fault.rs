@@ -1,4 +1,4 @@
-//! What can go wrong in the world, and what its user may do: each a value that can be written down and played again.
+//! Faults of the network and the gateway, and actions of the user: serializable values, so that a world can be replayed.
 
 use std::time::Duration;
 
@@ -7,81 +7,81 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
 
-/// Something that is to happen at a time.
+/// A fault with its time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
-    /// When.
+    /// The time.
     pub at: Time,
-    /// To which shard. None: to all.
+    /// The affected shard. `None` for all.
     pub shard: Option<u32>,
-    /// What.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// A fault of the network or of the server, or an act of the user.
+/// A fault of the network or of the gateway, or an action of the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are said in the sentence of their fault")]
 pub enum Fault {
-    /// The connection is lost, and both ends notice.
+    /// The connection is reset, and both ends notice.
     Reset,
-    /// The connection is lost after so many more messages in one direction.
+    /// The connection is reset after this many more messages in one direction.
     ResetAfter { messages: u32, direction: Direction },
-    /// Bytes in this direction of this connection are lost from now on, and neither end notices.
+    /// From now on bytes in this direction of the connection are lost, and neither end notices.
     HalfOpen { direction: Direction },
-    /// Nothing arrives for a while, in either direction; then all of it at once.
+    /// Nothing arrives for this time in either direction; then everything arrives at once.
     Stall { lasting: Duration },
-    /// Every message takes longer for a while.
+    /// Every message is delayed for this time.
     Slow { by: Duration, lasting: Duration },
-    /// No connection can be opened for a while.
+    /// No connection can be opened for this time.
     Unreachable { how: Unreachable, lasting: Duration },
 
-    /// All connections are reset and the gateway is away for a while. It may forget its sessions.
+    /// All connections are reset and the gateway is down for this time. It may lose its sessions.
     Restart { lasting: Duration, forgets: bool },
-    /// The gateway asks for a reconnect (op 7), with events right behind.
+    /// The gateway requests a reconnect (opcode 7), followed immediately by events.
     Reconnect { then_emit: u32 },
-    /// The gateway ends the session, or asks for a Resume (op 9).
+    /// The gateway ends the session, or requests a Resume (opcode 9).
     Invalid { resumable: bool },
-    /// The gateway closes the connection, with a code or without.
+    /// The gateway closes the connection, with or without a code.
     Close { code: Option<u16> },
-    /// The gateway forgets the session without a word.
+    /// The gateway drops the session silently.
     Expire,
-    /// The gateway asks for heartbeats (op 1).
+    /// The gateway requests heartbeats (opcode 1).
     Beat { times: u32 },
-    /// The gateway says Hello again.
+    /// The gateway sends Hello again.
     Hello,
-    /// The gateway asks for another heartbeat interval in every Hello from now on.
+    /// The gateway sends another heartbeat interval in every later Hello.
     HeartbeatInterval { interval: Duration },
     /// The gateway acknowledges no heartbeats on this connection.
     Mute,
-    /// The gateway acknowledges heartbeats late.
+    /// The gateway delays its acknowledgements of heartbeats.
     AckDelay { by: Duration },
-    /// The gateway does something else instead of the usual, so many times.
+    /// The gateway performs another action at a point, this many times.
     Rule { at: Point, action: Action, times: u32 },
-    /// The gateway does the usual again, everywhere.
+    /// The gateway performs the usual actions again, at every point.
     EndRules,
-    /// The gateway sends something that no client understands.
+    /// The gateway sends something that no client can interpret.
     Nonsense { what: Nonsense },
     /// The gateway dispatches many events at once.
     Flood { events: u32 },
 
     /// The user sends commands.
     Commands { count: u32 },
-    /// The user's handler takes long: nothing is read meanwhile.
+    /// The user's handler blocks: nothing is read meanwhile.
     SlowHandler { lasting: Duration },
-    /// The machine with all shards is suspended while time passes. On some machines the monotonic clock stops too.
+    /// The machine with all shards is suspended. On some machines the monotonic clock stops too.
     Suspend {
         lasting: Duration,
         #[serde(default)]
         clock_stops: bool,
     },
-    /// The wall clock of that machine is set to another time.
+    /// The machine's wall clock is set to another time.
     WallClock { seconds: i32 },
-    /// The process of the shard dies and comes back with the last snapshot it stored.
+    /// The process of the shard crashes and restarts with the last stored snapshot.
     Crash { lasting: Duration },
-    /// The process is stopped in an orderly way and comes back.
+    /// The process is stopped in an orderly way and restarts.
     Redeploy { lasting: Duration, log_off: bool },
-    /// The user asks for a reconnect.
+    /// The user requests a reconnect.
     UserReconnect { fresh: bool },
 
     /// The user of a cluster asks for another number of shards.
@@ -136,13 +136,13 @@ pub enum Unreachable {
     Dns,
     /// The port is closed.
     Tcp,
-    /// The certificate is no good.
+    /// The certificate is invalid.
     Tls,
     /// Nothing answers at all.
     Nothing,
-    /// The answer is no handshake.
+    /// The response is not a handshake.
     Handshake,
-    /// The edge refuses the upgrade.
+    /// The server refuses the upgrade.
     Refused {
         /// The HTTP status.
         status: u16,
@@ -151,7 +151,7 @@ pub enum Unreachable {
     },
 }
 
-/// Messages that no client understands.
+/// Messages that no client can interpret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Nonsense {
@@ -159,21 +159,21 @@ pub enum Nonsense {
     Text,
     /// Bytes that are neither ETF nor compressed.
     Bytes,
-    /// An opcode that there is not.
+    /// An unknown opcode.
     Opcode,
     /// A dispatch without a number and with an unknown name.
     Dispatch,
-    /// Hello with an interval of nothing.
+    /// Hello with an interval of 0.
     Hello,
 }
 
 impl Fault {
-    /// How long it lasts, if it ends by itself.
+    /// The duration, for a fault that ends by itself.
     pub fn lasting(&self) -> Option<Duration> {
         self.clone().lasting_mut().copied()
     }
 
-    /// The same, ending after `longest` at the latest.
+    /// The same fault, which lasts at most `longest`.
     #[must_use]
     pub fn within(mut self, longest: Duration) -> Self {
         if let Some(lasting) = self.lasting_mut() {
@@ -200,9 +200,9 @@ impl Fault {
     }
 }
 
-/// The rule of the gateway that a fault stands for.
+/// The gateway's rule for a fault.
 pub(crate) fn rule(at: Point, action: Action, times: u32, shard: Option<u32>) -> Rule {
-    // Which shard it is shows only in Identify or Resume.
+    // A connection's shard is known only after Identify or Resume.
     let shard = shard.filter(|_| !matches!(at, Point::Upgrade | Point::Connect | Point::Hello));
     Rule { shard, count: (times != u32::MAX).then_some(times), ..Rule::once(at, action) }
 }

@@ -24,9 +24,13 @@ gateway-world replay FILE
 
 /// The number of faults that are printed.
 const FAULTS_SHOWN: usize = 50;
+<<<<<<< HEAD
 /// A cluster lives so many hours in one world; the next world has the next seed.
 const CLUSTER_HOURS: f64 = 240.0;
 /// How often a long run says how far it has come.
+=======
+/// The interval between two progress messages of a long run.
+>>>>>>> prose
 const PROGRESS_EVERY: Duration = Duration::from_secs(60);
 
 #[global_allocator]
@@ -50,7 +54,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the help or the version if that is asked for, before a task or behind it.
+/// Prints the help or the version if requested, before or after a task. Returns whether it was.
 fn is_answered() -> bool {
     for argument in std::env::args_os().skip(1) {
         match argument.to_str() {
@@ -102,6 +106,7 @@ fn simulate(arguments: Parser) -> Result<(), String> {
     }
 }
 
+<<<<<<< HEAD
 /// Worlds of clusters, one after the other, until so many hours have passed.
 fn simulate_clusters(whole: Setting) -> Result<(), String> {
     let start = Instant::now();
@@ -152,11 +157,14 @@ fn simulate_clusters(whole: Setting) -> Result<(), String> {
 }
 
 /// What shards a world of this profile has.
+=======
+/// The kind of clients for this profile.
+>>>>>>> prose
 fn clients_of(profile: Profile) -> MakeClient {
     if profile == Profile::Hostile { every_third_over_bytes } else { over_messages }
 }
 
-/// Says now and then how far a world has come.
+/// Prints the progress of a world from time to time.
 fn progress(setting: Setting) -> impl FnMut(Time) {
     let start = Instant::now();
     let mut said = start;
@@ -169,19 +177,19 @@ fn progress(setting: Setting) -> impl FnMut(Time) {
     }
 }
 
-/// Finds the few faults that it takes, and writes down what happens.
+/// Reduces the faults to those that are necessary, and writes a transcript.
 fn explain(setting: Setting, violation: &Violation) -> String {
     eprintln!("seed {}: {violation}", setting.seed);
     let Some(transcript) = Transcript::explain(setting, violation, clients_of(setting.profile), heap) else {
-        return "the same world does not break the rule again".to_owned();
+        return "the same world does not violate the invariant again".to_owned();
     };
-    eprintln!("{} faults are enough:", transcript.case.faults());
+    eprintln!("{} faults suffice:", transcript.case.faults());
     let faults = transcript.case.cycles.iter().flat_map(|cycle| &cycle.faults);
     for planned in faults.take(FAULTS_SHOWN) {
         eprintln!("  {} {:?} {:?}", planned.at, planned.shard, planned.fault);
     }
     if transcript.case.faults() > FAULTS_SHOWN {
-        eprintln!("  and so on; all are in the file");
+        eprintln!("  … the file contains all");
     }
     let path = format!("simulate-{}-{}.jsonl", setting.profile, setting.seed);
     let violation = &transcript.violation;
@@ -191,12 +199,12 @@ fn explain(setting: Setting, violation: &Violation) -> String {
     }
 }
 
-/// Bytes in use.
+/// Heap bytes in use.
 fn heap() -> usize {
     HEAP.current_usage()
 }
 
-/// Plays a transcript again, and says whether it goes the same way.
+/// Replays a transcript, and prints whether the steps are the same.
 fn replay(mut arguments: Parser) -> Result<(), String> {
     let path = arguments.value().map_err(|_| HELP.to_owned())?;
     let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -207,11 +215,11 @@ fn replay(mut arguments: Parser) -> Result<(), String> {
     }
     let steps = replay.outcome.steps.len();
     match (replay.outcome.violation, replay.differs_from) {
-        (Some(violation), None) => println!("replay: {steps} steps, as written down: {violation}"),
+        (Some(violation), None) => println!("replay: {steps} steps, as recorded: {violation}"),
         (Some(violation), Some(number)) => {
-            println!("replay: from step {number} on it goes otherwise: {violation}");
+            println!("replay: differs from step {number} on: {violation}");
         }
-        (None, _) => println!("replay: the rule is kept now: {}", transcript.violation),
+        (None, _) => println!("replay: the invariant holds now: {}", transcript.violation),
     }
     Ok(())
 }

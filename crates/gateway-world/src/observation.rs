@@ -1,4 +1,4 @@
-//! The observations that the invariants check, each from the side that sees it best.
+//! The observations that the invariants check.
 
 use std::fmt;
 
@@ -9,63 +9,63 @@ use gateway_sim::About;
 
 use crate::time::Time;
 
-/// One thing that happened to one shard.
+/// An observation of one shard.
 #[derive(Debug)]
 pub enum Observation<'a> {
-    /// A process began, with a stored session or without.
+    /// A process has started, with or without a stored session.
     Started {
-        /// Where the application was when the session was stored.
+        /// The position of the application when the session was stored.
         resumes_from: Option<u64>,
     },
-    /// The process died. Its connection may live on at the server.
+    /// The process has crashed. The server may still consider its connection open.
     Died,
-    /// The user asked for a new connection, or for the end.
+    /// The user has requested a reconnect or a shutdown.
     UserAsked {
-        /// The session is to be given up.
+        /// Whether the session is given up.
         gives_up_session: bool,
     },
-    /// Something is about to be handed in. A message comes with what the gateway put into it.
+    /// An input that the shard is about to handle. A message comes with its description by the gateway.
     Input(&'a Input, Option<&'a About>),
-    /// Everything that followed from the input has come out.
+    /// All outputs that follow from the input have been polled.
     Settled,
     /// The user has sent commands.
     Queued {
-        /// How many wait now.
+        /// The number of queued commands.
         commands: usize,
     },
-    /// Something came out; neither a message to send nor a deadline.
+    /// An output that is neither a message to send nor a deadline.
     Output(&'a Output),
-    /// A message came out to be sent.
+    /// A message that the shard sends.
     Sent {
-        /// Its opcode. None: it is no payload.
+        /// Its opcode. `None` if it is not a payload.
         op: Option<u64>,
-        /// Its size.
+        /// Its size in bytes.
         bytes: usize,
-        /// Whether the session that the application was on could still be resumed at the gateway. Known for Identify.
+        /// For an Identify: whether the gateway could still resume the application's session.
         session_lives: bool,
     },
-    /// The deadline that came out last.
+    /// The deadline that was polled last.
     Deadline(Time),
-    /// After READY or RESUMED.
+    /// The state after READY or RESUMED.
     Standing {
         /// The shard's counters.
         stats: &'a Stats,
-        /// The sequence number of its session. None with [`Delivery::Acknowledged`](gateway_proto::config::Delivery): see
-        /// [`Observation::Stored`].
+        /// The sequence number of its session. `None` with [`Delivery::Acknowledged`](gateway_proto::config::Delivery):
+        /// see [`Observation::Stored`].
         sequence: Option<u64>,
     },
     /// With [`Delivery::Acknowledged`](gateway_proto::config::Delivery): a snapshot was stored.
     Stored {
-        /// Where it would resume from.
+        /// The sequence number from which it would resume.
         sequence: u64,
-        /// The newest dispatch of this session that the application has dealt with; 0 for none.
+        /// The newest dispatch of this session that the application has handled; 0 for none.
         handled: u64,
-        /// The application is done with all earlier sessions.
+        /// Whether the application has handled all earlier sessions.
         exact: bool,
     },
-    /// The shard knows nothing of a dispatch that the application has dealt with.
+    /// The shard rejected the acknowledgement of a dispatch that the application has handled.
     AcknowledgementRefused {
-        /// What it said.
+        /// The error.
         error: &'a AckError,
     },
     /// The gateway sent a message, which may not arrive.
@@ -77,34 +77,34 @@ pub enum Observation<'a> {
         /// When it was sent.
         sent: Time,
     },
-    /// The machine that all shards run on falls asleep.
+    /// The machine of all shards is about to be suspended.
     Suspended,
-    /// It has just woken.
+    /// The machine has just resumed.
     Woke,
-    /// The faults have stopped for as long as recovery may take.
+    /// The time for recovery since the last fault is over.
     Calm {
-        /// Where the shard is. None: its process is not running.
+        /// The phase of the shard. `None` if its process is not running.
         phase: Option<Phase>,
-        /// The gateway has refused the bot for good.
+        /// Whether the gateway has rejected the bot permanently.
         refused: bool,
-        /// There are more session starts left to give out than shards wait for.
+        /// Whether more session starts are left than shards wait for.
         starts_left: bool,
     },
     /// A measurement of the whole world, once an hour.
     Heap {
         /// Bytes in use.
         bytes: usize,
-        /// How many shards there are.
+        /// The number of shards.
         shards: u32,
     },
 }
 
-/// A rule was broken.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// When.
+    /// The time.
     pub at: Time,
-    /// By which shard.
+    /// The shard.
     pub shard: u32,
     /// The name of the invariant.
     pub invariant: &'static str,

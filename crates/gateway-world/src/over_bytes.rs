@@ -1,5 +1,6 @@
-//! A shard over plain bytes, moved by messages: between the two a WebSocket whose bytes come in pieces, cut at random places,
-//! and end in the middle of a frame when the connection is lost. So what must hold of messages is seen to hold over bytes.
+//! A shard over bytes that exchanges messages with the world. Between the two is a WebSocket whose bytes arrive in random
+//! pieces, and end within a frame when the connection is lost. The invariants for messages are thereby checked over
+//! bytes.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -18,12 +19,12 @@ const CONTINUATION: u8 = 0;
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 
-/// A [`Connection`] that is moved by messages: between the two is a WebSocket whose bytes come in pieces. Given the same messages
-/// at the same times it does what a [`Shard`](gateway_proto::Shard) does.
+/// Creates a [`Connection`] that exchanges messages: a WebSocket between the two delivers the bytes in pieces. For the
+/// same messages at the same times it behaves as a [`Shard`](gateway_proto::Shard).
 ///
 /// # Errors
 ///
-/// Where the configuration cannot be used.
+/// If the configuration cannot be used.
 pub fn messages_over_bytes(config: ShardConfig, now: Instant) -> Result<Box<dyn Client>, ConfigError> {
     let rng = Rng::with_seed(!config.seed.unwrap_or_default());
     let connection = Connection::new(config, now)?;
@@ -33,11 +34,11 @@ pub fn messages_over_bytes(config: ShardConfig, now: Instant) -> Result<Box<dyn 
 
 struct OverBytes {
     connection: Connection,
-    /// What came out and was not asked for yet.
+    /// Outputs that were not polled yet.
     outputs: VecDeque<Output>,
     /// The server's end of the stream.
     server: WebSocketServer,
-    /// Its close frame is out; what the client still says is of no interest.
+    /// The server has sent its close frame; later messages of the client are ignored.
     closed: bool,
     rng: Rng,
 }
@@ -58,7 +59,7 @@ impl Client for OverBytes {
         if self.outputs.is_empty() {
             self.write();
             let output = Client::poll_output(&mut self.connection);
-            // What is left for a socket that is shut down goes before the shutting down.
+            // The remaining bytes are written before the socket is shut down.
             self.write();
             if let Output::Connect(_) = output {
                 (self.server, self.closed) = (WebSocketServer::default(), false);
@@ -74,7 +75,7 @@ impl Client for OverBytes {
 impl OverBytes {
     // ---- To the client --------------------------------------------------------------------------------------------
 
-    /// The stream is open, and the upgrade accepted.
+    /// The stream is open, and the upgrade is accepted.
     fn open(&mut self, now: Instant) {
         if let Some(key) = self.upgrade_key(now) {
             self.server.accept(&key);
@@ -82,7 +83,7 @@ impl OverBytes {
         }
     }
 
-    /// The stream is open, and the upgrade refused.
+    /// The stream is open, and the upgrade is refused.
     fn refuse(&mut self, refused: &Refused, now: Instant) {
         if self.upgrade_key(now).is_some() {
             let mut response = Response::empty(refused.status);
@@ -94,7 +95,7 @@ impl OverBytes {
         }
     }
 
-    /// Opens the stream: what the client asks for.
+    /// Opens the stream and reads the upgrade request.
     fn upgrade_key(&mut self, now: Instant) -> Option<String> {
         self.connection.handle_input(raw::Input::Opened, now);
         let count = self.connection.transmit().len();
@@ -146,7 +147,7 @@ impl OverBytes {
         self.connection.handle_input(end, now);
     }
 
-    /// What was on its way when the connection was lost: some bytes of a frame, perhaps none.
+    /// Delivers part of a frame, possibly empty, as if the connection were lost within it.
     fn half_a_message(&mut self, now: Instant) {
         let message = br#"{"t":"MESSAGE_CREATE","s":4294967296,"op":0,"d":{"content":"it never arrives"}}"#;
         let bytes = frame(FINAL | TEXT, message);
@@ -154,7 +155,7 @@ impl OverBytes {
         self.feed(&bytes[..length], now);
     }
 
-    /// In pieces of any size.
+    /// Delivers bytes in pieces of random size.
     fn feed(&mut self, mut bytes: &[u8], now: Instant) {
         while !bytes.is_empty() {
             let largest = if self.rng.u8(0..4) == 0 { 3 } else { bytes.len() };
@@ -170,7 +171,7 @@ impl OverBytes {
 
     // ---- From the client ------------------------------------------------------------------------------------------
 
-    /// Takes what waits to be written, and makes messages of it.
+    /// Takes the bytes to be written, and decodes them to messages.
     fn write(&mut self) {
         loop {
             let count = self.connection.transmit().len();
@@ -195,11 +196,11 @@ impl OverBytes {
     }
 }
 
-/// Every third shard over bytes, the others over messages.
+/// Creates every third shard over bytes, the others over messages.
 ///
 /// # Errors
 ///
-/// Where the configuration cannot be used.
+/// If the configuration cannot be used.
 pub fn every_third_over_bytes(config: ShardConfig, now: Instant) -> Result<Box<dyn Client>, ConfigError> {
     match config.shard.id() % 3 {
         2 => messages_over_bytes(config, now),

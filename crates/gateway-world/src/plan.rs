@@ -1,4 +1,4 @@
-//! What will go wrong: drawn from the seed, one cycle after the other, each ending in a time without faults.
+//! The faults of a world: drawn from the seed in cycles, each of which ends with a period without faults.
 
 use std::time::Duration;
 
@@ -11,52 +11,56 @@ use crate::fault::{Direction, Fault, Nonsense, Phase, Planned, Unreachable, rule
 use crate::profile::{CLUSTER, Kind, Profile};
 use crate::time::Time;
 
-/// A world is made of cycles of a day.
+/// The length of a cycle in hours.
 pub(crate) const CYCLE_HOURS: f64 = 24.0;
-/// So much of a cycle's end is without faults, for the shards to recover in.
+/// The period without faults at the end of a cycle, in hours, in which the shards recover.
 pub(crate) const CALM_HOURS: f64 = 1.0;
 
-/// So long after the last fault every shard must be READY.
+/// The time after the last fault within which every shard must be READY.
 ///
-/// It may wait up to ten minutes before it connects, once to resume and once more to identify, notice within two
-/// minutes that its connection is dead, and stand in the queue behind all others. An Identify that the gateway has lost is
-/// waited for for ten minutes.
+/// A shard may back off for up to ten minutes, once before a Resume and once before an Identify. It detects a dead
+/// connection within two minutes, and may queue behind all other shards. It waits ten minutes for READY if its Identify
+/// was lost.
 pub const RECOVERY: Duration = Duration::from_secs(30 * 60);
 /// [`Timeouts::ready_at_most`](gateway_proto::config::Timeouts::ready_at_most) in the world.
 pub(crate) const READY_AT_MOST: Duration = Duration::from_secs(600);
-/// The same as [`RECOVERY`] for shards with the default timeouts: 80 minutes, because they sit out an outage of an hour that
-/// acknowledges heartbeats and answers no Identify.
+/// [`RECOVERY`] for shards with the default timeouts: 80 minutes. Such a shard waits for READY through an outage of an
+/// hour in which heartbeats are acknowledged and no Identify is answered.
 pub const RECOVERY_BY_DEFAULT: Duration = Duration::from_secs(30 * 60 + 3600 - 600);
 /// What every connection has an interval of, unless a fault changes it.
 pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(41_250);
 /// The token of all shards.
 pub(crate) const TOKEN: &str = "the-token-of-the-world";
 
-/// The properties of a world: with them, everything that happens in it is settled.
+/// The settings of a world. They determine everything that happens in it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
-    /// The seed of all chance.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// How long it lasts. The last hour is without faults.
+    /// The duration in hours. The last hour is without faults.
     pub hours: f64,
+<<<<<<< HEAD
     /// How many shards live in it; with [`User::Cluster`] the most that the bot is resharded to.
+=======
+    /// The number of shards.
+>>>>>>> prose
     pub shards: u32,
-    /// How bad it is.
+    /// The kinds and rates of faults.
     pub profile: Profile,
-    /// What the user is like.
+    /// The behaviour of the user.
     #[serde(default)]
     pub user: User,
 }
 
-/// What the users of the shards do, besides what is planned.
+/// The behaviour of the users of the shards, in addition to the planned faults.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum User {
-    /// Every dispatch is dealt with at once. Commands are presences, and questions of few bytes.
+    /// Every dispatch is handled at once. Commands are presences and small requests.
     #[default]
     Quick,
-    /// Half of the shards have [`Delivery::Acknowledged`](gateway_proto::config::Delivery), and take their time. Commands are of all
-    /// kinds: requests for all members of guilds that there are, voice, raw ones.
+    /// Half of the shards use [`Delivery::Acknowledged`](gateway_proto::config::Delivery), and handle dispatches slowly.
+    /// Commands are of all kinds: requests for all members of existing guilds, voice, raw ones.
     Thorough,
     /// All shards are one bot's, in a cluster that is restarted and resharded. They acknowledge what the application has handled.
     Cluster,
@@ -77,19 +81,19 @@ pub(crate) fn format_of(shard: u32) -> (Encoding, Compression) {
     FORMATS[shard as usize % FORMATS.len()]
 }
 
-/// One stretch of faults and the calm after it.
+/// A period with faults and the calm period after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cycle {
-    /// When the faults stop.
+    /// The end of the faults.
     pub calm_from: Time,
-    /// When the cycle is over.
+    /// The end of the cycle.
     pub end: Time,
-    /// What happens, in the order of time.
+    /// The faults in order of time.
     pub faults: Vec<Planned>,
 }
 
 impl Setting {
-    /// The `number`th cycle, if the world lasts that long.
+    /// The cycle with this number. `None` if the world ends before it.
     pub fn cycle(&self, number: u32) -> Option<Cycle> {
         let start_hours = f64::from(number) * CYCLE_HOURS;
         if start_hours >= self.hours {
@@ -120,7 +124,7 @@ impl Setting {
     }
 }
 
-/// Draws the particulars of faults.
+/// Draws the parameters of faults.
 struct Draw {
     rng: Rng,
     shards: u32,
@@ -133,7 +137,7 @@ impl Draw {
         let mut plan = |fault: Fault| faults.push(Planned { at, shard, fault: fault.within(longest) });
         match kind {
             Kind::Reset => plan(Fault::Reset),
-            // A connection that is made now breaks in its handshake or its replay.
+            // A connection that is opened now breaks in its handshake or its replay.
             Kind::ResetAfter => {
                 let messages = self.rng.u32(0..12);
                 let direction = if self.rng.bool() { Direction::Up } else { Direction::Down };
@@ -254,7 +258,7 @@ impl Draw {
         }
     }
 
-    /// For up to some hours, everything that reaches a point goes wrong there.
+    /// A period of up to some hours in which every connection fails at one point.
     fn brownout(&mut self, at: Time, calm_from: Time, faults: &mut Vec<Planned>) {
         let end = (at + self.seconds(300, 4 * 3600)).min(calm_from);
         let (point, action) = self.rule();
@@ -263,7 +267,7 @@ impl Draw {
         faults.push(Planned { at: end, shard: None, fault: Fault::EndRules });
     }
 
-    /// Something that makes sense.
+    /// A valid rule.
     fn rule(&mut self) -> (Point, Action) {
         loop {
             let (at, action) = self.any_rule();
@@ -293,7 +297,7 @@ impl Draw {
             4 => Action::Invalid(true),
             5 => Action::Invalid(false),
             6 => Action::Reconnect,
-            // A gateway that leaves out the replay and goes on has lost the events itself.
+            // A gateway that skips the replay and continues has lost the events itself.
             7 if at != Point::Replay => Action::Ignore,
             _ => Action::Delay(self.milliseconds(100, 100_000)),
         };
@@ -314,7 +318,7 @@ impl Draw {
         }
     }
 
-    /// A close code after which a client comes back, or none.
+    /// A close code after which a client reconnects, or none.
     fn close_code(&mut self) -> Option<u16> {
         self.pick(&[
             None,
@@ -341,14 +345,14 @@ impl Draw {
         self.milliseconds(least * 1000, most * 1000)
     }
 
-    /// Short ones as likely as long ones: uniform in the exponent.
+    /// Uniform in the exponent, so that short times are as likely as long ones.
     fn milliseconds(&mut self, least: u64, most: u64) -> Duration {
         let (least, most) = (least.max(1) as f64, most as f64);
         Duration::from_millis((least * (most / least).powf(self.rng.f64())) as u64)
     }
 }
 
-/// When the newest fault of the list happens.
+/// The time of the newest fault of the list.
 fn at_of(faults: &[Planned]) -> Time {
     faults.last().map_or(Time::ZERO, |planned| planned.at)
 }

@@ -1,4 +1,4 @@
-//! How bad the world is: four profiles, each a table of faults and how often they come.
+//! Four profiles, each a table of faults and their rates.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How bad the world is.
+/// A profile: the kinds and rates of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
-    /// A good day: the gateway moves connections now and then, and little else happens.
+    /// Few faults: the gateway moves connections from time to time.
     Calm,
-    /// A bad network: losses, stalls and half-open connections, several an hour.
+    /// A bad network: losses, stalls and half-open connections, several per hour.
     Flaky,
-    /// A bad gateway: away for hours, refusing, forgetting.
+    /// A bad gateway: down for hours, refuses connections, loses sessions.
     Outage,
-    /// Everything at once, and a user who does not help.
+    /// Everything at once, and a user who crashes, blocks and floods.
     Hostile,
 }
 
@@ -24,7 +24,7 @@ impl Profile {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Calm, Self::Flaky, Self::Outage, Self::Hostile];
 
-    /// How often each kind of fault comes: for each shard in 1000 hours, or for the whole world if it concerns all.
+    /// The rate of each kind of fault: for each shard in 1000 hours, or for the whole world if it affects all shards.
     pub(crate) fn rates(self) -> &'static [(Kind, u32)] {
         match self {
             Self::Calm => CALM,
@@ -34,7 +34,7 @@ impl Profile {
         }
     }
 
-    /// Events that the gateway dispatches to each session in an hour.
+    /// Events per hour that the gateway dispatches to each session.
     pub(crate) fn events_an_hour(self) -> f64 {
         match self {
             Self::Calm => 20.0,
@@ -42,7 +42,7 @@ impl Profile {
         }
     }
 
-    /// The least time that a message takes, and how much more it may take.
+    /// The minimum latency of a message, and the maximum of what is added to it.
     pub(crate) fn latency(self) -> (Duration, Duration) {
         let milliseconds = match self {
             Self::Calm => (20, 30),
@@ -54,7 +54,7 @@ impl Profile {
     }
 }
 
-/// A kind of fault, whose particulars are still to be drawn.
+/// A kind of fault without parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Reset,
@@ -67,7 +67,7 @@ pub(crate) enum Kind {
     Reconnect,
     Invalid,
     Close,
-    /// A close code after which no client may come back.
+    /// A close code after which no client may reconnect.
     FatalClose,
     Expire,
     Beat,
@@ -81,19 +81,19 @@ pub(crate) enum Kind {
     Crash,
     Redeploy,
     UserReconnect,
-    /// Of the whole world: no connection can be opened for hours.
+    /// For the whole world: no connection can be opened for hours.
     Blackout,
-    /// Of the whole world: the gateway is restarted.
+    /// For the whole world: the gateway restarts.
     Restart,
-    /// Of the whole world: for hours everything that reaches a point fails.
+    /// For the whole world: every connection fails at one point for hours.
     Brownout,
-    /// Of the whole world.
+    /// For the whole world.
     HeartbeatInterval,
-    /// Of the whole world.
+    /// For the whole world.
     AckDelay,
-    /// Of the whole world.
+    /// For the whole world.
     Suspend,
-    /// Of the whole world.
+    /// For the whole world.
     WallClock,
     /// Of a cluster, as all that follow: another number of shards, which may be aborted, or crash in any phase.
     Reshard,
@@ -111,7 +111,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Whether it happens to all shards at once.
+    /// Whether it affects all shards at once.
     pub(crate) fn is_of_the_world(self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! From a violation among thousands of faults to the few that it takes.
+//! Reduces the faults of a violation to those that are necessary.
 
 use crate::client::MakeClient;
 use crate::cluster::ClusterWorld;
@@ -7,26 +7,26 @@ use crate::plan::{CYCLE_HOURS, Cycle, Setting, User};
 use crate::time::Time;
 use crate::world::{Outcome, World};
 
-/// So many worlds are tried at most.
+/// The most worlds to try.
 const ATTEMPTS: u32 = 600;
-/// The world of a cluster takes longer.
+/// The most worlds of a cluster to try: they take longer.
 const ATTEMPTS_OF_A_CLUSTER: u32 = 200;
-/// So many faults are let happen at most, over all worlds that are tried: that takes minutes, not days.
+/// The most faults to simulate over all worlds, so that shrinking takes minutes, not days.
 const FAULTS: usize = 10_000_000;
 
-/// A world that breaks a rule, with everything that happens in it.
+/// A world that violates an invariant, with all its faults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// Its properties.
+    /// The settings.
     pub setting: Setting,
-    /// When it begins.
+    /// The start time.
     pub start: Time,
-    /// What happens in it.
+    /// The cycles with their faults.
     pub cycles: Vec<Cycle>,
 }
 
 impl Case {
-    /// The world up to the moment of a violation that was seen in it.
+    /// The world up to the time of an observed violation.
     pub fn new(setting: Setting, violation: &Violation) -> Self {
         let last = (violation.at.hours() / CYCLE_HOURS) as u32;
         Self::of_cycles(setting, 0, last)
@@ -37,12 +37,12 @@ impl Case {
         Self { setting, start: Time::from_hours(f64::from(first) * CYCLE_HOURS), cycles }
     }
 
-    /// How many faults there are in it.
+    /// The number of faults.
     pub fn faults(&self) -> usize {
         self.cycles.iter().map(|cycle| cycle.faults.len()).sum()
     }
 
-    /// Lets it happen with shards that `make` makes. `heap` tells how many bytes the process has in use.
+    /// Runs the world with shards created by `make`. `heap` returns the number of bytes that the process has in use.
     pub fn run(&self, make: MakeClient, heap: fn() -> usize) -> Outcome {
         match self.setting.user {
             User::Cluster => self.cluster(make).run().into(),
@@ -50,7 +50,7 @@ impl Case {
         }
     }
 
-    /// Lets it happen, and writes down what concerns one shard, or a cluster.
+    /// Runs the world, and records the steps of one shard, or of a cluster.
     pub fn run_with_steps(&self, shard: u32, make: MakeClient, heap: fn() -> usize) -> Outcome {
         match self.setting.user {
             User::Cluster => self.cluster(make).with_steps().run().into(),
@@ -66,7 +66,7 @@ impl Case {
         World::new(self.setting, self.start, self.cycles.clone().into_iter(), make).with_heap(heap)
     }
 
-    /// The same rule broken with as few faults and in as short a time as can be found.
+    /// A case that violates the same invariant, with as few faults and in as short a time as can be found.
     #[must_use]
     pub fn shrink(self, invariant: &str, make: MakeClient, heap: fn() -> usize) -> Self {
         let run = |case: &Self| case.run(make, heap);
@@ -77,7 +77,7 @@ impl Case {
         search.best
     }
 
-    /// Only these faults, by their place in the whole list.
+    /// Keeps only these faults, by their index in the whole list.
     fn keeping(&self, kept: impl Fn(usize) -> bool) -> Self {
         let mut case = self.clone();
         let mut place = 0..;
@@ -97,7 +97,7 @@ struct Search<'a, R> {
 }
 
 impl<R: Fn(&Case) -> Outcome> Search<'_, R> {
-    /// Whether a candidate breaks the same rule. If so it is the best so far, up to that moment.
+    /// Whether a candidate violates the same invariant. If so, it becomes the best case, up to the violation.
     fn accept(&mut self, mut candidate: Case) -> bool {
         if self.is_tired() {
             return false;
@@ -124,7 +124,7 @@ impl<R: Fn(&Case) -> Outcome> Search<'_, R> {
         self.attempts >= most || self.faults >= FAULTS
     }
 
-    /// Fewer days.
+    /// Removes days.
     fn shorten(&mut self) {
         let last = self.best.cycles.len().saturating_sub(1) as u32;
         for days in [0, 1, 3, 7, 15, 31] {
@@ -134,7 +134,7 @@ impl<R: Fn(&Case) -> Outcome> Search<'_, R> {
         }
     }
 
-    /// Delta debugging: leaves out parts of the list, large ones first, as long as the rule is still broken.
+    /// Delta debugging: removes parts of the list, large ones first, as long as the invariant is still violated.
     fn reduce(&mut self) {
         let mut parts = 2;
         while self.best.faults() > 0 && !self.is_tired() {
@@ -153,7 +153,7 @@ impl<R: Fn(&Case) -> Outcome> Search<'_, R> {
         }
     }
 
-    /// A shorter time before the first fault.
+    /// Shortens the time before the first fault.
     fn begin_late(&mut self) {
         let first = self.best.cycles.iter().flat_map(|cycle| &cycle.faults).map(|planned| planned.at).min();
         let Some(first) = first else { return };

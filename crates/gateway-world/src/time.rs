@@ -1,4 +1,4 @@
-//! The virtual clock: time since the world began, and what the state machines call an instant.
+//! The virtual clock: the time since the start of the world, and its conversion to instants.
 
 use std::fmt;
 use std::ops::Add;
@@ -6,28 +6,28 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// A moment of world time, in nanoseconds since the world began.
+/// A time in nanoseconds since the start of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Time(u64);
 
 impl Time {
-    /// The beginning.
+    /// The start.
     pub const ZERO: Self = Self(0);
-    /// Later than anything.
+    /// Later than any other time.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// So many hours after the beginning.
+    /// This many hours after the start.
     pub fn from_hours(hours: f64) -> Self {
         Self::ZERO + Duration::from_secs_f64(hours * 3600.0)
     }
 
-    /// Hours since the beginning.
+    /// Hours since the start.
     pub fn hours(self) -> f64 {
         self.0 as f64 / 3.6e12
     }
 
-    /// From `earlier` to this moment; nothing if that is later.
+    /// The time from `earlier` to `self`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -50,7 +50,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// Ties world time to instants. Which instant it begins with changes nothing.
+/// Converts world time to instants. The instant of the start has no effect.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     beginning: Instant,
@@ -63,7 +63,7 @@ impl Clock {
         Self { beginning, behind: Duration::ZERO }
     }
 
-    /// It stands still for so long.
+    /// Stops the clock for this time.
     pub(crate) fn stop(&mut self, lasting: Duration) {
         self.behind += lasting;
     }

@@ -1,15 +1,15 @@
-//! What must hold of everything that a shard tells its application. Worlds and scenarios are held to the same.
+//! Rules for everything that a shard tells its application. Worlds and scenarios check them.
 
 use std::fmt;
 
 use gateway_proto::{Dispatch, Event, StopReason};
 use serde_json::Value;
 
-/// A secret that is shorter may be in anything.
+/// A shorter secret may occur in any text.
 const SHORTEST_SECRET: usize = 12;
 
-/// What must hold of all events of one shard: exactly one `Disconnected` for each `Connecting`, in turns; sequence numbers
-/// that only grow within a session; and no secret in anything that is printed.
+/// Checks the events of one shard: exactly one `Disconnected` for each `Connecting`, in turn; increasing sequence numbers
+/// within a session; no secret in printed text.
 #[derive(Debug)]
 pub struct Told {
     attempts: Attempts,
@@ -18,21 +18,21 @@ pub struct Told {
 }
 
 impl Told {
-    /// A shard with this token, before its first event.
+    /// Starts with a shard with this token, before its first event.
     pub fn new(token: &str) -> Self {
         Self { attempts: Attempts::default(), sequence: Sequence::default(), secrets: Secrets::new(token) }
     }
 
-    /// Another process begins. What an earlier one has seen, it may see again; the secrets stay.
+    /// Starts another process. Its events may repeat those of an earlier one; the secrets are kept.
     pub fn restarted(&mut self) {
         (self.attempts, self.sequence) = (Attempts::default(), Sequence::default());
     }
 
-    /// The application has seen an event.
+    /// Checks an event of the application.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in a sentence.
+    /// A sentence about the violation.
     pub fn event(&mut self, event: &Event) -> Result<(), String> {
         self.attempts.event(event)?;
         if let Event::Dispatch(dispatch) = event
@@ -43,11 +43,11 @@ impl Told {
         self.secrets.event(event)
     }
 
-    /// The shard has stopped.
+    /// Checks the end of the shard.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in a sentence.
+    /// A sentence about the violation.
     pub fn stopped(&mut self, reason: &StopReason) -> Result<(), String> {
         self.secrets.show_in(&format_args!("{reason} {reason:?}"))?;
         if self.attempts.under_way {
@@ -58,10 +58,10 @@ impl Told {
     }
 }
 
-/// Exactly one `Disconnected` for each `Connecting`, in turns.
+/// Exactly one `Disconnected` for each `Connecting`, in turn.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Attempts {
-    /// An attempt was announced, and its end was not.
+    /// A `Connecting` without its `Disconnected` yet.
     under_way: bool,
 }
 
@@ -79,10 +79,10 @@ impl Attempts {
     }
 }
 
-/// Within a session, sequence numbers only grow.
+/// Within a session, sequence numbers increase.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sequence {
-    /// Of the newest dispatch that the application has seen; 0 for none.
+    /// The number of the newest dispatch that the application has received; 0 for none.
     pub(crate) newest: u64,
 }
 
@@ -96,7 +96,7 @@ impl Sequence {
     }
 }
 
-/// The token, and of each session its id and the host of its URL for Resume, show in nothing that is printed of an event.
+/// The token, and the id and the host of the resume URL of each session. None of them may occur in printed text.
 #[derive(Debug)]
 pub(crate) struct Secrets(Vec<(&'static str, String)>);
 
@@ -146,7 +146,7 @@ mod tests {
 
     const TOKEN: &str = "the-token-of-the-test";
 
-    /// The events of a shard that was READY, had two messages, and lost its connection.
+    /// The events of a shard that was READY, received two messages, and lost its connection.
     fn life() -> Vec<Event> {
         let now = Instant::now();
         let mut config = ShardConfig::new(TOKEN, Intents::GUILDS);
@@ -229,7 +229,7 @@ mod tests {
         let mut events = life();
         events.swap(message, message + 1);
         assert_eq!(judged(&events), Err("MESSAGE_CREATE 2 came after 3".to_owned()));
-        // A new session counts from the start, and so does another process.
+        // The numbers start again with a new session, and with another process.
         let mut events = life();
         events.append(&mut life());
         assert_eq!(judged(&events), Ok(()));

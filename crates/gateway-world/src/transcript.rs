@@ -1,4 +1,4 @@
-//! A violation as a file: the world that leads to it, and what happens in it step by step. One JSON value on each line.
+//! A violation as a file: the world that leads to it, and its steps. One JSON value on each line.
 
 use std::io::{self, BufRead, Write};
 
@@ -11,16 +11,16 @@ use crate::shrink::Case;
 use crate::time::Time;
 use crate::world::Outcome;
 
-/// A world that breaks a rule, and what happens in it.
+/// A world that violates an invariant, and its steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transcript {
     /// The world.
     pub case: Case,
-    /// The shard that breaks the rule.
+    /// The shard that violates the invariant.
     pub shard: u32,
-    /// What happens to it.
+    /// The steps of that shard.
     pub steps: Vec<String>,
-    /// The rule that is broken, and how.
+    /// The violation.
     pub violation: String,
 }
 
@@ -34,18 +34,18 @@ enum Line {
     Violation(String),
 }
 
-/// What came of playing a transcript again.
+/// The result of a replay.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replay {
-    /// The world, with the steps of the shard.
+    /// The outcome, with the steps of the shard.
     pub outcome: Outcome,
-    /// The number of the first step that is not as it was written down, counted from 1.
+    /// The number of the first step that differs from the transcript, counted from 1.
     pub differs_from: Option<usize>,
 }
 
 impl Transcript {
-    /// Finds the few faults that it takes to break the same rule, and writes down what happens then. None: the same world
-    /// does not break it again.
+    /// Finds the faults that are necessary to violate the same invariant, and records the steps. `None` if the same world
+    /// does not violate it again.
     pub fn explain(
         setting: Setting,
         violation: &Violation,
@@ -59,7 +59,7 @@ impl Transcript {
         Some(Self { case, shard: violation.shard, steps: outcome.steps, violation: violation.to_string() })
     }
 
-    /// Plays it again.
+    /// Replays the transcript.
     pub fn replay(&self, make: MakeClient, heap: fn() -> usize) -> Replay {
         let outcome = self.case.run_with_steps(self.shard, make, heap);
         let steps = outcome.steps.iter();
@@ -69,11 +69,11 @@ impl Transcript {
         Replay { outcome, differs_from }
     }
 
-    /// Writes it down.
+    /// Writes the transcript.
     ///
     /// # Errors
     ///
-    /// Where the writer fails.
+    /// If the writer fails.
     pub fn write(&self, mut writer: impl Write) -> io::Result<()> {
         let Case { setting, start, cycles } = &self.case;
         let head = Line::World { setting: *setting, start: *start, shard: self.shard };
@@ -87,11 +87,11 @@ impl Transcript {
         Ok(())
     }
 
-    /// Reads what was written down.
+    /// Reads a transcript.
     ///
     /// # Errors
     ///
-    /// Where the reader fails, or a line is none of a transcript.
+    /// If the reader fails, or a line is not that of a transcript.
     pub fn read(reader: impl BufRead) -> io::Result<Self> {
         let mut head = None;
         let (mut cycles, mut steps, mut violation) = (Vec::new(), Vec::new(), String::new());

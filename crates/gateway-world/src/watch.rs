@@ -1,4 +1,4 @@
-//! Shows everything that happens to the invariants, and writes it down where that is wanted.
+//! Passes every observation to the invariants, and records steps on request.
 
 use std::fmt::Write;
 
@@ -12,11 +12,11 @@ use crate::time::Time;
 pub(crate) struct Watch {
     invariants: Invariants,
     violation: Option<Violation>,
-    /// `None` if it is not printed.
+    /// `None` if steps are not recorded.
     steps: Option<Steps>,
 }
 
-/// What happens to one shard.
+/// The recorded steps of one shard.
 struct Steps {
     shard: usize,
     lines: Vec<String>,
@@ -42,7 +42,7 @@ impl Watch {
         }
     }
 
-    /// Writes down what is nothing to the invariants.
+    /// Records a step that is not an observation.
     pub(crate) fn note(&mut self, at: Time, sentence: impl FnOnce() -> String) {
         if let Some(steps) = &mut self.steps {
             steps.lines.push(format!("{at} {}", sentence()));
@@ -72,7 +72,7 @@ fn line(at: Time, shard: usize, what: &Observation<'_>) -> String {
     let mut line = format!("{at} shard {shard}: ");
     let written = match what {
         Observation::Input(input, Some(about)) => write!(line, "{input:?} of {about:?}"),
-        // How much it is differs from one run to the next.
+        // The number of bytes differs between runs.
         Observation::Heap { .. } => write!(line, "the heap is measured"),
         what => write!(line, "{what:?}"),
     };

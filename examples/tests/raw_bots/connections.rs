@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gateway_examples::options::Asked;
+use gateway_examples::options::Invocation;
 use gateway_examples::{Options, Report};
 use gateway_sim::{Action, Config, Control, Point, Response, Rule, Server, ServerConfig, Tls};
 
@@ -26,9 +26,9 @@ fn every_encoding_and_compression_plain_and_over_tls() {
     }
 }
 
-/// Each fault follows READY and the guilds; more events follow the fault, and end the bot.
+/// Each fault follows READY and the guilds. More events follow the fault and end the bot.
 #[test]
-fn faults_are_survived_as_the_tokio_bot_survives_them() {
+fn faults_have_the_same_effect_as_for_the_tokio_bot() {
     let faults: &[(&str, &[Control])] = &[
         ("opcode 7", &[Control::Reconnect { then_emit: 1 }]),
         ("end of stream", &[Control::Drop]),
@@ -73,7 +73,7 @@ fn run_through(bot: Bot, tls: bool, controls: &[Control]) -> (Ended, String) {
 }
 
 #[test]
-fn refused_upgrades_are_waited_out_as_the_tokio_bot_waits() {
+fn refused_upgrades_cause_the_same_waits_as_for_the_tokio_bot() {
     let refused = |bot: Bot, tls| {
         let server = server(tls);
         let mut busy = Response::empty(503).header("Retry-After", "0.1");
@@ -93,7 +93,7 @@ fn refused_upgrades_are_waited_out_as_the_tokio_bot_waits() {
 }
 
 #[test]
-fn every_close_code_that_is_final_ends_the_bots() {
+fn every_final_close_code_ends_the_bots() {
     let closed = |bot: Bot, code| {
         let server = server(false);
         std::thread::scope(|scope| {
@@ -135,10 +135,10 @@ fn a_certificate_without_a_trusted_root_is_refused() {
     let server = Server::start(config).unwrap();
     for (name, bot) in RAW_BOTS {
         let url = server.url();
-        let Asked::Run(options) =
+        let Invocation::Run(options) =
             Options::parse(["--url", &url, "--token", TOKEN, "--seconds", "0.3"], None).unwrap()
         else {
-            panic!("no help was asked for")
+            panic!("not a run of the bot")
         };
         let mut report = Report::new(options, Vec::new(), Vec::new());
         assert_eq!(bot(&mut report), 0);
@@ -150,7 +150,7 @@ fn a_certificate_without_a_trusted_root_is_refused() {
 }
 
 #[test]
-fn an_hour_in_memory_misses_nothing() {
+fn an_hour_in_memory_loses_nothing() {
     let begin = Instant::now();
     let mut world = memory::World::new(begin);
     world.run_until(begin + Duration::from_secs(1800));

@@ -1,13 +1,14 @@
 //! Servers that flood a bot or send to it byte by byte.
 
-use std::io::{self, Cursor, Read, Write};
+use std::collections::VecDeque;
+use std::io::{self, Cursor, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use gateway_examples::options::Asked;
+use gateway_examples::options::Invocation;
 use gateway_examples::{Options, Report};
 use gateway_sim::{Config, Control, Server, ServerConfig, Tls};
 use serde_json::Value;
@@ -15,7 +16,7 @@ use serde_json::Value;
 use crate::support::{Folder, LIMIT, TOKEN};
 use crate::{blocking_bot, poll_bot, threads_bot};
 
-/// One of the bots, which ends when the flag is set.
+/// A bot that ends when the flag is set.
 type InterruptibleBot = fn(&mut Report<Vec<u8>, Log>, &AtomicBool) -> u8;
 
 const INTERRUPTIBLE_BOTS: [(&str, InterruptibleBot); 3] = [
@@ -49,7 +50,7 @@ impl Write for Log {
 }
 
 /// Runs a bot, interrupts it once its log contains `awaited` in `times` lines, and returns its status, its stop reason and the log.
-fn run_until_said(
+fn run_until_logged(
     bot: InterruptibleBot,
     flags: &[&str],
     awaited: &'static str,
@@ -66,8 +67,8 @@ fn run_interrupted_by(
     interrupted: Arc<AtomicBool>,
 ) -> (u8, String, String) {
     let flags = ["--token", TOKEN].iter().chain(flags).copied();
-    let Asked::Run(mut options) = Options::parse(flags, None).unwrap() else {
-        panic!("no help was asked for")
+    let Invocation::Run(mut options) = Options::parse(flags, None).unwrap() else {
+        panic!("not a run of the bot")
     };
     // A flood does not answer a close frame.
     options.config.timeouts.close = Duration::from_millis(100);
@@ -112,42 +113,62 @@ fn flood(client: TcpStream) -> bool {
     (0..BLOCKS).any(|_| websocket.get_mut().write_all(&block).is_err())
 }
 
-/// A bot handles the outputs of a read before the next read, so that under a flood it goes on printing events, stays small, and
-/// sees an interrupt.
+/// A bot handles the outputs of a read before the next read, so that under a flood it prints events, uses little memory, and notices
+/// an interrupt.
 #[test]
-fn a_flood_does_not_keep_a_bot_from_being_interrupted() {
+fn a_flood_does_not_delay_an_interrupt() {
     for (name, bot) in INTERRUPTIBLE_BOTS {
         let (port, server) = hostile(1, flood);
         let url = format!("ws://127.0.0.1:{port}");
-        let (status, stop, log) = run_until_said(bot, &["--url", &url], "99", 1000);
+        let (status, stop, log) = run_until_logged(bot, &["--url", &url], "99", 1000);
         assert_eq!((status, stop.as_str()), (0, "log-off"), "{name}: {}", &log[..log.len().min(1000)]);
-        assert!(server.join().unwrap(), "{name}: it went on until the flood was over");
+        assert!(server.join().unwrap(), "{name}: it read until the end of the flood");
     }
 }
 
-/// Writes one byte at a time with pauses. Returns whether the client disconnected before the last one.
+/// The time between two bytes of a slow server.
+const PACE: Duration = Duration::from_millis(10);
+
+/// Writes one byte at a time. Returns whether the client disconnected before the last one.
 fn trickle(client: &mut TcpStream, bytes: impl IntoIterator<Item = u8>) -> bool {
     client.set_nodelay(true).unwrap();
-    bytes.into_iter().any(|byte| {
-        // The pause is the fault under test: the bytes arrive slowly.
-        thread::sleep(Duration::from_millis(10));
-        client.write_all(&[byte]).is_err()
-    })
+    client.set_read_timeout(Some(PACE)).unwrap();
+    bytes.into_iter().any(|byte| client.write_all(&[byte]).is_err() || ends_before_the_next_byte(client))
 }
 
-/// Sends a TLS record that begins like a ServerHello and takes minutes to arrive.
-fn trickling_handshake(mut client: TcpStream) -> bool {
+/// Waits for the end of the client's stream until the next byte is due.
+fn ends_before_the_next_byte(client: &mut TcpStream) -> bool {
+    loop {
+        match client.read(&mut [0; 1024]) {
+            Ok(1..) => {}
+            Ok(0) => return true,
+            Err(error) => return !is_timeout(&error),
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// The beginning of a TLS record with a ServerHello. At the pace of [`trickle`] it takes a minute.
+fn server_hello() -> impl Iterator<Item = u8> {
+    [0x16, 3, 3, 0x40, 0, 2, 0, 0x3f, 0xfc].into_iter().chain([0; 6000])
+}
+
+/// Reads the ClientHello, and answers with these bytes one at a time.
+fn trickling_handshake(mut client: TcpStream, bytes: impl IntoIterator<Item = u8>) -> bool {
     assert!(client.read(&mut [0; 1024]).unwrap() > 0);
-    trickle(&mut client, [0x16, 3, 3, 0x40, 0, 2, 0, 0x3f, 0xfc].into_iter().chain([0; 6000]))
+    trickle(&mut client, bytes)
 }
 
 #[test]
-fn one_deadline_is_for_the_whole_handshake() {
+fn one_deadline_applies_to_the_whole_handshake() {
     for (name, bot) in INTERRUPTIBLE_BOTS {
-        let (port, server) = hostile(1, trickling_handshake);
+        let (port, server) = hostile(1, |client| trickling_handshake(client, server_hello()));
         let url = format!("wss://127.0.0.1:{port}");
         let flags = ["--url", &url, "--connect-timeout", "0.3"];
-        let (status, _, log) = run_until_said(bot, &flags, "disconnected", 1);
+        let (status, _, log) = run_until_logged(bot, &flags, "disconnected", 1);
         assert_eq!(status, 0, "{name}: {log}");
         assert!(server.join().unwrap(), "{name}: it waited for the end of the handshake: {log}");
     }
@@ -158,10 +179,12 @@ fn an_interrupt_ends_a_handshake() {
     for (name, bot) in INTERRUPTIBLE_BOTS {
         let interrupted = Arc::new(AtomicBool::new(false));
         let set = interrupted.clone();
-        let (port, server) = hostile(1, move |mut client| {
-            let begun = trickle(&mut client, [0x16, 3, 3, 0x40, 0]);
-            set.store(true, Ordering::SeqCst);
-            begun || trickling_handshake(client)
+        let (port, server) = hostile(1, move |client| {
+            let bytes = server_hello().enumerate();
+            trickling_handshake(
+                client,
+                bytes.inspect(|(at, _)| set.store(*at >= 5, Ordering::SeqCst)).map(|(_, byte)| byte),
+            )
         });
         let url = format!("wss://127.0.0.1:{port}");
         let flags = ["--url", &url, "--connect-timeout", "3600"];
@@ -173,7 +196,7 @@ fn an_interrupt_ends_a_handshake() {
 
 /// TLS yields no data within a record. Heartbeats are still due, and once they are unanswered the connection is dead.
 #[test]
-fn a_record_that_trickles_in_does_not_stop_the_clock() {
+fn a_slow_record_delays_no_timeout() {
     /// Bytes: it takes more than two minutes to arrive, and a dead connection is noticed in seconds.
     const RECORD: usize = 14_000;
     for (name, bot) in INTERRUPTIBLE_BOTS {
@@ -190,7 +213,8 @@ fn a_record_that_trickles_in_does_not_stop_the_clock() {
         let (port, proxy) = slow_proxy(server.address().port(), RECORD, trickling.clone());
         let url = format!("wss://localhost:{port}");
         thread::scope(|scope| {
-            let bot = scope.spawn(|| run_until_said(bot, &["--url", &url, "--ca", &root], "disconnected", 1));
+            let bot =
+                scope.spawn(|| run_until_logged(bot, &["--url", &url, "--ca", &root], "disconnected", 1));
             let shown = server.wait(LIMIT, |gateway| (gateway.ledger().newest(1) >= 3).then_some(()));
             assert_eq!(shown, Some(()), "{name}");
             trickling.store(true, Ordering::SeqCst);
@@ -206,23 +230,37 @@ fn a_record_that_trickles_in_does_not_stop_the_clock() {
 /// a record of this length had passed.
 fn slow_proxy(to: u16, record: usize, trickling: Arc<AtomicBool>) -> (u16, JoinHandle<bool>) {
     hostile(1, move |mut client| {
+        client.set_nodelay(true).unwrap();
         let mut server = TcpStream::connect(("127.0.0.1", to)).unwrap();
         let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        let client_ended = Arc::new(AtomicBool::new(false));
+        let ended = client_ended.clone();
         thread::spawn(move || {
             let _ = io::copy(&mut from_client, &mut to_server);
+            ended.store(true, Ordering::SeqCst);
+            // Ends the read below.
             let _ = to_server.shutdown(std::net::Shutdown::Both);
         });
-        let (mut buffer, mut trickled) = ([0; 16 << 10], 0);
-        while let Ok(count @ 1..) = server.read(&mut buffer) {
-            let bytes = &buffer[..count];
-            let left = match trickling.load(Ordering::SeqCst) {
-                true => trickle(&mut client, bytes.iter().copied().inspect(|_| trickled += 1)),
-                false => client.write_all(bytes).is_err(),
+        let (mut buffer, mut queue, mut trickled) = ([0; 16 << 10], VecDeque::new(), 0);
+        let left = loop {
+            // With bytes in the queue the wait ends when the next one is due.
+            server.set_read_timeout((!queue.is_empty()).then_some(PACE)).unwrap();
+            let sent = match server.read(&mut buffer) {
+                Ok(count @ 1..) if trickling.load(Ordering::SeqCst) => {
+                    queue.extend(&buffer[..count]);
+                    Ok(())
+                }
+                Ok(count @ 1..) => client.write_all(&buffer[..count]),
+                Err(error) if is_timeout(&error) => {
+                    trickled += 1;
+                    client.write_all(queue.pop_front().as_slice())
+                }
+                Ok(0) | Err(_) => break client_ended.load(Ordering::SeqCst),
             };
-            if left {
-                return trickled < record;
+            if sent.is_err() {
+                break true;
             }
-        }
-        false
+        };
+        left && trickled < record
     })
 }

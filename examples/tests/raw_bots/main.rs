@@ -1,4 +1,4 @@
-//! The bots that bring their own socket, against the simulator: each prints the same and ends the same as the tokio bot.
+//! The bots with their own sockets against the simulator: each has the same output and the same end as the tokio bot.
 
 #[allow(dead_code, reason = "the program's main is not called here")]
 #[path = "../../examples/blocking_bot.rs"]

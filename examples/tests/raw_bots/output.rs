@@ -1,9 +1,9 @@
-//! What the bots print, and the flags for several shards.
+//! The output of the bots, and the flags for several shards.
 
 use std::io::Cursor;
 use std::sync::atomic::AtomicBool;
 
-use gateway_examples::options::Asked;
+use gateway_examples::options::Invocation;
 use gateway_examples::{Options, Report};
 use gateway_sim::Control;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::{Bot, LIMIT, RAW_BOTS, TOKEN, all_bots, run, run_for_lines, server, tokio_bot};
 use crate::threads_bot;
 
-/// What is the same in two runs: the session id and other ids differ.
+/// The common part of two runs: the session id and other ids differ.
 fn names_and_keys(line: &Value) -> (String, Vec<String>) {
     let mut keys: Vec<String> = line["d"].as_object().unwrap().keys().cloned().collect();
     keys.sort();
@@ -19,7 +19,7 @@ fn names_and_keys(line: &Value) -> (String, Vec<String>) {
 }
 
 #[test]
-fn the_data_is_shown_where_it_is_asked_for() {
+fn the_data_is_printed_on_request() {
     let server = server(false);
     let flags = ["--full", "--events", "3", "--encoding", "etf", "--compress", "zstd-stream"];
     let shown = |bot| run_for_lines(bot, &server, &flags).1.iter().map(names_and_keys).collect::<Vec<_>>();
@@ -44,7 +44,7 @@ fn all_shards_run_on_one_thread() {
 }
 
 #[test]
-fn one_shard_of_many_is_one() {
+fn a_bot_can_run_one_shard_of_many() {
     let server = server(false);
     for (name, bot) in all_bots() {
         let (_, lines, log) = run_for_lines(bot, &server, &["--shard", "1,2", "--events", "2", "--full"]);
@@ -56,10 +56,10 @@ fn one_shard_of_many_is_one() {
 #[test]
 fn many_shards_are_refused_by_the_bots_that_run_one() {
     for (name, bot) in all_bots().filter(|(name, _)| *name != "poll") {
-        let Asked::Run(options) =
+        let Invocation::Run(options) =
             Options::parse(["--token", TOKEN, "--url", "ws://127.0.0.1:1", "--shards", "2"], None).unwrap()
         else {
-            panic!("no help was asked for")
+            panic!("not a run of the bot")
         };
         let mut report = Report::new(options, Vec::new(), Vec::new());
         assert_eq!(bot(&mut report), 2, "{name}");
@@ -74,7 +74,7 @@ fn lines_become_the_status() {
     let bot: Bot = |report| threads_bot::run(report, &AtomicBool::new(false), Cursor::new("one\ntwo\n"));
     std::thread::scope(|scope| {
         let bot = scope.spawn(|| run(bot, &server, &["--events", "4", "--seconds", "30"]));
-        // Of statuses that wait together only the newest is sent, so there may be one or two.
+        // Only the newest of several waiting statuses is sent, so there may be one or two.
         let sent = server.wait(LIMIT, |gateway| (gateway.counters().commands >= 1).then_some(()));
         server.control(Control::Emit { count: 5, padding: 0 }).unwrap();
         assert_eq!((sent, bot.join().unwrap().status), (Some(()), 0));

@@ -1,9 +1,9 @@
-//! Sessions and session starts that outlive a run.
+//! Sessions and session starts that are stored between runs.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gateway_driver::store::{FileIdentifyStore, FileSessionStore, IdentifyStore, SessionStore};
-use gateway_examples::options::Asked;
+use gateway_examples::options::Invocation;
 use gateway_examples::{Options, Report};
 use gateway_proto::ShardId;
 use gateway_proto::identify::IdentifyQueue;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::support::{Folder, LIMIT, RAW_BOTS, TOKEN, all_bots, run, run_with_log, server, tokio_bot};
 
 #[test]
-fn a_session_file_carries_on_where_the_last_run_ended() {
+fn a_session_file_continues_after_the_last_run() {
     let folder = Folder::new("session");
     for (name, bot) in all_bots() {
         let server = server(false);
@@ -59,7 +59,7 @@ fn a_bot_that_is_killed_loses_nothing() {
                 assert!(begin.elapsed() < LIMIT, "{name}: {kept} is what was kept");
                 std::thread::yield_now();
             };
-            // The bot is still running: this is what it would leave behind.
+            // The bot is still running: this is the file that it would leave behind.
             std::fs::copy(&file, &copy).unwrap();
             std::fs::copy(format!("{file}.identifies"), format!("{copy}.identifies")).unwrap();
             assert!(!first.is_finished(), "{name}");
@@ -97,7 +97,7 @@ fn spend_the_budget(file: &str) {
 }
 
 #[test]
-fn a_spent_budget_stops_the_bots_before_they_begin() {
+fn a_spent_budget_stops_the_bots_before_they_start() {
     let folder = Folder::new("spent");
     let server = server(false);
     for (name, bot) in all_bots() {
@@ -105,8 +105,8 @@ fn a_spent_budget_stops_the_bots_before_they_begin() {
         spend_the_budget(&file);
         let url = server.url();
         let flags = ["--url", &url, "--token", TOKEN, "--session", &file];
-        let Asked::Run(options) = Options::parse(flags, None).unwrap() else {
-            panic!("no help was asked for")
+        let Invocation::Run(options) = Options::parse(flags, None).unwrap() else {
+            panic!("not a run of the bot")
         };
         let mut report = Report::new(options, Vec::new(), Vec::new());
         assert_eq!(bot(&mut report), 2, "{name}");
@@ -116,9 +116,9 @@ fn a_spent_budget_stops_the_bots_before_they_begin() {
     assert_eq!(server.wait(LIMIT, |gateway| Some(gateway.counters().connects)), Some(0));
 }
 
-/// The bots may still resume. Once the session is over, they log why they stop.
+/// The bots may still resume. Once the session has ended, they log why they stop.
 #[test]
-fn a_budget_that_is_spent_stops_the_bots_when_they_need_it() {
+fn a_budget_that_is_spent_later_stops_the_bots() {
     let folder = Folder::new("resumes");
     let run = |name, bot| {
         let server = server(false);

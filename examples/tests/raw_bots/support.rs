@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use gateway_examples::options::Asked;
+use gateway_examples::options::Invocation;
 use gateway_examples::{Options, Report, bot};
 use gateway_sim::{Config, Server, ServerConfig, Tls};
 use gateway_tokio::TokioRuntime;
@@ -66,8 +66,8 @@ pub(crate) fn run_for_lines(bot: Bot, server: &Server, flags: &[&str]) -> (Ended
         arguments.extend(["--ca", file.to_str().unwrap()]);
     }
     arguments.extend(flags);
-    let Asked::Run(options) = Options::parse(arguments, None).unwrap() else {
-        panic!("no help was asked for")
+    let Invocation::Run(options) = Options::parse(arguments, None).unwrap() else {
+        panic!("not a run of the bot")
     };
     let mut report = Report::new(options, Vec::new(), Vec::new());
     let status = bot(&mut report);

@@ -1,6 +1,6 @@
-//! What a connection can be asked to be written in.
+//! The formats of a connection.
 
-/// Every encoding with every compression that it can have, as the flags of the bots name them.
+/// Every encoding with each of its compressions, as the bots' flags name them.
 pub(crate) const FORMATS: [(&str, &str); 7] = [
     ("json", "none"),
     ("json", "payload"),

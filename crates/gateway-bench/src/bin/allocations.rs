@@ -1,6 +1,6 @@
-//! One contender at one job in this process: how often it asks for memory, and for how much.
+//! Counts the allocations of one contender at one job in this process.
 //!
-//! A program of its own, so that counting takes no time from those that are timed.
+//! A separate program, so that counting does not affect the timed programs.
 
 use std::alloc::System;
 use std::process::ExitCode;
@@ -30,7 +30,7 @@ fn run(arguments: Parser) -> Result<serde_json::Value, String> {
         let region = Region::new(HEAP);
         contender.take(frame, &mut tally)?;
         let heap = region.change();
-        // A buffer that grows asks anew.
+        // A buffer that grows is a new allocation.
         count += heap.allocations + heap.reallocations;
         bytes += heap.bytes_allocated;
     }

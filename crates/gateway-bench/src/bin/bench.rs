@@ -1,4 +1,4 @@
-//! Builds all contenders, runs them turn by turn, and writes the report. `cargo xtask bench`
+//! Builds all contenders, runs them in turn, and writes the report. `cargo xtask bench`
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 

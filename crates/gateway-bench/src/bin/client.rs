@@ -1,4 +1,4 @@
-//! One contender in this process: it runs until it has seen what was asked for, and prints a line of JSON.
+//! Runs one contender in this process until it has received the requested events, and prints a line of JSON.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

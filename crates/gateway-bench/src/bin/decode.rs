@@ -1,4 +1,4 @@
-//! One contender at one job in this process: how long a message takes it.
+//! Measures the time per message of one contender at one job in this process.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn run(arguments: Parser) -> Result<serde_json::Value, String> {
     }))
 }
 
-/// The quickest of several passes: what disturbs one only makes it slower.
+/// The fastest of several passes: interference only makes a pass slower.
 fn quickest(settings: &Settings, frames: &Frames) -> Result<(Duration, Tally), String> {
     let mut best: Option<(Duration, Tally)> = None;
     for _ in 0..settings.passes.max(1) {

@@ -1,4 +1,4 @@
-//! Serves files of frames to one client process after the other, until it is killed or its input ends.
+//! Serves files of frames to one client process after another, until it is killed or its input ends.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 

@@ -131,7 +131,7 @@ impl ClientOptions {
 }
 
 impl Who {
-    /// All of them.
+    /// All clients.
     pub const ALL: [Self; 7] = [
         Self::Tokio,
         Self::Smol,
@@ -144,7 +144,7 @@ impl Who {
 }
 
 impl Job {
-    /// All of them.
+    /// All jobs.
     pub const ALL: [Self; 5] = [Self::Raw, Self::SmallBot, Self::Typed, Self::Idle, Self::Growth];
 }
 

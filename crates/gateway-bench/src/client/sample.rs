@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// A moment.
+/// A sample of processor time and memory.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
     pub(super) wall: Instant,

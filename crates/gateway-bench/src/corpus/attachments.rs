@@ -8,7 +8,8 @@ use super::draw::{base64, chance, hex, pick};
 use super::text;
 use super::time::Clock;
 
-/// An attachment object ("Discord Docs, Messages Resource > Attachment Object").
+/// An attachment object
+/// ([Discord Docs, Messages Resource > Attachment Object](https://discord.com/developers/docs/resources/message#attachment-object)).
 pub(super) fn attachment(random: &mut Rng, clock: &mut Clock, channel: u64) -> Value {
     const FILES: [(&str, &str); 5] = [
         ("image.png", "image/png"),
@@ -43,12 +44,13 @@ pub(super) fn attachment(random: &mut Rng, clock: &mut Clock, channel: u64) -> V
     attachment
 }
 
-/// The preview of a link, or what a bot has written.
+/// An embed: a link preview, or one written by a bot.
 pub(super) fn embed(random: &mut Rng, clock: &Clock) -> Value {
     if random.bool() { link_preview(random) } else { rich_embed(random, clock) }
 }
 
-/// What Discord shows of a page ("Discord Docs, Messages Resource > Embed Object").
+/// The preview of a web page
+/// ([Discord Docs, Messages Resource > Embed Object](https://discord.com/developers/docs/resources/message#embed-object)).
 pub(super) fn link_preview(random: &mut Rng) -> Value {
     let video = random.bool();
     let url = text::link(random);
@@ -69,7 +71,7 @@ pub(super) fn link_preview(random: &mut Rng) -> Value {
     embed
 }
 
-/// What bots write.
+/// An embed written by a bot.
 pub(super) fn rich_embed(random: &mut Rng, clock: &Clock) -> Value {
     let mut embed = json!({
         "type": "rich", "title": text::title(random), "description": text::words(random, 20),

@@ -8,7 +8,8 @@ use super::draw::{around, chance, pick, skewed};
 use super::text;
 use super::time::old_snowflake;
 
-/// A channel of a guild, and its object in GUILD_CREATE ("Discord Docs, Channels Resource > Channel Object").
+/// A channel of a guild, and its object in GUILD_CREATE
+/// ([Discord Docs, Channels Resource > Channel Object](https://discord.com/developers/docs/resources/channel#channel-object)).
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) id: u64,
@@ -30,7 +31,7 @@ struct Overwrite {
     deny: u64,
 }
 
-/// Permissions of about the width that real ones have.
+/// Permissions with about as many digits as real ones.
 pub(super) fn permissions(random: &mut Rng) -> u64 {
     const USUAL: [&u64; 6] =
         [&1_071_698_660_929, &2_248_473_465_835_073, &1024, &3_072, &6_546_775_617, &137_411_140_505_153];
@@ -38,7 +39,7 @@ pub(super) fn permissions(random: &mut Rng) -> u64 {
 }
 
 impl Channel {
-    /// A channel of a kind. Without a kind it is one of those that a category has, text channels the most.
+    /// A channel of this kind. Without a kind it is one that a category contains, mostly a text channel.
     pub(super) fn new(
         random: &mut Rng,
         now_ms: u64,
@@ -68,12 +69,12 @@ impl Channel {
         }
     }
 
-    /// Whether people write there.
+    /// Whether users write messages in it.
     pub(super) fn is_text(&self) -> bool {
         matches!(self.kind, 0 | 5)
     }
 
-    /// Without `guild_id`, as in a guild.
+    /// The channel object without `guild_id`, as in a guild.
     pub(super) fn object(&self) -> Value {
         let overwrites: Vec<Value> = self
             .overwrites
@@ -131,7 +132,7 @@ impl Channel {
         channel
     }
 
-    /// What interactions carry: the channel with its guild and what the member may do there.
+    /// The channel as in interactions, with its guild and the member's permissions.
     pub(super) fn of_interaction(&self, guild: u64) -> Value {
         let mut channel = self.object();
         if let Some(fields) = channel.as_object_mut() {
@@ -145,7 +146,8 @@ impl Channel {
     }
 }
 
-/// A thread in a channel ("Discord Docs, Channels Resource > Thread Metadata Object").
+/// A thread in a channel
+/// ([Discord Docs, Channels Resource > Thread Metadata Object](https://discord.com/developers/docs/resources/channel#thread-metadata-object)).
 pub(super) fn thread(
     random: &mut Rng,
     id: u64,

@@ -1,4 +1,4 @@
-//! The small events that follow the guilds: their mix, and those that need no file of their own.
+//! The small events that follow the guilds: their mix, and the builders of the short ones.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use super::people;
 use super::time::Clock;
 use super::{interactions, messages};
 
-/// How many of 100 events are of each kind.
+/// The percentage of each kind of event.
 pub const MIX: [(&str, usize); 8] = [
     ("MESSAGE_CREATE", 24),
     ("PRESENCE_UPDATE", 36),
@@ -21,14 +21,14 @@ pub const MIX: [(&str, usize); 8] = [
     ("INTERACTION_CREATE", 3),
 ];
 
-/// The names of 100 events in a random order: of each hundred, every kind has its exact share.
+/// The names of 100 events in a random order. Each kind has exactly its share of a hundred.
 pub(super) fn hundred(random: &mut Rng) -> Vec<&'static str> {
     let mut names: Vec<_> = MIX.iter().flat_map(|(name, share)| std::iter::repeat_n(*name, *share)).collect();
     random.shuffle(&mut names);
     names
 }
 
-/// `d` of the event of that name, in a guild.
+/// The `d` of an event of this name in a guild.
 pub(super) fn build(
     name: &str,
     guild: &mut Guild,

@@ -1,4 +1,4 @@
-//! Guilds: what is remembered of them for the events that follow, and GUILD_CREATE.
+//! Guilds: the state that later events refer to, and GUILD_CREATE.
 
 use std::collections::VecDeque;
 
@@ -12,13 +12,13 @@ use super::people::{self, Person};
 use super::text;
 use super::time::{Clock, old_snowflake};
 
-/// How much an average guild has of each kind.
+/// The sizes of an average guild.
 const PEOPLE: f64 = 440.0;
 const ROLES: f64 = 85.0;
 const CHANNELS: f64 = 120.0;
 const EMOJIS: f64 = 110.0;
 const THREADS: f64 = 25.0;
-/// Messages to which answers and edits refer.
+/// The number of recent messages to which replies and edits refer.
 const REMEMBERED: usize = 32;
 
 /// A guild.
@@ -43,7 +43,7 @@ pub(super) struct Emoji {
     pub(super) animated: bool,
 }
 
-/// A message that was sent.
+/// A message that later events refer to.
 #[derive(Debug, Clone)]
 pub(super) struct Recent {
     pub(super) id: u64,
@@ -54,7 +54,7 @@ pub(super) struct Recent {
 }
 
 impl Guild {
-    /// A guild that has `size` times as much as the average one.
+    /// A guild that is `size` times as large as the average one.
     pub(super) fn new(random: &mut Rng, now_ms: u64, size: f64) -> Self {
         let count = |average: f64, least: usize| ((average * size + 0.5) as usize).max(least);
         let id = old_snowflake(random, now_ms);
@@ -65,7 +65,7 @@ impl Guild {
         let mut channels = Vec::new();
         let mut category = None;
         for position in 0..count(CHANNELS, 5) {
-            // A category, then what is in it: first a channel to write in, then one to speak in.
+            // A category, then its channels: first a text channel, then a voice channel.
             let kind = [Some(4), Some(0), Some(2)].get(position % 10).copied().flatten();
             let parent = category.filter(|_| kind != Some(4));
             let channel = Channel::new(random, now_ms, kind, parent, position, &role_ids);
@@ -93,28 +93,28 @@ impl Guild {
         }
     }
 
-    /// The index of a member; a few are drawn most of the time.
+    /// The index of a member; a few members are drawn most of the time.
     pub(super) fn anyone(&self, random: &mut Rng) -> usize {
         skewed(random, self.people.len())
     }
 
-    /// The place of a channel to write in.
+    /// The index of a text channel.
     pub(super) fn text_channel(&self, random: &mut Rng) -> usize {
         self.channel(random, Channel::is_text)
     }
 
-    /// The place of a channel to speak in.
+    /// The index of a voice channel.
     pub(super) fn voice_channel(&self, random: &mut Rng) -> usize {
         self.channel(random, |channel| channel.kind == 2)
     }
 
-    /// The first that fits from some place on, else from the start: every guild has one.
+    /// The first channel that fits, searched from a random index with wrap-around: every guild has one.
     fn channel(&self, random: &mut Rng, fits: impl Fn(&Channel) -> bool) -> usize {
         let from = skewed(random, self.channels.len());
         (from..self.channels.len()).chain(0..from).find(|place| fits(&self.channels[*place])).unwrap_or(from)
     }
 
-    /// Keeps a message for those that refer to it.
+    /// Stores a message for events that refer to it.
     pub(super) fn remember(&mut self, message: Recent) {
         if self.recent.len() == REMEMBERED {
             self.recent.pop_front();
@@ -135,12 +135,13 @@ impl Guild {
         value
     }
 
-    /// A role by its place.
+    /// A role by its index.
     pub(super) fn role(&self, place: usize) -> &Value {
         &self.roles[place]
     }
 
-    /// `d` of GUILD_CREATE ("Discord Docs, Gateway Events > Guild Create").
+    /// The `d` of GUILD_CREATE
+    /// ([Discord Docs, Gateway Events > Guild Create](https://discord.com/developers/docs/events/gateway-events#guild-create)).
     pub(super) fn create(&self, random: &mut Rng, clock: &mut Clock, application: u64) -> Value {
         let now_ms = clock.now_ms;
         let members: Vec<Value> = self.people.iter().map(Person::member).collect();
@@ -259,7 +260,8 @@ impl Guild {
 }
 
 impl Emoji {
-    /// An emoji object ("Discord Docs, Emoji Resource > Emoji Object").
+    /// An emoji object
+    /// ([Discord Docs, Emoji Resource > Emoji Object](https://discord.com/developers/docs/resources/emoji#emoji-object)).
     fn object(&self) -> Value {
         json!({
             "roles": [], "require_colons": true, "name": self.name, "managed": false,
@@ -269,7 +271,9 @@ impl Emoji {
     }
 }
 
-/// A role object ("Discord Docs, Permissions > Role Object"). The first is @everyone.
+/// A role object
+/// ([Discord Docs, Permissions > Role Object](https://discord.com/developers/docs/topics/permissions#role-object)). The
+/// first is @everyone.
 fn role(random: &mut Rng, id: u64, position: usize) -> Value {
     let color = if random.bool() { 0 } else { random.u32(0..0x0100_0000) };
     let managed = position > 0 && chance(random, 15);
@@ -293,7 +297,8 @@ fn role(random: &mut Rng, id: u64, position: usize) -> Value {
     role
 }
 
-/// A voice state without `guild_id` and `member`, as in a guild ("Discord Docs, Voice Resource > Voice State Object").
+/// A voice state without `guild_id` and `member`, as in a guild
+/// ([Discord Docs, Voice Resource > Voice State Object](https://discord.com/developers/docs/resources/voice#voice-state-object)).
 pub(super) fn voice_state(random: &mut Rng, person: &Person, channel: Option<u64>, stage: bool) -> Value {
     let self_deaf = chance(random, 25);
     let mut state = json!({

@@ -10,7 +10,8 @@ use super::messages;
 use super::text;
 use super::time::{Clock, old_snowflake};
 
-/// `d` of INTERACTION_CREATE ("Discord Docs, Receiving and Responding to Interactions > Interaction Structure").
+/// The `d` of INTERACTION_CREATE
+/// ([Discord Docs, Receiving and Responding to Interactions > Interaction Structure](https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-object-interaction-structure)).
 pub(super) fn create(guild: &Guild, random: &mut Rng, clock: &mut Clock, application: u64) -> Value {
     let person = &guild.people[guild.anyone(random)];
     let channel = &guild.channels[guild.text_channel(random)];
@@ -47,7 +48,7 @@ pub(super) fn create(guild: &Guild, random: &mut Rng, clock: &mut Clock, applica
     interaction
 }
 
-/// A slash command with options of several types, and what its ids stand for.
+/// A slash command with options of several types, and the objects that its ids refer to.
 fn command(guild: &Guild, random: &mut Rng, clock: &Clock) -> Value {
     let (mut options, mut resolved) = (Vec::new(), Map::new());
     for (percent, kind) in [(50, 3), (25, 6), (25, 4), (15, 5), (8, 7), (5, 8), (5, 10)] {
@@ -91,7 +92,7 @@ fn command(guild: &Guild, random: &mut Rng, clock: &Clock) -> Value {
     data
 }
 
-/// The value of an option that is a user: text, even where other ids are integers.
+/// The value of a user option. It is text, even where other ids are integers.
 fn user_option(guild: &Guild, random: &mut Rng, resolved: &mut Map<String, Value>) -> Value {
     let person = &guild.people[guild.anyone(random)];
     let id = person.id.to_string();

@@ -1,11 +1,11 @@
-//! JSON in the order in which Discord writes it.
+//! Writes JSON with keys in Discord's order.
 //!
-//! Objects come out of the gateway with their keys in reverse alphabetical order, and some events have `guild_id`
-//! after all others. A [`Map`] of `serde_json` is in alphabetical order, so it is walked from its end.
+//! The gateway writes the keys of objects in reverse alphabetical order, and some events have `guild_id` after all other
+//! keys. A [`Map`] of `serde_json` is in alphabetical order, so it is iterated from its end.
 
 use serde_json::{Map, Value};
 
-/// Writes a value without blanks, the keys of its objects in reverse alphabetical order.
+/// Writes a value without white space, with the keys of objects in reverse alphabetical order.
 pub(super) fn write(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Array(items) => {
@@ -34,7 +34,7 @@ pub(super) fn write(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-/// Writes an object as [`write()`] does, but `last` after its other keys.
+/// Writes an object as [`write()`] does, with the key `last` at the end.
 pub(super) fn write_with_last(out: &mut Vec<u8>, fields: &Map<String, Value>, last: &str) {
     out.push(b'{');
     let mut first = true;
@@ -56,7 +56,7 @@ fn write_field(out: &mut Vec<u8>, first: &mut bool, key: &str, value: &Value) {
     write(out, value);
 }
 
-/// Writes text in quotes. Only what must be escaped is: the gateway sends UTF-8.
+/// Writes text in quotes. Escapes only what must be escaped: the gateway sends UTF-8.
 pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');

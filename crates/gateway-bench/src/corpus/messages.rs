@@ -11,7 +11,8 @@ use super::guilds::{Guild, Recent};
 use super::text;
 use super::time::{Clock, old_snowflake};
 
-/// A message object without what MESSAGE_CREATE adds ("Discord Docs, Messages Resource > Message Object").
+/// A message object without the fields that MESSAGE_CREATE adds
+/// ([Discord Docs, Messages Resource > Message Object](https://discord.com/developers/docs/resources/message#message-object)).
 fn message(guild: &Guild, recent: &Recent) -> Value {
     json!({
         "type": 0, "tts": false, "timestamp": iso8601(recent.sent_at_ms), "pinned": false, "mentions": [],
@@ -22,14 +23,14 @@ fn message(guild: &Guild, recent: &Recent) -> Value {
     })
 }
 
-/// The fields that both events add to the message of a member.
+/// Adds the fields that both events have besides the message.
 fn add_guild(guild: &Guild, author: usize, message: &mut Value) {
     message["member"] = guild.people[author].partial_member();
     message["guild_id"] = guild.id.to_string().into();
     message["channel_type"] = 0.into();
 }
 
-/// `d` of MESSAGE_CREATE.
+/// The `d` of MESSAGE_CREATE.
 pub(super) fn create(guild: &mut Guild, random: &mut Rng, clock: &mut Clock, application: u64) -> Value {
     let recent = Recent {
         id: clock.snowflake(random),
@@ -65,7 +66,7 @@ pub(super) fn create(guild: &mut Guild, random: &mut Rng, clock: &mut Clock, app
     value
 }
 
-/// `d` of MESSAGE_UPDATE: an edit, or the previews of links that Discord has loaded.
+/// The `d` of MESSAGE_UPDATE: an edit, or link previews that Discord has loaded.
 pub(super) fn update(guild: &Guild, random: &mut Rng, clock: &mut Clock) -> Value {
     let recent = match guild.recent.len() {
         0 => Recent {
@@ -113,7 +114,7 @@ pub(super) fn update(guild: &Guild, random: &mut Rng, clock: &mut Clock) -> Valu
     value
 }
 
-/// A message as components of it and interactions with it carry it.
+/// A message with components, as in interactions with them.
 pub(super) fn with_components(guild: &Guild, random: &mut Rng, clock: &mut Clock, application: u64) -> Value {
     let author = guild.people.iter().position(|person| person.bot).unwrap_or(0);
     let recent = Recent {
@@ -139,7 +140,7 @@ fn reply(guild: &Guild, random: &mut Rng, value: &mut Value) {
         "channel_id": guild.channels[recent.channel].id.to_string(),
     });
     if chance(random, 4) {
-        // It was deleted.
+        // The message was deleted.
         value["referenced_message"] = Value::Null;
         return;
     }
@@ -236,7 +237,7 @@ fn poll(random: &mut Rng, clock: &Clock, value: &mut Value) {
     });
 }
 
-/// A message of a channel that is followed, in another guild.
+/// A message of a followed channel in another guild.
 fn crosspost(guild: &Guild, random: &mut Rng, clock: &Clock, value: &mut Value) {
     webhook(random, clock, value);
     let mut id = || old_snowflake(random, clock.now_ms).to_string();
@@ -264,7 +265,8 @@ fn reaction(guild: &Guild, random: &mut Rng) -> Value {
     })
 }
 
-/// Action rows with buttons, or with a menu ("Discord Docs, Components > Component Reference").
+/// Action rows with buttons, or with a menu
+/// ([Discord Docs, Components > Component Reference](https://discord.com/developers/docs/components/reference)).
 fn components(random: &mut Rng) -> Value {
     let mut id = 0;
     let mut next = || {

@@ -1,9 +1,8 @@
 //! Realistic traffic from a seed.
 //!
-//! What a bot of a medium size sees: Hello, READY, its guilds with their people, and then the small events of them.
-//! The mix and the mean sizes are those that the field's clients were measured with, the shapes are those of the
-//! documentation, and people, channels and messages come again as they do in life, so that it compresses as it does
-//! there.
+//! The events that a bot of medium size receives: Hello, READY, GUILD_CREATEs with members, then small events. The mix
+//! and the mean sizes are those used to measure existing clients. The shapes follow Discord's documentation. Users,
+//! channels and messages recur as in real traffic, so that it compresses similarly.
 //!
 //! The same seed gives the same traffic, byte for byte, on every machine.
 
@@ -50,7 +49,7 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// As the gateway writes it in JSON: `t`, `s`, `op`, `d`, and the keys in `d` in reverse alphabetical order.
+    /// The JSON that the gateway writes: `t`, `s`, `op`, `d`, and the keys in `d` in reverse alphabetical order.
     pub fn to_json(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(2048);
         out.extend_from_slice(b"{\"t\":");
@@ -73,23 +72,23 @@ impl Payload {
         out
     }
 
-    /// As the gateway writes it in ETF: `d`, `op`, `s`, `t`, the keys and the name are atoms, ids are integers.
+    /// The ETF that the gateway writes: `d`, `op`, `s`, `t`; the keys and the name are atoms, ids are integers.
     pub fn to_etf(&self) -> Vec<u8> {
         let (op, s, t) = (Value::from(self.op), Value::from(self.s), Value::from(self.t));
         gateway_sim::encode_etf([("d", &self.d), ("op", &op), ("s", &s), ("t", &t)].into_iter())
     }
 }
 
-/// What traffic to make.
+/// The parameters of generated traffic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traffic {
-    /// Another seed gives other traffic of the same kind.
+    /// The seed. Another one gives other traffic of the same kind.
     pub seed: u64,
-    /// How many small events follow the guilds.
+    /// The number of small events that follow the guilds.
     pub events: usize,
-    /// How many guilds the bot is in.
+    /// The number of guilds of the bot.
     pub guilds: usize,
-    /// Where READY says that a session is to be resumed.
+    /// The `resume_gateway_url` of READY.
     pub resume_gateway_url: String,
 }
 
@@ -105,7 +104,7 @@ impl Default for Traffic {
 }
 
 impl Traffic {
-    /// Hello, READY with `s` 1, a GUILD_CREATE of each guild, and the small events. Made as they are asked for.
+    /// Hello, READY with `s` 1, a GUILD_CREATE for each guild, and the small events. Generated lazily.
     ///
     /// Without a guild there are no small events.
     pub fn payloads(self) -> impl Iterator<Item = Payload> {
@@ -141,12 +140,12 @@ impl Traffic {
     }
 }
 
-/// Traffic of the usual 48 guilds. [`Traffic`] has more to choose.
+/// Traffic of the usual 48 guilds. [`Traffic`] has more parameters.
 pub fn traffic(seed: u64, events: usize) -> impl Iterator<Item = Payload> {
     Traffic { seed, events, ..Traffic::default() }.payloads()
 }
 
-/// The sizes of guilds, 1 on average: many small ones, a few that are four times the average.
+/// The sizes of guilds with the mean 1: many small ones, a few that are four times the average.
 fn sizes(random: &mut Rng, count: usize) -> Vec<f64> {
     let mut sizes: Vec<f64> = (0..count)
         .map(|place| (place as f64 + 0.5) / count as f64)

@@ -8,7 +8,7 @@ use super::draw::{around, base64, chance, hex, image, maybe_image, pick, skewed}
 use super::text;
 use super::time::old_snowflake;
 
-/// A person in a guild: as a user, and as a member.
+/// A user and member of a guild.
 #[derive(Debug)]
 pub(super) struct Person {
     pub(super) id: u64,
@@ -62,7 +62,9 @@ impl Person {
         }
     }
 
-    /// A user object ("Discord Docs, Users Resource > User Object"). `bot` stands there only if it is true.
+    /// A user object
+    /// ([Discord Docs, Users Resource > User Object](https://discord.com/developers/docs/resources/user#user-object)).
+    /// `bot` is present only if it is true.
     pub(super) fn user(&self) -> Value {
         let mut user = json!({
             "id": self.id.to_string(), "username": self.username, "discriminator": self.discriminator,
@@ -83,7 +85,8 @@ impl Person {
         user
     }
 
-    /// A member object without its user, as in messages ("Discord Docs, Guild Resource > Guild Member Object").
+    /// A member object without its user, as in messages
+    /// ([Discord Docs, Guild Resource > Guild Member Object](https://discord.com/developers/docs/resources/guild#guild-member-object)).
     pub(super) fn partial_member(&self) -> Value {
         let roles: Vec<String> = self.roles.iter().map(u64::to_string).collect();
         let mut member = json!({
@@ -99,7 +102,7 @@ impl Person {
         member
     }
 
-    /// A member object with its user, in which `bot` is always there.
+    /// A member object with its user, in which `bot` is always present.
     pub(super) fn member(&self) -> Value {
         let mut member = self.partial_member();
         let mut user = self.user();
@@ -115,7 +118,7 @@ impl Person {
         member
     }
 
-    /// `d` of GUILD_MEMBER_UPDATE: the member gets another nickname or is silenced for a while.
+    /// The `d` of GUILD_MEMBER_UPDATE: the member gets a new nickname or is timed out.
     pub(super) fn member_update(&self, random: &mut Rng, guild: u64, now_ms: u64) -> Value {
         let mut member = self.member();
         match random.u8(0..4) {
@@ -130,10 +133,12 @@ impl Person {
         member
     }
 
-    /// A presence ("Discord Docs, Gateway Events > Presence Update"), without `guild_id` as in a guild.
+    /// A presence
+    /// ([Discord Docs, Gateway Events > Presence Update](https://discord.com/developers/docs/events/gateway-events#presence-update)),
+    /// without `guild_id` as in a guild.
     ///
-    /// In a guild no status has an emoji of a guild: where the type is found out by trying, as twilight-model does
-    /// with GUILD_CREATE, the integer that is its id in ETF does not become the text that its model wants.
+    /// In a guild no status has a custom emoji. twilight-model finds the type of a GUILD_CREATE by trying, and then does
+    /// not convert the emoji's id from an integer of ETF to the text that its model requires.
     pub(super) fn presence(&self, random: &mut Rng, status: &str, now_ms: u64, in_guild: bool) -> Value {
         let client: &[&str] = match random.u8(0..10) {
             _ if status == "offline" => &[],
@@ -151,22 +156,23 @@ impl Person {
     }
 }
 
-/// The hash and the article of a decoration that `percent` of 100 have.
+/// The hash and the article of a decoration, present in `percent` of 100 cases.
 fn decoration(random: &mut Rng, percent: u32, now_ms: u64) -> Option<(String, u64)> {
     chance(random, percent).then(|| (image(random), old_snowflake(random, now_ms)))
 }
 
-/// A decoration of an avatar ("Discord Docs, Users Resource > Avatar Decoration Data Object").
+/// A decoration of an avatar
+/// ([Discord Docs, Users Resource > Avatar Decoration Data Object](https://discord.com/developers/docs/resources/user#avatar-decoration-data-object)).
 fn decoration_object((asset, sku): &(String, u64)) -> Value {
     json!({"sku_id": sku.to_string(), "expires_at": null, "asset": asset})
 }
 
-/// A status, about as often as people have it.
+/// A status, with about the frequencies of real users.
 pub(super) fn status(random: &mut Rng) -> &'static str {
     pick(random, &["online", "online", "online", "idle", "idle", "dnd", "offline", "offline"])
 }
 
-/// What a person does: mostly nothing, a status text, a game or music.
+/// The activities of a user: mostly none, otherwise a status text, a game or music.
 fn activities(random: &mut Rng, now_ms: u64, in_guild: bool) -> Vec<Value> {
     let created_at = now_ms - random.u64(0..36_000_000);
     let mut activities = Vec::new();
@@ -208,7 +214,7 @@ const GAMES: [&str; 10] = [
     "Baldur's Gate 3",
 ];
 
-/// An id of an activity: a letter comes first.
+/// The id of an activity: it begins with a letter.
 fn activity_id(random: &mut Rng) -> String {
     format!("e{}", hex(random, 15))
 }

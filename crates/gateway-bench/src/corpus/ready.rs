@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::draw::{hex, image};
 
-/// `d` of READY ("Discord Docs, Gateway Events > Ready"), with what bots are sent besides.
+/// The `d` of READY
+/// ([Discord Docs, Gateway Events > Ready](https://discord.com/developers/docs/events/gateway-events#ready)), with
+/// undocumented fields that bots receive.
 pub(super) fn ready(random: &mut Rng, guilds: &[u64], resume_gateway_url: &str, application: u64) -> Value {
     let guilds: Vec<Value> =
         guilds.iter().map(|guild| json!({"unavailable": true, "id": guild.to_string()})).collect();
@@ -25,7 +27,7 @@ pub(super) fn ready(random: &mut Rng, guilds: &[u64], resume_gateway_url: &str, 
     })
 }
 
-/// Who took how long: JSON within text.
+/// The server's timings: JSON within text.
 pub(super) fn trace(random: &mut Rng) -> Value {
     json!([format!(
         "[\"gateway-prd-us-east1-b-{}\",{{\"micros\":{}.0}}]",

@@ -1,15 +1,15 @@
-//! What people write: words in several scripts, emoji, links, and what must be escaped.
+//! Texts of messages: words in several scripts, emoji, links, and characters that must be escaped.
 
 use fastrand::Rng;
 
 use super::draw::{around, chance, hex, pick, skewed};
 
-/// A language's frequent words, the most frequent first, and how they are put together.
+/// The frequent words of a language, the most frequent first, and how they are joined.
 struct Language {
     words: &'static [&'static str],
     space: &'static str,
     stop: &'static str,
-    /// Of 100 messages.
+    /// The percentage of messages in this language.
     share: u32,
 }
 
@@ -312,7 +312,7 @@ pub(super) const EMOJI: [&str; 24] = [
     "💜",
 ];
 
-/// What has backslashes, quotes, new lines and other things that need an escape.
+/// Texts with backslashes, quotes, line breaks and other characters that need an escape.
 const SPECIAL: [&str; 8] = [
     "¯\\_(ツ)_/¯",
     "```rust\nfn main() {\n\tprintln!(\"{}\", \"hello\\n\");\n}\n```",
@@ -340,7 +340,7 @@ pub(super) fn words(random: &mut Rng, mean: usize) -> String {
     text
 }
 
-/// A name of one to three words that a channel, a role or a server could have.
+/// A name of one to three words for a channel, a role or a guild.
 pub(super) fn title(random: &mut Rng) -> String {
     let language = language(random);
     let words: Vec<&str> = (0..random.usize(1..4)).map(|_| pick(random, language.words)).collect();
@@ -348,7 +348,7 @@ pub(super) fn title(random: &mut Rng) -> String {
     if chance(random, 20) { format!("{} {name}", pick(random, &EMOJI)) } else { name }
 }
 
-/// The name of a text channel: lower case, no blanks.
+/// The name of a text channel: lower case, without spaces.
 pub(super) fn channel_name(random: &mut Rng) -> String {
     let name = title(random).to_lowercase().replace([' ', '"', '/', '\''], "-");
     if chance(random, 25) { format!("{}│{name}", pick(random, &EMOJI)) } else { name }
@@ -370,7 +370,7 @@ pub(super) fn username(random: &mut Rng) -> String {
     name
 }
 
-/// What a person is called: any text, now and then decorated.
+/// A display name: any text, sometimes decorated.
 pub(super) fn display_name(random: &mut Rng, username: &str) -> String {
     match random.u8(0..10) {
         0 => format!("{} {username}", pick(random, &EMOJI)),
@@ -381,7 +381,7 @@ pub(super) fn display_name(random: &mut Rng, username: &str) -> String {
     }
 }
 
-/// The content of a message: about 80 bytes on average, a few of over a thousand.
+/// The content of a message: about 80 bytes on average, in a few cases more than a thousand.
 pub(super) fn content(random: &mut Rng) -> String {
     let mut text = match random.u8(0..100) {
         0..5 => (0..random.usize(1..6)).map(|_| pick(random, &EMOJI)).collect(),
@@ -405,7 +405,7 @@ pub(super) fn content(random: &mut Rng) -> String {
     text
 }
 
-/// The address of a page.
+/// The URL of a page.
 pub(super) fn link(random: &mut Rng) -> String {
     const PAGES: [&str; 5] = [
         "https://www.youtube.com/watch?v=",

@@ -1,4 +1,4 @@
-//! Builds the programs that are compared, and finds the interpreters of the others.
+//! Builds the programs to compare, and finds the interpreters for those in other languages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,32 +6,34 @@ use std::process::{Command, Stdio};
 
 use super::{Node, Programs};
 
-/// Clients of others, each with no other client compiled in: the feature, and the name of the program. The compression that
-/// twilight speaks is chosen when it is compiled.
+/// Other clients, each in a program without any other client: the feature, and the name of the program. twilight's
+/// compression is selected at compile time.
 const CLIENTS: [(&str, &str); 4] = [
     ("serenity", "serenity"),
     ("twilight", "twilight-plain"),
     ("twilight-zlib", "twilight-zlib"),
     ("twilight-zstd", "twilight-zstd"),
 ];
-/// Our clients, and the programs that measure.
+/// Programs with our clients, and for measurements.
 const PROGRAMS: [&str; 4] = ["client", "decode", "allocations", "serve"];
 
 /// The folders of this crate and of its programs.
 #[derive(Debug)]
 pub struct Place {
-    /// `crates/gateway-bench`, in the workspace that cargo was called in.
+    /// `crates/gateway-bench`, in the workspace in which cargo was called.
     sources: PathBuf,
-    /// Where cargo puts the programs of this profile.
+    /// The folder of cargo's programs for this profile.
     built: PathBuf,
     /// `target/bench`.
     kept: PathBuf,
 }
 
 impl Place {
+    /// Finds the folders.
+    ///
     /// # Errors
     ///
-    /// The program was not started by `cargo run`.
+    /// If the program was not started by `cargo run`.
     pub fn find() -> Result<Self, String> {
         let sources = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("start it as `cargo xtask bench`")?;
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -40,17 +42,17 @@ impl Place {
         Ok(Self { sources: sources.into(), built, kept })
     }
 
-    /// Where frames are kept from one run to the next.
+    /// The folder for frames, which are kept between runs.
     pub fn frames(&self) -> PathBuf {
         self.kept.join("frames")
     }
 
-    /// The folder of the report that is committed.
+    /// The folder of the committed report.
     pub fn report(&self) -> PathBuf {
         self.sources.join("report")
     }
 
-    /// The programs, once they are built.
+    /// The built programs.
     pub fn programs(&self) -> Programs {
         let folder = self.kept.join(self.built.file_name().unwrap_or_default());
         Programs { folder, scripts: self.sources.join("peers"), python: self.python(), node: self.node() }
@@ -60,7 +62,7 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// A program does not compile, or cannot be copied.
+    /// If a program does not compile, or cannot be copied.
     pub fn build(&self) -> Result<(), String> {
         let folder = self.programs().folder;
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -73,7 +75,7 @@ impl Place {
     }
 
     fn cargo_build(&self, features: &[&str], programs: &[&str]) -> Result<(), String> {
-        // Cargo's folder of the profile `dev` has another name.
+        // Cargo's folder for the profile `dev` has another name.
         let profile = self.built.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(&self.sources).args(["build", "--quiet", "--profile"]);
@@ -85,13 +87,14 @@ impl Place {
         }
     }
 
-    /// Under another name: the next build of the same program has other features.
+    /// Copies a program to another name, since the next build of it has other features.
     fn copy(&self, name: &str, to: &Path) -> Result<(), String> {
         let from = self.built.join(name);
         fs::copy(&from, to).map(drop).map_err(|error| format!("{}: {error}", from.display()))
     }
 
-    /// A Python that may have the contenders in Python: that of the virtual environment in `target/bench`, or the machine's.
+    /// A Python that may have the contenders in Python: that of the virtual environment in `target/bench`, otherwise the
+    /// system's.
     fn python(&self) -> Option<PathBuf> {
         let own = self.kept.join("python/bin/python");
         if own.exists() {
@@ -107,7 +110,7 @@ impl Place {
         is_complete.then(|| Node { program: "node".into(), packages })
     }
 
-    /// The processor, the compiler and the versions of the clients of others, in a sentence.
+    /// A sentence with the processor, the compiler and the versions of the other clients.
     pub fn machine(&self) -> String {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let information = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -132,7 +135,7 @@ impl Place {
     }
 }
 
-/// Whether the machine has a program that prints its version.
+/// Whether this program exists and prints its version.
 fn runs(program: &str) -> bool {
     let status = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())

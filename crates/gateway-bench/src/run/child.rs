@@ -1,4 +1,4 @@
-//! The programs that measure, and what they say.
+//! The programs that measure, and their output.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,26 +10,26 @@ use serde_json::Value;
 use crate::client::Who;
 use crate::mode::Mode;
 
-/// Where the programs are.
+/// The locations of the programs.
 #[derive(Debug, Clone)]
 pub struct Programs {
-    /// `decode`, `allocations`, `serve`, `client`; `serenity`, `twilight-plain`, `twilight-zlib` and `twilight-zstd`, which
-    /// are the same `client` with no other contender compiled in.
+    /// The folder with `decode`, `allocations`, `serve` and `client`, and with `serenity`, `twilight-plain`,
+    /// `twilight-zlib` and `twilight-zstd`, which are `client` with no other contender compiled in.
     pub folder: PathBuf,
-    /// Where the scripts of contenders in other languages are.
+    /// The folder with the scripts of contenders in other languages.
     pub scripts: PathBuf,
     /// A Python that has the contenders in Python, if there is one.
     pub python: Option<PathBuf>,
-    /// A Node for the contenders in JavaScript, if there is one.
+    /// A Node with the contenders in JavaScript, if there is one.
     pub node: Option<Node>,
 }
 
-/// Node, and what it may load.
+/// Node and its packages.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// The program.
     pub program: PathBuf,
-    /// The folder whose `node_modules` has the packages.
+    /// The folder whose `node_modules` contains the packages.
     pub packages: PathBuf,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Script {
     pub(super) needs: Needs,
 }
 
-/// What a script cannot do without.
+/// The dependency of a script.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Needs {
     /// A module of Python.
@@ -54,7 +54,7 @@ impl Programs {
         Command::new(self.folder.join(name))
     }
 
-    /// The program that has a client: twilight speaks only the compression of its build.
+    /// The program for a client: twilight supports only the compression of its build.
     pub(super) fn client(&self, who: Who, mode: Mode) -> Command {
         self.program(match (who, mode.compression) {
             (Who::Serenity, _) => "serenity",
@@ -65,7 +65,7 @@ impl Programs {
         })
     }
 
-    /// A contender in another language, if there is what it needs.
+    /// The command for a contender in another language. `None` if its dependency is missing.
     pub(super) fn script(&self, script: Script) -> Option<Command> {
         let file = self.scripts.join(script.file);
         if !file.exists() {
@@ -94,10 +94,10 @@ impl Programs {
     }
 }
 
-/// The exit status of a script that lacks what it needs.
+/// The exit status of a script whose dependency is missing.
 const SKIPPED: i32 = 77;
 
-/// Runs a program to its end and reads the line of JSON that it prints. `None` if it says that it lacks what it needs.
+/// Runs a program to its end and parses the line of JSON that it prints. `None` if its dependency is missing.
 pub(super) fn json_or_skip(command: &mut Command) -> Result<Option<Value>, String> {
     let name = shown(command);
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))?;
@@ -112,12 +112,12 @@ pub(super) fn json_or_skip(command: &mut Command) -> Result<Option<Value>, Strin
     serde_json::from_str(line).map(Some).map_err(|error| format!("{name}: {error}"))
 }
 
-/// As [`json_or_skip`], where nothing can be lacking.
+/// As [`json_or_skip`], for a program without dependencies.
 pub(super) fn json_of(command: &mut Command) -> Result<Value, String> {
     json_or_skip(command)?.ok_or_else(|| format!("{}: skipped", shown(command)))
 }
 
-/// The instructions of one pass of a program that takes `--passes`: what two passes take beyond one.
+/// The instructions of one pass of a program with the option `--passes`: the difference between two passes and one.
 pub(super) fn instructions_of(command: &Command) -> Result<f64, String> {
     Ok(counted(command, 2)? - counted(command, 1)?)
 }
@@ -145,10 +145,10 @@ fn shown(command: &Command) -> String {
     std::iter::once(program).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// A server that ends when it is dropped.
+/// A running server. Dropping it ends the server.
 pub(super) struct Serving {
     child: Child,
-    /// Its end is the server's.
+    /// Closing it ends the server.
     input: Option<ChildStdin>,
     pub(super) port: u16,
 }
@@ -167,7 +167,7 @@ impl Serving {
         let mut first = String::new();
         let mut output = BufReader::new(child.stdout.take().ok_or("the server has no output")?);
         output.read_line(&mut first).map_err(failed)?;
-        // What else it says is of no interest, and must not stop it.
+        // The remaining output is discarded, so that a full pipe does not block the server.
         std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         let port = first.trim().strip_prefix("listening ").and_then(|port| port.parse().ok());
         let port = port.ok_or_else(|| format!("{name}: it does not listen: {first}"))?;
@@ -178,7 +178,7 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         drop(self.input.take());
-        // A server that does not end by itself is ended.
+        // Ends a server that does not end by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Runs contenders turn by turn, each in a process of its own, and makes medians and ratios of what they say.
+//! Runs contenders in turn, each in its own process, and computes medians and ratios of their results.
 
 mod build;
 mod child;
@@ -17,32 +17,32 @@ pub use child::{Node, Programs};
 pub use plan::{Heat, Sizes};
 pub use results::{Results, Row};
 
-/// What to run, and where to leave what came of it.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The programs of the contenders.
     pub programs: Programs,
-    /// A folder for frames, which are kept from one run to the next.
+    /// A folder for frames, which are kept between runs.
     pub folder: PathBuf,
-    /// How much traffic, how many rounds.
+    /// The amount of traffic and the number of rounds.
     pub sizes: Sizes,
-    /// Only heats whose name (`JOB/MODE`) contains this.
+    /// Runs only heats whose name (`JOB/MODE`) contains this text.
     pub only: Option<String>,
-    /// Where the report goes: a page, charts, and the figures as JSON.
+    /// The folder for the report: a page, charts, and the figures as JSON.
     pub report: Option<PathBuf>,
-    /// Where the figures alone go, as JSON.
+    /// The file for the figures as JSON.
     pub json: Option<PathBuf>,
-    /// Figures that were kept: nothing is measured, they are reported again.
+    /// A file with figures of an earlier run, to report again without a measurement.
     pub again: Option<PathBuf>,
-    /// What machine it is and which versions were compared, for the report.
+    /// The machine and the versions compared, for the report.
     pub machine: String,
 }
 
-/// Runs every heat, telling how it goes, and writes the report.
+/// Runs every heat, reports the progress to `tell`, and writes the report.
 ///
 /// # Errors
 ///
-/// A contender that failed, contenders that did not see the same events, or a file that cannot be written.
+/// If a contender fails, contenders receive different events, or a file cannot be written.
 pub fn run(settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Results, String> {
     if let Some(file) = &settings.again {
         let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -79,7 +79,7 @@ pub fn run(settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Results, S
 ///
 /// # Errors
 ///
-/// A file that cannot be written.
+/// If a file cannot be written.
 pub fn report(results: &Results, machine: &str, folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     write(&folder.join("figures.json"), &results.to_json(machine))?;

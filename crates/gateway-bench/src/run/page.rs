@@ -96,7 +96,7 @@ fn write_tables(page: &mut String, results: &Results) {
     }
 }
 
-/// The jobs that have a cost, in their order.
+/// The jobs with a cost, in their order.
 fn jobs(results: &Results) -> Vec<&str> {
     let mut jobs: Vec<&str> = Vec::new();
     for heat in &results.heats {
@@ -112,7 +112,7 @@ fn capitalized(text: &str) -> String {
     rest.next().map_or(String::new(), |first| first.to_uppercase().chain(rest).collect())
 }
 
-/// As many digits as mean something.
+/// Rounds a value to significant digits.
 fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
@@ -154,7 +154,7 @@ mod tests {
         Results { heats }
     }
 
-    /// Positions in a text, in the order of the words.
+    /// Checks that the words appear in the text in this order.
     fn assert_in_order(text: &str, words: &[&str]) {
         let mut from = 0;
         for word in words {
@@ -210,10 +210,10 @@ mod tests {
         drawn.map(|path| (path.file_name().unwrap().into(), fs::read_to_string(path).unwrap())).collect()
     }
 
-    /// The report in the repository is what this code makes of the figures beside it: every chart that the page names is there,
-    /// and no other.
+    /// The committed report matches this code and the figures beside it: every chart that the page names exists, and no
+    /// other.
     #[test]
-    fn the_kept_report_is_made_of_the_kept_figures() {
+    fn the_committed_report_matches_the_committed_figures() {
         let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("report");
         let text = fs::read_to_string(kept.join("figures.json")).unwrap();
         let (results, machine) = Results::from_json(&text).unwrap();

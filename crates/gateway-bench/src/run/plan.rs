@@ -1,4 +1,4 @@
-//! What is measured: heats, in each of which contenders do the same work turn by turn.
+//! The heats: in each of them contenders do the same work in turn.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,27 +14,27 @@ use crate::client;
 use crate::decode;
 use crate::mode::Mode;
 
-/// How much traffic, and how often.
+/// The amount of traffic and the number of repetitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// Small events.
+    /// The number of small events.
     pub events: usize,
-    /// GUILD_CREATEs before them.
+    /// The number of GUILD_CREATEs before them.
     pub guilds: usize,
-    /// Rounds in which every contender has its turn.
+    /// The number of rounds, in each of which every contender runs once.
     pub rounds: usize,
-    /// Numbers of shards for growth, and for memory after READY.
+    /// The numbers of shards for growth, and for memory after READY.
     pub shards: &'static [u32],
-    /// Numbers of shards for memory after the guilds, of which each shard gets all.
+    /// The numbers of shards for memory after the guilds. Each shard receives all guilds.
     pub guild_shards: &'static [u32],
-    /// How often a contender decodes everything in its turn; the quickest counts.
+    /// The number of decoding passes of a contender in a round; the fastest counts.
     pub passes: u32,
-    /// Count instructions under valgrind instead of taking time; decoding alone.
+    /// Whether to count instructions under valgrind instead of time, for decoding only.
     pub instructions: bool,
 }
 
 impl Sizes {
-    /// The traffic of the report.
+    /// The sizes of the report.
     pub const FULL: Self = Self {
         events: 200_000,
         guilds: 48,
@@ -44,7 +44,7 @@ impl Sizes {
         passes: 2,
         instructions: false,
     };
-    /// Enough to see that everything works.
+    /// Enough to check that everything works.
     pub const QUICK: Self = Self {
         events: 1_000,
         guilds: 1,
@@ -54,17 +54,17 @@ impl Sizes {
         passes: 1,
         ..Self::FULL
     };
-    /// What can be counted in some minutes.
+    /// Sizes for counting instructions, which takes some minutes.
     pub const INSTRUCTIONS: Self =
         Self { events: 10_000, guilds: 1, rounds: 1, instructions: true, ..Self::FULL };
 }
 
-/// Contenders that do the same work.
+/// A job in a mode, and its contenders.
 #[derive(Debug, Clone)]
 pub struct Heat {
-    /// What is done.
+    /// The job.
     pub job: String,
-    /// In which of our modes.
+    /// Our mode.
     pub mode: Mode,
     contenders: Vec<Contender>,
 }
@@ -78,7 +78,7 @@ struct Contender {
 
 #[derive(Debug, Clone)]
 enum Work {
-    /// In the program `decode`.
+    /// A run of the program `decode`.
     Decode { job: decode::Job, who: decode::Who, mode: Mode, streams: u32 },
     /// A whole client against a server.
     Client { job: client::Job, who: client::Who, mode: Mode, tls: bool, scale: Scale },
@@ -86,22 +86,22 @@ enum Work {
     Script { script: Script, job: client::Job, mode: Mode },
 }
 
-/// How many shards, and how far each gets.
+/// The number of shards, and what they receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scale {
-    /// One shard sees all events.
+    /// One shard receives all events.
     One,
-    /// So many shards share the events.
+    /// This many shards share the events.
     Shards(u32),
-    /// So many shards see READY and nothing more.
+    /// This many shards receive READY only.
     Ready(u32),
-    /// So many shards see READY and the guilds.
+    /// This many shards receive READY and the guilds.
     Guilds(u32),
-    /// So many shards see READY and beat once a second, for so many seconds.
+    /// This many shards receive READY and send a heartbeat every second, for this many seconds.
     Beating(u32, u64),
 }
 
-/// Every heat, in the order of the report.
+/// All heats in the order of the report.
 pub(super) fn heats(sizes: Sizes, programs: &Programs) -> Vec<Heat> {
     let mut heats = Vec::new();
     for job in decode::Job::ALL {
@@ -142,7 +142,7 @@ pub(super) fn heats(sizes: Sizes, programs: &Programs) -> Vec<Heat> {
     heats
 }
 
-/// What twilight and serenity speak where we speak this: JSON, and serenity no stream.
+/// The modes of twilight and serenity that correspond to ours: JSON, and no stream compression for serenity.
 fn of_peers(mode: Mode) -> (Mode, Mode) {
     let twilight = Mode::new(Encoding::Json, mode.compression);
     let serenity = match mode.compression {
@@ -196,7 +196,7 @@ fn whole(job: client::Job, mode: Mode, tls: bool, programs: &Programs) -> Heat {
 
 fn scaled(name: &str, mode: Mode, job: client::Job, scale: Scale) -> Heat {
     let mut contenders = clients(job, mode, false, scale);
-    // Our runtimes hold the same; one stands for all.
+    // Our runtimes use the same memory, so one stands for all.
     contenders.retain(|contender| matches!(contender.label.as_str(), "ours" | "twilight"));
     let shards = match scale {
         Scale::One => 1,
@@ -238,7 +238,7 @@ impl Heat {
         format!("{}/{}", self.job, self.mode)
     }
 
-    /// Gives every contender its turn in every round.
+    /// Runs every contender once in every round.
     pub(super) fn run(
         &self,
         programs: &Programs,
@@ -278,14 +278,13 @@ impl Heat {
             .contenders
             .iter()
             .zip(measured)
-            // Who lacks what it needs has shown nothing.
+            // A contender whose dependency is missing has no values.
             .filter(|(_, values)| !values.is_empty())
             .map(|(contender, values)| Row { who: contender.label.clone(), values });
         Ok(rows.collect())
     }
 
-    /// It is much the same every time. After the guilds it is not, unless there are many shards: where the heap ends is
-    /// chance.
+    /// Whether one round suffices. Memory after the guilds varies between rounds, unless there are many shards.
     fn is_steady(&self) -> bool {
         self.contenders.iter().all(|contender| match contender.work {
             Work::Client { scale: Scale::Guilds(shards), .. } => shards >= 1000,
@@ -294,7 +293,7 @@ impl Heat {
         })
     }
 
-    /// All that did the same work have seen the same events.
+    /// Checks that all contenders that did the same work received the same events.
     fn check(&self, seen: &[Option<Value>]) -> Result<(), String> {
         let mut first: Option<(&str, &Value)> = None;
         for (contender, seen) in self.contenders.iter().zip(seen) {
@@ -316,16 +315,16 @@ impl Heat {
 }
 
 impl Contender {
-    /// What it says; `None` if it lacks what it needs.
+    /// The output of the contender. `None` if its dependency is missing.
     fn run(&self, programs: &Programs, folder: &Path, mut sizes: Sizes) -> Result<Option<Value>, String> {
         if let Work::Client { scale: Scale::Shards(_), .. } = self.work {
-            // A thousand shards would spend their time on guilds.
+            // A thousand shards would spend most of the time on guilds.
             sizes.guilds = 1;
         }
         match self.work {
             Work::Decode { job, who, mode, streams } => {
                 if streams > 1 {
-                    // Each stream has all of it.
+                    // Each stream decodes all messages.
                     (sizes.guilds, sizes.events) = (1, sizes.events.min(1000));
                 }
                 let mut command = decode_command(programs, "decode", folder, sizes, (job, who, mode))?;
@@ -374,7 +373,7 @@ impl Contender {
         }
     }
 
-    /// The figures in what a program said, the one that ratios are made of first.
+    /// The figures in a contender's output. Ratios are computed of the first.
     fn metrics(&self, said: &Value) -> Result<Vec<(&'static str, f64)>, String> {
         let field = |name| number(said, name);
         Ok(match &self.work {
@@ -389,7 +388,7 @@ impl Contender {
                 ]
             }
             Work::Client { scale: Scale::Beating(shards, seconds), .. } => {
-                // A beat a second here; one in 41.25 s with the real gateway.
+                // One heartbeat per second here; one in 41.25 s with the real gateway.
                 let beats = f64::from(*shards) * *seconds as f64;
                 vec![("CPU ms a shard-hour", field("cpu_seconds")? / beats * 3600.0 / 41.25 * 1e3)]
             }
@@ -404,7 +403,7 @@ impl Contender {
         })
     }
 
-    /// What must be the same for all.
+    /// The part of the output that must be equal for all contenders.
     fn seen(&self, said: &Value) -> Value {
         match &self.work {
             Work::Decode { .. } => said["messages"].clone(),
@@ -438,7 +437,7 @@ impl Scale {
     }
 }
 
-/// The same number for each shard.
+/// The same number of events for each shard.
 fn events_for(sizes: Sizes, shards: u32) -> usize {
     sizes.events / shards as usize * shards as usize
 }

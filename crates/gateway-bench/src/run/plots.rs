@@ -1,4 +1,4 @@
-//! The charts: horizontal bars on a linear axis, one picture for each question.
+//! The charts: horizontal bars on a linear axis, one SVG for each question.
 
 use std::path::Path;
 
@@ -13,9 +13,9 @@ const WIDTH: u32 = 900;
 const ROW: u32 = 22;
 const MARGIN: u32 = 12;
 const CAPTION: u32 = 30;
-/// Room for the axis and its numbers.
+/// The space for the axis and its numbers, in pixels.
 const AXIS: u32 = 30;
-/// Room for the names of contenders.
+/// The space for the names of contenders, in pixels.
 const NAMES: u32 = 230;
 
 const INK: RGBColor = RGBColor(40, 40, 40);
@@ -30,7 +30,7 @@ enum Line<'a> {
     Space,
 }
 
-/// Draws one SVG for each question that has an answer into the folder.
+/// Draws one SVG into the folder for each question with an answer.
 pub(super) fn draw(results: &Results, folder: &Path) -> Result<(), String> {
     for answer in answers(results) {
         let path = folder.join(format!("{}.svg", answer.question.file));
@@ -54,7 +54,7 @@ fn bars(answer: &Answer, path: &Path) -> Result<(), Box<dyn std::error::Error>> 
         (MARGIN as i32, (MARGIN + CAPTION / 3) as i32),
         text(16, FontStyle::Normal, HPos::Left),
     ))?;
-    // The first line is at the top. Behind the longest bar there is room for its value.
+    // The first line is at the top. After the longest bar there is space for its value.
     let rows = lines.len() as f64;
     let mut chart = ChartBuilder::on(&root)
         .margin(MARGIN)
@@ -103,7 +103,7 @@ fn bars(answer: &Answer, path: &Path) -> Result<(), Box<dyn std::error::Error>> 
     Ok(())
 }
 
-/// Each group with its title above it, and a free line between two groups.
+/// Each group with its title above it, and an empty line between two groups.
 fn lines(answer: &Answer) -> Vec<Line<'_>> {
     let mut lines = Vec::new();
     for group in &answer.groups {
@@ -129,7 +129,7 @@ impl Line<'_> {
     }
 }
 
-/// One decimal below a hundred, and a space between thousands.
+/// Formats a number: one decimal below a hundred, and a space between thousands.
 fn number(value: f64) -> String {
     if value.abs() < 100.0 {
         let text = format!("{value:.1}");

@@ -1,11 +1,11 @@
-//! The questions of the report's first page, and the figures that answer them.
+//! The questions on the report's first page, and their figures.
 
 use super::results::{Measured, Results};
 
 /// Ratios this close to 1 count as equal.
 pub(super) const NOISE: f64 = 0.02;
 
-/// Clients of others, as they are named in the results.
+/// Other clients, by their names in the results.
 pub(super) const PEERS: [&str; 6] =
     ["twilight", "twilight-all", "serenity", "discordjs", "python", "discord.py"];
 
@@ -16,14 +16,14 @@ pub(super) struct Question {
     pub(super) file: &'static str,
     /// The question.
     pub(super) title: &'static str,
-    /// What was done to answer it.
+    /// How it was measured.
     pub(super) method: &'static str,
     figure: &'static Figure,
-    /// What is compared, where that is not the cost that the ratios of the tables are made of.
+    /// A description of the comparison, if it is not the cost in the tables.
     beside_the_tables: Option<&'static str>,
-    /// What ours is called in the chart.
+    /// The name of our client in the chart.
     ours: &'static str,
-    /// The contenders of the chart, as they are named in the results.
+    /// The contenders of the chart, by their names in the results.
     contenders: &'static [&'static str],
     /// The groups of the chart: title, job and mode.
     heats: &'static [(&'static str, &'static str, &'static str)],
@@ -32,10 +32,10 @@ pub(super) struct Question {
 /// A measured figure, and the unit in which a chart shows it.
 #[derive(Debug)]
 struct Figure {
-    /// Its name in the results.
+    /// The name in the results.
     name: &'static str,
     unit: &'static str,
-    /// Multiplies the measured value.
+    /// The factor from the measured value to the charted one.
     scale: f64,
 }
 
@@ -47,7 +47,7 @@ const PEAK: Figure = Figure { name: "peak KiB", unit: "MiB of a process, at most
 
 const TOKIO: &str = "gateway-tokio";
 
-/// Every question. The page puts those first whose answers are worst for ours.
+/// All questions. The page orders them by answer, the worst for our client first.
 pub(super) const QUESTIONS: [Question; 11] = [
     Question {
         file: "clients",
@@ -224,7 +224,7 @@ pub(super) struct Answer {
     pub(super) groups: Vec<Group>,
 }
 
-/// What the contenders have shown in one heat.
+/// The values of the contenders in one heat.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) title: &'static str,
@@ -232,19 +232,19 @@ pub(super) struct Group {
     pub(super) bars: Vec<Bar>,
 }
 
-/// What one contender has shown.
+/// The value of one contender.
 #[derive(Debug)]
 pub(super) struct Bar {
-    /// As it is named in the results.
+    /// The name in the results.
     pub(super) who: &'static str,
-    /// As a reader knows it.
+    /// The name for readers.
     pub(super) name: String,
-    /// In the unit of the question. None: it was not measured, mostly because it has no such mode.
+    /// In the unit of the question. `None` if it was not measured, usually because the contender has no such mode.
     pub(super) value: Option<f64>,
 }
 
 impl Answer {
-    /// The figures for a question. None: ours has none of them.
+    /// The figures for a question. `None` if our client has none of them.
     fn of(question: &'static Question, results: &Results) -> Option<Self> {
         let groups: Vec<Group> = question
             .heats
@@ -259,7 +259,7 @@ impl Answer {
         (!groups.is_empty()).then_some(Self { question, groups })
     }
 
-    /// The lowest ratio of a client of others.
+    /// The lowest ratio of another client.
     fn worst(&self) -> f64 {
         let ratios = self.groups.iter().flat_map(Group::ratios);
         let peers = ratios.filter(|(bar, _)| PEERS.contains(&bar.who));
@@ -277,7 +277,7 @@ impl Group {
         self.bars.iter().find(|bar| bar.who == "ours")?.value
     }
 
-    /// Every other contender that has a value, and its value over ours.
+    /// Every other contender with a value, and that value divided by ours.
     pub(super) fn ratios(&self) -> impl Iterator<Item = (&Bar, f64)> {
         let ours = self.ours().filter(|ours| *ours > 0.0);
         let others = self.bars.iter().filter(|bar| bar.who != "ours");
@@ -297,7 +297,7 @@ impl Question {
     }
 }
 
-/// A contender's name for readers, with what it speaks where that is not the heat's mode.
+/// A contender's name for readers, with its mode if that is not the heat's.
 pub(super) fn client_name(who: &str, mode: &str) -> String {
     let name = match who {
         "bound" => "lower bound",
@@ -314,7 +314,7 @@ pub(super) fn client_name(who: &str, mode: &str) -> String {
     name.to_owned()
 }
 
-/// All answers that there are figures for: the worst for ours first.
+/// All answers with figures, the worst for our client first.
 pub(super) fn answers(results: &Results) -> Vec<Answer> {
     let mut answers: Vec<Answer> =
         QUESTIONS.iter().filter_map(|question| Answer::of(question, results)).collect();
@@ -322,18 +322,18 @@ pub(super) fn answers(results: &Results) -> Vec<Answer> {
     answers
 }
 
-/// A comparison that ours loses.
+/// A comparison in which our client costs more.
 #[derive(Debug)]
 pub(super) struct Loss {
-    /// What was compared.
+    /// The compared cost.
     pub(super) what: String,
-    /// With which client.
+    /// The other client.
     pub(super) client: String,
-    /// The client's cost over ours, below 1.
+    /// The other client's cost divided by ours, below 1.
     pub(super) ratio: f64,
 }
 
-/// How ours compares with clients of others: each cost in the tables, and each peak of memory on the first page.
+/// The comparison of our client with other clients: each cost in the tables, and each memory peak on the first page.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
     /// The worst first.
@@ -342,7 +342,7 @@ pub(super) struct Comparison {
     pub(super) wins: usize,
 }
 
-/// Compares ours with clients of others.
+/// Compares our client with other clients.
 pub(super) fn compare(results: &Results) -> Comparison {
     let mut comparison = Comparison::default();
     for heat in &results.heats {
@@ -378,7 +378,7 @@ impl Comparison {
     }
 }
 
-/// What is done in a job, for a sentence.
+/// A job as part of a sentence.
 fn job_in_words(job: &str) -> String {
     let shards = job.rsplit('-').next().filter(|shards| shards.parse::<u32>().is_ok());
     let work = match job.trim_end_matches(|end: char| end.is_ascii_digit()).trim_end_matches('-') {
@@ -414,7 +414,7 @@ fn mode_in_words(mode: &str) -> String {
     }
 }
 
-/// What another contender needs, against what ours does.
+/// The ratio of another contender's cost to ours, in words.
 pub(super) fn in_words(ratio: f64) -> String {
     match ratio {
         ratio if (ratio - 1.0).abs() <= NOISE => "the same".to_owned(),

@@ -7,44 +7,44 @@ use serde_json::{Map, Value, json};
 
 use super::Heat;
 
-/// What a contender has shown in one heat.
+/// The figures of one contender in one heat.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// The contender.
     pub who: String,
-    /// Each figure, once for each round.
+    /// The values of each figure, one for each round.
     pub values: BTreeMap<String, Vec<f64>>,
 }
 
-/// Everything that was measured.
+/// All figures of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Results {
-    /// Heats in their order.
+    /// The heats in their order.
     pub heats: Vec<Measured>,
 }
 
 /// One heat and its rows.
 #[derive(Debug, Clone)]
 pub struct Measured {
-    /// What was done.
+    /// The job.
     pub job: String,
-    /// In which of our modes.
+    /// Our mode.
     pub mode: String,
-    /// One for each contender.
+    /// One row for each contender.
     pub rows: Vec<Row>,
 }
 
-/// The figures that ratios are made of: less is better.
+/// The figures of which ratios are computed: less is better.
 const COSTS: [&str; 5] =
     ["instructions a message", "ns a message", "CPU us an event", "KiB a shard", "CPU ms a shard-hour"];
 
 impl Row {
-    /// The figure that ratios are made of, and its unit.
+    /// The figure of which ratios are computed, and its value.
     pub fn cost(&self) -> Option<(&'static str, f64)> {
         COSTS.iter().find_map(|name| Some((*name, self.median(name)?)))
     }
 
-    /// The middle of a figure's rounds.
+    /// The median of a figure's rounds.
     pub fn median(&self, name: &str) -> Option<f64> {
         let mut values = self.values.get(name)?.clone();
         values.sort_by(f64::total_cmp);
@@ -58,7 +58,7 @@ impl Row {
 }
 
 impl Measured {
-    /// How many times better ours is than each other contender: `peer / ours`, above 1 where ours is.
+    /// The cost of each other contender divided by ours: above 1 if ours is better.
     pub fn ratios(&self) -> Vec<(String, f64)> {
         let ours = self.rows.iter().find(|row| row.who == "ours").and_then(Row::cost);
         let Some((_, ours)) = ours.filter(|(_, cost)| *cost > 0.0) else { return Vec::new() };
@@ -72,9 +72,9 @@ impl Results {
         self.heats.push(Measured { job: heat.job.clone(), mode: heat.mode.to_string(), rows });
     }
 
-    /// `JOB/ENCODING-COMPRESSION/PEER` and how many times better ours is.
+    /// `JOB/ENCODING-COMPRESSION/PEER`, and the peer's cost divided by ours.
     ///
-    /// For growth the peer is `one-shard`: the cost of an event with one shard, over that with so many.
+    /// For growth the peer is `one-shard`: the cost of an event with one shard, divided by that with many.
     pub fn ratios(&self) -> BTreeMap<String, f64> {
         let mut ratios = BTreeMap::new();
         for heat in &self.heats {
@@ -85,7 +85,7 @@ impl Results {
                 heat.job.strip_prefix("idle-guilds-").or(heat.job.strip_prefix("idle-ready-"))
                 && shards == "100"
             {
-                // The short name: per shard of a hundred.
+                // The name without the number of shards.
                 let job = heat.job.trim_end_matches("-100");
                 for (who, ratio) in heat.ratios() {
                     ratios.insert(format!("{job}/{}/{who}", heat.mode), ratio);
@@ -101,17 +101,17 @@ impl Results {
         ratios
     }
 
-    /// What ours costs in a heat.
+    /// Our cost in a heat.
     fn cost(&self, job: &str, mode: &str) -> Option<f64> {
         let heat = self.heats.iter().find(|heat| heat.job == job && heat.mode == mode)?;
         heat.rows.iter().find(|row| row.who == "ours")?.cost().map(|(_, cost)| cost)
     }
 
-    /// Reads what [`Results::to_json`] has written, and its `machine`.
+    /// Parses the output of [`Results::to_json`]. Returns its `machine` too.
     ///
     /// # Errors
     ///
-    /// What is missing.
+    /// A sentence about what is missing.
     pub fn from_json(text: &str) -> Result<(Self, String), String> {
         let all: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let word = |value: &Value, name: &str| {
@@ -130,7 +130,7 @@ impl Results {
         Ok((Self { heats: heats.collect::<Result<_, String>>()? }, word(&all, "machine")?))
     }
 
-    /// Everything as JSON: `machine`, `ratios`, and `heats` with each round's figures.
+    /// Everything as JSON: `machine`, `ratios`, and `heats` with the figures of each round.
     pub fn to_json(&self, machine: &str) -> String {
         let ratios: Map<String, Value> =
             self.ratios().into_iter().map(|(key, ratio)| (key, rounded(ratio))).collect();
@@ -156,7 +156,7 @@ impl Results {
     }
 }
 
-/// Four digits say all there is to say.
+/// Rounds to four significant digits.
 fn rounded(value: f64) -> Value {
     if value == 0.0 {
         return json!(0);

@@ -1,4 +1,4 @@
-//! Files of frames: made when they are first asked for, and kept.
+//! Files of frames, generated when first needed and kept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(super) fn frames(folder: &Path, sizes: Sizes, mode: Mode) -> Result<PathBuf,
 fn make(folder: &Path, sizes: Sizes, mode: Mode, file: &Path) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     let traffic = Traffic { events: sizes.events, guilds: sizes.guilds, ..Traffic::default() };
-    // Under another name first: a run that is interrupted leaves no half of a file.
+    // Written under another name first, so that an interrupted run leaves no incomplete file.
     let unfinished = file.with_extension("unfinished");
     Frames::encode(traffic.payloads(), mode).write(&unfinished)?;
     fs::rename(&unfinished, file)

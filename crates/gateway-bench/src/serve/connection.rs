@@ -14,7 +14,8 @@ use super::play::Player;
 use super::{Shared, url};
 use crate::mode::Mode;
 
-/// Opcode 1, see Discord Docs, Gateway > Sending Heartbeats.
+/// Opcode 1, see
+/// [Discord Docs, Gateway > Sending Heartbeats](https://discord.com/developers/docs/events/gateway#sending-heartbeats).
 const HEARTBEAT: u64 = 1;
 
 /// TCP with or without TLS.
@@ -23,7 +24,7 @@ pub(super) enum Stream {
     Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
-/// A WebSocket. Prepared bytes are written past it.
+/// A WebSocket. Prepared bytes bypass it.
 pub(super) struct Connection {
     socket: WebSocket<Stream>,
     mode: Mode,
@@ -92,7 +93,7 @@ impl Connection {
 }
 
 impl Stream {
-    /// Sends the last answer of the connection.
+    /// Sends the last response of the connection.
     fn answer_and_end<T>(mut self, answer: &str) -> io::Result<Option<T>> {
         self.write_all(answer.as_bytes())?;
         if let Self::Tls(stream) = &mut self {

@@ -1,4 +1,4 @@
-//! The HTTP requests of clients: the upgrade, and the address of the gateway.
+//! The HTTP requests of clients: the upgrade, and the URL of the gateway.
 
 use std::io::{self, Read};
 
@@ -6,9 +6,9 @@ use gateway_codec::{Compression, Encoding};
 
 use crate::mode::Mode;
 
-/// Bytes that a request head may have.
+/// The largest request head in bytes.
 const HEAD_LIMIT: usize = 16 << 10;
-/// Headers that a request may have.
+/// The most headers of a request.
 const HEADER_LIMIT: usize = 64;
 
 /// A request without its body.
@@ -52,7 +52,7 @@ impl Request {
         }))
     }
 
-    /// The mode of the query. JSON if it has no encoding.
+    /// The mode in the query. JSON if it has no encoding.
     pub(super) fn mode(&self, payload: bool) -> Option<Mode> {
         let query = self.target.split_once('?').map_or("", |(_, query)| query);
         let (mut encoding, mut compression) = (Encoding::Json, Compression::None);
@@ -73,8 +73,9 @@ impl Request {
     }
 }
 
-/// The answer to a request without an upgrade: the address of the gateway (Discord Docs, Gateway), and the bot's user, which some
-/// clients request before they connect.
+/// The response to a request without an upgrade: the URL of the gateway
+/// ([Discord Docs, Gateway > Get Gateway](https://discord.com/developers/docs/events/gateway#get-gateway)), and the bot's
+/// user, which some clients request before they connect.
 pub(super) fn answer(target: &str, url: &str, shards: usize) -> String {
     let path = target.split('?').next().unwrap_or_default();
     let user = serde_json::json!({
@@ -98,7 +99,7 @@ pub(super) fn answer(target: &str, url: &str, shards: usize) -> String {
     response("200 OK", &body.to_string())
 }
 
-/// The answer to a request for an unknown path.
+/// The response to a request for an unknown path.
 pub(super) fn not_found() -> String {
     response("404 Not Found", r#"{"message":"404: Not Found","code":0}"#)
 }

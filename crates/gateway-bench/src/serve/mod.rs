@@ -1,7 +1,7 @@
-//! A server that plays files of frames to whole clients, over loopback, on plain threads.
+//! A server that sends files of frames to whole clients over loopback, on plain threads.
 //!
-//! It has the bytes of every message ready before a client connects, and shares them among all connections. It knows as
-//! much of the protocol as a client needs to begin: the upgrade, Hello, READY after an Identify.
+//! The bytes of every message are prepared before a client connects, and shared by all connections. It implements only as
+//! much of the protocol as a client needs to start: the upgrade, Hello, and READY after an Identify.
 
 mod connection;
 mod http;
@@ -24,12 +24,12 @@ use crate::mode::Mode;
 use play::Stage;
 use prepared::Prepared;
 
-/// Connections that may wait to be accepted: a process opens up to 1000 at once.
+/// The most connections that wait to be accepted: a process opens up to 1000 at once.
 const BACKLOG: i32 = 2048;
-/// A thousand connections have a thousand threads, none of which goes deep.
+/// Small, since each of a thousand connections has a thread.
 const STACK_BYTES: usize = 256 << 10;
 
-/// How far the server goes with a connection.
+/// What a connection receives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Extent {
     /// READY, and nothing more.
@@ -41,22 +41,22 @@ pub enum Extent {
     Events,
 }
 
-/// What is served, and how.
+/// The options of the server.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
-    /// How far the server goes.
+    /// What a connection receives.
     pub extent: Extent,
-    /// How many GUILD_CREATEs follow READY in the frames.
+    /// The number of GUILD_CREATEs that follow READY in the frames.
     pub guilds: usize,
-    /// How many small events are sent, over all connections that take turns.
+    /// The number of small events, over all connections that take turns.
     pub events: usize,
-    /// How many connections take turns: the small events begin once so many have their READY.
+    /// The number of connections that take turns: the small events begin once all of them have their READY.
     pub shards: usize,
-    /// How many events a connection gets in one turn.
+    /// The number of events that a connection receives in one turn.
     pub burst: usize,
-    /// What Hello says instead, in milliseconds; heartbeats are acknowledged then. For plain JSON alone.
+    /// The heartbeat interval in Hello, in milliseconds. Heartbeats are then acknowledged. Only for plain JSON.
     pub heartbeat_ms: Option<u64>,
-    /// Who asks for no compression gets payload compression.
+    /// Whether a client that requests no compression receives payload compression.
     pub payload: bool,
     /// Whether to speak TLS.
     pub tls: bool,
@@ -77,18 +77,18 @@ impl Default for ServeOptions {
     }
 }
 
-/// What connections that took turns were sent.
+/// What the connections that took turns were sent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sent {
-    /// The mode that they asked for.
+    /// The mode that they requested.
     pub mode: String,
-    /// How many there were.
+    /// The number of connections.
     pub connections: usize,
-    /// Small events, over all of them.
+    /// The number of small events over all of them.
     pub events: usize,
-    /// Bytes of WebSocket frames for these.
+    /// The bytes of their WebSocket frames.
     pub bytes: usize,
-    /// How long it took, in seconds: as long as the slowest of server and client.
+    /// The duration in seconds, determined by the slower of server and client.
     pub seconds: f64,
 }
 
@@ -99,7 +99,7 @@ pub struct Server {
     root: Option<String>,
 }
 
-/// What the threads share.
+/// The state that the threads share.
 struct Shared {
     options: ServeOptions,
     address: SocketAddr,
@@ -110,11 +110,11 @@ struct Shared {
 }
 
 impl Server {
-    /// Prepares the frames, listens on a free port of 127.0.0.1, and serves. Sent messages are counted in `sent`.
+    /// Prepares the frames, listens on a free port of 127.0.0.1, and serves. Reports sent messages to `sent`.
     ///
     /// # Errors
     ///
-    /// If the options do not fit together or to the frames, or there is no port.
+    /// If the options do not match each other or the frames, or no port is available.
     pub fn start(
         frames: impl IntoIterator<Item = (Mode, Frames)>,
         options: ServeOptions,
@@ -137,17 +137,17 @@ impl Server {
         Ok(Self { address, root })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The root certificate that clients must trust, as PEM, if it speaks TLS.
+    /// The root certificate that clients must trust, as PEM. `None` without TLS.
     pub fn root_pem(&self) -> Option<&str> {
         self.root.as_deref()
     }
 
-    /// What clients connect to. The certificate is for this name.
+    /// The URL for clients. The certificate is for this name.
     pub fn url(&self) -> String {
         url(self.address, self.root.is_some())
     }
@@ -162,7 +162,7 @@ fn url(address: SocketAddr, tls: bool) -> String {
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     loop {
-        // Where there is no room for another connection just now, its client will say that it could not connect.
+        // If there is no room for another connection, its client reports that it could not connect.
         if let Ok((tcp, _)) = listener.accept() {
             let shared = shared.clone();
             let _ = spawn(move || serve(tcp, &shared));
@@ -171,7 +171,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 }
 
 fn serve(tcp: TcpStream, shared: &Arc<Shared>) {
-    // A client that leaves early, or asks for what is not there, sees it by itself.
+    // A client that disconnects early, or requests an unknown path, notices that itself.
     if let Ok(Some(player)) = connection::open(tcp, shared) {
         let _ = player.play(shared);
     }

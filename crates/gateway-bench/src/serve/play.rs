@@ -1,4 +1,4 @@
-//! The small events: connections gather until all have their READY, then they get events in turns.
+//! The small events: connections wait until all have their READY, then receive events in turns.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,16 +9,17 @@ use super::prepared::{Prepared, share};
 use super::{Extent, Sent, Shared, spawn};
 use crate::mode::Mode;
 
-/// Opcode 11, see Discord Docs, Gateway > Sending Heartbeats.
+/// Opcode 11, see
+/// [Discord Docs, Gateway > Sending Heartbeats](https://discord.com/developers/docs/events/gateway#sending-heartbeats).
 const ACKNOWLEDGEMENT: &[u8] = br#"{"t":null,"s":null,"op":11,"d":null}"#;
 
-/// A connection that has its READY.
+/// A connection that has sent its READY.
 pub(super) struct Player {
     pub(super) connection: Connection,
     pub(super) mode: Mode,
 }
 
-/// Where connections wait for the others.
+/// The connections that wait for the others.
 pub(super) struct Stage {
     waiting: Mutex<Vec<Player>>,
     enough: usize,
@@ -29,7 +30,7 @@ impl Stage {
         Self { waiting: Mutex::new(Vec::new()), enough }
     }
 
-    /// Joins the waiting connections. The one that completes the number gets all of them.
+    /// Adds a connection. Returns all of them if it completes the number.
     fn join(&self, player: Player) -> Option<Vec<Player>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.push(player);
@@ -38,14 +39,14 @@ impl Stage {
 }
 
 impl Player {
-    /// Goes on as the options say, until the client leaves.
+    /// Continues as the options determine, until the client disconnects.
     pub(super) fn play(self, shared: &Arc<Shared>) -> io::Result<()> {
         if shared.options.extent != Extent::Events {
             return self.rest(shared);
         }
         let Some(mut players) = shared.stage.join(self) else { return Ok(()) };
         let sent = take_turns(&mut players, shared)?;
-        // Fails if the receiver is dropped.
+        // Fails if the receiver was dropped.
         let _ = shared.sent.send(sent);
         for player in players {
             let shared = shared.clone();
@@ -56,7 +57,7 @@ impl Player {
         Ok(())
     }
 
-    /// Keeps the connection open until the client leaves.
+    /// Keeps the connection open until the client disconnects.
     fn rest(self, shared: &Shared) -> io::Result<()> {
         let acknowledges = shared.options.heartbeat_ms.and(shared.frames.get(&self.mode));
         let acknowledgement = acknowledges.map(|prepared| prepared.message(ACKNOWLEDGEMENT));
@@ -64,7 +65,7 @@ impl Player {
     }
 }
 
-/// Gives each connection its share, a burst at a time.
+/// Sends each connection its share, one burst at a time.
 fn take_turns(players: &mut [Player], shared: &Shared) -> io::Result<Sent> {
     let (share, burst) = (share(&shared.options)?, shared.options.burst);
     let (start, mut bytes, mut done) = (Instant::now(), 0, 0);

@@ -1,4 +1,4 @@
-//! Messages with their WebSocket headers in front, in one piece of memory.
+//! Messages with their WebSocket headers in one buffer.
 
 use std::io;
 use std::ops::Range;
@@ -10,18 +10,18 @@ use super::{Extent, ServeOptions};
 use crate::frames::Frames;
 use crate::mode::Mode;
 
-/// The last message of a fragmented one, or the only one (RFC 6455, section 5.2).
+/// The final bit of a frame header (RFC 6455, section 5.2).
 const FINAL: u8 = 0x80;
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 
-/// What goes over a connection, ready to be written: Hello, READY, the guilds, the small events.
+/// The bytes of a connection, ready to be written: Hello, READY, the guilds, the small events.
 #[derive(Debug)]
 pub(super) struct Prepared {
     bytes: Bytes,
-    /// Where each message ends.
+    /// The end of each message.
     ends: Vec<usize>,
-    /// How many messages come before the small events.
+    /// The number of messages before the small events.
     lead: usize,
     binary: bool,
 }
@@ -63,7 +63,7 @@ impl Prepared {
         self.messages(0..1)
     }
 
-    /// READY, and the guilds if they are to follow.
+    /// READY, and the guilds if they are sent.
     pub(super) fn lead(&self) -> &[u8] {
         self.messages(1..self.lead)
     }
@@ -73,7 +73,7 @@ impl Prepared {
         self.messages(self.lead + range.start..self.lead + range.end)
     }
 
-    /// A message of its own, not from the frames.
+    /// A separate message that is not in the frames.
     pub(super) fn message(&self, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         write_message(&mut bytes, self.binary, payload);
@@ -86,7 +86,7 @@ impl Prepared {
     }
 }
 
-/// How many small events each connection gets.
+/// The number of small events for each connection.
 pub(super) fn share(options: &ServeOptions) -> io::Result<usize> {
     let invalid = |problem: &str| io::Error::new(io::ErrorKind::InvalidInput, problem.to_owned());
     if options.extent != Extent::Events {
@@ -101,7 +101,7 @@ pub(super) fn share(options: &ServeOptions) -> io::Result<usize> {
     }
 }
 
-/// A message in one frame, unmasked as a server sends it.
+/// Writes a message in one unmasked frame, as a server does.
 fn write_message(bytes: &mut Vec<u8>, binary: bool, payload: &[u8]) {
     bytes.push(FINAL | if binary { BINARY } else { TEXT });
     match payload.len() {

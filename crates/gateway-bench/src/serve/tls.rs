@@ -1,4 +1,4 @@
-//! A certificate made at start.
+//! A certificate generated at the start.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// What the server needs, and the root that clients must trust.
+/// The configuration of the server, and the root that clients must trust.
 pub(super) struct Identity {
     pub(super) config: Arc<ServerConfig>,
     /// The root certificate as PEM.

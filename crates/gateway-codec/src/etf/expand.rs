@@ -37,14 +37,16 @@ fn inflate(size: usize, stream: &[u8], max_output: usize) -> Result<Vec<u8>, Err
     }
     let term = inflate_leading(Format::Zlib, stream, size).map_err(|error| match error {
         InflateError::Incomplete => Error::incomplete(STREAM_START.saturating_add(stream.len())),
-        InflateError::TooLarge { .. } => Error::malformed("the compressed term is larger than it says", 2),
+        InflateError::TooLarge { .. } => {
+            Error::malformed("the compressed term is larger than its header claims", 2)
+        }
         InflateError::Unsupported { .. } => {
             Error::unsupported("zlib was not compiled in, enable the cargo feature zlib")
         }
         _ => Error::malformed("the compressed term is corrupt", STREAM_START),
     })?;
     if term.len() != size {
-        return Err(Error::malformed("the compressed term is smaller than it says", 2));
+        return Err(Error::malformed("the compressed term is smaller than its header claims", 2));
     }
     Ok([&[tag::VERSION], &term[..]].concat())
 }

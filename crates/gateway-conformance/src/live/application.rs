@@ -1,4 +1,4 @@
-//! The application of a live scenario: takes its shard's events, or does not.
+//! The application of a live scenario: takes its shard's events, or blocks.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -23,7 +23,7 @@ pub(crate) fn drive<R: Runtime>(shard: Shard<R>, background: Option<usize>, stag
     })
 }
 
-/// Says that the shard's thread has come to its end, however it came there.
+/// Marks the end of the shard's thread when dropped.
 struct End(Arc<Stage>);
 
 impl Drop for End {
@@ -41,7 +41,7 @@ async fn foreground<R: Runtime>(mut shard: Shard<R>, stage: &Stage) {
                 Turn::Block | Turn::Wait => return Poll::Pending,
                 Turn::Abort => return Poll::Ready(()),
             }
-            // Each future is dropped after one poll: nothing may be lost by that.
+            // Each future is dropped after one poll, which must lose nothing.
             let event = ready!(pin!(shard.next_event()).poll(context));
             if tell(stage, event, shard.stop_reason()).is_ready() {
                 return Poll::Ready(());
@@ -89,7 +89,7 @@ fn poll_once(
     }
 }
 
-/// Ready with the last word.
+/// Ready after the last event.
 fn tell(stage: &Stage, event: Option<Event>, stopped: Option<&StopReason>) -> Poll<()> {
     match event {
         Some(event) => {

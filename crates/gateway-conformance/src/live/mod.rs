@@ -27,13 +27,13 @@ use runtime::{Faulty, Routes};
 use stage::{Clock, Stage};
 use trap::Trap;
 
-/// By this name the shard knows the server: looking it up is a part of what is proved.
+/// The server's name for the shard. The look-up of the name is part of the test.
 const HOST: &str = "localhost";
 
 /// How much faster than the wall clock the clocks of shard and server run, so that a minute of a scenario passes quickly.
 pub(crate) const SPEED: u32 = 10;
 
-/// A future that has to be run to its end.
+/// A future that must run to its end.
 pub type Driving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs a future to its end on some runtime.
@@ -44,7 +44,7 @@ pub(crate) struct Live<R: Runtime> {
     stage: Arc<Stage>,
     server: Server,
     runtime: Faulty<R>,
-    /// Outlives a restart: the server remembers when the last shard identified.
+    /// Kept across restarts, since the server remembers the time of the last Identify.
     gate: Arc<dyn IdentifyGate>,
     routes: Arc<Routes>,
     traps: Vec<Trap>,
@@ -53,7 +53,7 @@ pub(crate) struct Live<R: Runtime> {
     block_on: BlockOn,
     /// How long to wait for an expected observation.
     patience: Duration,
-    /// The shard, once a step waits for it.
+    /// The running shard. Started by the first step that needs it.
     running: Option<Running>,
 }
 
@@ -63,7 +63,7 @@ struct Running {
 }
 
 impl<R: Runtime> Live<R> {
-    /// A scenario that begins.
+    /// Prepares a scenario.
     pub(crate) fn new(
         runtime: R,
         block_on: BlockOn,
@@ -95,7 +95,7 @@ impl<R: Runtime> Live<R> {
         })
     }
 
-    /// Starts the shard if it does not run yet.
+    /// Starts the shard unless it is running.
     fn sender(&mut self) -> Result<&Sender, String> {
         if self.running.is_none() {
             self.start(self.config.clone())?;
@@ -124,7 +124,7 @@ impl<R: Runtime> Live<R> {
         Ok(())
     }
 
-    /// Trust in the throw-away root of the server, and in those of the traps that ought to be trusted.
+    /// Trusts the generated root of the server, and those of the traps that must be trusted.
     fn trust(&self) -> Result<Arc<gateway_driver::rustls::ClientConfig>, String> {
         let mut settings = TlsSettings::default();
         settings.roots = Roots::ExtraOnly;
@@ -146,12 +146,12 @@ impl<R: Runtime> Live<R> {
         self.start(config)
     }
 
-    /// Waits for the shard's thread; one that hangs is left behind, so that the suite does not hang with it.
+    /// Waits for the shard's thread. A thread that hangs is detached, so that the suite does not hang.
     fn join(&mut self) {
         if let Some(running) = self.running.take()
             && self.stage.wait_for_end(self.patience)
         {
-            // If it panicked, what it should have done is missed already.
+            // If it panicked, an expected observation was missing before.
             let _ = running.thread.join();
         }
     }
@@ -161,11 +161,11 @@ impl<R: Runtime> Live<R> {
 fn serve(gateway: Config, mut wire: Wire, tls: bool, stage: &Arc<Stage>) -> std::io::Result<Server> {
     let mut config = ServerConfig::default();
     config.gateway = gateway;
-    // Messages may be bunched up on their way: a clock that runs fast makes little delays long.
+    // Messages may be delayed and arrive together: a fast clock makes small delays long.
     config.gateway.identify_interval /= 2;
     config.gateway.send_window = config.gateway.send_window * 4 / 5;
     config.resume_port = true;
-    // As the base URL has it: a session is resumed at no other host.
+    // The host of the base URL: a session is resumed at no other host.
     config.host = Some(HOST.to_owned());
     config.tls = tls.then(Tls::default);
     config.speed = SPEED;
@@ -179,7 +179,7 @@ fn serve(gateway: Config, mut wire: Wire, tls: bool, stage: &Arc<Stage>) -> std:
 
 impl<R: Runtime> Backend for Live<R> {
     fn next_act(&mut self) -> Result<Observed<ClientAct>, Stall> {
-        self.sender().map_err(|_| Stall("the shard could not be made"))?;
+        self.sender().map_err(|_| Stall("the shard could not be created"))?;
         self.stage.next_act(self.patience)
     }
 
@@ -189,7 +189,7 @@ impl<R: Runtime> Backend for Live<R> {
     }
 
     fn next_seen(&mut self) -> Result<Observed<Seen>, Stall> {
-        self.sender().map_err(|_| Stall("the shard could not be made"))?;
+        self.sender().map_err(|_| Stall("the shard could not be created"))?;
         self.stage.next_seen(self.patience)
     }
 
@@ -198,7 +198,7 @@ impl<R: Runtime> Backend for Live<R> {
         self.server.wait(self.patience, none_is_open).is_some()
     }
 
-    fn seen_but_not_asked_for(&mut self) -> Vec<Observed<ClientAct>> {
+    fn untaken_acts(&mut self) -> Vec<Observed<ClientAct>> {
         self.stage.acts_so_far()
     }
 
@@ -215,7 +215,7 @@ impl<R: Runtime> Backend for Live<R> {
                     sender.send(command.clone()).map_err(|error| error.to_string())?;
                 }
             }
-            ClientAction::SendInVain(command, expected) => refused(sender.send(command.clone()), expected)?,
+            ClientAction::SendRefused(command, expected) => refused(sender.send(command.clone()), expected)?,
             ClientAction::Shutdown(how) => sender.shutdown(*how),
             ClientAction::Reconnect(how) => sender.reconnect(*how),
             ClientAction::StopTaking => self.stage.set_taking(false),
@@ -251,7 +251,7 @@ impl<R: Runtime> Backend for Live<R> {
         }
     }
 
-    fn comes_to_hold(&mut self, test: &dyn Fn(&Probe) -> bool) -> bool {
+    fn becomes_true(&mut self, test: &dyn Fn(&Probe) -> bool) -> bool {
         let deadline = Instant::now() + self.patience;
         loop {
             if self.probe().as_ref().is_some_and(test) {
@@ -260,7 +260,7 @@ impl<R: Runtime> Backend for Live<R> {
             if Instant::now() >= deadline {
                 return false;
             }
-            // Nothing tells of it.
+            // Nothing observable happens.
             self.stage.let_pass(Duration::from_millis(2));
         }
     }

@@ -1,4 +1,4 @@
-//! A runtime as it is, but for a clock that runs fast and a network that can be told to fail.
+//! A runtime with a fast clock and a network that can be made to fail.
 
 use std::collections::VecDeque;
 use std::future::{Future, pending};
@@ -16,23 +16,23 @@ use super::stage::Clock;
 use super::trap::Trap;
 use crate::memory::wall_clock;
 
-/// Where connections lead, and what the wall clock shows.
+/// The destinations of connections, and the offset of the wall clock.
 pub(crate) struct Routes {
-    /// Where the next ones lead that do not lead where they should.
+    /// The destinations of the next connections that are not the default.
     next: Mutex<VecDeque<Route>>,
-    /// The switch of the newest connection: whether it takes no more bytes.
+    /// The switch of the newest connection: whether it blocks writes.
     newest: Mutex<Arc<AtomicBool>>,
-    /// Seconds that the wall clock is ahead of the true time.
+    /// The seconds by which the wall clock is ahead of the true time.
     wall_offset: AtomicI64,
     has_wall_clock: bool,
 }
 
-/// Where a connection leads.
+/// The destination of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
     /// To this host and port.
     To(String, u16),
-    /// Nowhere: the connection never opens, and never fails.
+    /// None: the connection never opens, and never fails.
     Nowhere,
 }
 
@@ -46,17 +46,17 @@ impl Routes {
         }
     }
 
-    /// The next so many connections lead into a trap.
+    /// Directs this many of the next connections into a trap.
     pub(crate) fn add(&self, trap: &Trap, count: u32) {
         lock(&self.next).extend((0..count).map(|_| trap.route().clone()));
     }
 
-    /// The wall clock is so many seconds ahead from now on.
+    /// Sets the wall clock this many seconds ahead.
     pub(crate) fn set_wall_clock(&self, ahead: i64) {
         self.wall_offset.store(ahead, Ordering::SeqCst);
     }
 
-    /// The newest connection takes no more bytes.
+    /// Blocks writes on the newest connection.
     pub(crate) fn stop_writes(&self) {
         lock(&self.newest).store(true, Ordering::SeqCst);
     }
@@ -108,7 +108,7 @@ impl<R: Runtime> Runtime for Faulty<R> {
     }
 }
 
-/// A stream that may stop taking bytes.
+/// A stream whose writes can be blocked.
 pub(crate) struct FaultyStream<S> {
     stream: S,
     stuck: Arc<AtomicBool>,

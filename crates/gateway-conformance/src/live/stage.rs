@@ -1,4 +1,4 @@
-//! What the threads of a live scenario share: what was seen, and what the application is to do.
+//! State shared by the threads of a live scenario: the observations, and the instructions for the application.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::observation::{ClientAct, Observed, Seen, TraceLine};
 use crate::runner::Stall;
 
-/// A clock that runs faster than the wall's.
+/// A clock that runs faster than the wall clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     started: Instant,
@@ -24,12 +24,12 @@ impl Clock {
         self.started
     }
 
-    /// What this clock shows when the wall's shows that.
+    /// The time on this clock at a time of the wall clock.
     pub(crate) fn at_wall(self, wall: Instant) -> Instant {
         self.started + wall.saturating_duration_since(self.started) * self.speed
     }
 
-    /// What the wall's clock shows when this one shows that; a little later rather than too early.
+    /// The time on the wall clock at a time of this clock, rounded up.
     pub(crate) fn wall_at(self, moment: Instant) -> Instant {
         let time = moment.saturating_duration_since(self.started);
         self.started + time / self.speed + Duration::from_nanos(1)
@@ -51,12 +51,12 @@ struct State {
     blocked: bool,
     suspended: bool,
     aborted: bool,
-    /// Whether the shard's thread has come to its end.
+    /// Whether the shard's thread has ended.
     ended: bool,
     waker: Option<Waker>,
 }
 
-/// What the thread of the shard is to do.
+/// What the shard's thread must do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// Drive the shard and take its events.
@@ -65,7 +65,7 @@ pub(crate) enum Turn {
     Block,
     /// Do nothing.
     Wait,
-    /// Come to an end.
+    /// End.
     Abort,
 }
 
@@ -78,7 +78,8 @@ impl Stage {
         self.clock.at_wall(Instant::now()) - self.clock.started()
     }
 
-    // ---- What was seen -------------------------------------------------------------------------------------------------
+    // ---- Observations
+    // --------------------------------------------------------------------------------------------------
 
     pub(crate) fn observe(&self, act: Option<Observed<ClientAct>>, line: TraceLine) {
         let at = self.now();
@@ -131,13 +132,13 @@ impl Stage {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Stall("nothing more happened in time"));
+                return Err(Stall("nothing further happened in time"));
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Lets time pass where there is no event to wait for.
+    /// Lets time pass if there is no event to wait for.
     pub(crate) fn let_pass(&self, time: Duration) {
         let deadline = Instant::now() + time;
         let mut state = self.lock();
@@ -150,7 +151,8 @@ impl Stage {
         }
     }
 
-    // ---- What the application is to do ---------------------------------------------------------------------------------
+    // ---- Instructions for the application
+    // ------------------------------------------------------------------------------
 
     pub(crate) fn set_taking(&self, taking: bool) {
         self.change(|state| state.blocked = !taking);
@@ -183,7 +185,7 @@ impl Stage {
         self.change(|state| state.ended = true);
     }
 
-    /// Whether the thread of the shard comes to its end in time.
+    /// Waits for the end of the shard's thread. Returns whether it ended in time.
     pub(crate) fn wait_for_end(&self, patience: Duration) -> bool {
         self.next(patience, |state| state.ended.then_some(())).is_ok()
     }

@@ -1,4 +1,4 @@
-//! Servers that a connection can be led to instead of the right one.
+//! Servers to which a connection is directed in place of the simulated gateway.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -12,10 +12,10 @@ use gateway_sim::{ReservedPort, Server, ServerConfig, Tls};
 use super::runtime::Route;
 use crate::scenario::DialFault;
 
-/// A label of a name has at most 63 bytes, so no resolver finds this one, and none sends a query for it.
+/// A label has at most 63 bytes, so no resolver finds this name, and none sends a query for it.
 const NO_NAME: &str = "a-label-of-a-host-name-that-is-longer-than-the-63-bytes-that-it-may-have.test";
 
-/// Somewhere else than the simulated gateway.
+/// A destination other than the simulated gateway.
 pub(crate) struct Trap {
     route: Route,
     kind: Kind,
@@ -24,11 +24,11 @@ pub(crate) struct Trap {
 enum Kind {
     /// No socket.
     Empty,
-    /// Nothing listens on the port, and no other scenario is given it.
+    /// A port on which nothing listens, reserved so that no other scenario gets it.
     Reserved { _port: ReservedPort },
     /// A listener that is not a TLS server.
     Listener { stop: Arc<AtomicBool>, address: SocketAddr },
-    /// A server whose certificate is not good enough.
+    /// A server with an invalid certificate.
     Server { server: Box<Server>, trusted: bool },
 }
 
@@ -64,7 +64,7 @@ impl Trap {
         &self.route
     }
 
-    /// The root that a client is to trust, so that it is only the other fault that it can find.
+    /// The root that the client must trust, so that it can find only the other fault.
     pub(crate) fn root_certificate(&self) -> Option<&str> {
         match &self.kind {
             Kind::Server { server, trusted: true } => server.root_certificate(),
@@ -79,7 +79,7 @@ impl Trap {
         Ok(Self { route: to(server.address()), kind: Kind::Server { server: Box::new(server), trusted } })
     }
 
-    /// Does something to each connection; what is kept stays open as long as the trap does.
+    /// Calls `serve` for each connection. Connections that it stores stay open as long as the trap.
     fn listen(serve: fn(TcpStream, &mut Vec<TcpStream>)) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
@@ -111,11 +111,11 @@ fn reset(mut stream: TcpStream) {
     let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
 }
 
-/// Answers as a server of something else does.
+/// Answers with a protocol other than TLS.
 fn garbage(mut stream: TcpStream) {
     let mut rest = [0; 4096];
     let _ = stream.write_all(b"220 mail.example ready\r\n");
-    // Until the client has had enough.
+    // Until the client closes.
     while stream.read(&mut rest).is_ok_and(|count| count > 0) {}
 }
 
@@ -123,7 +123,7 @@ impl Drop for Trap {
     fn drop(&mut self) {
         if let Kind::Listener { stop, address } = &self.kind {
             stop.store(true, Ordering::SeqCst);
-            // Wakes the thread. It is not joined, since it may read from a client that hangs.
+            // Wakes the thread. It is not joined, since it may be reading from a client that hangs.
             let _ = TcpStream::connect_timeout(address, Duration::from_secs(1));
         }
     }

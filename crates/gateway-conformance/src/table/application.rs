@@ -1,4 +1,4 @@
-//! Applications that are slow, blocked, or elsewhere.
+//! Applications that are slow or blocked, or that run on another thread.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("a-shard-in-the-background", "the same events, through a queue")
+        Scenario::new("a-shard-in-the-background", "the same events arrive through a queue")
             .background(100)
             .variants(ALL)
             .steps([
@@ -26,7 +26,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "heartbeats-while-a-handler-blocks",
-            "disgoorg/disgo#499; ewohltman/ephemeral-roles#446; Rapptz/discord.py#6729: they leave on time",
+            "disgoorg/disgo#499; ewohltman/ephemeral-roles#446; Rapptz/discord.py#6729: heartbeats are sent on time",
         )
         .background(100)
         .gateway(|config| config.heartbeat_interval = seconds(10))
@@ -42,7 +42,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             messages(2, 1),
             holds!(|probe| probe.stats.connects == 1 && probe.stats.acknowledgements >= 3),
         ]),
-        Scenario::new("a-full-queue-stops-reading", "it does not grow, and its pause is no zombie")
+        Scenario::new("a-full-queue-stops-reading", "the queue is bounded, and a paused connection is not taken for dead")
             .background(4)
             .gateway(|config| config.heartbeat_interval = seconds(10))
             .variants(BOTH)
@@ -58,20 +58,20 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 messages(2, 30),
                 holds!(|probe| probe.stats.connects == 1 && probe.stats.zombies == 0),
             ]),
-        Scenario::new("commands-while-a-handler-blocks", "discord-jda/JDA#1294: they need no reader")
+        Scenario::new("commands-while-a-handler-blocks", "discord-jda/JDA#1294: commands are sent while no event is taken")
             .background(4)
             .steps([
                 session(),
                 Step::Client(ClientAction::StopTaking),
                 emits(30),
                 send(leave_voice()),
-                says(VOICE_STATE_UPDATE, json!({})),
+                sends(VOICE_STATE_UPDATE, json!({})),
                 Step::Client(ClientAction::TakeAgain),
                 messages(2, 30),
             ]),
         Scenario::new(
             "a-command-from-another-thread-wakes-an-idle-shard",
-            "discord-jda/JDA#1294: wakers work across threads; the next heartbeat is too far away to hide it",
+            "discord-jda/JDA#1294: wakers work across threads; no heartbeat is due that could hide a lost wake",
         )
         .variants(JSON)
         .without_wall_clock()
@@ -80,7 +80,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .steps(idle_and_woken()),
         Scenario::new(
             "a-command-from-another-thread-wakes-an-idle-shard-in-the-background",
-            "discord-jda/JDA#1294: the same through its task",
+            "discord-jda/JDA#1294: wakers work across threads, through the background task",
         )
         .variants(JSON)
         .background(4)
@@ -90,7 +90,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .steps(idle_and_woken()),
         Scenario::new(
             "shutdown-while-a-handler-blocks",
-            "twilight-rs/twilight#1070: the end comes, behind the events that wait",
+            "twilight-rs/twilight#1070: the shard stops, and the queued events are delivered first",
         )
         .background(100)
         .steps([
@@ -104,7 +104,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-connection-lost-while-a-handler-blocks",
-            "disgoorg/disgo#499; ewohltman/ephemeral-roles#446: found, and replaced when there is room",
+            "disgoorg/disgo#499; ewohltman/ephemeral-roles#446: the loss is noticed, and the connection replaced once there is room",
         )
         .background(100)
         .steps([
@@ -112,7 +112,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             Step::Client(ClientAction::StopTaking),
             gateway(Control::Abort),
             opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            sends(RESUME, json!({"seq": 1})),
             Step::Client(ClientAction::TakeAgain),
             loses!(DisconnectReason::Closed(_)),
             dispatches("RESUMED", 2),
@@ -121,27 +121,26 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Nothing but the command gives the shard a reason to do anything: a runtime whose wakers are lost between threads leaves it
-/// asleep.
+/// An idle shard has no reason to act except the command. A runtime that loses wakes between threads leaves it asleep.
 fn idle_and_woken() -> [Step; 6] {
     [
         session(),
-        // The next one is ten minutes away, which is longer than a live run waits.
+        // The next one is due in ten minutes, which is longer than a live run waits.
         beats_any().between(seconds(10), seconds(15)),
-        // Until the shard has nothing left to do.
+        // Until the shard is idle.
         elapse(seconds(5)),
         send(leave_voice()),
-        says(VOICE_STATE_UPDATE, json!({})).after(seconds(0)),
+        sends(VOICE_STATE_UPDATE, json!({})).after(seconds(0)),
         logs_off(),
     ]
 }
 
-/// The longest interval that a shard believes.
+/// The longest heartbeat interval that a shard accepts.
 const RARE_HEARTBEATS: Duration = Duration::from_secs(600);
 /// With this seed the jitter of the first heartbeat is small.
 const SEED_OF_AN_EARLY_HEARTBEAT: u64 = 102;
 
-/// A heartbeat, whatever was read by then.
+/// A heartbeat with any sequence number.
 fn beats_any() -> Step {
-    says_where(HEARTBEAT, "whatever the number", |_| true)
+    sends_where(HEARTBEAT, "with any number", |_| true)
 }

@@ -1,4 +1,4 @@
-//! How long a shard waits before it tries again.
+//! The back-off before the next attempt.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new(
             "the-wait-grows",
-            "serenity-rs/serenity#1433; discordjs/discord.js#9517: 0.4 of the outage, and at least 300 ms",
+            "serenity-rs/serenity#1433; discordjs/discord.js#9517: the back-off is 0.4 of the outage so far, at least 300 ms",
         )
         .variants(JSON)
         .steps([
@@ -23,7 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             all(shortest_waits().take(13).map(waits)),
             session(),
         ]),
-        Scenario::new("the-wait-does-not-grow-for-ever", "at most 60 s, or as configured, jittered")
+        Scenario::new("the-wait-is-bounded", "the back-off is at most 60 s, or as configured, with jitter")
             .shard(|config| config.backoff.cap = seconds(2))
             .variants(JSON)
             .steps([
@@ -33,7 +33,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "the-attempts-are-counted",
-            "twilight-rs/twilight#2505: connected, Hello, closed: no success",
+            "twilight-rs/twilight#2505: a connection that closes after Hello is a failed attempt",
         )
         .shard(|config| config.backoff.cap = seconds(4))
         .variants(JSON)
@@ -42,10 +42,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             all((0..6).map(|failures| all([is_attempt(failures), loses_all!(DisconnectReason::Closed(_))]))),
             is_attempt(6),
             all(std::array::from_fn::<_, 7, _>(|_| opens_base_url())),
-            says(IDENTIFY, json!({})),
+            sends(IDENTIFY, json!({})),
             readies(),
         ]),
-        Scenario::new("only-the-first-redial-is-immediate", "twilight-rs/twilight#2505: then back-off")
+        Scenario::new("only-the-first-redial-is-immediate", "twilight-rs/twilight#2505: later attempts back off")
             .steps([
                 session(),
                 gateway(Control::Abort),
@@ -75,21 +75,21 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "identifies-without-ready",
-            "discord/discord-api-docs#1023: 1011 at every start: the wait grows further",
+            "discord/discord-api-docs#1023: the back-off grows if every start is closed with 1011",
         )
         .variants(JSON)
         .steps([
             times(5, Point::Identify, Action::Close(Some(1011))),
-            // Five seconds lie between two Identifies, so that the outage is at least so long.
+            // Two Identifies are at least five seconds apart, so the outage is at least as long.
             all((0..5).map(|failures| {
                 let least = (seconds(5) * failures).mul_f64(0.4).max(milliseconds(300));
-                all([opens_base_url(), says(IDENTIFY, json!({})), waits(least..=LONGEST)])
+                all([opens_base_url(), sends(IDENTIFY, json!({})), waits(least..=LONGEST)])
             })),
             session(),
         ]),
         Scenario::new(
             "an-outage-of-the-server",
-            "serenity-rs/serenity#1433: refused for a minute, and then the session goes on",
+            "serenity-rs/serenity#1433: the session resumes after connects were refused for a minute",
         )
         .shard(|config| config.backoff.cap = seconds(8))
         .variants(JSON)
@@ -109,15 +109,15 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 /// The longest wait by default.
 const LONGEST: Duration = seconds(60);
 
-/// The connection, or the attempt, has ended, and the next begins after a wait like this.
+/// The connection or attempt ends, and the next begins after a time in this range.
 fn waits(range: RangeInclusive<Duration>) -> Step {
     ends_where(&format!("another attempt in {range:?}"), move |end| {
         end.retry_in.is_some_and(|wait| range.contains(&wait))
     })
 }
 
-/// From the shortest that each wait of an outage can be to the longest wait that there is. How long an outage was when an
-/// attempt failed differs from one way of running the scenario to another; it is as long as the waits so far at least.
+/// The range of each wait of an outage: from its minimum to the general maximum. The length of the outage at a failed
+/// attempt differs between the ways of running the scenario; it is at least the sum of the waits so far.
 fn shortest_waits() -> impl Iterator<Item = RangeInclusive<Duration>> {
     let mut outage = Duration::ZERO;
     std::iter::repeat_with(move || {
@@ -127,7 +127,7 @@ fn shortest_waits() -> impl Iterator<Item = RangeInclusive<Duration>> {
     })
 }
 
-/// The connection has ended, and the next begins after this.
+/// The connection ends, and the next begins after exactly this time.
 fn waits_exactly(time: Duration) -> Step {
     ends_where(&format!("another attempt in {time:?}"), move |end| end.retry_in == Some(time))
 }

@@ -23,14 +23,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 emits(50),
                 messages(53, 50),
             ]),
-        Scenario::new("messages-of-every-size", "serenity-rs/serenity#3462; discordjs/discord.js#10416: outputs that fill a buffer exactly, and more")
+        Scenario::new("messages-of-every-size", "serenity-rs/serenity#3462; discordjs/discord.js#10416: outputs that fill a buffer exactly, and larger ones")
             .variants(ALL)
             .steps([session(), all(SIZES.into_iter().map(emits_padded)), messages(2, SIZES.len() as u64)]),
-        Scenario::new("zlib-messages-over-several-frames", "discord-jda/JDA#1019: the marker split over frames")
+        Scenario::new("zlib-messages-over-several-frames", "discord-jda/JDA#1019: the flush marker is split over frames")
             .variants(ZLIB)
             .gateway(|config| config.frame_mode = FrameMode::ZlibSplit)
             .steps([session(), emits(5), messages(2, 5)]),
-        Scenario::new("a-false-marker", "Discord Docs, Gateway > Encoding and Compression; discord-jda/JDA#1019: the marker within a message")
+        Scenario::new("a-false-marker", "Discord Docs, Gateway > Encoding and Compression; discord-jda/JDA#1019: the flush marker occurs within a message")
             .variants(&ZLIB[1..])
             .steps([
                 once(Point::Connect, Action::Ignore),
@@ -38,18 +38,18 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 opens_base_url(),
                 all(false_marker().map(|bytes| gateway(Control::RawBytes(bytes)))),
                 sees!(Event::Hello { .. }),
-                says(IDENTIFY, json!({})),
+                sends(IDENTIFY, json!({})),
                 gateway(Control::Abort),
                 loses_all!(DisconnectReason::Closed(_)),
                 session(),
             ]),
-        Scenario::new("zlib-stream-vectors", "Discord Docs, Gateway > Encoding and Compression: the vectors, with one header")
+        Scenario::new("zlib-stream-vectors", "Discord Docs, Gateway > Encoding and Compression: the documented vectors, with one header")
             .variants(&ZLIB[..1])
             .steps([vectors(&[
                 "789caa562a51b2ca2bcdc9d1512a8631f20b94ac0c0d7594522002b500000000ffff",
                 "aac6a1c612ac242d31a738b516000000ffff",
             ])]),
-        Scenario::new("zlib-stream-in-a-fresh-context", "Discord Docs, Gateway > Encoding and Compression: a later message alone must fail")
+        Scenario::new("zlib-stream-in-a-fresh-context", "Discord Docs, Gateway > Encoding and Compression: a later message cannot be inflated alone")
             .variants(&ZLIB[..1])
             .steps([
                 once(Point::Connect, Action::Ignore),
@@ -62,12 +62,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("zstd-stream-vectors", "Discord Docs, Gateway > Encoding and Compression; discordeno/discordeno#3815: one frame that never ends")
             .variants(&ZSTD[..1])
             .steps([vectors(&[ZSTD_ACK, ZSTD_INVALID])]),
-        Scenario::new("zstd-frames-one-after-the-other", "Discord Docs, Gateway > Encoding and Compression: a frame ends, another begins")
+        Scenario::new("zstd-frames-one-after-the-other", "Discord Docs, Gateway > Encoding and Compression: a frame may end and another begin")
             .variants(&ZSTD[..1])
             .steps([
                 once(Point::Connect, Action::Ignore),
                 opens_base_url(),
-                // The same as in the vectors, but each the last block of its frame.
+                // The messages of the vectors, each with the last block of its frame.
                 gateway(Control::RawBytes(bytes(&ZSTD_ACK.replacen("200100", "210100", 1)))),
                 gateway(Control::RawBytes(bytes(&format!(
                     "28b52ffd0040{}",
@@ -75,7 +75,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 )))),
                 ends_the_session(),
             ]),
-        Scenario::new("a-zstd-window-that-is-too-large", "Discord Docs, Gateway > Encoding and Compression: above 8 MiB is refused")
+        Scenario::new("a-zstd-window-that-is-too-large", "Discord Docs, Gateway > Encoding and Compression: a window above 8 MiB is rejected")
             .variants(&ZSTD[..1])
             .steps([
                 once(Point::Connect, Action::Ignore),
@@ -87,7 +87,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "a-stream-that-is-corrupt",
-            "Discord Docs, Gateway > Encoding and Compression; discord-jda/JDA#1019: a poisoned context: 4000, reconnect, resume",
+            "Discord Docs, Gateway > Encoding and Compression; discord-jda/JDA#1019: a corrupt context closes with 4000, and the session resumes",
         )
         .variants(STREAMS)
         .steps([
@@ -101,21 +101,21 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "payloads-some-of-which-are-compressed",
-            "DSharpPlus/DSharpPlus#2015: text when plain, binary when compressed",
+            "DSharpPlus/DSharpPlus#2015: text if plain, binary if compressed",
         )
         .variants(PAYLOAD)
         .steps([session(), emits_padded(0), emits_padded(5000), emits_padded(1), messages(2, 3)]),
-        Scenario::new("payload-compression-is-limited", "256 MiB inflated, or as configured")
+        Scenario::new("payload-compression-is-limited", "a message inflates to at most 256 MiB, or as configured")
             .variants(PAYLOAD)
             .shard(|config| config.limits.inflated_bytes = 65_536)
             .steps([session(), emits_padded(100_000), too_large(), session()]),
-        Scenario::new("a-decompression-bomb-in-a-stream", "twilight-rs/twilight#853: 256 MiB inflated, or as configured")
+        Scenario::new("a-decompression-bomb-in-a-stream", "twilight-rs/twilight#853: a message inflates to at most 256 MiB, or as configured")
             .variants(STREAMS)
             .shard(|config| config.limits.inflated_bytes = 65_536)
             .steps([session(), emits_padded(100_000), too_large(), session()]),
         Scenario::new(
             "an-unrequested-compressed-message",
-            "first byte 0x78 is inflated",
+            "a message that begins with 0x78 is inflated",
         )
         .variants(JSON)
         .steps([
@@ -128,16 +128,16 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Bytes of content: around the sizes of buffers that people use.
+/// Content sizes in bytes around common buffer sizes.
 const SIZES: [usize; 9] = [0, 1, 1_000, 32_000, 32_767, 32_768, 32_769, 65_536, 300_000];
 
-/// `{"t":null,"s":null,"op":11,"d":null}` as the first message.
+/// `{"t":null,"s":null,"op":11,"d":null}` as the first message of the stream.
 const ZSTD_ACK: &str =
     "28b52ffd00402001007b2274223a6e756c6c2c2273223a6e756c6c2c226f70223a31312c2264223a6e756c6c7d";
-/// `{"t":null,"s":null,"op":9,"d":false}` as a later one.
+/// `{"t":null,"s":null,"op":9,"d":false}` as a later message of the stream.
 const ZSTD_INVALID: &str = "2001007b2274223a6e756c6c2c2273223a6e756c6c2c226f70223a392c2264223a66616c73657d";
 
-/// An unexpected ACK, and opcode 9, instead of Hello.
+/// An unexpected ACK and opcode 9 in place of Hello.
 fn vectors(messages: &[&str]) -> Step {
     let sent = messages.iter().map(|message| gateway(Control::RawBytes(bytes(message))));
     all([once(Point::Connect, Action::Ignore), opens_base_url()]
@@ -162,7 +162,7 @@ fn emits_padded(padding: usize) -> Step {
     gateway(Control::Emit { count: 1, padding })
 }
 
-/// A Hello in ETF within a stored block, whose first frame ends in 00 00 ff ff though the message does not.
+/// A Hello in ETF within a stored block. Its first frame ends in 00 00 ff ff, although the message does not end there.
 fn false_marker() -> [Vec<u8>; 2] {
     let start = b"\x83\x74\x00\x00\x00\x03\x77\x01x\x6d\x00\x00\x00\x04\x00\x00\xff\xff";
     let end =
@@ -172,7 +172,7 @@ fn false_marker() -> [Vec<u8>; 2] {
     [[&header[..], start].concat(), [&end[..], b"\x00\x00\x00\xff\xff"].concat()]
 }
 
-/// The bytes that are written like this, in hexadecimal.
+/// Decodes hexadecimal text.
 fn bytes(text: &str) -> Vec<u8> {
     let digits: Vec<u8> =
         text.bytes().filter_map(|digit| char::from(digit).to_digit(16)).map(|digit| digit as u8).collect();

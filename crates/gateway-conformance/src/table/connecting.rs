@@ -1,4 +1,4 @@
-//! Where a shard connects, and what it says first.
+//! URLs of connections, and the first messages on them.
 
 use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_driver::proto::{Closed, ConnectError};
@@ -18,28 +18,28 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         url_is("url-of-zstd-stream-with-etf", &ZSTD[1..], "/?v=10&encoding=etf&compress=zstd-stream"),
         Scenario::new(
             "payload-compression-is-requested-in-identify",
-            "Discord Docs, Gateway > Encoding and Compression: payload compression is asked for in Identify, not in the URL",
+            "Discord Docs, Gateway > Encoding and Compression: payload compression is requested in Identify, not in the URL",
         )
         .variants(PAYLOAD)
         .steps([
             is_opened("/?v=10&encoding=json"),
-            says(IDENTIFY, json!({"compress": true})),
+            sends(IDENTIFY, json!({"compress": true})),
             readies(),
         ]),
-        Scenario::new("url-parameters-are-set-once", "twilight-rs/twilight#1894: a URL with a path, a query and an old version")
+        Scenario::new("url-parameters-are-set-once", "twilight-rs/twilight#1894: the URL has a path, a query and an old version")
             .shard(|config| config.url = "/path?v=6&encoding=etf&compress=zlib-stream&x=1".to_owned())
             .variants(JSON)
-            .steps([is_opened("/path?v=10&encoding=json&x=1"), says(IDENTIFY, json!({})), readies()]),
+            .steps([is_opened("/path?v=10&encoding=json&x=1"), sends(IDENTIFY, json!({})), readies()]),
         Scenario::new(
             "url-with-a-slash-at-the-end",
-            "Discord Docs, Gateway > Connecting: the base URL comes with or without a slash",
+            "Discord Docs, Gateway > Connecting: the base URL may end with a slash",
         )
         .shard(|config| config.url = "/".to_owned())
         .variants(JSON)
-        .steps([is_opened("/?v=10&encoding=json"), says(IDENTIFY, json!({})), readies()]),
+        .steps([is_opened("/?v=10&encoding=json"), sends(IDENTIFY, json!({})), readies()]),
         Scenario::new(
             "the-resume-url-gets-the-same-parameters",
-            "Discord Docs, Gateway > Connecting; serenity-rs/serenity#2832; twilight-rs/twilight#1894: the identical parameters on resume_gateway_url",
+            "Discord Docs, Gateway > Connecting; serenity-rs/serenity#2832; twilight-rs/twilight#1894: the same parameters on resume_gateway_url",
         )
         .variants(&STREAMS[..2])
         .steps([
@@ -56,7 +56,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-dead-resume-url-falls-back-to-the-base-url",
-            "RFC 6455, section 4.1; tatsuworks/gateway#87: one failed dial, then the base URL, still with Resume",
+            "RFC 6455, section 4.1; tatsuworks/gateway#87: after one failed attempt the shard resumes at the base URL",
         )
         .steps([
             session(),
@@ -69,7 +69,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-silent-resume-url-falls-back-to-the-base-url",
-            "tatsuworks/gateway#87: it opens, but sends no Hello",
+            "tatsuworks/gateway#87: the connection opens, but the server sends no Hello",
         )
         .shard(|config| config.timeouts.hello = seconds(20))
         .steps([
@@ -85,7 +85,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "the-resume-url-is-used-again-after-an-outage",
-            "the base URL only for the rest of this outage",
+            "the base URL is used only for the rest of the outage",
         )
         .steps([
             session(),
@@ -103,12 +103,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .gateway(|config| config.hello_delay = seconds(2))
             .steps([
                 opens_base_url(),
-                says(IDENTIFY, json!({})).after(seconds(2)),
+                sends(IDENTIFY, json!({})).after(seconds(2)),
                 readies(),
                 gateway(Control::Abort),
                 loses!(DisconnectReason::Closed(_)),
                 opens_resume_url(),
-                says(RESUME, json!({"seq": 1})).after(seconds(2)),
+                sends(RESUME, json!({"seq": 1})).after(seconds(2)),
                 dispatches("RESUMED", 2),
                 sees!(Event::Resumed { replayed: 0 }),
             ]),
@@ -120,7 +120,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses!(DisconnectReason::Closed(Closed::Eof)),
             resumes(2, 0),
         ]),
-        Scenario::new("pings-are-answered", "Discord Docs, Gateway > Connecting: ping frames need a pong").variants(BOTH).steps([
+        Scenario::new("pings-are-answered", "Discord Docs, Gateway > Connecting: a ping frame is answered with a pong").variants(BOTH).steps([
             session(),
             gateway(Control::Ping),
             pongs().after(seconds(0)),
@@ -143,9 +143,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             dispatches("RESUMED", 2),
             sees!(Event::Resumed { replayed: 0 }),
             opens_base_url(),
-            says(IDENTIFY, json!({})),
+            sends(IDENTIFY, json!({})),
             opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            sends(RESUME, json!({"seq": 1})),
         ]),
     ]
 }
@@ -153,12 +153,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 fn url_is(name: &'static str, variants: &'static [Variant], target: &'static str) -> Scenario {
     Scenario::new(
         name,
-        "Discord Docs, Gateway > Connecting: version, encoding and compression are always said",
+        "Discord Docs, Gateway > Connecting: version, encoding and compression are always in the URL",
     )
     .variants(variants)
-    .steps([is_opened(target), says(IDENTIFY, json!({"compress": false})), readies()])
+    .steps([is_opened(target), sends(IDENTIFY, json!({"compress": false})), readies()])
 }
 
 fn is_opened(target: &'static str) -> Step {
-    opens_where(&format!("asks for {target}"), move |asked| asked == target)
+    opens_where(&format!("requests {target}"), move |requested| requested == target)
 }

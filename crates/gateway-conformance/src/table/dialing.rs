@@ -11,7 +11,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new(
             "a-name-fails-ten-times-and-then-works",
-            "discordjs/discord.js#10554: also the first connection ever",
+            "discordjs/discord.js#10554: also before the first connection",
         )
         .shard(|config| config.backoff.cap = seconds(4))
         .steps([
@@ -23,7 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-name-that-fails-costs-no-session",
-            "discordjs/discord.js#10554; disgoorg/disgo@d072b7c: a failed look-up on the way to Resume",
+            "discordjs/discord.js#10554; disgoorg/disgo@d072b7c: a failed look-up before a Resume keeps the session",
         )
         .steps([
             session(),
@@ -35,7 +35,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             opens_base_url(),
             resumes_here(1, 0),
         ]),
-        Scenario::new("tcp-connection-refused", "disgoorg/disgo@d072b7c: TCP refused, then accepted").steps(
+        Scenario::new("tcp-connection-refused", "disgoorg/disgo@d072b7c: TCP is refused, then accepted").steps(
             [
                 dials_fail(3, DialFault::Refused),
                 loses_all!(DisconnectReason::ConnectFailed(ConnectError::Tcp(_))),
@@ -44,7 +44,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 session(),
             ],
         ),
-        Scenario::new("tcp-connect-timeout", "twilight-rs/twilight#2448: the connection never opens")
+        Scenario::new("tcp-connect-timeout", "twilight-rs/twilight#2448: the TCP connection never opens")
             .shard(|config| config.timeouts.connect = seconds(60))
             .variants(JSON)
             .steps([
@@ -65,7 +65,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses_all!(DisconnectReason::ConnectTimeout).after(seconds(60)),
             session(),
         ]),
-        Scenario::new("the-upgrade-is-never-answered", "twilight-rs/twilight#2448: HTTP without an answer")
+        Scenario::new("the-upgrade-is-never-answered", "twilight-rs/twilight#2448: the server never answers the HTTP request")
             .shard(|config| config.timeouts.connect = seconds(60))
             .variants(JSON)
             .steps([
@@ -75,13 +75,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 ends_stream(),
                 session(),
             ]),
-        tls_fails("a-reset-in-tls", "bad input: a reset in the TLS handshake", DialFault::ResetInTls),
-        tls_fails("garbage-for-tls", "bad input: the server does not speak TLS", DialFault::GarbageForTls),
-        tls_fails("a-certificate-for-another-name", "bad input: TLS with a wrong name", DialFault::WrongName),
-        tls_fails("an-expired-certificate", "bad input: TLS with an expired certificate", DialFault::Expired),
+        tls_fails("a-reset-in-tls", "a reset within the TLS handshake", DialFault::ResetInTls),
+        tls_fails("a-server-without-tls", "the server does not speak TLS", DialFault::GarbageForTls),
+        tls_fails("a-certificate-for-another-name", "the certificate has another name", DialFault::WrongName),
+        tls_fails("an-expired-certificate", "the certificate has expired", DialFault::Expired),
         tls_fails(
-            "a-certificate-of-unknown-origin",
-            "bad input: TLS with an unknown root",
+            "a-certificate-of-an-unknown-root",
+            "the certificate's root is unknown",
             DialFault::UnknownRoot,
         ),
         Scenario::new(
@@ -100,7 +100,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// TLS fails twice, and then does not.
+/// TLS fails twice, then succeeds.
 fn tls_fails(name: &'static str, rule: &'static str, fault: DialFault) -> Scenario {
     Scenario::new(name, rule).variants(JSON).steps([
         dials_fail(2, fault),

@@ -1,4 +1,4 @@
-//! JSON and ETF: what servers write, what is read all the same, and what is not.
+//! JSON and ETF: what servers send, what is accepted besides, and what is rejected.
 
 use gateway_driver::proto::Notice;
 use gateway_driver::proto::disconnect::DisconnectReason;
@@ -14,15 +14,15 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .variants(ALL)
             .steps([
                 opens_base_url(),
-                says(IDENTIFY, json!({"shard": [0, 1]})),
+                sends(IDENTIFY, json!({"shard": [0, 1]})),
                 delivers("READY", json!({"v": 10, "shard": [0, 1], "session_type": "normal"})),
                 sees!(Event::Ready),
             ]),
-        Scenario::new("keys-in-any-order", "RFC 8259: key order is not promised")
+        Scenario::new("keys-in-any-order", "RFC 8259: the order of keys is not specified")
             .variants(ALL)
             .gateway(|config| config.key_order = KeyOrder::Changing)
             .steps([session(), emits(24), messages(2, 24)]),
-        Scenario::new("the-envelope-is-not-found-by-text-search", "d first, with decoys in it")
+        Scenario::new("the-envelope-is-not-found-by-text-search", "d comes first and contains decoys")
             .steps([
                 session(),
                 payload(json!({
@@ -31,14 +31,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 delivers("TYPING_START", json!({"op": 9, "s": 99, "t": "READY"})),
                 beats(2),
             ]),
-        Scenario::new("nul-and-odd-characters-in-text", "NUL in text is kept")
+        Scenario::new("special-characters-in-text", "NUL in text is kept")
             .variants(ALL)
             .steps([
                 session(),
                 emits_event("TYPING_START", json!({"x": "a\u{0}b\u{1F600}\"\\\u{2028}"})),
                 delivers("TYPING_START", json!({"x": "a\u{0}b\u{1F600}\"\\\u{2028}"})),
             ]),
-        Scenario::new("numbers-at-the-edges", "Discord Docs, Gateway > Using ETF Encoding: every integer that a field can have")
+        Scenario::new("integers-at-their-limits", "Discord Docs, Gateway > Using ETF Encoding: every integer that a field can have")
             .variants(BOTH)
             .steps([session(), emits_event("TYPING_START", numbers()), delivers("TYPING_START", numbers())]),
         Scenario::new("lists-of-small-numbers-are-lists", "Discord Docs, Gateway > Using ETF Encoding: STRING_EXT is a list")
@@ -48,7 +48,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 emits_event("TYPING_START", json!({"a": [0, 300], "b": [104, 105], "c": []})),
                 delivers("TYPING_START", json!({"a": [0, 300], "b": [104, 105], "c": []})),
             ]),
-        Scenario::new("etf-with-rare-tags", "Discord Docs, Gateway > Using ETF Encoding: tags that are read though not sent today")
+        Scenario::new("etf-with-rare-tags", "Discord Docs, Gateway > Using ETF Encoding: tags that Discord does not send at present")
             .variants(ETF)
             .steps([
                 session(),
@@ -56,7 +56,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 delivers("RARE", json!({"a": [1, 42, 2.5, "x"], "7": null})),
                 beats(2),
             ]),
-        Scenario::new("etf-text-that-is-not-utf-8", "Discord Docs, Gateway > Using ETF Encoding: replaced, not fatal").variants(ETF).steps(
+        Scenario::new("etf-text-that-is-not-utf-8", "Discord Docs, Gateway > Using ETF Encoding: invalid bytes are replaced").variants(ETF).steps(
             [
                 session(),
                 gateway(Control::RawBytes(dispatch_term(
@@ -80,40 +80,44 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ),
         broken("a-map-bomb", ETF, Control::RawBytes(b"\x83\x74\xff\xff\xff\xff".to_vec())),
         broken("a-wrong-version-byte", ETF, Control::RawBytes(b"\x82\x6a".to_vec())),
-        broken("a-process-id-for-an-envelope", ETF, Control::RawBytes(b"\x83\x67\x61\x01".to_vec())),
-        broken("json-that-ends-too-early", JSON, Control::Raw("{\"op\":0,\"d\":".to_owned())),
-        broken("json-that-is-none", JSON, Control::Raw("hello".to_owned())),
+        broken("a-process-id-instead-of-an-envelope", ETF, Control::RawBytes(b"\x83\x67\x61\x01".to_vec())),
+        broken("truncated-json", JSON, Control::Raw("{\"op\":0,\"d\":".to_owned())),
+        broken("invalid-json", JSON, Control::Raw("hello".to_owned())),
         broken("an-envelope-without-an-opcode", BOTH, Control::Payload(json!({"d": null}))),
-        broken("an-opcode-that-is-a-text", BOTH, Control::Payload(json!({"op": "zero"}))),
+        broken("an-opcode-that-is-text", BOTH, Control::Payload(json!({"op": "zero"}))),
         broken("an-empty-binary-message", BOTH, Control::RawBytes(Vec::new())),
-        broken("etf-where-json-was-asked-for", JSON, Control::RawBytes(dispatch_term(b"\x61\x07"))),
+        broken("etf-instead-of-json", JSON, Control::RawBytes(dispatch_term(b"\x61\x07"))),
         unexpected("json-in-a-binary-message", JSON, Control::RawBytes(json_dispatch().into_bytes())),
-        unexpected("json-where-etf-was-asked-for", ETF, Control::RawBytes(json_dispatch().into_bytes())),
+        unexpected("json-instead-of-etf", ETF, Control::RawBytes(json_dispatch().into_bytes())),
         unexpected("plain-text-under-a-stream", STREAMS, Control::RawText(json_dispatch())),
     ]
 }
 
-/// Something that cannot be read: the connection is given up, the session is not.
+/// A message that cannot be decoded: the connection is closed, the session is kept.
 fn broken(name: &'static str, variants: &'static [crate::Variant], control: Control) -> Scenario {
-    Scenario::new(name, "an undecodable frame closes with 4000 and resumes").variants(variants).steps([
-        session(),
-        gateway(control),
-        closes(4000),
-        loses!(DisconnectReason::Undecodable(_)),
-        resumes(1, 0),
-    ])
+    Scenario::new(name, "an undecodable message closes with 4000, and the session resumes")
+        .variants(variants)
+        .steps([
+            session(),
+            gateway(control),
+            closes(4000),
+            loses!(DisconnectReason::Undecodable(_)),
+            resumes(1, 0),
+        ])
 }
 
-/// Something that was not asked for, but can be read.
+/// A message in another format than requested that can be decoded.
 fn unexpected(name: &'static str, variants: &'static [crate::Variant], control: Control) -> Scenario {
-    Scenario::new(name, "tried as what it looks like, and told").variants(variants).steps([
-        session(),
-        gateway(control),
-        sees!(Event::Notice(Notice::UnexpectedFormat)),
-        dispatches("TYPING_START", None),
-        emits(1),
-        messages(2, 1),
-    ])
+    Scenario::new(name, "decoded in the format that it appears to have, with a notice")
+        .variants(variants)
+        .steps([
+            session(),
+            gateway(control),
+            sees!(Event::Notice(Notice::UnexpectedFormat)),
+            dispatches("TYPING_START", None),
+            emits(1),
+            messages(2, 1),
+        ])
 }
 
 fn json_dispatch() -> String {

@@ -1,4 +1,4 @@
-//! Heartbeats, acknowledgements, and connections that are dead without saying so.
+//! Heartbeats, acknowledgements, and dead connections.
 
 use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_driver::proto::health::Condition;
@@ -11,7 +11,7 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("heartbeats-are-regular", "Discord Docs, Gateway > Sending Heartbeats: jitter, then every interval").steps([
+        Scenario::new("heartbeats-are-regular", "Discord Docs, Gateway > Sending Heartbeats: jitter before the first, then one every interval").steps([
             session(),
             beats(1).between(seconds(0), milliseconds(41_250)),
             beats(1).after(milliseconds(41_250)),
@@ -21,18 +21,18 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "the-first-heartbeat-is-null",
-            "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#1944: null before READY, then its number",
+            "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#1944: null before READY, then the newest sequence number",
         )
         .gateway(|config| config.heartbeat_interval = seconds(10))
         .steps([
             once(Point::Identify, Action::Delay(seconds(15))),
             opens_base_url(),
-            says(IDENTIFY, json!({})),
+            sends(IDENTIFY, json!({})),
             beats(None).between(seconds(0), seconds(10)),
             readies(),
             beats(1),
         ]),
-        Scenario::new("heartbeats-do-not-wait-for-a-permit", "Discord Docs, Gateway > Connection Lifecycle: heartbeats run in AwaitPermit")
+        Scenario::new("heartbeats-do-not-wait-for-a-permit", "Discord Docs, Gateway > Connection Lifecycle: heartbeats are sent while the shard waits for a permit")
             .gateway(|config| config.heartbeat_interval = seconds(1))
             .steps([
                 session(),
@@ -40,11 +40,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 closes(1000),
                 loses_all!(DisconnectReason::InvalidSession { .. }),
                 opens_base_url(),
-                says(IDENTIFY, json!({})),
+                sends(IDENTIFY, json!({})),
                 readies(),
                 beats(1),
             ]),
-        Scenario::new("heartbeats-while-resuming", "Discord Docs, Gateway > Sending Heartbeats: the session's number, before RESUMED")
+        Scenario::new("heartbeats-while-resuming", "Discord Docs, Gateway > Sending Heartbeats: they have the session's sequence number before RESUMED")
             .gateway(|config| config.heartbeat_interval = seconds(10))
             .steps([
                 session(),
@@ -54,13 +54,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 gateway(Control::Abort),
                 loses!(DisconnectReason::Closed(_)),
                 opens_resume_url(),
-                says(RESUME, json!({"seq": 3})),
+                sends(RESUME, json!({"seq": 3})),
                 beats(3).between(seconds(0), seconds(10)),
                 dispatches("RESUMED", 4),
                 sees!(Event::Resumed { replayed: 0 }),
             ]),
-        asked_for("a-heartbeat-that-is-asked-for", json!(null)),
-        asked_for("a-heartbeat-that-is-asked-for-with-a-number", json!(251)),
+        requested("a-requested-heartbeat", json!(null)),
+        requested("a-requested-heartbeat-with-a-number", json!(251)),
         Scenario::new(
             "a-requested-heartbeat-changes-no-schedule",
             "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#1968: the schedule is unchanged",
@@ -73,17 +73,17 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             beats(1).after(seconds(0)),
             beats(1).after(milliseconds(21_250)),
         ]),
-        Scenario::new("a-heartbeat-requested-before-hello", "op 1 is handled in any state")
+        Scenario::new("a-heartbeat-requested-before-hello", "opcode 1 is handled in every state")
             .steps([
                 once(Point::Connect, Action::Ignore),
                 opens_base_url(),
                 gateway(Control::Beat),
                 beats(None).after(seconds(0)),
                 gateway(Control::Hello),
-                says(IDENTIFY, json!({})),
+                sends(IDENTIFY, json!({})),
                 readies(),
             ]),
-        Scenario::new("a-flood-of-requests-for-heartbeats", "Discord Docs, Gateway > Rate Limiting: never more than 120 in 60 s")
+        Scenario::new("a-flood-of-requests-for-heartbeats", "Discord Docs, Gateway > Rate Limiting: at most 120 messages in 60 s")
             .variants(JSON)
             .steps([
                 session(),
@@ -95,7 +95,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 gateway(Control::Beat),
                 beats(2),
             ]),
-        Scenario::new("a-zombie-is-dropped", "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#2380: 4000, without waiting for an answer")
+        Scenario::new("a-zombie-is-dropped", "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#2380: a dead connection is closed with 4000, without waiting for an answer")
             .steps([
                 session(),
                 gateway(Control::Silence),
@@ -105,7 +105,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 opens_resume_url().after(seconds(0)),
                 resumes_here(1, 0),
             ]),
-        Scenario::new("silence-before-the-first-heartbeat-is-no-zombie", "disgoorg/disgo#499: wait one full interval")
+        Scenario::new("no-zombie-before-the-first-heartbeat", "disgoorg/disgo#499: the shard waits for one full interval")
             .gateway(|config| config.heartbeat_interval = seconds(10))
             .steps([
                 session(),
@@ -114,18 +114,18 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 beats(1).after(seconds(10)),
                 sees!(Event::HeartbeatAcknowledged { .. }),
             ]),
-        Scenario::new("a-zombie-before-ready", "twilight-rs/twilight#1964; disgoorg/disgo#499: silence while READY is awaited")
+        Scenario::new("a-zombie-before-ready", "twilight-rs/twilight#1964; disgoorg/disgo#499: silence before READY")
             .steps([
                 once(Point::Identify, Action::Silence),
                 opens_base_url(),
-                says(IDENTIFY, json!({})),
+                sends(IDENTIFY, json!({})),
                 beats(None),
                 closes(4000).after(milliseconds(41_250)),
                 loses_all!(DisconnectReason::Zombie),
                 session(),
             ])
             .shard(|config| config.timeouts.ready = seconds(600)),
-        Scenario::new("a-zombie-while-resuming", "Gelbpunkt/gateway-proxy#29; twilight-rs/twilight#1964: silence while the replay is awaited")
+        Scenario::new("a-zombie-while-resuming", "Gelbpunkt/gateway-proxy#29; twilight-rs/twilight#1964: silence before the replay")
             .shard(|config| config.timeouts.resumed = seconds(600))
             .steps([
                 session(),
@@ -133,14 +133,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 gateway(Control::Abort),
                 loses!(DisconnectReason::Closed(_)),
                 opens_resume_url(),
-                says(RESUME, json!({"seq": 1})),
+                sends(RESUME, json!({"seq": 1})),
                 beats(1),
                 closes(4000).after(milliseconds(41_250)),
                 loses!(DisconnectReason::Zombie),
                 opens(),
                 resumes_here(1, 0),
             ]),
-        Scenario::new("late-acks-after-a-flood", "twilight-rs/twilight#1997: anything received proves life")
+        Scenario::new("late-acks-after-a-flood", "twilight-rs/twilight#1997: any received message proves that the connection is alive")
             .gateway(|config| {
                 config.heartbeat_interval = seconds(10);
                 config.ack_delay = seconds(12);
@@ -154,7 +154,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "events-without-acks-keep-a-connection-for-a-limited-time",
-            "un-ACKed for two intervals",
+            "without an ACK for two intervals the connection is replaced",
         )
         .gateway(|config| config.heartbeat_interval = seconds(10))
         .steps([
@@ -172,7 +172,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses!(DisconnectReason::Zombie),
             resumes(3, 0),
         ]),
-        Scenario::new("an-unexpected-ack", "Discord Docs, Gateway > Sending Heartbeats; Rapptz/discord.py@f9c66a6: ignored, and no latency").steps(
+        Scenario::new("an-unexpected-ack", "Discord Docs, Gateway > Sending Heartbeats; Rapptz/discord.py@f9c66a6: it is ignored, and has no latency").steps(
             [
                 session(),
                 payload(json!({"op": 11, "d": null})),
@@ -184,7 +184,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 holds!(|probe| probe.stats.acknowledgements == 1 && probe.health.latency.is_some()),
             ],
         ),
-        Scenario::new("an-ack-that-is-missing-once", "one late ACK, and then life again")
+        Scenario::new("one-late-ack", "one late ACK does not end the connection")
             .gateway(|config| config.heartbeat_interval = seconds(40))
             .steps([
                 session(),
@@ -198,7 +198,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 holds!(|probe| probe.health.condition == Condition::Healthy),
                 beats(1),
             ]),
-        Scenario::new("health-degrades-before-the-end", "discord-jda/JDA#2864: degraded first, then reconnecting")
+        Scenario::new("health-degrades-before-the-connection-is-replaced", "discord-jda/JDA#2864: degraded first, then reconnecting")
             .gateway(|config| config.heartbeat_interval = seconds(20))
             .steps([
                 session(),
@@ -212,7 +212,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "repeated-hello-postpones-no-heartbeat",
-            "no later than the running interval",
+            "the next heartbeat is sent no later than the running interval",
         )
         .gateway(|config| config.heartbeat_interval = seconds(10))
         .steps([
@@ -223,7 +223,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             })),
             beats(1).after(milliseconds(400)),
         ]),
-        Scenario::new("repeated-hello-hides-no-zombie", "un-ACKed for two intervals")
+        Scenario::new("repeated-hello-hides-no-zombie", "without an ACK for two intervals the connection is replaced")
             .gateway(|config| config.heartbeat_interval = seconds(10))
             .steps([
                 session(),
@@ -234,7 +234,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::Zombie),
                 resumes(1, 0),
             ]),
-        Scenario::new("a-second-hello", "another interval, and no second Identify").steps([
+        Scenario::new("a-second-hello", "a new interval, and no second Identify").steps([
             session(),
             gateway(Control::HeartbeatInterval(seconds(10))),
             gateway(Control::Hello),
@@ -246,7 +246,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-suspended-process-sends-one-heartbeat",
-            "Discord Docs, Gateway > Sending Heartbeats; NousResearch/hermes-agent#95922: one beat, not the missed ones",
+            "Discord Docs, Gateway > Sending Heartbeats; NousResearch/hermes-agent#95922: one heartbeat instead of all missed ones",
         )
         .gateway(|config| {
             config.heartbeat_interval = seconds(10);
@@ -264,7 +264,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             beats(1).after(seconds(0)),
             beats(1).after(seconds(10)),
         ]),
-        Scenario::new("a-suspended-machine", "NousResearch/hermes-agent#95922: the wall clock ran on, the other stood still")
+        Scenario::new("a-suspended-machine", "NousResearch/hermes-agent#95922: the wall clock advanced while the monotonic clock stood still")
             .steps([
                 session(),
                 beats(1),
@@ -273,21 +273,21 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::Suspended { .. }),
                 resumes(1, 0),
             ]),
-        Scenario::new("a-clock-that-is-set-back", "changes nothing: no limit and no deadline")
+        Scenario::new("a-clock-that-is-set-back", "no limit and no deadline changes")
             .steps([
                 session(),
                 beats(1),
                 wall_clock(-3600),
                 beats(1).after(milliseconds(41_250)),
                 send(leave_voice()),
-                says(VOICE_STATE_UPDATE, json!({})).after(seconds(0)),
+                sends(VOICE_STATE_UPDATE, json!({})).after(seconds(0)),
                 wall_clock(-3597),
                 beats(1).after(milliseconds(41_250)),
                 holds!(|probe| probe.stats.connects == 1),
             ]),
         Scenario::new(
             "a-suspended-process-and-a-closed-connection",
-            "NousResearch/hermes-agent#95922: what happened meanwhile is found at once",
+            "NousResearch/hermes-agent#95922: a close that arrived meanwhile is handled at once",
         )
         .gateway(|config| config.heartbeat_interval = seconds(10))
         .steps([
@@ -302,8 +302,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-fn asked_for(name: &'static str, data: serde_json::Value) -> Scenario {
-    Scenario::new(name, "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#1968: answered at once, with our own number").steps([
+fn requested(name: &'static str, data: serde_json::Value) -> Scenario {
+    Scenario::new(name, "Discord Docs, Gateway > Sending Heartbeats; twilight-rs/twilight#1968: it is answered at once, with our own number").steps([
         session(),
         emits(2),
         messages(2, 2),

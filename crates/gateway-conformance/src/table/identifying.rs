@@ -1,4 +1,4 @@
-//! Identify: what is in it, when it is sent, and what the server may object to.
+//! Identify: its content, its time, and rejections by the server.
 
 use gateway_driver::proto::command::{Activity, ActivityKind, Presence, Status};
 use gateway_driver::proto::disconnect::{DisconnectReason, Disconnected, Rejection};
@@ -11,7 +11,7 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("identify-in-full", "Discord Docs, Gateway Events > Send Events; serenity-rs/serenity#1200: every field as documented")
+        Scenario::new("identify-has-every-documented-field", "Discord Docs, Gateway Events > Send Events; serenity-rs/serenity#1200: every field as documented")
             .shard(|config| {
                 config.shard = ShardId::new(1, 4).expect("1 is below 4");
                 config.intents = Intents::GUILDS | Intents::GUILD_MESSAGES;
@@ -22,7 +22,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .gateway(|config| config.guilds = 0)
             .steps([
                 opens_base_url(),
-                says(
+                sends(
                     IDENTIFY,
                     json!({
                         "token": TOKEN, "intents": 513, "compress": false, "large_threshold": 250,
@@ -36,48 +36,48 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 ),
                 readies(),
             ]),
-        Scenario::new("the-newest-presence-is-identified-with", "a presence that was changed since")
+        Scenario::new("identify-has-the-newest-presence", "the presence was changed since the last Identify")
             .steps([
                 session(),
                 send(crate::words::idle()),
-                says(PRESENCE_UPDATE, json!({"status": "idle"})),
+                sends(PRESENCE_UPDATE, json!({"status": "idle"})),
                 gateway(Control::Invalid { resumable: false }),
                 closes(1000),
                 loses_all!(DisconnectReason::InvalidSession { .. }),
                 opens_base_url(),
-                says(IDENTIFY, json!({"presence": {"status": "idle", "since": null}})),
+                sends(IDENTIFY, json!({"presence": {"status": "idle", "since": null}})),
                 readies(),
             ]),
-        Scenario::new("ready-never-comes", "twilight-rs/twilight#2448: neither READY nor an ACK")
+        Scenario::new("ready-is-never-sent", "twilight-rs/twilight#2448: neither READY nor an ACK arrives")
             .shard(|config| config.timeouts.ready = seconds(30))
             .steps([
                 once(Point::Identify, Action::Silence),
                 opens_base_url(),
-                says(IDENTIFY, json!({})),
+                sends(IDENTIFY, json!({})),
                 closes(4000).after(seconds(30)),
                 loses_all!(DisconnectReason::ReadyTimeout),
                 session(),
             ]),
         Scenario::new(
             "ready-comes-late-in-an-outage",
-            "Discord Docs, Gateway > Sending Heartbeats, 9: as long as ACKs flow it is waited for",
+            "Discord Docs, Gateway > Sending Heartbeats: the shard waits for READY while ACKs arrive",
         )
         .shard(|config| config.timeouts.ready = seconds(25))
         .gateway(|config| config.heartbeat_interval = seconds(10))
         .steps([
             once(Point::Identify, Action::Delay(seconds(90))),
             opens_base_url(),
-            says(IDENTIFY, json!({})),
+            sends(IDENTIFY, json!({})),
             dispatches("READY", 1).after(seconds(90)),
             sees!(Event::Ready),
             holds!(|probe| probe.stats.connects == 1 && probe.stats.identifies == 1),
         ]),
-        Scenario::new("identifies-are-spaced", "Discord Docs, Gateway > Sharding; serenity-rs/serenity@e678883: one in 5 s, also after op 9").steps([
+        Scenario::new("identifies-are-spaced", "Discord Docs, Gateway > Sharding; serenity-rs/serenity@e678883: one Identify in 5 s, also after opcode 9").steps([
             session(),
             gateway(Control::Invalid { resumable: false }),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { .. }),
-            // The server answers an Identify within 5 s of the last with opcode 9.
+            // The server answers an Identify within 5 s of the last one with opcode 9.
             session(),
             gateway(Control::Invalid { resumable: false }),
             closes(1000),
@@ -86,8 +86,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             holds!(|probe| probe.stats.identifies == 3 && probe.stats.invalid_sessions == 2),
         ]),
         Scenario::new(
-            "a-permit-that-is-not-needed-any-more",
-            "DSharpPlus/DSharpPlus#279: a connection lost while it waits for its turn",
+            "a-permit-request-is-cancelled",
+            "DSharpPlus/DSharpPlus#279: the connection is lost while the shard waits for a permit",
         )
         .steps([
             session(),
@@ -124,18 +124,18 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .gateway(|config| config.guilds = 0)
             .steps([
                 opens_base_url(),
-                says(IDENTIFY, json!({"shard": [2, 16]})),
+                sends(IDENTIFY, json!({"shard": [2, 16]})),
                 delivers("READY", json!({"shard": [2, 16]})),
                 sees!(Event::Ready),
             ]),
     ]
 }
 
-/// The server refuses the Identify for good: no other connection is made.
+/// The server rejects the Identify permanently: no further connection is made.
 fn rejected(name: &'static str, gateway: fn(&mut gateway_sim::Config), rejection: Rejection) -> Scenario {
-    Scenario::new(name, "Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes; bwmarrin/discordgo#1429: fatal, with a typed reason").gateway(gateway).steps([
+    Scenario::new(name, "Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes; bwmarrin/discordgo#1429: the shard stops, with a typed reason").gateway(gateway).steps([
         opens_base_url(),
-        says(IDENTIFY, json!({})),
+        sends(IDENTIFY, json!({})),
         sees!(Event::Disconnected(Disconnected { resumable: false, retry_in: None, .. })),
         stops(StopReason::Rejected(rejection)),
         holds!(|probe| probe.stats.connect_attempts == 1 && probe.session.is_none()),

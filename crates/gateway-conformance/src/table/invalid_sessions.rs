@@ -1,4 +1,4 @@
-//! Invalid Session (op 9).
+//! Invalid Session (opcode 9).
 
 use gateway_driver::proto::Reconnect;
 use gateway_driver::proto::disconnect::DisconnectReason;
@@ -12,7 +12,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new(
             "op-9-false-ends-the-session",
-            "Discord Docs, Gateway Events > Invalid Session; twilight-rs/twilight#1942; shardlab/discordrb#438: forget all, wait 1 to 5 s, base URL",
+            "Discord Docs, Gateway Events > Invalid Session; twilight-rs/twilight#1942; shardlab/discordrb#438: wait 1 to 5 s, then Identify at the base URL",
         )
         .steps([
             session(),
@@ -20,10 +20,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             closes(1000).after(seconds(0)),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             opens_base_url().between(seconds(1), seconds(5)),
-            says(IDENTIFY, json!({})),
+            sends(IDENTIFY, json!({})),
             readies(),
         ]),
-        Scenario::new("op-9-true-keeps-the-session", "shardlab/discordrb#438: 4000, wait 1 to 5 s, Resume").steps([
+        Scenario::new("op-9-true-keeps-the-session", "shardlab/discordrb#438: close with 4000, wait 1 to 5 s, then Resume").steps([
             session(),
             gateway(Control::Invalid { resumable: true }),
             closes(4000).after(seconds(0)),
@@ -31,10 +31,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             opens_resume_url().between(seconds(1), seconds(5)),
             resumes_here(1, 0),
         ]),
-        Scenario::new("op-9-in-answer-to-identify", "Discord Docs, Gateway Events > Invalid Session: also if too fast").steps([
+        Scenario::new("op-9-in-answer-to-identify", "Discord Docs, Gateway Events > Invalid Session: the server also sends it for an Identify that is too early").steps([
             once(Point::Identify, Action::Invalid(false)),
             opens_base_url(),
-            says(IDENTIFY, json!({})),
+            sends(IDENTIFY, json!({})),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             session().between(seconds(1), seconds(5)),
@@ -45,31 +45,31 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             gateway(Control::Abort),
             loses!(DisconnectReason::Closed(_)),
             opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            sends(RESUME, json!({"seq": 1})),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             session().between(seconds(1), seconds(5)),
         ]),
-        Scenario::new("op-9-true-in-answer-to-resume", "Discord Docs, Gateway Events > Invalid Session: the session may be resumed, later")
+        Scenario::new("op-9-true-in-answer-to-resume", "Discord Docs, Gateway Events > Invalid Session: the shard resumes later")
             .steps([
                 session(),
                 once(Point::Resume, Action::Invalid(true)),
                 gateway(Control::Abort),
                 loses!(DisconnectReason::Closed(_)),
                 opens_resume_url(),
-                says(RESUME, json!({"seq": 1})),
+                sends(RESUME, json!({"seq": 1})),
                 closes(4000),
                 loses!(DisconnectReason::InvalidSession { resumable: true }),
                 resumes(1, 0).between(seconds(1), seconds(5)),
             ]),
-        Scenario::new("op-9-instead-of-hello", "Discord Docs, Gateway > Connection Lifecycle: handled in every state").steps([
+        Scenario::new("op-9-instead-of-hello", "Discord Docs, Gateway > Connection Lifecycle: opcode 9 is handled in every state").steps([
             once(Point::Connect, Action::Invalid(false)),
             opens_base_url(),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             session(),
         ]),
-        Scenario::new("op-9-within-the-replay", "bwmarrin/discordgo#513: the session ends, and what was replayed was delivered")
+        Scenario::new("op-9-within-the-replay", "bwmarrin/discordgo#513: the session ends, and the replayed events were delivered")
             .gateway(|config| config.hello_delay = seconds(5))
             .steps([
                 session(),
@@ -81,20 +81,20 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::Closed(_)),
                 emits(4),
                 opens_resume_url(),
-                says(RESUME, json!({"seq": 1})),
+                sends(RESUME, json!({"seq": 1})),
                 messages(2, 2),
                 closes(1000),
                 loses_all!(DisconnectReason::InvalidSession { resumable: false }),
                 session(),
             ]),
-        Scenario::new("op-9-with-other-data", "Discord Docs, Gateway > Gateway Events: what is not true is false").steps([
+        Scenario::new("op-9-with-other-data", "Discord Docs, Gateway > Gateway Events: data other than true counts as false").steps([
             session(),
             payload(json!({"op": 9, "d": null})),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             session(),
         ]),
-        Scenario::new("op-9-and-then-a-close", "discord/discord-api-docs#5296: the server may close after it").steps([
+        Scenario::new("op-9-followed-by-a-close", "discord/discord-api-docs#5296: the server may close after opcode 9").steps([
             session(),
             once(Point::Close, Action::Ignore),
             gateway(Control::Invalid { resumable: true }),
@@ -103,22 +103,22 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses!(DisconnectReason::InvalidSession { resumable: true }),
             resumes(1, 0).between(seconds(1), seconds(5)),
         ]),
-        Scenario::new("nothing-is-sent-after-op-9", "Discord Docs, Gateway Events > Invalid Session: commands in flight close 4003").steps([
+        Scenario::new("nothing-is-sent-after-op-9", "Discord Docs, Gateway Events > Invalid Session: commands after opcode 9 cause close code 4003").steps([
             session(),
             gateway(Control::Invalid { resumable: false }),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             send(leave_voice()),
             session(),
-            says(VOICE_STATE_UPDATE, json!({})),
+            sends(VOICE_STATE_UPDATE, json!({})),
         ]),
-        Scenario::new("op-9-a-third-time", "from the third in a row on, back-off besides").steps(
+        Scenario::new("op-9-a-third-time", "from the third in a row on, the shard also backs off").steps(
             [
                 times(3, Point::Identify, Action::Invalid(false)),
                 all(std::array::from_fn::<_, 3, _>(|_| {
                     all([
                         opens_base_url(),
-                        says(IDENTIFY, json!({})),
+                        sends(IDENTIFY, json!({})),
                         closes(1000),
                         loses_all!(DisconnectReason::InvalidSession { resumable: false }),
                     ])
@@ -126,7 +126,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 session().between(seconds(1), seconds(20)),
             ],
         ),
-        Scenario::new("the-application-does-not-wait-after-op-9", "reconnect ends the wait").steps([
+        Scenario::new("reconnect-ends-the-wait-after-op-9", "reconnect ends the wait").steps([
             session(),
             gateway(Control::Invalid { resumable: true }),
             closes(4000),
@@ -138,7 +138,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Whose close frame came first is not for the scenario to say: ours, or the answer to the server's.
+/// Which close frame is first is not determined: ours, or the server's with our answer.
 fn closes_or_not() -> Step {
     Step::Wire(crate::Expectation::new("closes, or answers the server's close", |act: &crate::ClientAct| {
         matches!(act, crate::ClientAct::Closes { .. } | crate::ClientAct::Echoes { .. })

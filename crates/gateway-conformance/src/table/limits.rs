@@ -1,4 +1,4 @@
-//! Limits: how much may be sent, how much may be received.
+//! Limits on sent and received messages.
 
 use gateway_driver::proto::Notice;
 use gateway_driver::proto::disconnect::DisconnectReason;
@@ -12,39 +12,40 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new(
             "no-more-than-120-in-60-seconds",
-            "Discord Docs, Gateway > Rate Limiting: sliding window, all sends counted",
+            "Discord Docs, Gateway > Rate Limiting: a sliding window that counts every message",
         )
         .variants(JSON)
         .steps([
             session(),
             Step::Client(ClientAction::SendMany(leave_voice(), 200)),
-            all((0..200).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+            all((0..200).map(|_| sends(VOICE_STATE_UPDATE, json!({})))),
             holds!(|probe| probe.stats.commands == 200 && probe.stats.connects == 1),
         ]),
         Scenario::new(
             "heartbeats-come-before-commands",
-            "discord-jda/JDA#1294; Rapptz/discord.py@5fe998a: a full queue starves no heartbeat",
+            "discord-jda/JDA#1294; Rapptz/discord.py@5fe998a: a full queue does not delay heartbeats",
         )
         .variants(JSON)
         .gateway(|config| {
             config.heartbeat_interval = seconds(5);
-            // The server ends a session of which it hears no heartbeat.
+            // The server ends a session without heartbeats.
             config.missed_heartbeats = Some(2);
         })
         .steps([
             session(),
             Step::Client(ClientAction::SendMany(leave_voice(), 180)),
-            all((0..180).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+            all((0..180).map(|_| sends(VOICE_STATE_UPDATE, json!({})))),
             holds!(|probe| probe.stats.connects == 1),
         ]),
         Scenario::new(
             "requested-heartbeats-come-before-commands",
-            "Discord Docs, Gateway > Heartbeat Requests: no command takes the place of one",
+            "Discord Docs, Gateway > Heartbeat Requests: commands do not use the slot of a requested heartbeat",
         )
         .variants(JSON)
         .gateway(|config| config.heartbeat_interval = seconds(600))
         .steps([
             session(),
+<<<<<<< HEAD
             // 120, less Identify, a place for the regular heartbeat and one for a heartbeat that is asked for.
             Step::Client(ClientAction::SendMany(leave_voice(), 117)),
             all((0..117).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
@@ -55,24 +56,34 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             Step::Client(ClientAction::SendMany(leave_voice(), 33)),
             all((0..5).map(|_| beats(1))),
             all((0..33).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+=======
+            Step::Client(ClientAction::SendMany(leave_voice(), 150)),
+            // 120, less Identify, a slot for the regular heartbeat and one for a requested heartbeat.
+            all((0..117).map(|_| sends(VOICE_STATE_UPDATE, json!({})))),
+            gateway(Control::Beat),
+            beats(1).after(seconds(0)),
+            all((0..4).map(|_| gateway(Control::Beat))),
+            all((0..4).map(|_| beats(1))),
+            all((0..33).map(|_| sends(VOICE_STATE_UPDATE, json!({})))),
+>>>>>>> prose
             holds!(|probe| probe.stats.connects == 1),
         ]),
         Scenario::new(
             "a-new-connection-begins-at-zero",
-            "Discord Docs, Gateway > Rate Limiting: the counter is per connection",
+            "Discord Docs, Gateway > Rate Limiting: the limit counts per connection",
         )
         .variants(JSON)
         .steps([
             session(),
             Step::Client(ClientAction::SendMany(leave_voice(), 110)),
-            all((0..110).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+            all((0..110).map(|_| sends(VOICE_STATE_UPDATE, json!({})))),
             gateway(Control::Drop),
             loses!(DisconnectReason::Closed(_)),
             resumes(1, 0),
             Step::Client(ClientAction::SendMany(leave_voice(), 110)),
-            all((0..110).map(|_| says(VOICE_STATE_UPDATE, json!({})).between(seconds(0), seconds(0)))),
+            all((0..110).map(|_| sends(VOICE_STATE_UPDATE, json!({})).between(seconds(0), seconds(0)))),
         ]),
-        Scenario::new("a-message-of-seventeen-megabytes", "twilight-rs/twilight#853: no small limit")
+        Scenario::new("a-message-of-seventeen-megabytes", "twilight-rs/twilight#853: messages of that size are valid")
             .variants(LARGE)
             .steps([
                 session(),
@@ -83,7 +94,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "a-message-above-the-limit",
-            "twilight-rs/twilight#853: an error, and a new session: Resume would replay it",
+            "twilight-rs/twilight#853: an error and a new session, since a Resume would replay the message",
         )
         .variants(BOTH)
         .shard(|config| config.limits.message_bytes = 65_536)
@@ -95,7 +106,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             breaks_off(),
             session(),
         ]),
-        Scenario::new("a-message-above-the-limit-before-hello", "it is of no session, and costs none")
+        Scenario::new("a-message-above-the-limit-before-hello", "the session is kept")
             .variants(BOTH)
             .shard(|config| config.limits.message_bytes = 65_536)
             .steps([
@@ -112,7 +123,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "sending-while-receiving-much",
-            "Gelbpunkt/tokio-websockets#92: both directions move at the same time",
+            "Gelbpunkt/tokio-websockets#92: both directions progress at the same time",
         )
         .variants(BOTH)
         .steps([
@@ -120,16 +131,16 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             gateway(Control::Emit { count: 50, padding: 100_000 }),
             Step::Client(ClientAction::SendMany(leave_voice(), 50)),
             messages(2, 50),
-            all((0..50).map(|_| says(VOICE_STATE_UPDATE, json!({})))),
+            all((0..50).map(|_| sends(VOICE_STATE_UPDATE, json!({})))),
         ]),
         Scenario::new(
             "thousands-of-events",
-            "twilight-rs/twilight#1997; discordjs/discord.js#8731: a flood is delivered whole and in order",
+            "twilight-rs/twilight#1997; discordjs/discord.js#8731: all events are delivered in order",
         )
         .variants(ZSTD)
         .steps([session(), gateway(Control::Emit { count: 3_000, padding: 10 }), messages(2, 3_000)]),
     ]
 }
 
-/// Plain, and with the compression that makes it small.
+/// Without compression, and with the one that makes the message small.
 const LARGE: &[Variant] = &[JSON[0], ZSTD[1]];

@@ -22,7 +22,7 @@ mod upgrades;
 
 use crate::Scenario;
 
-/// All scenarios, by theme.
+/// All scenarios in the order of their themes.
 pub fn table() -> Vec<Scenario> {
     [
         connecting::scenarios(),

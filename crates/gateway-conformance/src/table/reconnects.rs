@@ -1,4 +1,4 @@
-//! Reconnect (op 7), from the server; and the application's own wish for another connection.
+//! Reconnects: opcode 7 of the server, and requests of the application.
 
 use gateway_driver::proto::Reconnect;
 use gateway_driver::proto::disconnect::DisconnectReason;
@@ -10,7 +10,7 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("op-7-reconnects-at-once", "4000, redial without back-off, Resume").steps([
+        Scenario::new("op-7-reconnects-at-once", "close with 4000, reconnect without back-off, Resume").steps([
             session(),
             gateway(Control::Reconnect { then_emit: 0 }),
             closes(4000).after(seconds(0)),
@@ -18,7 +18,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             opens_resume_url().after(seconds(0)),
             resumes_here(1, 0),
         ]),
-        Scenario::new("events-after-op-7", "what is on its way is delivered, and counted")
+        Scenario::new("events-after-op-7", "events that follow opcode 7 are delivered and counted")
             .variants(ALL)
             .steps([
                 session(),
@@ -28,7 +28,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::ReconnectRequested),
                 resumes(6, 0),
             ]),
-        Scenario::new("op-7-instead-of-hello", "Discord Docs, Gateway > Connection Lifecycle; discordeno/discordeno#3611: it may come before or instead of Hello")
+        Scenario::new("op-7-instead-of-hello", "Discord Docs, Gateway > Connection Lifecycle; discordeno/discordeno#3611: opcode 7 may come before Hello or in place of it")
             .steps([
                 once(Point::Connect, Action::Reconnect),
                 opens_base_url(),
@@ -36,7 +36,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::ReconnectRequested),
                 session(),
             ]),
-        Scenario::new("op-7-instead-of-hello-with-a-session", "discordeno/discordeno#3611: the URL for Resume stays the right one")
+        Scenario::new("op-7-instead-of-hello-with-a-session", "discordeno/discordeno#3611: the resume URL is kept")
             .steps([
                 session(),
                 once(Point::Connect, Action::Reconnect),
@@ -47,15 +47,15 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::ReconnectRequested),
                 resumes(1, 0),
             ]),
-        Scenario::new("op-7-instead-of-ready", "Discord Docs, Gateway > Connection Lifecycle; bwmarrin/discordgo#513: handled in every state").steps([
+        Scenario::new("op-7-instead-of-ready", "Discord Docs, Gateway > Connection Lifecycle; bwmarrin/discordgo#513: opcode 7 is handled in every state").steps([
             once(Point::Identify, Action::Reconnect),
             opens_base_url(),
-            says(IDENTIFY, json!({})),
+            sends(IDENTIFY, json!({})),
             closes(4000),
             loses_all!(DisconnectReason::ReconnectRequested),
             session(),
         ]),
-        Scenario::new("op-7-within-the-replay", "bwmarrin/discordgo#513: what was replayed counts")
+        Scenario::new("op-7-within-the-replay", "bwmarrin/discordgo#513: replayed events count")
             .gateway(|config| config.hello_delay = seconds(5))
             .steps([
                 session(),
@@ -64,7 +64,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::Closed(_)),
                 emits(4),
                 opens_resume_url(),
-                says(RESUME, json!({"seq": 1})),
+                sends(RESUME, json!({"seq": 1})),
                 messages(2, 2),
                 closes(4000),
                 messages(4, 2),
@@ -73,14 +73,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::ReconnectRequested),
                 resumes(6, 0),
             ]),
-        Scenario::new("op-7-with-data", "Discord Docs, Gateway > Gateway Events: its content is ignored").steps([
+        Scenario::new("op-7-with-data", "Discord Docs, Gateway > Gateway Events: the data is ignored").steps([
             session(),
             payload(json!({"op": 7, "d": {"why": "unknown"}, "s": 99})),
             closes(4000),
             loses!(DisconnectReason::ReconnectRequested),
             resumes(1, 0),
         ]),
-        Scenario::new("a-close-that-is-never-answered", "discordjs/discord.js#7450: 5 s, then the socket is dropped")
+        Scenario::new("a-close-that-is-never-answered", "discordjs/discord.js#7450: the socket is dropped after 5 s")
             .shard(|config| config.timeouts.close = seconds(5))
             .steps([
                 session(),
@@ -90,7 +90,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses!(DisconnectReason::ReconnectRequested).after(seconds(5)),
                 resumes(1, 0),
             ]),
-        Scenario::new("a-close-that-is-answered-with-another-code", "Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes: the server's word holds")
+        Scenario::new("a-close-that-is-answered-with-another-code", "Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes: the server's code counts")
             .steps([
                 session(),
                 once(Point::Close, Action::Close(Some(4009))),
@@ -99,7 +99,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::Closed(_)),
                 session(),
             ]),
-        Scenario::new("repeated-op-7", "discordjs/discord.js#4095: never an Identify")
+        Scenario::new("repeated-op-7", "discordjs/discord.js#4095: the shard never identifies")
             .shard(|config| config.backoff.cap = seconds(1))
             .variants(JSON)
             .steps([
@@ -125,7 +125,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "the-application-starts-a-new-session",
-            "reconnect(Fresh) ends this one with 1000",
+            "reconnect(Fresh) ends the session with 1000",
         )
         .steps([
             session(),
@@ -134,7 +134,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses_all!(DisconnectReason::Requested),
             session(),
         ]),
-        Scenario::new("the-application-ends-the-wait", "tatsuworks/gateway#87: reconnect ends a back-off")
+        Scenario::new("reconnect-ends-a-back-off", "tatsuworks/gateway#87: reconnect ends a back-off")
             .shard(|config| {
                 config.backoff.base = seconds(600);
                 config.backoff.cap = seconds(600);
@@ -145,7 +145,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::ConnectFailed(_)),
                 reconnect(Reconnect::Resume),
                 opens_base_url().after(seconds(0)),
-                says(IDENTIFY, json!({})),
+                sends(IDENTIFY, json!({})),
                 readies(),
             ]),
     ]

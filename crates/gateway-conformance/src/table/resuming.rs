@@ -1,4 +1,4 @@
-//! Resume: the replay, what it brings twice or not at all, and when it is given up.
+//! Resume: the replay, duplicated and lost events, and when a session is given up.
 
 use gateway_driver::proto::config::Delivery;
 use gateway_driver::proto::disconnect::DisconnectReason;
@@ -30,15 +30,15 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             messages(25, 1),
         ]),
         Scenario::new(
-            "resume-in-full",
-            "Discord Docs, Gateway Events > Send Events: token, session_id and seq, nothing else",
+            "resume-has-exactly-its-documented-fields",
+            "Discord Docs, Gateway Events > Send Events: token, session_id and seq",
         )
         .steps([
             session(),
             gateway(Control::Abort),
             loses!(DisconnectReason::Closed(_)),
             opens_resume_url(),
-            says_where(RESUME, "with exactly its three fields", |data| {
+            sends_where(RESUME, "with exactly its three fields", |data| {
                 data.as_object().is_some_and(|fields| fields.len() == 3)
                     && data["token"] == crate::scenario::TOKEN
                     && data["session_id"].as_str().is_some_and(|id| id.len() == 32)
@@ -56,13 +56,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             gateway(Control::Abort),
             loses!(DisconnectReason::Closed(_)).after(seconds(0)),
             opens_resume_url().after(seconds(0)),
-            says(RESUME, json!({"seq": 1})).after(seconds(0)),
+            sends(RESUME, json!({"seq": 1})).after(seconds(0)),
             dispatches("RESUMED", 2),
             sees!(Event::Resumed { .. }),
         ]),
         Scenario::new(
             "a-replay-that-begins-too-early",
-            "Discord Docs, Gateway > Resuming: delivered more than once by the server, not by us",
+            "Discord Docs, Gateway > Resuming: the server may send events twice; the shard delivers them once",
         )
         .steps([
             session(),
@@ -100,9 +100,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             gateway(Control::Abort),
             loses!(DisconnectReason::Closed(_)),
             opens_base_url(),
-            says(RESUME, json!({"session_id": "another", "seq": 1})),
+            sends(RESUME, json!({"session_id": "another", "seq": 1})),
         ]),
-        Scenario::new("resumed-never-comes", "twilight-rs/twilight#2448: neither RESUMED nor a replay")
+        Scenario::new("resumed-is-never-sent", "twilight-rs/twilight#2448: neither RESUMED nor a replay arrives")
             .shard(|config| config.timeouts.resumed = seconds(30))
             .steps([
                 session(),
@@ -113,7 +113,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             ]),
         Scenario::new(
             "a-slow-replay-is-waited-for",
-            "Discord Docs, Gateway > Connection Lifecycle: each replayed dispatch is progress",
+            "Discord Docs, Gateway > Connection Lifecycle: each replayed dispatch counts as progress",
         )
         .shard(|config| config.timeouts.resumed = seconds(30))
         .gateway(|config| config.heartbeat_interval = seconds(300))
@@ -131,7 +131,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "resumes-that-fail-in-seconds-cost-no-session",
-            "discord/discord-api-docs#1619: for 90 s the server may have no answer, and then it has",
+            "discord/discord-api-docs#1619: the server answers no Resume for 90 s, then does",
         )
         .shard(|config| config.backoff.cap = seconds(2))
         .steps([
@@ -143,7 +143,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             all(std::array::from_fn::<_, 12, _>(|_| {
                 all([
                     opens_resume_url(),
-                    says(RESUME, json!({"seq": 1})),
+                    sends(RESUME, json!({"seq": 1})),
                     loses!(DisconnectReason::Closed(Closed::Frame { code: Some(4000), .. })),
                 ])
             })),
@@ -151,7 +151,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             holds!(|probe| probe.stats.identifies == 1),
         ]),
         Scenario::new(
-            "a-bricked-session-is-given-up-in-time",
+            "a-bricked-session-is-given-up-after-a-time",
             "discordeno/discordeno#3907: Resumes that fail for 180 s, or as configured",
         )
         .shard(|config| {
@@ -166,19 +166,19 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             all(std::array::from_fn::<_, 2, _>(|_| {
                 all([
                     opens_resume_url(),
-                    says(RESUME, json!({"seq": 1})),
+                    sends(RESUME, json!({"seq": 1})),
                     loses!(DisconnectReason::Closed(Closed::Eof)),
                 ])
             })),
             opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            sends(RESUME, json!({"seq": 1})),
             sees!(Event::Notice(Notice::ResumeGivenUp { attempts: 3 })),
             loses_all!(DisconnectReason::Closed(Closed::Eof)),
             session(),
         ]),
         Scenario::new(
             "a-bricked-session-is-given-up",
-            "discordeno/discordeno#3907: five Resumes in a row that fail, if they took long enough",
+            "discordeno/discordeno#3907: five failed Resumes in a row that took long enough",
         )
         .shard(|config| {
             config.backoff.cap = seconds(2);
@@ -192,19 +192,19 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             all(std::array::from_fn::<_, 4, _>(|_| {
                 all([
                     opens_resume_url(),
-                    says(RESUME, json!({"seq": 1})),
+                    sends(RESUME, json!({"seq": 1})),
                     loses!(DisconnectReason::Closed(Closed::Eof)),
                 ])
             })),
             opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            sends(RESUME, json!({"seq": 1})),
             sees!(Event::Notice(Notice::ResumeGivenUp { attempts: 5 })),
             loses_all!(DisconnectReason::Closed(Closed::Eof)),
             session(),
         ]),
         Scenario::new(
             "a-replay-in-many-parts",
-            "discordeno/discordeno#3907: a replay that goes on is no brick",
+            "discordeno/discordeno#3907: a replay that progresses keeps the session",
         )
         .shard(|config| config.backoff.cap = seconds(2))
         .gateway(|config| config.hello_delay = seconds(5))
@@ -221,7 +221,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             all((1..=7).map(|sequence| {
                 all([
                     opens_resume_url(),
-                    says(RESUME, json!({"seq": sequence})),
+                    sends(RESUME, json!({"seq": sequence})),
                     messages(sequence + 1, 1),
                     loses!(DisconnectReason::Closed(_)),
                 ])
@@ -229,8 +229,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             resumes(8, 3),
         ]),
         Scenario::new(
-            "more-was-missed-than-is-kept",
-            "Discord Docs, Gateway > Resuming: the replay buffer is bounded",
+            "more-events-missed-than-the-server-keeps",
+            "Discord Docs, Gateway > Resuming: the server's replay buffer is bounded",
         )
         .gateway(|config| {
             config.replay_limit = Some(10);
@@ -242,7 +242,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses!(DisconnectReason::Closed(_)),
             emits(30),
             opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            sends(RESUME, json!({"seq": 1})),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             session(),
@@ -260,14 +260,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 stops(StopReason::Shutdown(Shutdown::Resumable)),
                 restart(|_| {}),
                 opens_resume_url(),
-                says(RESUME, json!({"seq": 3})),
+                sends(RESUME, json!({"seq": 3})),
                 messages(4, 3),
                 dispatches("RESUMED", 7),
                 sees!(Event::Resumed { replayed: 3 }),
             ]),
         Scenario::new(
             "delivered-events-are-not-delivered-again",
-            "the same process has seen it, though it has not dealt with it",
+            "the same process has received the event, although it has not acknowledged it",
         )
         .shard(|config| config.delivery = Delivery::Acknowledged)
         .steps([
@@ -278,13 +278,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             gateway(Control::Abort),
             loses!(DisconnectReason::Closed(_)),
             opens_resume_url(),
-            says(RESUME, json!({"seq": 3})),
+            sends(RESUME, json!({"seq": 3})),
             dispatches("RESUMED", 7),
             sees!(Event::Resumed { .. }),
         ]),
         Scenario::new(
-            "an-event-that-is-lost-comes-with-a-resume",
-            "a skipped number is asked for; each event once, in its place",
+            "a-lost-event-is-replayed",
+            "a skipped sequence number causes a Resume; each event is delivered once, in order",
         )
         .variants(ALL)
         .steps([
@@ -302,7 +302,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "an-event-lost-before-it-was-acknowledged",
-            "a skipped number is asked for, also where Resume goes back further",
+            "a skipped sequence number causes a Resume, also if it goes back further",
         )
         .shard(|config| config.delivery = Delivery::Acknowledged)
         .steps([
@@ -316,14 +316,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             closes(4000),
             loses!(DisconnectReason::SequenceGap { .. }),
             opens_resume_url(),
-            says(RESUME, json!({"seq": 2})),
+            sends(RESUME, json!({"seq": 2})),
             messages(5, 2),
             dispatches("RESUMED", 7),
             sees!(Event::Resumed { replayed: 2 }),
         ]),
         Scenario::new(
-            "numbers-that-no-event-has",
-            "what a Resume does not bring is taken as it is, and asked for again after a minute",
+            "sequence-numbers-without-events",
+            "what a Resume does not replay is skipped; after a minute a gap causes another Resume",
         )
         .steps([
             session(),
@@ -333,7 +333,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             closes(4000),
             loses!(DisconnectReason::SequenceGap { .. }),
             opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            sends(RESUME, json!({"seq": 1})),
             sees!(Event::Notice(Notice::SequenceGap { after: 1, got: 3 })),
             messages(3, 1),
             dispatches("RESUMED", 4),
@@ -354,13 +354,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             closes(4000),
             loses!(DisconnectReason::SequenceGap { .. }),
             opens_resume_url(),
-            says(RESUME, json!({"seq": 14})),
+            sends(RESUME, json!({"seq": 14})),
             sees!(Event::Notice(Notice::SequenceGap { after: 14, got: 16 })),
             messages(16, 1),
             dispatches("RESUMED", 17),
             sees!(Event::Resumed { replayed: 1 }),
         ]),
-        Scenario::new("an-event-that-is-lost-in-a-replay", "a skipped number is asked for, once").steps([
+        Scenario::new("an-event-lost-in-a-replay", "a skipped sequence number causes one Resume").steps([
             session(),
             resume_unanswered(1),
             payload(json!({"op": 0, "s": 3, "t": "TYPING_START", "d": {}})),
@@ -369,7 +369,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses!(DisconnectReason::SequenceGap { after: 1, got: 3 }),
             once(Point::Resume, Action::Ignore),
             opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            sends(RESUME, json!({"seq": 1})),
             payload(json!({"op": 0, "s": 2, "t": "TYPING_START", "d": {}})),
             dispatches("TYPING_START", 2),
             payload(json!({"op": 0, "s": 3, "t": "TYPING_START", "d": {}})),
@@ -380,7 +380,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "many-connections-one-session",
-            "Rapptz/discord.py#10409; discordjs/discord.js#4095: no Identify, whatever happens",
+            "Rapptz/discord.py#10409; discordjs/discord.js#4095: the shard never identifies again",
         )
         .shard(|config| config.backoff.cap = seconds(1))
         .steps([

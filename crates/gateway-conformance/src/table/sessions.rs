@@ -1,4 +1,4 @@
-//! Sessions: how they begin, what they deliver, and how they are kept.
+//! Sessions: how they begin, what they deliver, and how they are stored.
 
 use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_driver::proto::session::SessionSnapshot;
@@ -11,17 +11,17 @@ use crate::words::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("a-session-from-first-to-last", "Discord Docs, Gateway > Connection Lifecycle; twilight-rs/twilight#2250; twilight-rs/twilight#2101: the states in their order")
+        Scenario::new("the-life-of-a-session", "Discord Docs, Gateway > Connection Lifecycle; twilight-rs/twilight#2250; twilight-rs/twilight#2101: the states in their order")
             .variants(ALL)
             .steps([session(), emits(3), messages(2, 3), logs_off()]),
-        Scenario::new("ready-is-stored", "Discord Docs, Gateway > Resuming: session id and sequence number").steps([
+        Scenario::new("ready-is-stored", "Discord Docs, Gateway > Resuming: the session id and the sequence number").steps([
             session(),
             holds!(|probe| probe.session.as_ref().is_some_and(|session| session.sequence() == 1)),
             emits(4),
             messages(2, 4),
             holds!(|probe| probe.session.as_ref().is_some_and(|session| session.sequence() == 5)),
         ]),
-        Scenario::new("guilds-follow-ready", "Discord Docs, Gateway > Resuming; serenity-rs/serenity#3325: in the order of their numbers")
+        Scenario::new("guilds-follow-ready", "Discord Docs, Gateway > Resuming; serenity-rs/serenity#3325: in the order of their sequence numbers")
             .shard(|config| config.intents = Intents::GUILDS)
             .gateway(|config| {
                 config.guilds = 5;
@@ -29,10 +29,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             })
             .variants(ALL)
             .steps([session(), all((2..=6).map(|sequence| dispatches("GUILD_CREATE", sequence)))]),
-        Scenario::new("events-before-ready", "serenity-rs/serenity#3325: delivered as they come").steps([
+        Scenario::new("events-before-ready", "serenity-rs/serenity#3325: they are delivered as they arrive").steps([
             once(Point::Identify, Action::Ignore),
             opens_base_url(),
-            says(IDENTIFY, json!({})),
+            sends(IDENTIFY, json!({})),
             payload(json!({"op": 0, "s": null, "t": "GUILD_CREATE", "d": {"id": "1"}})),
             dispatches("GUILD_CREATE", None),
             payload(ready_data(json!({"session_id": "0123456789abcdef"}))),
@@ -43,7 +43,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .steps([
                 once(Point::Identify, Action::Ignore),
                 opens_base_url(),
-                says(IDENTIFY, json!({})),
+                sends(IDENTIFY, json!({})),
                 payload(ready_data(json!({"resume_gateway_url": "wss://gateway.test"}))),
                 sees!(Event::Notice(Notice::SessionNotResumable)),
                 readies(),
@@ -51,59 +51,59 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 loses_all!(DisconnectReason::Closed(_)),
                 session(),
             ]),
-        Scenario::new("ready-with-a-useless-resume-url", "then the base URL serves").steps([
+        Scenario::new("ready-with-an-unusable-resume-url", "the base URL is used").steps([
             once(Point::Identify, Action::Ignore),
             opens_base_url(),
-            says(IDENTIFY, json!({})),
+            sends(IDENTIFY, json!({})),
             payload(ready_data(json!({"session_id": "abc", "resume_gateway_url": "https://gateway.test"}))),
             sees!(Event::Notice(Notice::ResumeUrlUnusable)),
             readies(),
             gateway(Control::Abort),
             loses!(DisconnectReason::Closed(_)),
             opens_base_url(),
-            says(RESUME, json!({"session_id": "abc", "seq": 1})),
+            sends(RESUME, json!({"session_id": "abc", "seq": 1})),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
         ]),
         Scenario::new(
             "ready-with-a-resume-url-without-tls",
-            "accept wss only unless the base is ws; the token stays within TLS",
+            "only wss is accepted unless the base URL is ws: the token stays within TLS",
         )
         .steps([
             once(Point::Identify, Action::Ignore),
             opens_base_url(),
-            says(IDENTIFY, json!({})),
+            sends(IDENTIFY, json!({})),
             payload(ready_data(json!({"session_id": "abc", "resume_gateway_url": "ws://gateway.test"}))),
             sees!(Event::Notice(Notice::ResumeUrlUnusable)),
             readies(),
             gateway(Control::Abort),
             loses!(DisconnectReason::Closed(_)),
             opens_base_url(),
-            says(RESUME, json!({"session_id": "abc", "seq": 1})),
+            sends(RESUME, json!({"session_id": "abc", "seq": 1})),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
         ]),
         Scenario::new(
-            "ready-with-a-resume-url-elsewhere",
-            "the token goes to no host that does not belong to the base URL",
+            "ready-with-a-resume-url-of-another-domain",
+            "the token is sent only to hosts that belong to the base URL",
         )
         .steps([
             once(Point::Identify, Action::Ignore),
             opens_base_url(),
-            says(IDENTIFY, json!({})),
+            sends(IDENTIFY, json!({})),
             payload(ready_data(json!({"session_id": "abc", "resume_gateway_url": "wss://evil.example"}))),
             sees!(Event::Notice(Notice::ResumeUrlUnusable)),
             readies(),
             gateway(Control::Abort),
             loses!(DisconnectReason::Closed(_)),
             opens_base_url(),
-            says(RESUME, json!({"session_id": "abc", "seq": 1})),
+            sends(RESUME, json!({"session_id": "abc", "seq": 1})),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
         ]),
         Scenario::new(
-            "a-saved-session-with-a-resume-url-elsewhere",
-            "the token goes to no host that does not belong to the base URL",
+            "a-saved-session-with-a-resume-url-of-another-domain",
+            "the token is sent only to hosts that belong to the base URL",
         )
         .steps([
             session(),
@@ -114,14 +114,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             }),
             sees!(Event::Notice(Notice::ResumeUrlUnusable)),
             opens_base_url(),
-            says(RESUME, json!({"session_id": "abc", "seq": 3})),
+            sends(RESUME, json!({"session_id": "abc", "seq": 3})),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             session(),
         ]),
         Scenario::new(
             "a-session-outlives-its-process",
-            "Discord Docs, Gateway > Resuming; twilight-rs/twilight#2324: a snapshot in a file, a Resume",
+            "Discord Docs, Gateway > Resuming; twilight-rs/twilight#2324: a stored snapshot is resumed",
         )
         .variants(ALL)
         .steps([
@@ -137,7 +137,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-session-of-another-shard-count",
-            "Discord Docs, Gateway > Resuming; twilight-rs/twilight#2324: resume only if the count is unchanged",
+            "Discord Docs, Gateway > Resuming; twilight-rs/twilight#2324: a session is resumed only if the shard count is unchanged",
         )
         .variants(BOTH)
         .gateway(|config| config.guilds = 0)
@@ -150,7 +150,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "a-session-that-expired-meanwhile",
-            "Discord Docs, Gateway > Resuming: minutes without a connection, then op 9",
+            "Discord Docs, Gateway > Resuming: after minutes without a connection the server sends opcode 9",
         )
         .steps([
             session(),
@@ -158,12 +158,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             gateway(Control::Expire),
             restart(|_| {}),
             opens_resume_url(),
-            says(RESUME, json!({"seq": 1})),
+            sends(RESUME, json!({"seq": 1})),
             closes(1000),
             loses_all!(DisconnectReason::InvalidSession { resumable: false }),
             session(),
         ]),
-        Scenario::new("a-second-log-in-after-a-log-off", "Discord Docs, Gateway > Initiating a Disconnect; discordeno/discordeno#4103: 1000 ends the session").steps([
+        Scenario::new("a-new-session-after-logging-off", "Discord Docs, Gateway > Initiating a Disconnect; discordeno/discordeno#4103: 1000 ends the session").steps([
             session(),
             logs_off(),
             holds!(|probe| probe.session.is_none()),

@@ -1,4 +1,4 @@
-//! Upgrades that are refused, broken, or answered with something else.
+//! Upgrades that are refused, broken, or answered with another protocol.
 
 use gateway_driver::proto::disconnect::DisconnectReason;
 use gateway_driver::proto::{Closed, ConnectError, Notice};
@@ -11,7 +11,7 @@ use crate::words::*;
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new(
-            "upgrades-refused-again-and-again",
+            "upgrades-refused-repeatedly",
             "RFC 6455, section 4.1: 403 is reported after five in a row",
         )
         .shard(|config| config.backoff.cap = seconds(4))
@@ -22,32 +22,35 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             sees!(Event::Notice(Notice::RefusedRepeatedly { status: 403, times: 5 })),
             is_refused(403),
             all(std::array::from_fn::<_, 6, _>(|_| opens_base_url())),
-            says(IDENTIFY, json!({})),
+            sends(IDENTIFY, json!({})),
             readies(),
         ]),
-        Scenario::new("retry-after-is-kept", "hikari-py/hikari#90: 429 with Retry-After")
+        Scenario::new("retry-after-is-observed", "hikari-py/hikari#90: 429 with Retry-After")
             .variants(JSON)
             .steps([
                 once(Point::Upgrade, Action::Http(Response::empty(429).header("Retry-After", "30"))),
                 opens_base_url(),
                 is_refused(429),
                 opens_base_url().after(seconds(30)),
-                says(IDENTIFY, json!({})),
+                sends(IDENTIFY, json!({})),
                 readies(),
             ]),
-        Scenario::new("the-body-of-a-refusal-is-kept", "hikari-py/hikari#90: body and status in the error")
-            .variants(JSON)
-            .steps([
-                once(Point::Upgrade, Action::Http(Response::json(503, &json!({"message": "no upstream"})))),
-                ends_where("503, with its words", |end| match &end.reason {
-                    DisconnectReason::ConnectFailed(ConnectError::Refused(refused)) => {
-                        refused.status == 503 && refused.body == br#"{"message":"no upstream"}"#
-                    }
-                    _ => false,
-                }),
-                opens_base_url(),
-                session(),
-            ]),
+        Scenario::new(
+            "the-body-of-a-refusal-is-reported",
+            "hikari-py/hikari#90: the error contains body and status",
+        )
+        .variants(JSON)
+        .steps([
+            once(Point::Upgrade, Action::Http(Response::json(503, &json!({"message": "no upstream"})))),
+            ends_where("503, with its words", |end| match &end.reason {
+                DisconnectReason::ConnectFailed(ConnectError::Refused(refused)) => {
+                    refused.status == 503 && refused.body == br#"{"message":"no upstream"}"#
+                }
+                _ => false,
+            }),
+            opens_base_url(),
+            session(),
+        ]),
         refused("upgrade-refused-with-401", 401),
         refused("upgrade-refused-with-404", 404),
         refused("upgrade-refused-with-500", 500),
@@ -65,31 +68,39 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             loses_all!(DisconnectReason::ConnectFailed(ConnectError::Handshake(_))),
             session(),
         ]),
-        Scenario::new("a-reset-in-the-upgrade", "bad input: a reset at each step").variants(JSON).steps([
-            once(Point::Upgrade, Action::Abort),
+        Scenario::new("a-reset-in-the-upgrade", "a reset at each step of a connection").variants(JSON).steps(
+            [
+                once(Point::Upgrade, Action::Abort),
+                opens_base_url(),
+                loses_all!(DisconnectReason::ConnectFailed(ConnectError::Handshake(_))),
+                session(),
+            ],
+        ),
+        Scenario::new(
+            "the-upgrade-is-answered-with-garbage",
+            "RFC 6455, section 4.1: the answer is not HTTP",
+        )
+        .variants(JSON)
+        .steps([
+            once(Point::Upgrade, Action::Bytes(ByteFault { at: 0, effect: ByteEffect::Corrupt })),
             opens_base_url(),
             loses_all!(DisconnectReason::ConnectFailed(ConnectError::Handshake(_))),
             session(),
         ]),
-        Scenario::new("the-upgrade-is-answered-with-garbage", "RFC 6455, section 4.1: the answer is no HTTP")
-            .variants(JSON)
-            .steps([
-                once(Point::Upgrade, Action::Bytes(ByteFault { at: 0, effect: ByteEffect::Corrupt })),
-                opens_base_url(),
-                loses_all!(DisconnectReason::ConnectFailed(ConnectError::Handshake(_))),
-                session(),
-            ]),
-        Scenario::new("a-wrong-accept-key-in-the-upgrade", "RFC 6455, 4.1: a wrong Sec-WebSocket-Accept")
-            .variants(JSON)
-            .steps([
-                once(Point::Upgrade, Action::Bytes(ByteFault { at: 110, effect: ByteEffect::Corrupt })),
-                opens_base_url(),
-                loses_all!(DisconnectReason::ConnectFailed(ConnectError::Handshake(_))),
-                session(),
-            ]),
+        Scenario::new(
+            "a-wrong-accept-key-in-the-upgrade",
+            "RFC 6455, section 4.1: a wrong Sec-WebSocket-Accept",
+        )
+        .variants(JSON)
+        .steps([
+            once(Point::Upgrade, Action::Bytes(ByteFault { at: 110, effect: ByteEffect::Corrupt })),
+            opens_base_url(),
+            loses_all!(DisconnectReason::ConnectFailed(ConnectError::Handshake(_))),
+            session(),
+        ]),
         Scenario::new(
             "everything-comes-byte-by-byte",
-            "discord-jda/JDA#1019: cut at every byte, from the upgrade on",
+            "discord-jda/JDA#1019: split at every byte, from the upgrade on",
         )
         .steps([
             once(Point::Upgrade, Action::Bytes(ByteFault { at: 0, effect: ByteEffect::Split(1) })),
@@ -99,7 +110,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "accepted-and-closed-before-hello",
-            "RFC 6455, section 4.1: 101, then closed before Hello",
+            "RFC 6455, section 4.1: 101, then a close before Hello",
         )
         .steps([
             session(),
@@ -114,9 +125,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// A session, and then a refusal on the way to Resume: the session is kept.
+/// A session, then a refusal before the Resume: the session is kept.
 fn refused(name: &'static str, status: u16) -> Scenario {
-    Scenario::new(name, "RFC 6455, section 4.1; disgoorg/disgo@d072b7c: refused, back off, keep the session")
+    Scenario::new(name, "RFC 6455, section 4.1; disgoorg/disgo@d072b7c: after a refusal the shard backs off and keeps the session")
         .variants(JSON)
         .steps([
             session(),

@@ -1,4 +1,4 @@
-//! A runtime whose time stands still until a test moves it, and whose connections are pipes in memory.
+//! A runtime with a virtual clock that the test moves, and with pipes in memory as connections.
 
 use std::collections::VecDeque;
 use std::future::{Future, pending, poll_fn};
@@ -18,17 +18,17 @@ pub struct VirtualRuntime {
 
 struct World {
     now: Instant,
-    /// The time since 1970, which goes on while the machine sleeps.
+    /// The time since 1970, which advances while the machine is suspended.
     wall_clock: Duration,
     sleepers: Vec<(Instant, Waker)>,
-    /// How the next connections go; after the last, they succeed.
+    /// The outcomes of the next connections; later ones succeed.
     dials: VecDeque<Dial>,
     /// The server's ends of connections that were not accepted yet.
     accepted: VecDeque<ServerEnd>,
     connects: Vec<(String, u16)>,
 }
 
-/// How a connection goes.
+/// The outcome of a connection.
 pub enum Dial {
     Accept,
     Fail(io::Error),
@@ -51,7 +51,7 @@ impl Default for VirtualRuntime {
 }
 
 impl VirtualRuntime {
-    /// Says how the next connection that is not planned yet goes.
+    /// Plans the outcome of the next connection without a plan.
     pub fn plan(&self, dial: Dial) {
         self.world.lock().unwrap().dials.push_back(dial);
     }
@@ -61,7 +61,7 @@ impl VirtualRuntime {
         self.world.lock().unwrap().accepted.pop_front()
     }
 
-    /// Where connections were asked for.
+    /// The hosts and ports of requested connections.
     pub fn connects(&self) -> Vec<(String, u16)> {
         self.world.lock().unwrap().connects.clone()
     }
@@ -81,13 +81,13 @@ impl VirtualRuntime {
         now >= limit
     }
 
-    /// Moves the time without waking a task, as after a process was stopped.
+    /// Moves the time without waking a task, as after a stopped process.
     pub fn jump(&self, by: Duration) {
         let mut world = self.world.lock().unwrap();
         (world.now, world.wall_clock) = (world.now + by, world.wall_clock + by);
     }
 
-    /// Puts the machine to sleep: only the wall clock goes on.
+    /// Suspends the machine: only the wall clock advances.
     pub fn sleep(&self, by: Duration) {
         self.world.lock().unwrap().wall_clock += by;
     }

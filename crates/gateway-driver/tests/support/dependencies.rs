@@ -1,11 +1,11 @@
-//! An adapter brings no runtime but its own.
+//! An adapter depends on no runtime but its own.
 
 use std::process::Command;
 
-/// Crates that are a runtime, or the sockets and timers of one.
+/// Crates that are a runtime, or its sockets and timers.
 const RUNTIMES: [&str; 5] = ["async-global-executor", "async-io", "async-std", "smol", "tokio"];
 
-/// Which runtimes a crate depends on, other than for its tests.
+/// The runtimes that a crate depends on, except for its tests.
 pub(crate) fn runtimes_of(package: &str) -> Vec<&'static str> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--edges", "normal", "--prefix", "none", "--package", package])

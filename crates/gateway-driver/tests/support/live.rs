@@ -1,4 +1,4 @@
-//! What every runtime must be able to do, over real sockets: each adapter runs these scenarios with `live_tests!`.
+//! Scenarios for every runtime, over real sockets: each adapter runs them with `live_tests!`.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -21,7 +21,7 @@ use gateway_sim::{Config, Control, ReservedPort, Server};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
-/// A runtime, and how a test waits for a future on it.
+/// A runtime, and a way to block on a future.
 pub(crate) trait Live: Runtime + Default {
     fn block_on<T>(future: impl Future<Output = T>) -> T;
 }
@@ -40,21 +40,21 @@ macro_rules! live_tests {
         live_tests!(
             $runtime: nothing_is_lost_in_any_compression,
             a_private_root_is_enough_for_tls,
-            a_certificate_that_does_not_fit_is_a_failure_of_tls,
+            an_invalid_certificate_is_a_failure_of_tls,
             failures_to_connect_are_told_apart,
             a_refused_upgrade_is_reported_in_full,
-            a_server_that_does_not_answer_is_given_up,
+            a_server_that_does_not_answer_times_out,
             commands_come_from_other_threads_while_the_shard_waits,
-            the_background_goes_on_while_a_handler_blocks,
+            the_background_continues_while_a_handler_blocks,
             a_dropped_shard_closes_its_socket,
-            the_api_is_asked_for_the_number_of_shards,
+            the_api_returns_the_number_of_shards,
             a_flood_leaves_the_thread_to_a_timer,
-            a_flood_in_the_background_leaves_the_thread_to_a_timer
+            a_flood_in_the_background_yields_to_a_timer
         );
     };
 }
 
-/// A guard against a test that hangs.
+/// Fails a test that hangs.
 pub(crate) async fn in_time<R: Live, T>(future: impl Future<Output = T>) -> T {
     let runtime = R::default();
     let mut guard = pin!(runtime.sleep_until(runtime.now() + Duration::from_secs(60)));
@@ -73,7 +73,7 @@ fn config(url: impl Into<String>) -> ShardConfig {
     config
 }
 
-/// With each compression: op 7, a reset, an end without a word, a close; then everything has been seen exactly once.
+/// With each compression: opcode 7, a reset, an end without a close frame, a close; every event is received exactly once.
 pub(crate) async fn nothing_is_lost_in_any_compression<R: Live>() {
     for compression in
         [Compression::None, Compression::Payload, Compression::ZlibStream, Compression::ZstdStream]
@@ -117,7 +117,7 @@ pub(crate) async fn nothing_is_lost_in_any_compression<R: Live>() {
     }
 }
 
-/// Makes a certificate of its own for this name.
+/// Generates a certificate for this name.
 fn certificate(name: &str) -> (Arc<ServerConfig>, String) {
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
@@ -131,7 +131,7 @@ fn certificate(name: &str) -> (Arc<ServerConfig>, String) {
     (Arc::new(config), cert.pem())
 }
 
-/// Trusts nothing but these certificates.
+/// Trusts only these certificates.
 fn trusting(pem: &str) -> Arc<ClientConfig> {
     let mut settings = TlsSettings::default();
     settings.roots = Roots::ExtraOnly;
@@ -145,7 +145,7 @@ fn with_tls(tls: Arc<ClientConfig>) -> DriverConfig {
     driver
 }
 
-/// Listens on a port of its own, and runs a script on a thread.
+/// Listens on a free port, and runs a script on a thread.
 fn serve<T: Send + 'static>(
     script: impl FnOnce(TcpListener) -> T + Send + 'static,
 ) -> (u16, std::thread::JoinHandle<T>) {
@@ -154,7 +154,7 @@ fn serve<T: Send + 'static>(
     (port, std::thread::spawn(move || script(listener)))
 }
 
-/// A client's WebSocket, as a scripted gateway sees it.
+/// A client's WebSocket from the side of a scripted gateway.
 struct Gateway<S: Read + Write>(WebSocket<S>);
 
 impl<S: Read + Write> Gateway<S> {
@@ -232,7 +232,7 @@ async fn first_failure<R: Runtime>(mut shard: Shard<R>) -> ConnectError {
 }
 
 /// A wrong name, an unknown root, and a server that does not speak TLS.
-pub(crate) async fn a_certificate_that_does_not_fit_is_a_failure_of_tls<R: Live>() {
+pub(crate) async fn an_invalid_certificate_is_a_failure_of_tls<R: Live>() {
     let (wrong_name, wrong_name_pem) = certificate("other.example");
     let (unknown, _) = certificate("localhost");
     let (_, other_pem) = certificate("localhost");
@@ -295,8 +295,8 @@ pub(crate) async fn a_refused_upgrade_is_reported_in_full<R: Live>() {
     }
 }
 
-/// A listener that accepts and says nothing. The runtime's timer must fire.
-pub(crate) async fn a_server_that_does_not_answer_is_given_up<R: Live>() {
+/// A listener that accepts and sends nothing. The runtime's timer must fire.
+pub(crate) async fn a_server_that_does_not_answer_times_out<R: Live>() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = config(format!("ws://{}", listener.local_addr().unwrap()));
     config.timeouts.connect = Duration::from_millis(100);
@@ -344,7 +344,7 @@ pub(crate) async fn commands_come_from_other_threads_while_the_shard_waits<R: Li
 }
 
 /// The handler blocks its thread until a heartbeat has arrived that only the task can have sent.
-pub(crate) async fn the_background_goes_on_while_a_handler_blocks<R: Live>() {
+pub(crate) async fn the_background_continues_while_a_handler_blocks<R: Live>() {
     let mut sim = Config::default();
     sim.heartbeat_interval = Duration::from_secs(1);
     let server = Server::start(sim).unwrap();
@@ -361,8 +361,8 @@ pub(crate) async fn the_background_goes_on_while_a_handler_blocks<R: Live>() {
     assert_eq!(running.join().unwrap(), Some(StopReason::Shutdown(Shutdown::LogOff)));
 }
 
-/// The reader of the events waits on the test's own task, so only the spawned one can move the shard: through the adapter, and
-/// through a closure in its place.
+/// The reader of the events waits on the test's own task, so only the spawned task can drive the shard: through the
+/// adapter, and through a closure in its place.
 #[allow(dead_code, reason = "gateway-smol spawns only with its feature `cluster`")]
 pub(crate) async fn a_spawned_shard_runs_by_itself<R: Live + Spawn>() {
     let adapter: Arc<dyn Spawn> = Arc::new(R::default());
@@ -385,8 +385,8 @@ pub(crate) async fn a_spawned_shard_runs_by_itself<R: Live + Spawn>() {
     }
 }
 
-/// Over TCP and over TLS; with a wrong token, and where nothing listens.
-pub(crate) async fn the_api_is_asked_for_the_number_of_shards<R: Live>() {
+/// Over TCP and over TLS; with a wrong token, and with a port on which nothing listens.
+pub(crate) async fn the_api_returns_the_number_of_shards<R: Live>() {
     let ask = async |driver: &DriverConfig, api: &str, token: &str| {
         gateway_bot(&R::default(), driver, api, &Token::new(token)).await
     };
@@ -427,12 +427,12 @@ pub(crate) async fn a_dropped_shard_closes_its_socket<R: Live>() {
     assert!(gateway.join().unwrap());
 }
 
-/// Events of a flood: some times the budget, and few enough for the buffers of a socket.
+/// The number of events: several times the budget, and few enough for the buffers of a socket.
 const FLOOD: u64 = 600;
-/// Events between two polls of what runs beside the shard.
+/// Events between two polls of a task beside the shard.
 const BUDGET: u64 = 128;
 
-/// A gateway that writes a flood at once, and says when all of it is written.
+/// A gateway that writes many events at once, and reports when all are written.
 fn flooding() -> (u16, mpsc::Receiver<()>, std::thread::JoinHandle<()>) {
     let (written, is_written) = mpsc::channel();
     let (port, gateway) = serve(move |listener| {
@@ -447,8 +447,8 @@ fn flooding() -> (u16, mpsc::Receiver<()>, std::thread::JoinHandle<()>) {
     (port, is_written, gateway)
 }
 
-/// Polls the shard's future first and a timer after it, in one task. How many events came between two polls of the timer at
-/// most is asserted, not how much time.
+/// Polls the shard's future and then a timer, in one task. Asserts the number of events between two polls of the timer,
+/// not the time.
 async fn beside_a_timer<R: Live>(events: &Cell<u64>, flooded: impl Future<Output = ()>) {
     let runtime = R::default();
     let tick = || Box::pin(runtime.sleep_until(runtime.now() + Duration::from_millis(1)));
@@ -469,7 +469,7 @@ async fn beside_a_timer<R: Live>(events: &Cell<u64>, flooded: impl Future<Output
     assert!(polls > FLOOD / BUDGET, "{polls} polls");
 }
 
-/// Counts a flood's events and ends the shard after the last.
+/// Counts events and shuts the shard down after the last.
 fn count(event: &Event, events: &Cell<u64>, sender: &Sender) {
     if let Event::Dispatch(_) = event {
         events.set(events.get() + 1);
@@ -489,7 +489,7 @@ pub(crate) async fn a_flood_leaves_the_thread_to_a_timer<R: Live>() {
         while let Some(event) = shard.next_event().await {
             count(&event, &events, &sender);
             if let Event::Ready = event {
-                // From here on everything lies ready.
+                // From here on everything is ready to be read.
                 is_written.recv().unwrap();
             }
         }
@@ -500,7 +500,7 @@ pub(crate) async fn a_flood_leaves_the_thread_to_a_timer<R: Live>() {
 }
 
 /// The task and the reader of its events are polled by the same task.
-pub(crate) async fn a_flood_in_the_background_leaves_the_thread_to_a_timer<R: Live>() {
+pub(crate) async fn a_flood_in_the_background_yields_to_a_timer<R: Live>() {
     let (port, is_written, gateway) = flooding();
     let shard = Shard::<R>::new(config(format!("ws://127.0.0.1:{port}"))).unwrap();
     let (mut reader, task) = shard.background(1_000_000);

@@ -1,4 +1,4 @@
-//! A shard under a virtual clock, and a gateway that says what a test tells it to.
+//! A shard under a virtual clock, and a scripted gateway.
 
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part")]
 
@@ -24,7 +24,7 @@ use tungstenite::{HandshakeError, Message, WebSocket};
 use clock::VirtualRuntime;
 use pipe::ServerEnd;
 
-/// Secrets that must turn up nowhere.
+/// Secrets that must not occur in any text.
 pub const TOKEN: &str = "TOKEN-secret-of-the-bot";
 pub const SESSION_ID: &str = "SESSION-secret-of-the-shard";
 pub const RESUME_HOST: &str = "resume-secret.gateway.example";
@@ -32,7 +32,7 @@ pub const RESUME_HOST: &str = "resume-secret.gateway.example";
 pub const HEARTBEAT: Duration = Duration::from_secs(40);
 
 thread_local! {
-    /// The shard is being polled: what happens is its doing, not that of the gateway beside it.
+    /// Whether the shard is being polled: log lines are then its own, and not the server's.
     pub static POLLED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -45,7 +45,7 @@ pub fn config() -> ShardConfig {
     config
 }
 
-/// A shard and the events that it has given out.
+/// A shard and its events so far.
 pub struct Client {
     pub runtime: VirtualRuntime,
     pub shard: Shard<VirtualRuntime>,
@@ -64,8 +64,8 @@ impl Client {
         Self { runtime, shard, events: Vec::new(), ended: false, wakeups: Arc::default() }
     }
 
-    /// Polls the shard until it is pending, if it was woken. Each poll is of a new future,
-    /// which is dropped right after it, so that a test fails if that loses anything.
+    /// Polls the shard until it is pending, if it was woken. Each poll uses a new future, which is then dropped, so that
+    /// a test fails if that loses anything.
     pub fn settle(&mut self) {
         while !self.ended && self.wakeups.take() {
             self.step();
@@ -93,12 +93,12 @@ impl Client {
         self.wakeups.woken.load(Ordering::SeqCst)
     }
 
-    /// As [`Client::is_woken`], and forgets it.
+    /// As [`Client::is_woken`], and resets it.
     pub fn take_wakeup(&self) -> bool {
         self.wakeups.take()
     }
 
-    /// Lets time pass, and the shard run at every moment that it waits for.
+    /// Lets time pass, and runs the shard at every deadline.
     pub fn pass(&mut self, time: Duration) {
         let end = self.runtime.now() + time;
         self.settle();
@@ -108,7 +108,7 @@ impl Client {
         self.settle();
     }
 
-    /// Lets time pass, as little as it takes, until the shard has connected. None: not within five minutes.
+    /// Lets time pass until the shard has connected. `None` if it does not within five minutes.
     pub fn wait_for_connection(&mut self) -> Option<ServerEnd> {
         let end = self.runtime.now() + Duration::from_secs(300);
         loop {
@@ -146,7 +146,7 @@ impl Client {
         server
     }
 
-    /// Connects again, and goes through Hello, Resume and RESUMED. Returns the sequence number resumed at.
+    /// Connects again, and goes through Hello, Resume and RESUMED. Returns the sequence number of the Resume.
     pub fn connect_and_resume(&mut self) -> (Server, u64) {
         let mut server = self.connect();
         server.send(hello());
@@ -168,7 +168,7 @@ impl Client {
         dispatches.collect()
     }
 
-    /// Why connections have ended so far.
+    /// The reasons of all disconnections so far.
     pub fn disconnects(&self) -> Vec<gateway_driver::proto::disconnect::DisconnectReason> {
         let reasons = self.events.iter().filter_map(|event| match event {
             Event::Disconnected(disconnected) => Some(disconnected.reason.clone()),
@@ -178,7 +178,7 @@ impl Client {
     }
 }
 
-/// Polls a future once, with a waker of the test's own.
+/// Polls a future once, with a waker of the test.
 pub trait PollOnce: Future {
     fn poll_once(self: Pin<&mut Self>, waker: &Waker) -> Poll<Self::Output> {
         self.poll(&mut Context::from_waker(waker))
@@ -224,7 +224,7 @@ impl Upgrading {
         Self { end, handshake: Some(handshake) }
     }
 
-    /// Does what can be done. None: the client has more to say.
+    /// Continues the handshake. `None` if the client's request is incomplete.
     pub fn go_on(&mut self) -> Option<Server> {
         match self.handshake.take()?.handshake() {
             Ok(socket) => return Some(Server { end: self.end.clone(), socket }),
@@ -256,12 +256,12 @@ impl Server {
             .unwrap();
     }
 
-    /// The next message of the client. None: there is none, or the connection has ended.
+    /// The next message of the client. `None` if there is none, or the connection has ended.
     pub fn receive(&mut self) -> Option<Message> {
         self.socket.read().ok()
     }
 
-    /// The next payload of the client, heartbeats left out.
+    /// The next payload of the client except heartbeats.
     pub fn receive_payload(&mut self) -> Option<Value> {
         loop {
             let payload: Value = serde_json::from_str(self.receive()?.to_text().ok()?).ok()?;
@@ -277,7 +277,7 @@ impl Server {
         payload
     }
 
-    /// The code of the client's close frame, if that is what comes next.
+    /// The code of the client's close frame, if that is the next message.
     pub fn expect_close(&mut self) -> Option<u16> {
         loop {
             if let Message::Close(frame) = self.receive()? {
@@ -289,7 +289,7 @@ impl Server {
     }
 }
 
-/// Sends raw bytes as the answer to an upgrade, once the request has come.
+/// Sends raw bytes as the answer to an upgrade request.
 pub fn answer_upgrade(client: &mut Client, mut end: ServerEnd, answer: &[u8]) -> String {
     client.settle();
     let mut request = Vec::new();
@@ -322,7 +322,7 @@ pub fn event(sequence: u64) -> Value {
     dispatch("TYPING_START", sequence, json!({"channel_id": "1", "user_id": "2"}))
 }
 
-/// A moment that no deadline of a shard lies beyond.
+/// A time after every deadline of a shard.
 pub fn far(now: Instant) -> Instant {
     now + Duration::from_secs(24 * 60 * 60)
 }

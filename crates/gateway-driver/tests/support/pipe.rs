@@ -25,21 +25,21 @@ pub struct ServerEnd {
 
 #[derive(Default)]
 struct Pipe {
-    /// Written by the client and not flushed: the server sees nothing of it.
+    /// Written by the client and not flushed: invisible for the server.
     unflushed: VecDeque<u8>,
     to_server: VecDeque<u8>,
     to_client: VecDeque<u8>,
-    /// The most bytes on their way to the server. None: any number.
+    /// The most bytes in transit to the server. `None` for any number.
     room: Option<usize>,
-    /// The client is gone, or has said that it will write no more.
+    /// The client has closed its end, or ended its writing half.
     client_closed: bool,
     server_closed: bool,
     reset: bool,
-    /// The client's reads and writes move no more than this many bytes, and every second one has to be tried again.
+    /// The most bytes of one read or write of the client; every second attempt is pending.
     trickle: Option<usize>,
     read_again: bool,
     write_again: bool,
-    /// The client's reads give no more than this many bytes, without a pause.
+    /// The most bytes of one read of the client, without a pause.
     slice: Option<usize>,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -50,24 +50,24 @@ impl ServerEnd {
         self.pipe.lock().unwrap()
     }
 
-    /// Lets no more than this many bytes be on their way to the server. None: any number.
+    /// Limits the bytes in transit to the server. `None` for any number.
     pub fn set_room(&self, room: Option<usize>) {
         let mut pipe = self.lock();
         pipe.room = room;
         wake(&mut pipe.writer);
     }
 
-    /// Lets the client read and write only so many bytes at a time, with a pause after each.
+    /// Limits the client to this many bytes per read or write, with a pause after each.
     pub fn set_trickle(&self, bytes: usize) {
         self.lock().trickle = Some(bytes);
     }
 
-    /// Lets the client read only so many bytes at a time, without a pause.
+    /// Limits the client to this many bytes per read, without a pause.
     pub fn set_slice(&self, bytes: usize) {
         self.lock().slice = Some(bytes);
     }
 
-    /// Ends the stream without a word.
+    /// Ends the stream without a close frame.
     pub fn end(&self) {
         let mut pipe = self.lock();
         pipe.server_closed = true;
@@ -75,7 +75,7 @@ impl ServerEnd {
         wake(&mut pipe.writer);
     }
 
-    /// Breaks the stream for both directions.
+    /// Resets the stream in both directions.
     pub fn reset(&self) {
         self.lock().reset = true;
         self.end();
@@ -86,7 +86,7 @@ impl ServerEnd {
         self.lock().client_closed
     }
 
-    /// Bytes on their way to the client.
+    /// Bytes in transit to the client.
     pub fn unread_by_client(&self) -> usize {
         self.lock().to_client.len()
     }
@@ -99,7 +99,7 @@ impl Pipe {
     }
 }
 
-/// How many of these bytes may move now; with a trickle every second attempt has to be repeated.
+/// How many of these bytes may move now. With a trickle every second attempt is pending.
 fn poll_some(
     trickle: Option<usize>,
     again: &mut bool,

@@ -1,5 +1,5 @@
-//! A thousand reconnects over TLS leave nothing behind: each adapter runs this in a program of its own, because file
-//! descriptors, threads and the heap are counted for the whole process. The simulated gateway is in it too.
+//! A thousand reconnects over TLS leave nothing behind. Each adapter runs this in its own program, because file
+//! descriptors, threads and the heap are counted for the whole process. The simulated gateway runs in it too.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use gateway_driver::tls::{Roots, TlsSettings};
 use gateway_driver::{DriverConfig, Runtime, Shard};
 use gateway_sim::{Control, Server, ServerConfig, Tls};
 
-/// How often the connection is lost.
+/// The number of lost connections.
 const ROUNDS: usize = 1000;
-/// After so many rounds the caches of TLS sessions on both sides are full, and all that is there is needed.
+/// After this many rounds the caches of TLS sessions on both sides are full.
 const SETTLED: usize = 500;
-/// The least of so many rounds is taken: what the last connection has left is still being cleared away in some of them.
+/// The number of samples, of which the minimum counts: in some rounds the last connection is still being cleaned up.
 const LOOKS: usize = 50;
-/// The simulator's clock is faster by this, so that its own deadlines pass while the test runs.
+/// The factor of the simulator's clock, so that its own deadlines pass during the test.
 const SPEED: u32 = 100;
 
-/// What a process holds.
+/// Resources of a process.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     descriptors: usize,
@@ -27,7 +27,7 @@ struct Held {
 }
 
 impl Held {
-    /// More than this is a leak. Of the heap it is 64 bytes for each reconnect: a table of a cache may grow once.
+    /// More than this is a leak. For the heap it is 64 bytes per reconnect, since the table of a cache may grow once.
     const SLACK: Self = Self { descriptors: 4, threads: 4, heap: 32 << 10 };
 
     fn now(heap: fn() -> usize) -> Self {

@@ -122,7 +122,7 @@ impl OpenConnection {
             // The server has answered, though without Hello.
             (OpenStage::AwaitingHello { .. }, ReconnectRequested | InvalidSession { .. }) => {}
             (OpenStage::AwaitingHello { .. }, _) if self.at_resume_url => cx.sessions.resume_url_failed(),
-            // The replay had begun, and continues where it was cut off.
+            // The replay had begun, and continues after the newest event.
             (OpenStage::Resuming { reached: Some(_), .. }, _) => {}
             (OpenStage::Resuming { .. }, _) => {
                 if let Some(attempts) = cx.sessions.resume_failed(&cx.config.limits, now) {

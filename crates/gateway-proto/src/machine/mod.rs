@@ -45,7 +45,7 @@ use crate::{
     CloseFrame, Closed, ConnectError, Event, Notice, Output, Reconnect, ShardConfig, Shutdown, StopReason,
 };
 
-/// Refusals in a row after which a notice says that waiting may not help.
+/// Refusals in a row after which a notice reports that a wait may not help.
 const REFUSALS_UNTIL_NOTICE: u32 = 5;
 /// How late a call may be on a busy machine without being noticed.
 const LATENESS_GRACE: Duration = Duration::from_secs(2);
@@ -163,7 +163,7 @@ impl Machine {
 
     /// Takes a request that was checked. It takes effect at the next input.
     pub(crate) fn handle_request(&mut self, request: MachineRequest) {
-        // That the machine is to be called at once since there is a request does not make the call late.
+        // A past deadline that a request has caused does not make the call late.
         if self.due.is_none() {
             self.due = Some(self.next_deadline());
         }

@@ -150,7 +150,7 @@ impl Connection {
 
     /// Takes an input. Any input may come in any state, and any number before [`poll_output`](Self::poll_output).
     ///
-    /// `now` must not run backwards; where it does, the latest time seen is used.
+    /// If `now` is earlier than in a previous call, the latest time seen is used.
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         self.now = self.now.max(now);
         self.stop_waiting_for_body();

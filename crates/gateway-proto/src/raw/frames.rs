@@ -12,11 +12,11 @@ use crate::{CloseFrame, Closed, Message};
 const LONGEST_HEADER: usize = 10;
 /// "All control frames MUST have a payload length of 125 bytes or less" (RFC 6455, section 5.5).
 const LONGEST_CONTROL: u64 = 125;
-/// The bit of a frame's first byte that says that it is the last of its message.
+/// The bit of a frame's first byte that marks the last frame of a message.
 pub(super) const FINAL: u8 = 0x80;
 /// "MUST be 0 unless an extension is negotiated" (section 5.2). None ever is.
 const RESERVED: u8 = 0x70;
-/// The bit of a frame's second byte that says that it is masked.
+/// The bit of a frame's second byte that marks a masked frame.
 pub(super) const MASKED: u8 = 0x80;
 /// The maximum capacity that is reserved by the length in a header, in bytes: enough for almost all messages, so that most need
 /// one allocation. Beyond this, capacity grows with the received bytes.

@@ -79,7 +79,7 @@ impl Framing {
         write_message(message, mask(&mut self.rng), transmit.buffer());
     }
 
-    /// Writes a close frame, unless one has been written. Reading goes on. There is always room for it: each connection has one.
+    /// Writes a close frame, unless one has been written. Reading continues. There is always room for it: each connection has one.
     pub(crate) fn close(&mut self, frame: Option<&CloseFrame>, transmit: &mut Transmit) {
         if !std::mem::replace(&mut self.closing, true) {
             write_close(frame, mask(&mut self.rng), transmit.buffer());

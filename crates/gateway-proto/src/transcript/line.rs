@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::said::Said;
+use super::recorded_output::RecordedOutput;
 use crate::config::{BackoffConfig, Delivery, ShardLimits, Timeouts};
 use crate::identify::RefusalCause;
 use crate::outbox::CommandKind;
@@ -11,16 +11,16 @@ use crate::{Intents, Reconnect, ShardId, Shutdown};
 /// The version of the format.
 pub(super) const VERSION: u32 = 1;
 
-/// The first line.
+/// The first line of a transcript.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) transcript: u32,
-    /// Of this crate.
+    /// The version of this crate.
     pub(super) version: String,
     pub(super) config: ConfigLine,
 }
 
-/// A configuration without its secrets, and without what has no part in what a shard does.
+/// A configuration without its secrets, and without the fields that do not affect a shard's outputs.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ConfigLine {
     pub(super) shard: ShardId,
@@ -44,17 +44,17 @@ pub(super) struct SavedSession {
     pub(super) resume_url: Option<String>,
 }
 
-/// Any other line: exactly one of the three parts.
+/// Any line after the first: exactly one of the three parts is present.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Line {
-    /// Nanoseconds since the beginning.
+    /// Nanoseconds since the start of the transcript.
     pub(super) at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) input: Option<InputLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) request: Option<RequestLine>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) said: Option<Said>,
+    #[serde(rename = "said", default, skip_serializing_if = "Option::is_none")]
+    pub(super) output: Option<RecordedOutput>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,7 +69,7 @@ pub(super) enum InputLine {
     Closed(EndLine),
     IdentifyGranted,
     IdentifyRefused {
-        /// Transcripts of earlier versions have none.
+        /// Absent in transcripts of earlier versions.
         #[serde(default = "spent")]
         cause: RefusalCause,
         remaining: u32,
@@ -78,7 +78,7 @@ pub(super) enum InputLine {
     },
     ReadingPaused,
     ReadingResumed,
-    /// Nanoseconds since it was told first.
+    /// Nanoseconds since the first reading of the wall clock.
     WallClock(i64),
     Timeout,
 }
@@ -116,46 +116,46 @@ pub(super) enum RequestLine {
         limit: Option<SendLimit>,
     },
     Ack(u64),
-    /// Of dispatches that are known to be of the current session.
+    /// Acknowledges dispatches that are known to belong to the current session.
     AckCurrent(u64),
     Heartbeat,
-    Shutdown(How),
-    Reconnect(Anew),
+    Shutdown(ShutdownLine),
+    Reconnect(ReconnectLine),
 }
 
-/// The limit that a command has of its own.
+/// The rate limit that a command has besides the limit of all commands.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SendLimit {
     Presence,
-    /// With the number of the guild.
+    /// With the number that the transcript gives to the guild.
     AllMembers(u64),
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum How {
+pub(super) enum ShutdownLine {
     Resumable,
     LogOff,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Anew {
+pub(super) enum ReconnectLine {
     Resume,
     Fresh,
 }
 
-/// A message, as far as the shard looked at it.
+/// A message, reduced to what the shard reads.
 #[derive(Serialize, Deserialize)]
 pub(super) struct MessageLine {
-    /// As it came over the wire.
+    /// The size on the wire.
     pub(super) bytes: usize,
     pub(super) read: Read,
-    /// Inflated.
+    /// The size after decompression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) inflated_bytes: Option<usize>,
-    /// Behind the payload.
+    /// The number of bytes after the payload.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) trailing_bytes: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,21 +172,21 @@ impl MessageLine {
     }
 }
 
-/// What a message was read as.
+/// ShutdownLine a message was read.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Read {
     Payload,
-    /// It came in another format than was asked for.
+    /// In another format than the one requested.
     UnexpectedPayload,
     Part,
     Undecodable,
     TooLarge,
-    /// It came in a state in which none is read.
+    /// Not read, because the shard's state ignores messages.
     Ignored,
 }
 
-/// A payload in the shape of the gateway's own, with placeholders in it.
+/// A payload in the gateway's own shape, with placeholders for secrets and content.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct PayloadLine {
     pub(super) op: u64,
@@ -198,7 +198,7 @@ pub(super) struct PayloadLine {
     pub(super) d: Option<DataLine>,
 }
 
-/// Of a payload's data, what a shard reads. Externally the shape is the gateway's.
+/// The part of a payload's data that a shard reads, in the gateway's own shape.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum DataLine {
@@ -234,8 +234,8 @@ impl Line {
         Self { at, request: Some(request), ..Self::default() }
     }
 
-    pub(super) fn said(at: u64, said: Said) -> Self {
-        Self { at, said: Some(said), ..Self::default() }
+    pub(super) fn output(at: u64, output: RecordedOutput) -> Self {
+        Self { at, output: Some(output), ..Self::default() }
     }
 }
 
@@ -249,7 +249,7 @@ impl SendLimit {
     }
 }
 
-impl From<Shutdown> for How {
+impl From<Shutdown> for ShutdownLine {
     fn from(how: Shutdown) -> Self {
         match how {
             Shutdown::Resumable => Self::Resumable,
@@ -258,16 +258,16 @@ impl From<Shutdown> for How {
     }
 }
 
-impl From<How> for Shutdown {
-    fn from(how: How) -> Self {
+impl From<ShutdownLine> for Shutdown {
+    fn from(how: ShutdownLine) -> Self {
         match how {
-            How::Resumable => Self::Resumable,
-            How::LogOff => Self::LogOff,
+            ShutdownLine::Resumable => Self::Resumable,
+            ShutdownLine::LogOff => Self::LogOff,
         }
     }
 }
 
-impl From<Reconnect> for Anew {
+impl From<Reconnect> for ReconnectLine {
     fn from(how: Reconnect) -> Self {
         match how {
             Reconnect::Resume => Self::Resume,
@@ -276,11 +276,11 @@ impl From<Reconnect> for Anew {
     }
 }
 
-impl From<Anew> for Reconnect {
-    fn from(how: Anew) -> Self {
+impl From<ReconnectLine> for Reconnect {
+    fn from(how: ReconnectLine) -> Self {
         match how {
-            Anew::Resume => Self::Resume,
-            Anew::Fresh => Self::Fresh,
+            ReconnectLine::Resume => Self::Resume,
+            ReconnectLine::Fresh => Self::Fresh,
         }
     }
 }

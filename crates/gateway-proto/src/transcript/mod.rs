@@ -1,8 +1,8 @@
-//! What happened to a shard, as a file without secrets, and the same life once more from that file.
+//! Records what happens to a shard, without secrets, and replays it.
 //!
-//! [`Shard::with_transcript`](crate::Shard::with_transcript) writes one JSON value on each line: first how the shard was set
-//! up, then every input with its time, every request of the application, and every output. Times are nanoseconds since the
-//! beginning. [`Replay`] reads it and lets a fresh shard live the same life.
+//! [`Shard::with_transcript`](crate::Shard::with_transcript) writes one JSON value on each line: first the configuration,
+//! then every input with its time, every request of the application, and every output. Times are nanoseconds since the
+//! start of the transcript. [`Replay`] reads it and gives the same inputs to a new shard.
 //!
 //! ```text
 //! {"transcript":1,"version":"0.1.0","config":{"shard":[0,1],"intents":513,"tls":true,…}}
@@ -13,9 +13,9 @@
 //! {"at":84000000,"input":{"message":{"bytes":112,"read":"payload","payload":{"op":10,"d":{"heartbeat_interval":41250}}}}}
 //! ```
 //!
-//! Of a message it keeps opcode, sequence number, name and sizes, and of its data only what the shard itself reads: the
-//! heartbeat interval, the flag of opcode 9, `retry_after` of RATE_LIMITED. Sessions and guilds are numbered. Not in it are the
-//! token, session ids, URLs and hosts, presences, the data of commands, the content of events, and the texts of errors.
+//! A message is reduced to its opcode, sequence number, name and sizes, and to the data that the shard itself reads: the
+//! heartbeat interval, the flag of opcode 9, `retry_after` of RATE_LIMITED. Sessions and guilds are numbered. A
+//! transcript contains no token, session ids, URLs, hosts, presences, command data, event content or error texts.
 //!
 //! ```
 //! use std::fs::File;
@@ -39,8 +39,8 @@
 
 mod line;
 pub(crate) mod record;
+mod recorded_output;
 mod replay;
-mod said;
 
+pub use recorded_output::RecordedOutput;
 pub use replay::{Replay, Step, TranscriptError};
-pub use said::Said;

@@ -1,4 +1,4 @@
-//! Writing a transcript.
+//! Writes a transcript.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use super::line::{
     ConfigLine, DataLine, EndLine, FailureLine, Head, InputLine, Line, MessageLine, MetaLine, PayloadLine,
     Read, RequestLine, SavedSession, SendLimit, VERSION,
 };
-use super::said::{Said, event_name, nanoseconds};
+use super::recorded_output::{RecordedOutput, event_name, nanoseconds};
 use crate::live_session::{ResumeUrl, SessionId, is_usable_session_id};
 use crate::machine::context::Context;
 use crate::machine::input::MachineInput;
@@ -23,23 +23,23 @@ use crate::outgoing::opcode;
 use crate::payload::{Inbound, ReadMessage, Reading};
 use crate::{Closed, ConnectError, Dispatch, GatewayUrl, Output, ShardConfig, Snowflake};
 
-/// Writes down what happens to a shard, without secrets.
+/// Records the inputs, requests and outputs of a shard, without secrets.
 pub(crate) struct Recorder {
-    /// Never waited for: the lock is there because a shard can be shared.
+    /// Never contended: the lock only makes the recorder `Sync`.
     writer: Mutex<Box<dyn Write + Send>>,
     start: Instant,
-    /// Not written so far.
+    /// `None` once it is written.
     head: Option<Head>,
-    /// What the newest line says, if that is an output that repeats.
-    repeats: Option<Said>,
+    /// The output of the newest line, if that output may repeat.
+    repeats: Option<RecordedOutput>,
     sessions: SessionNumbers,
-    /// The number of each guild that a command was about.
+    /// A number for each guild that a command names.
     guilds: BTreeMap<Snowflake, u64>,
-    /// What the wall clock said first.
+    /// The first reading of the wall clock.
     wall_clock: Option<Duration>,
 }
 
-/// The numbers of sessions: that of the current one, and that of the newest READY.
+/// Numbers for the current session and for that of the newest READY.
 #[derive(Default)]
 struct SessionNumbers {
     current: Option<(Box<str>, u64)>,
@@ -61,13 +61,13 @@ impl Recorder {
         }
     }
 
-    /// The first line.
+    /// Writes the first line.
     pub(crate) fn begin(&mut self) -> io::Result<()> {
         let head = self.head.take();
         self.write(&head)
     }
 
-    /// The machine is about to take an input.
+    /// Records an input before the machine handles it.
     pub(crate) fn input(&mut self, input: &MachineInput, cx: &Context, now: Instant) -> io::Result<()> {
         let line = match input {
             MachineInput::Opened => InputLine::Opened,
@@ -93,7 +93,7 @@ impl Recorder {
         self.line(&Line::input(self.at(now), line))
     }
 
-    /// The machine is about to take a request of the application.
+    /// Records a request of the application before the machine handles it.
     pub(crate) fn request(&mut self, request: &MachineRequest, now: Instant) -> io::Result<()> {
         let line = match request {
             MachineRequest::Send(command) => {
@@ -108,17 +108,18 @@ impl Recorder {
         self.line(&Line::request(self.at(now), line))
     }
 
-    /// The machine has given out an output.
+    /// Records an output of the machine.
     pub(crate) fn output(&mut self, output: &Output, now: Instant) -> io::Result<()> {
-        let said = Said::of(output, self.start);
-        if self.repeats.as_ref() == Some(&said) {
+        let recorded = RecordedOutput::of(output, self.start);
+        if self.repeats.as_ref() == Some(&recorded) {
             return Ok(());
         }
-        let repeats = matches!(said, Said::Wait { .. } | Said::Stopped(_)).then(|| said.clone());
-        self.line(&Line::said(self.at(now), said))?;
+        let repeats = matches!(recorded, RecordedOutput::Wait { .. } | RecordedOutput::Stopped(_))
+            .then(|| recorded.clone());
+        self.line(&Line::output(self.at(now), recorded))?;
         self.repeats = repeats;
         match output {
-            // The owner may keep the shard for long after its end.
+            // The application may keep the shard long after it has stopped.
             Output::Stopped(_) => self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).flush(),
             _ => Ok(()),
         }
@@ -195,7 +196,7 @@ impl Recorder {
 
     fn rate_limited(&self, dispatch: &Dispatch) -> Option<DataLine> {
         let limited = RateLimited::of_member_request(dispatch)?;
-        // The machine does not believe a guild that it was not asked about, whichever it is.
+        // The machine ignores a guild for which it sent no request, so all of them share number 0.
         let guild_id = self.guilds.get(&limited.guild).copied().unwrap_or(0);
         let retry_after = limited.retry_after.as_secs_f64();
         Some(DataLine::RateLimited {
@@ -228,7 +229,7 @@ impl Recorder {
 }
 
 impl SessionNumbers {
-    /// The number of a session that READY names. `current`: the one that the shard has.
+    /// The number of the session that READY names. `current` is the shard's current session id.
     fn number(&mut self, id: &str, current: Option<&str>) -> u64 {
         if let Some((newest, _)) = &self.newest
             && current == Some(&**newest)
@@ -273,7 +274,7 @@ impl Head {
     }
 }
 
-/// A URL in place of this one, which says no more than whether the shard may use it. None: it may not.
+/// Replaces a URL, and keeps only whether the shard may use it and whether it is `wss`. Empty if it may not be used.
 fn placeholder(usable: Option<&GatewayUrl>) -> String {
     match usable {
         Some(url) if url.is_tls() => "wss://resume.invalid".to_owned(),

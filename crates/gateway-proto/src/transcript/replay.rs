@@ -1,4 +1,4 @@
-//! Living a life again that was written down.
+//! Replays a transcript.
 
 use std::fmt;
 use std::io::{self, BufRead};
@@ -10,7 +10,7 @@ use gateway_codec::{Compression, Encoding, Error};
 use super::line::{
     EndLine, FailureLine, Head, InputLine, Line, MessageLine, Read, RequestLine, SendLimit, VERSION,
 };
-use super::said::{Said, seconds};
+use super::recorded_output::{RecordedOutput, seconds};
 use crate::config::{ConfigError, ResumeHosts};
 use crate::disconnect::Refused;
 use crate::identify::IdentifyRefused;
@@ -26,9 +26,9 @@ const LINE_BYTES: u64 = 1 << 16;
 /// The first reading of the wall clock in a replay: late enough that it can be set back by centuries.
 const FIRST_WALL_CLOCK: Duration = Duration::from_secs(20_000_000_000);
 
-/// Reads a transcript, and lets a fresh shard live what it tells, step by step.
+/// Reads a transcript and gives its inputs to a new shard, step by step.
 ///
-/// The shard gets the same inputs at the same times, so it says the same, if the library still does the same.
+/// The shard receives the same inputs at the same times, so it returns the same outputs unless the library has changed.
 pub struct Replay<R> {
     reader: R,
     shard: Shard,
@@ -37,41 +37,41 @@ pub struct Replay<R> {
     ended: bool,
 }
 
-/// A line of a transcript, lived again.
+/// A replayed line of a transcript.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
-    /// Something was told to the shard: an input, or a request of the application.
-    Told {
-        /// When, since the beginning.
+    /// An input, or a request of the application.
+    Input {
+        /// The time since the start.
         at: Duration,
-        /// The line.
+        /// The line as recorded.
         line: String,
     },
-    /// The shard has said something.
-    Said {
-        /// When, since the beginning.
+    /// An output of the shard.
+    Output {
+        /// The time since the start.
         at: Duration,
-        /// What it said when the transcript was written.
-        recorded: Said,
-        /// What it says when it is played again.
-        replayed: Said,
+        /// The output in the transcript.
+        recorded: RecordedOutput,
+        /// The output of the replay.
+        replayed: RecordedOutput,
     },
 }
 
-/// A transcript that cannot be played.
+/// Why a transcript cannot be replayed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TranscriptError {
-    /// It could not be read.
+    /// Reading it failed.
     Io(io::Error),
-    /// It is of another version of the format, or none at all.
+    /// It has another version of the format, or is not a transcript.
     Version,
-    /// A line is not what it should be.
+    /// A line is malformed.
     Line {
-        /// Which, counted from 1.
+        /// The number of the line, counted from 1.
         number: usize,
-        /// What is wrong with it. None: it says nothing that a shard could be told.
+        /// What is wrong with it. `None`: it holds neither an input nor a request nor an output.
         error: Option<Error>,
     },
     /// The configuration cannot be used.
@@ -79,11 +79,12 @@ pub enum TranscriptError {
 }
 
 impl<R: BufRead> Replay<R> {
-    /// Reads the first line. `start`: any time; those of the transcript count from it.
+    /// Reads the first line. `start` is the time at which the replay begins; the times of the transcript are relative to
+    /// it.
     ///
     /// # Errors
     ///
-    /// Where it cannot be read, or does not begin as a transcript of this version does.
+    /// If reading fails, or the first line is not that of a transcript of this version.
     pub fn new(mut reader: R, start: Instant) -> Result<Self, TranscriptError> {
         let line = read_line(&mut reader)?.ok_or(TranscriptError::Version)?;
         let head: Head = gateway_codec::json::from_slice(&line).map_err(|_| TranscriptError::Version)?;
@@ -94,7 +95,7 @@ impl<R: BufRead> Replay<R> {
         Ok(Self { reader, shard, start, number: 1, ended: false })
     }
 
-    /// The shard as it stands, for its health and its counters.
+    /// The shard in its current state, for its health and its counters.
     pub fn shard(&self) -> &Shard {
         &self.shard
     }
@@ -107,27 +108,27 @@ impl<R: BufRead> Replay<R> {
         let line: Line = gateway_codec::json::from_slice(&bytes).map_err(|error| wrong(Some(error)))?;
         let at = Duration::from_nanos(line.at);
         match line {
-            Line { input: Some(input), request: None, said: None, .. } => {
+            Line { input: Some(input), request: None, output: None, .. } => {
                 let now = self.start.checked_add(at).ok_or_else(|| wrong(None))?;
                 let input = input_of(input).map_err(|error| wrong(Some(error)))?;
                 let machine = self.shard.machine_mut();
                 machine.handle_input(input, now.max(machine.now()));
             }
-            Line { input: None, request: Some(request), said: None, .. } => {
+            Line { input: None, request: Some(request), output: None, .. } => {
                 let request = request_of(request, self.shard.config().encoding);
                 self.shard.machine_mut().handle_request(request);
             }
-            Line { input: None, request: None, said: Some(recorded), .. } => {
-                let replayed = Said::of(&self.shard.machine_mut().poll_output(), self.start);
-                return Ok(Some(Step::Said { at, recorded, replayed }));
+            Line { input: None, request: None, output: Some(recorded), .. } => {
+                let replayed = RecordedOutput::of(&self.shard.machine_mut().poll_output(), self.start);
+                return Ok(Some(Step::Output { at, recorded, replayed }));
             }
             _ => return Err(wrong(None)),
         }
-        Ok(Some(Step::Told { at, line: String::from_utf8_lossy(&bytes).trim_end().to_owned() }))
+        Ok(Some(Step::Input { at, line: String::from_utf8_lossy(&bytes).trim_end().to_owned() }))
     }
 }
 
-/// Ends with the transcript, and after an error.
+/// Ends after the last line of the transcript, or after an error.
 impl<R: BufRead> Iterator for Replay<R> {
     type Item = Result<Step, TranscriptError>;
 
@@ -142,13 +143,13 @@ impl<R: BufRead> Iterator for Replay<R> {
 }
 
 impl Step {
-    /// Whether the shard said something else than it did then.
+    /// Whether the output of the replay differs from the recorded one.
     pub fn differs(&self) -> bool {
-        matches!(self, Self::Said { recorded, replayed, .. } if recorded != replayed)
+        matches!(self, Self::Output { recorded, replayed, .. } if recorded != replayed)
     }
 }
 
-/// The next line. None: there is none, or it was not written to its end.
+/// The next line. `None` at the end, and for a last line that is incomplete.
 fn read_line(reader: &mut impl BufRead) -> Result<Option<Vec<u8>>, TranscriptError> {
     let mut line = Vec::new();
     io::Read::take(reader, LINE_BYTES).read_until(b'\n', &mut line).map_err(TranscriptError::Io)?;
@@ -161,20 +162,20 @@ fn read_line(reader: &mut impl BufRead) -> Result<Option<Vec<u8>>, TranscriptErr
 
 fn config_of(head: Head) -> Result<ShardConfig, TranscriptError> {
     let recorded = head.config;
-    // A token that is in no name of an event, where it would be taken out.
+    // A token that occurs in no event name, where it would be redacted.
     let mut config = ShardConfig::new("0", recorded.intents);
     let scheme = if recorded.tls { "wss" } else { "ws" };
     config.url = format!("{scheme}://gateway.invalid");
     config.shard = recorded.shard;
     config.encoding = recorded.encoding.parse().map_err(|_| TranscriptError::Version)?;
-    // Nothing is inflated: a compression that was not compiled in would be refused for nothing.
+    // Nothing is inflated, so a compression that is not compiled in must not be refused.
     config.compression = match recorded.compression.parse::<Compression>() {
         Ok(compression) if compression.is_supported() => compression,
         Ok(_) => Compression::None,
         Err(_) => return Err(TranscriptError::Version),
     };
     config.delivery = recorded.delivery;
-    // The recorder has left out the URLs that the shard would not use.
+    // The recorder has replaced the URLs that the shard would not use.
     config.resume_hosts = ResumeHosts::Any;
     config.seed = Some(recorded.seed);
     config.timeouts = recorded.timeouts;
@@ -242,7 +243,7 @@ fn input_of(line: InputLine) -> Result<MachineInput, Error> {
     })
 }
 
-/// What a receiver made of a message when the transcript was written.
+/// The message as the receiver read it when the transcript was written.
 fn message_of(line: MessageLine) -> Result<MachineInput, Error> {
     let MessageLine { bytes, read, inflated_bytes, trailing_bytes, payload } = line;
     let reading = match read {
@@ -274,20 +275,20 @@ fn message_of(line: MessageLine) -> Result<MachineInput, Error> {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Told { at, line } => {
+            Self::Input { at, line } => {
                 write!(f, "{:>12}  > {}", seconds(*at), escape_at_most(line, LINE_BYTES as usize))
             }
-            Self::Said { at, recorded, replayed } if recorded == replayed => {
+            Self::Output { at, recorded, replayed } if recorded == replayed => {
                 write!(f, "{:>12}  < {replayed}", seconds(*at))
             }
-            Self::Said { at, recorded, replayed } => {
-                write!(f, "{:>12}  < {replayed}, where it was {recorded}", seconds(*at))
+            Self::Output { at, recorded, replayed } => {
+                write!(f, "{:>12}  < {replayed}, instead of {recorded}", seconds(*at))
             }
         }
     }
 }
 
-/// Shows no line: it may be long.
+/// Omits the reader, and the line, which may be long.
 impl<R> fmt::Debug for Replay<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Replay")
@@ -316,5 +317,5 @@ impl fmt::Display for TranscriptError {
     }
 }
 
-/// Its text contains that of the error within, so it has no `source`.
+/// The text contains that of the inner error, so there is no `source`.
 impl std::error::Error for TranscriptError {}

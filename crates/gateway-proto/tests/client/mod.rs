@@ -1,4 +1,4 @@
-//! A shard on a virtual clock whose server is the test.
+//! A shard on a virtual clock. The test acts as its server.
 
 #![allow(
     dead_code,
@@ -32,14 +32,14 @@ pub struct Client {
     pub dropped: u32,
     pub deadline: Instant,
     pub stopped: Option<StopReason>,
-    /// Whether permits to identify are given.
+    /// Whether permits to identify are granted.
     pub grants: bool,
     heartbeats: u32,
     start: Instant,
     pages: played::Pages,
 }
 
-/// What was written down is played again.
+/// Replays the transcript.
 impl Drop for Client {
     fn drop(&mut self) {
         if !std::thread::panicking() {
@@ -113,7 +113,7 @@ impl Client {
         }
     }
 
-    /// A message of the server.
+    /// Receives a message of the server.
     pub fn receive(&mut self, payload: Value) {
         self.input(Input::Message(Message::Text(payload.to_string().into_bytes().into())));
     }
@@ -122,7 +122,7 @@ impl Client {
         self.receive(json!({"op": 0, "t": name, "s": sequence, "d": data}));
     }
 
-    /// Plain events with these numbers.
+    /// Receives plain events with these numbers.
     pub fn events(&mut self, sequences: impl IntoIterator<Item = u64>) {
         for sequence in sequences {
             self.dispatch("TYPING_START", sequence, json!({}));
@@ -138,13 +138,13 @@ impl Client {
         self.dispatch("READY", 1, data);
     }
 
-    /// Opens the WebSocket and says Hello.
+    /// Opens the WebSocket and receives Hello.
     pub fn open(&mut self) {
         self.input(Input::Opened);
         self.receive(json!({"op": 10, "d": {"heartbeat_interval": INTERVAL.as_millis() as u64}}));
     }
 
-    /// From the beginning to READY.
+    /// Runs from the start to READY.
     pub fn identify(&mut self) {
         self.open();
         assert_eq!(self.expect(2)["shard"], json!([0, 1]));
@@ -160,13 +160,13 @@ impl Client {
         }
     }
 
-    /// Goes to the next deadline.
+    /// Advances to the next deadline.
     pub fn wait(&mut self) {
         self.now = self.now.max(self.deadline);
         self.input(Input::Timeout);
     }
 
-    /// Lets time pass, with a server that acknowledges every heartbeat at once.
+    /// Lets time pass with a server that acknowledges every heartbeat at once.
     pub fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while self.deadline <= end {
@@ -187,7 +187,7 @@ impl Client {
         payload["d"].take()
     }
 
-    /// The numbers of the dispatches since this was last asked.
+    /// The numbers of the dispatches since the last call.
     pub fn delivered(&mut self) -> Vec<u64> {
         let events = std::mem::take(&mut self.events);
         let numbers = events.iter().filter_map(|event| match event {

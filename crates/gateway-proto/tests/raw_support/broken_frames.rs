@@ -1,9 +1,9 @@
-//! Frames that break RFC 6455, and close frames, as one table: the byte level and the async driver must agree on it.
+//! Invalid frames (RFC 6455) and close frames as one table, for the byte level and the async driver.
 
 use gateway_proto::Closed;
 use gateway_proto::disconnect::DisconnectReason;
 
-/// The limit on messages that the table is made for.
+/// The message limit that the table assumes.
 pub(crate) const MESSAGE_BYTES: usize = 1024;
 
 /// Opcodes of RFC 6455, section 5.2.
@@ -13,16 +13,16 @@ const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const FINAL: u8 = 0x80;
 
-/// What a server sends once READY has come, and what that leads to.
+/// Bytes that a server sends after READY, and their effect.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) bytes: Vec<u8>,
-    /// The code of the close frame that it is answered with. None: one without a code.
+    /// The code of the client's close frame. `None` for a frame without a code.
     pub(crate) answer: Option<u16>,
     pub(crate) expected: Expected,
 }
 
-/// As what it is reported.
+/// The reported reason.
 pub(crate) enum Expected {
     /// A protocol error whose text contains this.
     Protocol(&'static str),
@@ -49,7 +49,7 @@ impl Expected {
         matches!(self, Self::Frame(Some(4004 | 4010..=4014), _))
     }
 
-    /// Whether the session can be resumed. No code of ours ends it; a message that is too large would come again.
+    /// Whether the session can be resumed. No code of ours ends it; a message that is too large would be replayed.
     pub(crate) fn keeps_session(&self) -> bool {
         !matches!(self, Self::TooLarge) && !self.is_final()
     }
@@ -90,7 +90,7 @@ pub(crate) fn broken_frames() -> Vec<Case> {
     for (name, bytes, code, text) in protocol {
         cases.push(Case { name, bytes, answer: Some(code), expected: Expected::Protocol(text) });
     }
-    // The code; the reason, as sent and as reported; the code of the answer.
+    // The code; the reason as sent and as reported; the code of the answer.
     let closes: [(&str, u16, &[u8], &str, u16); 5] = [
         ("close 4000", 4000, b"because", "because", 4000),
         ("close 1000", 1000, b"", "", 1000),
@@ -113,7 +113,7 @@ pub(crate) fn broken_frames() -> Vec<Case> {
         let (bytes, expected) = (close(code, b"\xff"), Expected::Frame(Some(code), "\u{fffd}"));
         cases.push(Case { name: "a final code, no reason", bytes, answer: Some(1007), expected });
     }
-    // What a close frame says counts only once what stands before it was right.
+    // A close frame counts only if everything before it was valid.
     let bytes = [frame(FINAL | TEXT, b"\xff"), close(4004, b"")].concat();
     let expected = Expected::Protocol("UTF-8");
     cases.push(Case { name: "a final code behind a bad text", bytes, answer: Some(1007), expected });
@@ -128,7 +128,7 @@ pub(crate) fn broken_frames() -> Vec<Case> {
     cases
 }
 
-/// The bytes of one frame with any first byte, unmasked, its length written in the usual way.
+/// The bytes of one unmasked frame with any first byte, with its length in the shortest form.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = match payload.len() {
         length @ 0..126 => vec![length as u8],

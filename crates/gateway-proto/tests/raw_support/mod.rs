@@ -1,4 +1,4 @@
-//! What the byte-level tests share: a server that a test writes by hand.
+//! Shared by the byte-level tests: a scripted server.
 
 #![allow(dead_code, reason = "no test file uses all of it")]
 
@@ -8,7 +8,7 @@ pub(crate) mod wire;
 
 use gateway_proto::{Compression, Intents, ShardConfig};
 
-/// A configuration whose every wait is reproducible.
+/// A configuration with reproducible waits.
 pub(crate) fn config() -> ShardConfig {
     let mut config = ShardConfig::new("simulated-token", Intents::GUILDS | Intents::GUILD_MESSAGES);
     config.compression = Compression::None;

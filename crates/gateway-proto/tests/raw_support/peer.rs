@@ -1,4 +1,4 @@
-//! A connection, and a test in the place of its server: byte by byte, without a gateway.
+//! A connection whose server is the test, byte by byte and without a gateway.
 
 use std::time::{Duration, Instant};
 
@@ -12,18 +12,18 @@ use super::wire;
 pub(crate) const HELLO: &str = r#"{"op":10,"d":{"heartbeat_interval":41250}}"#;
 pub(crate) const READY: &str = r#"{"op":0,"s":1,"t":"READY","d":{"session_id":"abc","resume_gateway_url":"ws://resume.gateway.example"}}"#;
 
-/// How far the byte stream has come.
+/// The state of the byte stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Asked for, not open.
+    /// Requested, not open.
     Dialing,
-    /// Open; the answer to the upgrade has not come.
+    /// Open; the upgrade is not answered.
     Upgrading,
-    /// The WebSocket is open; Hello has not come.
+    /// The WebSocket is open; Hello is outstanding.
     Open,
-    /// READY has come.
+    /// READY was received.
     Ready,
-    /// A close frame has been sent.
+    /// A close frame was sent.
     Closing,
 }
 
@@ -35,13 +35,13 @@ pub(crate) struct Peer {
     pub(crate) connects: Vec<String>,
     pub(crate) shut_downs: usize,
     pub(crate) stopped: bool,
-    /// Hand in byte by byte.
+    /// Whether bytes are passed one by one.
     pub(crate) one_byte: bool,
     server: WebSocketServer,
 }
 
 impl Peer {
-    /// A connection that has come so far.
+    /// A connection in this state.
     pub(crate) fn at(stage: Stage, config: ShardConfig) -> Self {
         let now = Instant::now();
         let mut peer = Self {
@@ -60,7 +60,7 @@ impl Peer {
         peer
     }
 
-    /// From a connection that dials to one that has come so far.
+    /// Brings a connection from dialling to this state.
     pub(crate) fn bring_to(&mut self, stage: Stage) {
         if stage == Stage::Dialing {
             return;
@@ -101,7 +101,7 @@ impl Peer {
         }
     }
 
-    /// Lets time pass up to the next deadline.
+    /// Lets time pass until the next deadline.
     pub(crate) fn wait(&mut self) -> Duration {
         let waited = self.deadline.saturating_duration_since(self.now);
         self.now = self.now.max(self.deadline);
@@ -109,7 +109,7 @@ impl Peer {
         waited
     }
 
-    /// Lets time pass, and meets the deadlines in it.
+    /// Lets time pass, and handles the deadlines in it.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while self.deadline <= end && !self.stopped {
@@ -118,7 +118,7 @@ impl Peer {
         self.now = end;
     }
 
-    /// The answer to the upgrade request that RFC 6455 asks for.
+    /// The answer to the upgrade request that RFC 6455 requires.
     pub(crate) fn right_answer(&mut self) -> String {
         self.take_sent();
         let Some(FromClient::Request(request)) = self.server.poll() else { panic!("a request was sent") };
@@ -126,7 +126,7 @@ impl Peer {
         String::from_utf8(switching_protocols(key)).expect("a head is text")
     }
 
-    /// What was sent since the last call, as tungstenite reads it. Nothing that a client may not send.
+    /// The frames sent since the last call, as decoded by tungstenite. Panics on invalid ones.
     pub(crate) fn frames(&mut self) -> Vec<FromClient> {
         self.take_sent();
         let frames: Vec<_> = std::iter::from_fn(|| self.server.poll()).collect();
@@ -137,7 +137,7 @@ impl Peer {
         frames
     }
 
-    /// The code of the close frame sent since the last call, which is the last frame.
+    /// The code of the close frame sent since the last call, which must be the last frame.
     pub(crate) fn close_code(&mut self) -> Option<u16> {
         match self.frames().last()? {
             FromClient::Close(frame) => frame.as_ref().map(|(code, _)| *code),
@@ -145,7 +145,7 @@ impl Peer {
         }
     }
 
-    /// Why the connection ended that has ended since the events were last cleared.
+    /// The reason of the disconnection since the events were last cleared.
     pub(crate) fn reason(&self) -> Option<&DisconnectReason> {
         let mut reasons = self.events.iter().filter_map(|event| match event {
             Event::Disconnected(disconnected) => Some(&disconnected.reason),

@@ -1,16 +1,16 @@
-//! The run loop of the README drives a shard.
+//! The run loop of README.md drives a shard.
 
 #![allow(clippy::disallowed_methods, reason = "a test has to begin its virtual clock somewhere")]
 
 use gateway_proto::Intents;
 
-// What the README shows, word for word: see `the_readme_shows_this_loop`.
+// The text of README.md, word for word: see `the_readme_shows_this_loop`.
 include!("run_loop.rs");
 
-/// A server for one short life, and a clock that jumps.
+/// A server for a short session, and a virtual clock.
 struct Script {
     now: Instant,
-    /// The last comes first.
+    /// In reverse order.
     messages: Vec<&'static str>,
     sent: Vec<Message>,
     closing: bool,

@@ -3,16 +3,16 @@ use std::time::Instant;
 use gateway_proto::config::ConfigError;
 use gateway_proto::{CloseFrame, Closed, ConnectError, Event, GatewayUrl, Input, Message, Output, Shard, ShardConfig, Shutdown, StopReason};
 
-/// What a driver needs of a WebSocket library and of its platform.
+/// The driver's interface to a WebSocket library and its platform.
 trait Platform {
     fn now(&self) -> Instant;
-    /// Dials, with TLS where `url.is_tls()`, and asks for `url.path_and_query()`.
+    /// Connects, with TLS if `url.is_tls()`, and requests `url.path_and_query()`.
     fn connect(&mut self, url: &GatewayUrl) -> Result<(), ConnectError>;
-    /// Queues a message. Never waits.
+    /// Queues a message without blocking.
     fn send(&mut self, message: Message);
     fn close(&mut self, frame: CloseFrame);
     fn disconnect(&mut self);
-    /// The next message, the end of the connection, or `None` when it is `until`.
+    /// The next message, the end of the connection, or `None` at `until`.
     fn wait(&mut self, until: Instant) -> Option<Result<Message, Closed>>;
 }
 
@@ -24,7 +24,7 @@ fn run(config: ShardConfig, platform: &mut impl Platform) -> Result<StopReason, 
                 Ok(()) => Input::Opened,
                 Err(error) => Input::ConnectFailed(error),
             },
-            // One shard alone needs no gate. Several share an `IdentifyQueue`.
+            // A single shard needs no gate. Several share an `IdentifyQueue`.
             Output::AcquireIdentify => Input::IdentifyGranted,
             Output::CancelIdentify => continue,
             Output::Send(message) => {

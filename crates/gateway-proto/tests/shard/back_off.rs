@@ -1,4 +1,4 @@
-//! How long to wait before the next connection, and that nothing redials without end.
+//! The wait before the next connection. No failure causes reconnects without a pause.
 
 use gateway_proto::disconnect::Refused;
 use gateway_proto::health::Phase;
@@ -13,7 +13,8 @@ fn refused(status: u16, retry_after: Option<u64>) -> Input {
     Input::ConnectFailed(ConnectError::Refused(refused))
 }
 
-/// Ten minutes without a network: few attempts, ever further apart, never at a hot loop's pace (serenity-rs/serenity#1433; discordjs/discord.js#9517; discord-jda/JDA#2448).
+/// Ten minutes without a network: few attempts with increasing distance, and no tight loop (serenity-rs/serenity#1433;
+/// discordjs/discord.js#9517; discord-jda/JDA#2448).
 #[test]
 fn ten_minutes_offline_take_few_attempts() {
     for seed in 0..50 {
@@ -33,9 +34,9 @@ fn ten_minutes_offline_take_few_attempts() {
     }
 }
 
-/// Whenever the server comes back, the shard does so within 0.6 of the outage.
+/// Whenever the server recovers, the shard reconnects within 0.6 of the outage's length.
 #[test]
-fn the_way_back_takes_a_share_of_the_outage() {
+fn recovery_takes_a_share_of_the_outage() {
     for seed in 0..50 {
         for outage in [2, 12, 30, 90, 600] {
             let mut scenario = Scenario::with(Phase::Ready, |config| config.seed = Some(seed));
@@ -52,10 +53,10 @@ fn the_way_back_takes_a_share_of_the_outage() {
     }
 }
 
-/// A gateway that lets each session go on and drops it at once: one redial is immediate, and the others are as far apart as if
-/// nothing had ever been READY.
+/// A gateway that resumes each session and then drops the connection: one reconnect is immediate, and the others are as
+/// far apart as if the shard had never been READY.
 #[test]
-fn the_immediate_redial_is_granted_once() {
+fn only_the_first_redial_is_immediate() {
     for seed in 0..50 {
         let mut scenario = Scenario::with(Phase::Ready, |config| config.seed = Some(seed));
         scenario.live(secs(60));
@@ -77,10 +78,10 @@ fn the_immediate_redial_is_granted_once() {
     }
 }
 
-/// The shards of a bot that all lose their connections come back spread: no tenth of a second holds more than a quarter of
-/// their second attempts.
+/// If all shards of a bot lose their connections at once, their reconnects are spread: no tenth of a second contains more
+/// than a quarter of the second attempts.
 #[test]
-fn shards_that_are_cut_at_once_come_back_spread() {
+fn shards_that_lose_their_connections_at_once_reconnect_spread_out() {
     const SHARDS: u32 = 200;
     let second_attempt = |id: u32| {
         let mut scenario = Scenario::with(Phase::Ready, |config| {
@@ -90,7 +91,7 @@ fn shards_that_are_cut_at_once_come_back_spread() {
         scenario.live(secs(60));
         scenario.eof();
         assert_eq!(scenario.shard.phase(), Phase::Connecting, "the first attempt is immediate");
-        scenario.said();
+        scenario.log();
         scenario.connect_failed();
         scenario.disconnected().retry_in.unwrap()
     };
@@ -102,7 +103,8 @@ fn shards_that_are_cut_at_once_come_back_spread() {
     }
 }
 
-/// Every way in which a dial can fail is waited out, at the first connection of a life too (disgoorg/disgo@d072b7c; discordjs/discord.js#10554).
+/// The shard backs off after every kind of failed connection attempt, also at the first connection
+/// (disgoorg/disgo@d072b7c; discordjs/discord.js#10554).
 #[test]
 fn every_failed_dial_is_tried_again() {
     let detail = || "detail".to_owned();
@@ -115,16 +117,16 @@ fn every_failed_dial_is_tried_again() {
         let mut scenario = Scenario::at(Phase::Connecting);
         for attempt in 1..=10 {
             scenario.input(Input::ConnectFailed(error.clone()));
-            assert!(scenario.said()[0].starts_with(&format!("disconnected: {error};")));
+            assert!(scenario.log()[0].starts_with(&format!("disconnected: {error};")));
             scenario.advance_until(&format!("connecting, attempt {attempt}"));
-            assert_eq!(scenario.said(), [BASE]);
+            assert_eq!(scenario.log(), [BASE]);
         }
         scenario.open();
-        assert_eq!(scenario.said().last().unwrap(), "acquire identify");
+        assert_eq!(scenario.log().last().unwrap(), "acquire identify");
     }
 }
 
-/// Every refusal of the upgrade is waited out (hikari-py/hikari#90, and wumpy's one 503).
+/// The shard backs off after every refusal of the upgrade (hikari-py/hikari#90).
 #[test]
 fn every_refused_upgrade_is_tried_again() {
     for status in [400, 401, 403, 404, 429, 500, 502, 503, 520, 530] {
@@ -136,31 +138,30 @@ fn every_refused_upgrade_is_tried_again() {
     }
 }
 
-/// `Retry-After` is obeyed, up to an hour (hikari-py/hikari#90).
+/// The shard waits for `Retry-After`, up to an hour (hikari-py/hikari#90).
 #[test]
-fn retry_after_is_obeyed() {
+fn retry_after_is_observed() {
     for (asked, wait) in [(60, 60), (3600, 3600), (10_000_000, 3600)] {
         for status in [429, 503] {
             let mut scenario = Scenario::at(Phase::Connecting);
             scenario.input(refused(status, Some(asked)));
             assert_eq!(scenario.disconnected().retry_in, Some(secs(wait)));
             scenario.advance(secs(wait) - ms(1));
-            assert_eq!(scenario.said(), [""; 0]);
+            assert_eq!(scenario.log(), [""; 0]);
             scenario.advance(ms(1));
-            assert_eq!(scenario.said().last().unwrap(), BASE);
+            assert_eq!(scenario.log().last().unwrap(), BASE);
         }
     }
 }
 
-/// Five refusals in a row that waiting may not change are reported, and so are ten; other failures do not count.
+/// Five refusals in a row that a wait may not cure are reported, and so are ten. Other failures do not count.
 #[test]
-fn refusals_in_a_row_are_told() {
+fn refusals_in_a_row_are_reported() {
     let mut scenario = Scenario::at(Phase::Connecting);
     let mut told = Vec::new();
     for attempt in 1..=10 {
         scenario.input(refused(403, None));
-        if scenario.said().contains(&format!("notice RefusedRepeatedly {{ status: 403, times: {attempt} }}"))
-        {
+        if scenario.log().contains(&format!("notice RefusedRepeatedly {{ status: 403, times: {attempt} }}")) {
             told.push(attempt);
         }
         scenario.next_connect();
@@ -168,11 +169,11 @@ fn refusals_in_a_row_are_told() {
     assert_eq!(told, [5, 10]);
     for status in [403, 403, 403, 503, 403, 403, 403, 403] {
         scenario.input(refused(status, None));
-        scenario.said();
+        scenario.log();
         scenario.next_connect();
     }
     scenario.input(refused(404, None));
-    assert_eq!(scenario.said()[0], "notice RefusedRepeatedly { status: 404, times: 5 }");
+    assert_eq!(scenario.log()[0], "notice RefusedRepeatedly { status: 404, times: 5 }");
     // A connection that opens ends the row.
     scenario.next_connect();
     scenario.input(Input::Opened);
@@ -180,15 +181,16 @@ fn refusals_in_a_row_are_told() {
         scenario.eof();
         scenario.next_connect();
         scenario.input(refused(403, None));
-        assert!(scenario.said()[0].starts_with("disconnected"), "one in a row");
+        assert!(scenario.log()[0].starts_with("disconnected"), "one in a row");
         scenario.next_connect();
         scenario.input(Input::Opened);
     }
 }
 
-/// A gateway that opens, says Hello and closes: the waits grow, because nothing was ever READY (twilight-rs/twilight#2505).
+/// A gateway that opens, sends Hello and closes: the waits grow, because the shard was never READY
+/// (twilight-rs/twilight#2505).
 #[test]
-fn a_half_up_gateway_is_not_stormed() {
+fn a_gateway_that_closes_after_hello_is_not_flooded() {
     let mut scenario = Scenario::at(Phase::Connecting);
     let start = scenario.elapsed();
     for _ in 0..50 {
@@ -201,13 +203,13 @@ fn a_half_up_gateway_is_not_stormed() {
     assert_eq!(scenario.shard.stats().connect_attempts, 51);
 }
 
-/// READY alone does not begin the waits anew; a minute of it does (twilight-rs/twilight#2505, peers: worth beating 1).
+/// READY does not reset the back-off; READY for a minute does (twilight-rs/twilight#2505).
 #[test]
-fn only_a_minute_of_ready_begins_the_waits_anew() {
+fn only_a_minute_of_ready_resets_the_back_off() {
     let mut scenario = Scenario::at(Phase::Ready);
     let mut life = |up: std::time::Duration| {
         scenario.advance(up);
-        scenario.said();
+        scenario.log();
         scenario.eof();
         let wait = scenario.disconnected().retry_in.unwrap();
         scenario.next_connect();
@@ -221,7 +223,7 @@ fn only_a_minute_of_ready_begins_the_waits_anew() {
     assert!(waits.iter().max().unwrap() > &secs(5), "{waits:?}");
     for up in [59_999, 60_000] {
         scenario.live(ms(up));
-        scenario.said();
+        scenario.log();
         scenario.eof();
         assert_eq!(scenario.disconnected().retry_in.unwrap().is_zero(), up == 60_000, "up for {up} ms");
         scenario.next_connect();
@@ -230,8 +232,8 @@ fn only_a_minute_of_ready_begins_the_waits_anew() {
     }
 }
 
-/// A day of Identifies that fail costs fewer than a third of the thousand starts after which the token is
-/// reset, with any seed (discord/discord-api-docs#1023).
+/// A day of failing Identifies costs less than a third of the thousand starts after which Discord resets the token, with
+/// any seed (discord/discord-api-docs#1023).
 #[test]
 fn a_day_of_failing_identifies_stays_within_the_budget() {
     let ends: [(&str, crate::support::Step); 4] = [
@@ -265,18 +267,18 @@ fn a_day_of_failing_identifies_stays_within_the_budget() {
     }
 }
 
-/// The application may end a wait (tatsuworks/gateway#87; discord-jda/JDA#2464), and the attempts are counted on.
+/// The application may end a wait (tatsuworks/gateway#87; discord-jda/JDA#2464). The count of attempts continues.
 #[test]
 fn a_reconnect_ends_the_wait() {
     for how in [Reconnect::Resume, Reconnect::Fresh] {
         let mut scenario = Scenario::at(Phase::BackingOff);
         scenario.shard.reconnect(how);
         scenario.settle();
-        assert_eq!(scenario.said(), ["connecting, attempt 1", BASE]);
+        assert_eq!(scenario.log(), ["connecting, attempt 1", BASE]);
     }
 }
 
-/// The configuration says how long the waits are.
+/// The configuration determines the waits.
 #[test]
 fn the_waits_are_configurable() {
     let mut scenario = Scenario::with(Phase::Connecting, |config| {
@@ -291,7 +293,8 @@ fn the_waits_are_configurable() {
     }
 }
 
-/// A lost connection is noticed where it stands, whatever the stage: nothing is left waiting (serenity-rs/serenity#3099; DSharpPlus/DSharpPlus#279).
+/// The end of a connection is noticed in every phase: no deadline has to pass (serenity-rs/serenity#3099;
+/// DSharpPlus/DSharpPlus#279).
 #[test]
 fn the_end_of_the_stream_is_noticed_in_every_phase() {
     for phase in PHASES.into_iter().filter(|phase| *phase != Phase::Stopped) {

@@ -1,4 +1,5 @@
-//! The reaction to each close code (Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes).
+//! The reaction to each close code
+//! ([Discord Docs, Opcodes and Status Codes > Gateway Close Event Codes](https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes)).
 
 use gateway_proto::disconnect::{DisconnectReason, Rejection};
 use gateway_proto::health::{Condition, Phase};
@@ -18,19 +19,21 @@ const STOPS: [(u16, Rejection); 6] = [
     (4014, Rejection::DisallowedIntents),
 ];
 
-/// A code that says nothing against the session: resume it at once, at its own URL. The server's 1000 and 1001 too (discordeno/discordeno#4103).
+/// A code that does not end the session: the shard resumes at once at the resume URL. Includes the server's 1000 and 1001
+/// (discordeno/discordeno#4103).
 #[test]
 fn an_ordinary_code_resumes_at_once() {
     for code in RESUMES {
         let mut scenario = Scenario::at(Phase::Ready);
         scenario.closed(code);
-        let said = scenario.said();
-        assert_eq!(said[1..], ["connecting to resume, attempt 1", RESUME], "{code}");
-        assert_eq!(said[0], format!("disconnected: closed with code {code}; resumable; retry in 0ns"));
+        let log = scenario.log();
+        assert_eq!(log[1..], ["connecting to resume, attempt 1", RESUME], "{code}");
+        assert_eq!(log[0], format!("disconnected: closed with code {code}; resumable; retry in 0ns"));
     }
 }
 
-/// No code at all is the same: a bare close frame, a reset, the end of the stream, broken framing (disgoorg/disgo@d072b7c; Rapptz/discord.py@e2f4259; frankie567/httpx-ws#25).
+/// An end without a code is the same: an empty close frame, a reset, the end of the stream, invalid framing
+/// (disgoorg/disgo@d072b7c; Rapptz/discord.py@e2f4259; frankie567/httpx-ws#25).
 #[test]
 fn an_end_without_a_code_resumes_at_once() {
     for closed in [
@@ -41,11 +44,11 @@ fn an_end_without_a_code_resumes_at_once() {
     ] {
         let mut scenario = Scenario::at(Phase::Ready);
         scenario.input(Input::Closed(closed));
-        assert_eq!(scenario.said().last().unwrap(), RESUME);
+        assert_eq!(scenario.log().last().unwrap(), RESUME);
     }
 }
 
-/// 4008: resume, but not before five seconds.
+/// 4008: the shard resumes after five seconds or more.
 #[test]
 fn a_broken_rate_limit_waits_five_seconds() {
     for seed in 0..50 {
@@ -58,9 +61,9 @@ fn a_broken_rate_limit_waits_five_seconds() {
     }
 }
 
-/// A code that speaks of a new session: forget this one with its URL, and identify through the gate.
+/// A code that ends the session: the shard forgets it and its URL, and requests a permit to identify.
 #[test]
-fn a_code_against_the_session_identifies_at_the_base_url() {
+fn a_code_that_ends_the_session_identifies_at_the_base_url() {
     for code in IDENTIFIES {
         let mut scenario = Scenario::at(Phase::Ready);
         scenario.closed(code);
@@ -68,37 +71,38 @@ fn a_code_against_the_session_identifies_at_the_base_url() {
         assert!(!scenario.disconnected().resumable);
         assert_eq!(scenario.next_connect(), BASE);
         scenario.open();
-        assert_eq!(scenario.said().last().unwrap(), "acquire identify");
+        assert_eq!(scenario.log().last().unwrap(), "acquire identify");
     }
 }
 
-/// A code that no reconnect can cure stops the shard, in every stage, for good and with a typed reason (bwmarrin/discordgo#1429).
+/// A code that no reconnect can fix stops the shard in every phase, permanently and with a typed reason
+/// (bwmarrin/discordgo#1429).
 #[test]
-fn a_final_code_stops_the_shard_in_every_stage() {
+fn a_final_code_stops_the_shard_in_every_phase() {
     for (code, rejection) in STOPS {
         assert_eq!(rejection.code(), code);
         for phase in OPEN {
             let mut scenario = Scenario::at(phase);
             scenario.closed(code);
-            let said = scenario.said();
+            let log = scenario.log();
             let stopped = format!("stopped: {rejection}");
-            assert_eq!(said.last().unwrap(), &stopped, "{phase:?}");
-            assert!(said[said.len() - 2].ends_with("; no session; for good"), "{said:?}");
-            // Nothing wakes it: not time, not the application, not the network.
+            assert_eq!(log.last().unwrap(), &stopped, "{phase:?}");
+            assert!(log[log.len() - 2].ends_with("; no session; for good"), "{log:?}");
+            // Time, the application and the network have no further effect.
             scenario.shard.reconnect(Reconnect::Fresh);
             scenario.lag(secs(86_400));
             scenario.input(Input::Timeout);
             scenario.input(Input::Opened);
-            assert_eq!(scenario.said(), [""; 0]);
+            assert_eq!(scenario.log(), [""; 0]);
             let reason = StopReason::Rejected(rejection);
             assert_eq!(scenario.shard.health().condition, Condition::Stopped(reason));
         }
     }
 }
 
-/// The codes mean the same in answer to Identify and to Resume.
+/// The codes have the same meaning in answer to Identify and to Resume.
 #[test]
-fn codes_mean_the_same_in_every_stage() {
+fn codes_have_the_same_meaning_in_every_phase() {
     for phase in OPEN {
         for code in RESUMES {
             let mut scenario = Scenario::at(phase);
@@ -116,7 +120,7 @@ fn codes_mean_the_same_in_every_stage() {
     }
 }
 
-/// The server's words come with the code, and the error says what to do about it.
+/// The server's reason is reported with the code, and the error says what to do.
 #[test]
 fn the_reason_is_passed_on() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -127,13 +131,13 @@ fn the_reason_is_passed_on() {
     assert!(Rejection::DisallowedIntents.to_string().contains("developer portal"));
 }
 
-/// Two closes that cross: a code with a meaning of its own is no echo of ours, and holds.
+/// Two crossing close frames: a code that stops the shard or ends the session is not an echo of ours, and counts.
 #[test]
-fn a_code_that_crosses_our_close_frame_holds() {
+fn a_code_that_crosses_our_close_frame_counts() {
     for (code, rejection) in STOPS {
         let mut scenario = Scenario::at(Phase::Closing);
         scenario.closed(code);
-        assert_eq!(scenario.said().last().unwrap(), &format!("stopped: {rejection}"));
+        assert_eq!(scenario.log().last().unwrap(), &format!("stopped: {rejection}"));
     }
     for code in IDENTIFIES {
         let mut scenario = Scenario::at(Phase::Closing);
@@ -151,7 +155,7 @@ fn a_code_that_crosses_our_close_frame_holds() {
     assert!(scenario.disconnected().retry_in.unwrap() >= secs(5));
 }
 
-/// Every close of our own keeps the session, unless the application or the server has ended it: never 1000, never 1001
+/// Every close of the client keeps the session, unless the application or the server has ended it: never 1000, never 1001
 /// (Rapptz/discord.py@403651a).
 #[test]
 fn our_own_closes_keep_the_session() {
@@ -168,7 +172,7 @@ fn our_own_closes_keep_the_session() {
     for (name, close) in closes {
         let mut scenario = Scenario::at(Phase::Ready);
         close(&mut scenario);
-        let said = scenario.said();
-        assert!(said.iter().any(|line| line.starts_with("close 4000 ")), "{name}: {said:?}");
+        let log = scenario.log();
+        assert!(log.iter().any(|line| line.starts_with("close 4000 ")), "{name}: {log:?}");
     }
 }

@@ -1,5 +1,6 @@
-//! What the application sends: when it goes out, how much of it, and what is refused (Discord Docs, Gateway > Sending
-//! Events, Rate Limiting).
+//! Commands of the application: when they are sent, how many, and which are refused
+//! ([Discord Docs, Gateway > Sending Events](https://discord.com/developers/docs/events/gateway#sending-events) and
+//! [Rate Limiting](https://discord.com/developers/docs/events/gateway#rate-limiting)).
 
 use gateway_proto::command::{
     Activity, ChannelInfoField, MemberSelection, Presence, RequestGuildMembers, SendError, Status,
@@ -9,9 +10,9 @@ use gateway_proto::{Command, Input, Message, Output, Raw, Snowflake};
 
 use crate::support::{INTERVAL, PHASES, Scenario, ms, raw_command, secs, server};
 
-/// The numbers of the commands said since the last call, in their order.
+/// The numbers of the commands sent since the last call, in their order.
 fn numbers(scenario: &mut Scenario) -> Vec<u64> {
-    let commands = scenario.said().into_iter();
+    let commands = scenario.log().into_iter();
     commands
         .filter_map(|line| line.strip_prefix(r#"send {"op":50,"d":"#)?.strip_suffix('}')?.parse().ok())
         .collect()
@@ -23,7 +24,8 @@ fn queue(scenario: &mut Scenario, numbers: std::ops::Range<u64>) {
     }
 }
 
-/// Commands wait until READY or RESUMED; before it they would be answered with 4003. Then they go in their order (twilight-rs/twilight#2264).
+/// Commands wait until READY or RESUMED; before it the server would answer with 4003. Then they are sent in order
+/// (twilight-rs/twilight#2264).
 #[test]
 fn commands_wait_until_ready() {
     for phase in PHASES.into_iter().filter(|phase| !matches!(phase, Phase::Ready | Phase::Stopped)) {
@@ -51,27 +53,28 @@ fn commands_wait_until_ready() {
     }
 }
 
-/// When the shard is READY, a command goes out at once.
+/// While the shard is READY, a command is sent at once.
 #[test]
-fn a_command_goes_out_at_once_when_ready() {
+fn a_command_is_sent_at_once_when_ready() {
     let mut scenario = Scenario::at(Phase::Ready);
     queue(&mut scenario, 7..8);
-    assert_eq!(scenario.said(), [""; 0], "it takes effect at the next input");
+    assert_eq!(scenario.log(), [""; 0], "it takes effect at the next input");
     scenario.settle();
     assert_eq!(numbers(&mut scenario), [7]);
 }
 
-/// At most 120 messages in 60 seconds, Identify and heartbeats included, with slots reserved for the heartbeats, and one second
-/// of margin (Discord Docs, Gateway > Rate Limiting).
+/// At most 120 messages in 60 seconds, including Identify and heartbeats, with slots reserved for heartbeats, and one
+/// second of margin
+/// ([Discord Docs, Gateway > Rate Limiting](https://discord.com/developers/docs/events/gateway#rate-limiting)).
 #[test]
 fn commands_leave_room_for_heartbeats() {
     let mut scenario = Scenario::at(Phase::Ready);
     queue(&mut scenario, 0..500);
     scenario.settle();
-    // 120, less Identify, two scheduled heartbeats and one that may be asked for.
+    // 120, less Identify, two scheduled heartbeats and one that may be requested.
     assert_eq!(numbers(&mut scenario), (0..116).collect::<Vec<_>>());
     scenario.server(&server::heartbeat_request());
-    assert_eq!(scenario.said(), [r#"send {"op":1,"d":1}"#]);
+    assert_eq!(scenario.log(), [r#"send {"op":1,"d":1}"#]);
     scenario.server(&server::acknowledgement());
     scenario.live(secs(61) - ms(1));
     assert_eq!(numbers(&mut scenario), [0; 0]);
@@ -79,7 +82,7 @@ fn commands_leave_room_for_heartbeats() {
     assert_eq!(numbers(&mut scenario).first(), Some(&116));
 }
 
-/// 500 commands wait, and every heartbeat leaves on time all the same (discord-jda/JDA#1294; Rapptz/discord.py@5fe998a).
+/// With 500 queued commands every heartbeat is sent on time (discord-jda/JDA#1294; Rapptz/discord.py@5fe998a).
 #[test]
 fn a_full_queue_delays_no_heartbeat() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -89,7 +92,7 @@ fn a_full_queue_delays_no_heartbeat() {
     for _ in 0..400 {
         scenario.advance(secs(1));
         scenario.server(&server::acknowledgement());
-        for (at, line) in scenario.said_at() {
+        for (at, line) in scenario.log_at() {
             if line.starts_with(r#"send {"op":1,"#) {
                 beats.push(at);
             } else if let Some(rest) = line.strip_prefix(r#"send {"op":50,"d":"#) {
@@ -102,7 +105,7 @@ fn a_full_queue_delays_no_heartbeat() {
     assert_eq!(commands, (0..500).collect::<Vec<_>>());
 }
 
-/// The count begins anew on every connection, and what was not sent goes out there.
+/// The count starts again on every connection, and queued commands are sent there.
 #[test]
 fn a_new_connection_has_a_new_count() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -116,7 +119,7 @@ fn a_new_connection_has_a_new_count() {
     assert_eq!(scenario.elapsed(), ms(0));
 }
 
-/// A smaller limit is obeyed too.
+/// A smaller limit applies too.
 #[test]
 fn the_limit_is_configurable() {
     let mut scenario = Scenario::with(Phase::Ready, |config| config.limits.sends_per_minute = 70);
@@ -125,9 +128,10 @@ fn the_limit_is_configurable() {
     assert_eq!(numbers(&mut scenario).len(), 66);
 }
 
-/// RATE_LIMITED is a dispatch like any other: the application sees what was refused, and when to ask again (discord/discord-api-docs#7760).
+/// RATE_LIMITED is delivered like any dispatch: the application sees what was refused, and when to retry
+/// (discord/discord-api-docs#7760).
 #[test]
-fn a_refused_request_is_told() {
+fn a_refused_request_is_delivered() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(r#"{"t":"RATE_LIMITED","s":2,"op":0,"d":{"opcode":8,"retry_after":29.5,"meta":{"guild_id":"7","nonce":"n"}}}"#);
     let outputs = scenario.outputs();
@@ -138,18 +142,18 @@ fn a_refused_request_is_told() {
     assert_eq!((dispatch.name(), d["retry_after"].as_f64()), ("RATE_LIMITED", Some(29.5)));
 }
 
-// ---- What is refused: the caller's mistakes, which change nothing ----
+// ---- Refused commands, which change nothing ----
 
 fn refused(command: Command) -> SendError {
     let mut scenario = Scenario::at(Phase::Ready);
     let error = scenario.shard.send(command).unwrap_err();
     scenario.settle();
-    assert_eq!((scenario.said(), scenario.shard.health().queued_commands), (Vec::new(), 0));
+    assert_eq!((scenario.log(), scenario.shard.health().queued_commands), (Vec::new(), 0));
     assert!(!error.to_string().is_empty());
     error
 }
 
-/// More than 4096 bytes would be answered with 4002; 4096 are sent.
+/// A command of more than 4096 bytes would be answered with 4002; one of 4096 bytes is sent.
 #[test]
 fn a_command_over_4096_bytes_is_refused() {
     let sized =
@@ -164,9 +168,9 @@ fn a_command_over_4096_bytes_is_refused() {
     assert!(error.to_string().contains("split it"));
 }
 
-/// A queue that is full says so.
+/// A full queue is reported.
 #[test]
-fn a_full_queue_is_told() {
+fn a_full_queue_is_reported() {
     let mut scenario = Scenario::with(Phase::Connecting, |config| config.limits.queued_commands = 3);
     queue(&mut scenario, 0..3);
     let error = scenario.shard.send(raw_command(50, "3")).unwrap_err();
@@ -178,7 +182,7 @@ fn a_full_queue_is_told() {
     queue(&mut scenario, 3..6);
 }
 
-/// The shard's own opcodes, and those of the server, are not for sending.
+/// The shard's own opcodes and those of the server cannot be sent.
 #[test]
 fn reserved_opcodes_are_refused() {
     for op in [0, 1, 2, 6, 7, 9, 10, 11] {
@@ -188,8 +192,8 @@ fn reserved_opcodes_are_refused() {
     }
 }
 
-/// A command that the server would drop silently, or close the connection for, is refused with a reason (Discord Docs, Gateway
-/// Events > Send Events).
+/// A command that the server would drop silently, or close the connection for, is refused with a reason
+/// ([Discord Docs, Gateway Events > Send Events](https://discord.com/developers/docs/events/gateway-events#send-events)).
 #[test]
 fn commands_against_the_documentation_are_refused() {
     let members = |members, nonce| {
@@ -226,10 +230,10 @@ fn commands_against_the_documentation_are_refused() {
         scenario.shard.send(command).unwrap();
     }
     scenario.settle();
-    assert_eq!(scenario.said().len(), 6);
+    assert_eq!(scenario.log().len(), 6);
 }
 
-/// Data that cannot be written in the shard's encoding is refused.
+/// Data that cannot be encoded in the shard's encoding is refused.
 #[test]
 fn data_that_cannot_be_written_is_refused() {
     let mut scenario = Scenario::with(Phase::Ready, |config| config.encoding = gateway_proto::Encoding::Json);
@@ -239,7 +243,7 @@ fn data_that_cannot_be_written_is_refused() {
     assert!(error.to_string().starts_with("the command's data cannot be written: "), "{error}");
 }
 
-/// A refused presence is not the one to identify with.
+/// A refused presence is not used for the next Identify.
 #[test]
 fn a_refused_presence_is_not_kept() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -248,5 +252,5 @@ fn a_refused_presence_is_not_kept() {
     scenario.closed(4009);
     scenario.open();
     scenario.input(Input::IdentifyGranted);
-    assert!(!scenario.said().last().unwrap().contains("presence"));
+    assert!(!scenario.log().last().unwrap().contains("presence"));
 }

@@ -1,4 +1,4 @@
-//! A configuration that cannot be used is an error that names the field, and no shard.
+//! A configuration that cannot be used is an error that names the field.
 
 use gateway_proto::command::{Activity, Presence, Status};
 use gateway_proto::health::Phase;
@@ -8,7 +8,7 @@ use crate::support::{Scenario, config, secs};
 
 type Change = fn(&mut ShardConfig);
 
-/// The field that is named.
+/// The field that the error names.
 fn refused(change: Change) -> &'static str {
     let mut config = config();
     change(&mut config);
@@ -67,9 +67,9 @@ fn every_field_that_cannot_be_used_is_named() {
     }
 }
 
-/// The least and the most of what is allowed is allowed.
+/// The minimum and the maximum of each field are accepted.
 #[test]
-fn the_limits_of_what_is_allowed_are_allowed() {
+fn the_minimum_and_the_maximum_are_accepted() {
     let table: [Change; 11] = [
         |config| config.large_threshold = Some(50),
         |config| config.large_threshold = Some(250),
@@ -88,7 +88,7 @@ fn the_limits_of_what_is_allowed_are_allowed() {
     }
 }
 
-/// An Identify that fills the limit may be sent; one byte less, and there is no room for it.
+/// An Identify may have exactly the largest size; if the limit is one byte less, it is refused.
 #[test]
 fn identify_may_fill_the_limit() {
     let limited = |limit| {
@@ -105,10 +105,10 @@ fn identify_may_fill_the_limit() {
         config.limits.payload_bytes = least;
     });
     scenario.input(gateway_proto::Input::IdentifyGranted);
-    assert_eq!(scenario.said()[1].len() - "send ".len(), least);
+    assert_eq!(scenario.log()[1].len() - "send ".len(), least);
 }
 
-/// A compression that was not compiled in is an error when the shard is built, not when the server has answered with it.
+/// A compression that is not compiled in is an error when the shard is created, not when the server uses it.
 #[test]
 fn every_compression_works_or_is_refused() {
     let all = [Compression::None, Compression::Payload, Compression::ZlibStream, Compression::ZstdStream];

@@ -1,4 +1,4 @@
-//! Dispatches outside of the shard: their keys, and their form as bytes.
+//! Dispatches after delivery: their keys, and their serialized form.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ fn keys_outlive_connections_and_processes() {
     let resumed = keys(&mut scenario);
     assert!(resumed.iter().all(|key| key.is_same_session(first[0])));
 
-    // Another process, which has nothing but the snapshot: the replay of 2 has the key that it had.
+    // Another process that has only the snapshot: the replayed 2 has the same key.
     let mut config = config();
     config.session = Some(SessionSnapshot::new(SESSION.to_owned(), None, 1, ShardId::ONE));
     let mut restarted = Scenario::new(config);
@@ -49,7 +49,7 @@ fn keys_outlive_connections_and_processes() {
     restarted.server(&server::message(3));
     assert_eq!(keys(&mut restarted), [first[1], resumed[0]]);
 
-    // Another session, with the same numbers.
+    // Another session with the same numbers.
     scenario.server(&server::invalid_session(false));
     scenario.eof();
     scenario.next_connect();
@@ -67,9 +67,9 @@ fn keys_outlive_connections_and_processes() {
     }
 }
 
-/// Before Identify or Resume numbers belong to nothing, and there may be no session that could be resumed.
+/// Before Identify or Resume a number belongs to no session, and there may be no session to resume.
 #[test]
-fn what_is_of_no_session_has_no_key() {
+fn a_dispatch_without_a_session_has_no_key() {
     let mut config = config();
     config.session = Some(SessionSnapshot::new(SESSION.to_owned(), None, 1, ShardId::ONE));
     let mut early = Scenario::new(config);
@@ -87,9 +87,9 @@ fn what_is_of_no_session_has_no_key() {
     }
 }
 
-/// Keys and acknowledgements cost an event nothing: it is moved a lot.
+/// Keys and acknowledgements do not increase the size of an event, which is moved often.
 #[test]
-fn an_event_has_the_size_that_it_had() {
+fn the_size_of_an_event_is_unchanged() {
     if cfg!(target_pointer_width = "64") {
         assert_eq!((size_of::<Dispatch>(), size_of::<Event>()), (96, 104));
     }
@@ -107,7 +107,7 @@ fn assert_same(dispatch: &Dispatch) {
 }
 
 #[test]
-fn a_dispatch_that_was_bytes_is_the_same() {
+fn a_dispatch_from_bytes_equals_the_original() {
     let mut scenario = Scenario::at(Phase::AwaitingReady);
     scenario.server(&server::ready());
     scenario.server(&server::message(2));
@@ -130,9 +130,9 @@ fn a_dispatch_that_was_bytes_is_the_same() {
     assert_eq!(hello.to_string(), "invalid value, expected opcode 0");
 }
 
-/// The form is read by other versions of this crate, so it must not change.
+/// Other versions of this crate read this form, so it must not change.
 #[test]
-fn the_bytes_are_what_they_were() {
+fn the_serialized_form_is_unchanged() {
     let dispatch = Dispatch::from_payload(r#"{"t":"AB","s":258,"op":0,"d":[1]}"#, Encoding::Json).unwrap();
     assert_eq!(dispatch.to_bytes(), b"\x01\x02\0\0\0\0\0\0\x01\x02\0\0\0\x02AB[1]");
     let keyed = b"\x01\x07\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\x03\0\0\0\x02ABa\x01";
@@ -142,7 +142,7 @@ fn the_bytes_are_what_they_were() {
 }
 
 #[test]
-fn bytes_that_are_no_dispatch_are_refused() {
+fn invalid_bytes_are_refused() {
     let whole = b"\x01\x06\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\x03\0\0\0\x02AB";
     assert!(Dispatch::from_bytes(&whole[..]).is_ok());
     for cut in 0..whole.len() {
@@ -163,7 +163,7 @@ fn bytes_that_are_no_dispatch_are_refused() {
 }
 
 proptest! {
-    /// Whatever bytes are taken for a dispatch, it is one that can be written and read again.
+    /// Any bytes that are accepted as a dispatch can be serialized and read again.
     #[test]
     fn bytes_are_refused_or_are_a_dispatch(flags in 0_u8..16, rest in proptest::collection::vec(0_u8..8, 0..60)) {
         let bytes = [&[1, flags][..], &rest].concat();

@@ -11,7 +11,7 @@ fn named(document: &str) -> Vec<(&str, &str)> {
     names.filter(|(file, test)| is_name(file) && is_name(test) && test.contains('_')).collect()
 }
 
-/// Where a file of tests is: one of ours, or one of another crate, as `crate/file`.
+/// The source of a test file of this crate, or of another crate as `crate/file`.
 fn source(file: &str) -> Option<String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let candidates = match file.split_once('/') {

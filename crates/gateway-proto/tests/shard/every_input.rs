@@ -1,4 +1,4 @@
-//! Every input in every phase: what is said, and the phase after it. The table is `tests/snapshots/every_input.snap`; read
+//! Every input in every phase: the outputs, and the phase after it. The table is `tests/snapshots/every_input.snap`; read
 //! its changes as changes of the protocol.
 
 use std::fmt::Write;
@@ -8,9 +8,9 @@ use gateway_proto::health::Phase;
 use gateway_proto::identify::IdentifyRefused;
 use gateway_proto::{Closed, ConnectError, Event, Input, Output, Reconnect, Shutdown};
 
-use crate::support::{PHASES, Scenario, Step, say, secs, server};
+use crate::support::{PHASES, Scenario, Step, output_text, secs, server};
 
-/// What happens, and its name in the table.
+/// The inputs with their names in the table.
 const INPUTS: [(&str, Step); 49] = [
     ("opened", |scenario| scenario.input(Input::Opened)),
     ("connect failed: DNS", |scenario| failed(scenario, ConnectError::Dns("no such host".to_owned()))),
@@ -100,7 +100,7 @@ fn timeout(scenario: &mut Scenario) {
     }
 }
 
-/// What an input leads to, in words. Waits are rounded up to whole seconds: the rest is jitter.
+/// The result of an input in words. Waits are rounded up to whole seconds, which removes the jitter.
 fn outcome(phase: Phase, step: Step) -> String {
     let mut scenario = Scenario::at(phase);
     let before = (scenario.shard.phase(), session(&scenario));
@@ -111,7 +111,7 @@ fn outcome(phase: Phase, step: Step) -> String {
         if let Output::Event(Event::Disconnected(end)) = &mut output {
             end.retry_in = end.retry_in.map(|wait| secs(wait.as_secs_f64().ceil() as u64));
         }
-        let line = say::output(&output);
+        let line = output_text::output(&output);
         let line = line.split_once(r#""properties""#).map_or(line.as_str(), |(identify, _)| identify);
         let _ = writeln!(words, "        {line}");
     }
@@ -140,7 +140,7 @@ fn every_input_in_every_phase() {
         let mut rows = inputs.map(|(name, step)| (name, outcome(phase, step))).peekable();
         while let Some((name, outcome)) = rows.next() {
             let _ = writeln!(table, "    {name}");
-            // Inputs with the same outcome stand above it together.
+            // Inputs with the same result are grouped above it.
             if rows.peek().is_none_or(|(_, next)| *next != outcome) {
                 table.push_str(&outcome);
             }

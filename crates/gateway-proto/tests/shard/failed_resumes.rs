@@ -1,12 +1,12 @@
-//! Resumes that fail: when the session is given up, and what counts as an answer.
+//! Failed Resumes: when the session is given up, and what counts as an answer.
 
 use gateway_proto::config::Delivery;
 use gateway_proto::health::Phase;
 use gateway_proto::{Event, Notice, Output};
 
-use crate::support::{BASE, Scenario, Step, ms, resume_message, saved_session, secs, server};
+use crate::support::{BASE, Scenario, Step, ms, saved_session, secs, server};
 
-/// Ways in which a server that does not answer Resume ends the connection.
+/// The ways in which a server ends a connection without an answer to Resume.
 const FAILURES: [(&str, Step); 7] = [
     ("end of stream", Scenario::eof),
     ("close code 4000", |scenario| scenario.closed(4000)),
@@ -30,16 +30,16 @@ const FAILURES: [(&str, Step); 7] = [
     }),
 ];
 
-/// The next connection, with Resume sent.
+/// Connects again and sends Resume.
 fn resume_again(scenario: &mut Scenario) {
     scenario.next_connect();
     scenario.open();
     assert_eq!(scenario.shard.phase(), Phase::Resuming);
-    scenario.said();
+    scenario.log();
 }
 
-/// Resumes that fail for 180 s: the session is bricked, and a new one is begun at the base URL (discordeno/discordeno#3907). Until then
-/// it may be stuck at the server and go on, however many Resumes fail (api-docs #1619).
+/// Resumes that fail for 180 s: the session is given up, and a new one begins at the base URL
+/// (discordeno/discordeno#3907). Before that it may recover, however many Resumes fail (discord/discord-api-docs#1619).
 #[test]
 fn resumes_that_fail_for_three_minutes_end_the_session() {
     for (name, fail) in FAILURES {
@@ -58,16 +58,16 @@ fn resumes_that_fail_for_three_minutes_end_the_session() {
         };
         let given_up = Output::Event(Event::Notice(Notice::ResumeGivenUp { attempts }));
         let place =
-            |output: &Output| end.iter().position(|(_, said)| format!("{said:?}") == format!("{output:?}"));
+            |output: &Output| end.iter().position(|(_, log)| format!("{log:?}") == format!("{output:?}"));
         assert!(place(&given_up).is_some(), "{name}: {end:?}");
         assert!(attempts >= 5, "{name}: {attempts}");
         assert_eq!(scenario.next_connect(), BASE, "{name}");
         scenario.open();
-        assert_eq!(scenario.said().last().unwrap(), "acquire identify");
+        assert_eq!(scenario.log().last().unwrap(), "acquire identify");
     }
 }
 
-/// Time alone does not end it either: five Resumes have failed, whatever lies between them. Neither waits nor dials that fail
+/// Time alone does not end the session: five Resumes must fail. Waits and failed connection attempts between them do not
 /// end the row.
 #[test]
 fn four_resumes_that_fail_within_a_day_end_no_session() {
@@ -83,11 +83,11 @@ fn four_resumes_that_fail_within_a_day_end_no_session() {
     }
     assert!(scenario.shard.session().is_some());
     scenario.eof();
-    assert_eq!(scenario.said()[0], "notice ResumeGivenUp { attempts: 5 }");
+    assert_eq!(scenario.log()[0], "notice ResumeGivenUp { attempts: 5 }");
     assert_eq!(scenario.shard.session(), None);
 }
 
-/// Both bounds are fields of the configuration.
+/// Both limits are configurable.
 #[test]
 fn when_a_session_is_given_up_is_configurable() {
     let mut scenario = Scenario::with(Phase::Resuming, |config| {
@@ -98,10 +98,10 @@ fn when_a_session_is_given_up_is_configurable() {
     assert!(scenario.shard.session().is_some(), "no time has passed since the first that failed");
     resume_again(&mut scenario);
     scenario.eof();
-    assert_eq!(scenario.said()[0], "notice ResumeGivenUp { attempts: 2 }");
+    assert_eq!(scenario.log()[0], "notice ResumeGivenUp { attempts: 2 }");
 }
 
-/// What answers a Resume ends the row: RESUMED, or any event that was asked for, also one that was delivered before.
+/// An answer to a Resume ends the row: RESUMED, or any requested event, also one that was delivered before.
 #[test]
 fn an_answer_ends_the_row_of_failed_resumes() {
     let answers: [(&str, Step); 3] = [
@@ -127,35 +127,34 @@ fn an_answer_ends_the_row_of_failed_resumes() {
             assert!(scenario.elapsed() - start > secs(180));
             if row == 0 {
                 answer(&mut scenario);
-                // The end of an answered Resume is no failure.
+                // The end of a connection after an answer is not a failed Resume.
                 scenario.eof();
                 resume_again(&mut scenario);
             }
         }
         assert!(scenario.shard.session().is_some(), "{name}");
         scenario.eof();
-        assert!(scenario.said()[0].starts_with("notice ResumeGivenUp { attempts: 5 }"), "{name}");
+        assert!(scenario.log()[0].starts_with("notice ResumeGivenUp { attempts: 5 }"), "{name}");
     }
 }
 
-/// A replay that is cut off has begun: it goes on where it was, however often.
+/// An interrupted replay has begun: it continues from the newest number, any number of times.
 #[test]
-fn a_replay_that_goes_on_is_not_given_up() {
+fn a_replay_that_progresses_keeps_the_session() {
     let mut scenario = Scenario::at(Phase::Resuming);
     let start = scenario.elapsed();
     for sequence in 2..22 {
         scenario.server(&server::message(sequence));
         scenario.eof();
         scenario.next_connect();
-        scenario.open();
-        assert!(scenario.said().contains(&resume_message(sequence)));
+        scenario.open_and_resume(sequence);
     }
     assert!(scenario.elapsed() - start > secs(180));
 }
 
-/// An end that the application asked for is no failure of the Resume.
+/// A reconnect of the application is not a failed Resume.
 #[test]
-fn a_reconnect_of_the_application_is_no_failed_resume() {
+fn a_reconnect_of_the_application_is_not_a_failed_resume() {
     let mut scenario = Scenario::at(Phase::Resuming);
     for _ in 0..10 {
         scenario.advance(secs(30));
@@ -167,7 +166,7 @@ fn a_reconnect_of_the_application_is_no_failed_resume() {
     assert!(scenario.elapsed() > secs(180) && scenario.shard.session().is_some());
 }
 
-/// 4003 says that a message came before Identify, or that the session is gone. If it is, the Resume gets op 9.
+/// 4003 means that a message came before Identify, or that the session has ended. If it has, the Resume is answered with opcode 9.
 #[test]
 fn a_session_is_resumed_after_4003_whenever_it_comes() {
     for phase in [Phase::AwaitingHello, Phase::Resuming, Phase::Ready] {
@@ -183,37 +182,32 @@ fn a_session_is_resumed_after_4003_whenever_it_comes() {
         scenario.closed(4003);
         scenario.next_connect();
         scenario.open();
-        assert_eq!(scenario.said().last().unwrap(), "acquire identify", "{phase:?}");
+        assert_eq!(scenario.log().last().unwrap(), "acquire identify", "{phase:?}");
     }
 }
 
-/// A row of failed Resumes ends with RESUMED also where its number shows a gap: the server holds the session.
+/// RESUMED ends a row of failed Resumes even if its number reveals a gap: the server has the session.
 #[test]
 fn resumed_with_a_gap_is_an_answer() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.eof();
     for _ in 0..4 {
-        scenario.next_connect();
-        scenario.open();
-        assert_eq!(scenario.shard.phase(), Phase::Resuming);
+        resume_again(&mut scenario);
         scenario.eof();
         scenario.advance(secs(60));
     }
-    scenario.next_connect();
-    scenario.open();
-    assert_eq!(scenario.shard.phase(), Phase::Resuming);
+    resume_again(&mut scenario);
     scenario.server(&server::resumed(50));
     scenario.eof();
     assert!(scenario.shard.session().is_some());
-    scenario.next_connect();
-    scenario.open();
+    resume_again(&mut scenario);
     scenario.eof();
     assert!(scenario.shard.session().is_some(), "the row begins anew");
 }
 
-/// Events that were not asked for are no answer to a Resume: a server that has nothing else does not hold the session.
+/// Events that were not requested do not answer a Resume: a server that sends only these does not have the session.
 #[test]
-fn events_that_were_not_asked_for_keep_no_session() {
+fn unrequested_events_do_not_keep_the_session() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.eof();
     let start = scenario.elapsed();

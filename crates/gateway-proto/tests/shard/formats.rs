@@ -1,24 +1,24 @@
-//! What the server sends, in every encoding and compression, and what it should not send.
+//! Messages of the server in every encoding and compression, valid and invalid.
 
 use gateway_proto::codec::{self, Deflater};
 use gateway_proto::disconnect::DisconnectReason;
 use gateway_proto::health::Phase;
 use gateway_proto::{Closed, Compression, Encoding, Event, Input, Output};
 
-use crate::support::say::hex;
+use crate::support::output_text::hex;
 use crate::support::{BASE, RESUME, SESSION, Scenario, secs, server};
 
-/// A connection on which the server compresses.
+/// A connection with compression by the server.
 struct Compressed {
     scenario: Scenario,
-    /// None: payload compression, which has no context.
+    /// `None` for payload compression, which has no context.
     deflater: Option<Deflater>,
 }
 
 const STREAMS: [Compression; 2] = [Compression::ZlibStream, Compression::ZstdStream];
 
 impl Compressed {
-    /// Dialled, and open.
+    /// Dialled and open.
     fn open(compression: Compression) -> Self {
         let scenario = Scenario::with(Phase::AwaitingHello, |config| config.compression = compression);
         Self { scenario, deflater: Deflater::new(compression) }
@@ -29,7 +29,7 @@ impl Compressed {
         this.server(&server::hello());
         this.scenario.input(Input::IdentifyGranted);
         this.server(&server::ready());
-        this.scenario.said();
+        this.scenario.log();
         this
     }
 
@@ -50,27 +50,28 @@ fn compress(stream: &mut Option<Deflater>, text: &str) -> Vec<u8> {
     }
 }
 
-/// Both streams carry a whole life: Hello, READY, events, a reconnect with fresh contexts, a replay (serenity-rs/serenity#1508; discordeno/discordeno#3815).
+/// Both streams carry a whole session: Hello, READY, events, a reconnect with new contexts, a replay
+/// (serenity-rs/serenity#1508; discordeno/discordeno#3815).
 #[test]
-fn a_compressed_stream_is_read_and_begins_anew_with_every_connection() {
+fn a_compressed_stream_starts_again_with_every_connection() {
     for compression in STREAMS {
         let mut server = Compressed::ready(compression);
         let half = server.frame(&server::message(2));
         server.scenario.server_binary(&half[..half.len() / 2]);
         server.scenario.eof();
-        let url = server.scenario.said().pop().unwrap();
+        let url = server.scenario.log().pop().unwrap();
         assert!(url.ends_with(&format!("&compress={compression}")), "{url}");
-        // Half a message of the old connection is of no consequence for the new one.
+        // Half a message of the old connection does not affect the new one.
         server.deflater = Deflater::new(compression);
         server.scenario.input(Input::Opened);
         server.server(&server::hello());
         server.server(&server::message(2));
         server.server(&server::resumed(3));
-        assert_eq!(server.scenario.said().last().unwrap(), "resumed, 1 replayed", "{compression}");
+        assert_eq!(server.scenario.log().last().unwrap(), "resumed, 1 replayed", "{compression}");
     }
 }
 
-/// A zlib message may be split over WebSocket messages anywhere, also inside its end marker (discord-jda/JDA#1019).
+/// A zlib message may be split over WebSocket messages anywhere, also within its end marker (discord-jda/JDA#1019).
 #[test]
 fn a_zlib_message_may_be_split_at_every_byte() {
     let length = Compressed::ready(Compression::ZlibStream).frame(&server::message(2)).len();
@@ -79,11 +80,12 @@ fn a_zlib_message_may_be_split_at_every_byte() {
         let frame = server.frame(&server::message(2));
         server.scenario.server_binary(&frame[..at]);
         server.scenario.server_binary(&frame[at..]);
-        assert_eq!(server.scenario.said(), ["dispatch MESSAGE_CREATE 2"], "split at {at}");
+        assert_eq!(server.scenario.log(), ["dispatch MESSAGE_CREATE 2"], "split at {at}");
     }
 }
 
-/// Messages of every awkward size arrive whole, in both streams (serenity-rs/serenity#3462; discordjs/discord.js#10416; twilight-rs/twilight#853).
+/// Messages of sizes around buffer boundaries arrive complete, in both streams (serenity-rs/serenity#3462;
+/// discordjs/discord.js#10416; twilight-rs/twilight#853).
 #[test]
 fn messages_of_every_size_arrive_whole() {
     for compression in STREAMS {
@@ -101,53 +103,54 @@ fn messages_of_every_size_arrive_whole() {
     }
 }
 
-/// With payload compression the server sends some payloads compressed, each for itself, and others as text (DSharpPlus/DSharpPlus#2015; hikari-py/hikari#2545).
+/// With payload compression the server compresses some payloads, each by itself, and sends others as text
+/// (DSharpPlus/DSharpPlus#2015; hikari-py/hikari#2545).
 #[test]
 fn payload_compression_mixes_text_and_binary() {
     let mut server = Compressed::open(Compression::Payload);
     assert!(!server.scenario.shard.config().url.contains("compress"));
     server.scenario.server(&server::hello());
     server.scenario.input(Input::IdentifyGranted);
-    assert!(server.scenario.said().last().unwrap().contains(r#""compress":true"#));
+    assert!(server.scenario.log().last().unwrap().contains(r#""compress":true"#));
     server.server(&server::ready());
     server.scenario.server(&server::message(2));
     server.server(&server::message(3));
     let delivered = ["dispatch READY 1", "ready", "dispatch MESSAGE_CREATE 2", "dispatch MESSAGE_CREATE 3"];
-    assert_eq!(server.scenario.said(), delivered);
+    assert_eq!(server.scenario.log(), delivered);
 }
 
-/// Text in a compressed stream is read as the JSON it looks like, and told.
+/// Text in a compressed stream is read as JSON, with a notice.
 #[test]
-fn text_in_a_compressed_stream_is_read_all_the_same() {
+fn text_in_a_compressed_stream_is_read_as_json() {
     for compression in STREAMS {
         let mut server = Compressed::ready(compression);
         server.scenario.server(&server::message(2));
         server.server(&server::message(3));
         assert_eq!(
-            server.scenario.said(),
+            server.scenario.log(),
             ["notice UnexpectedFormat", "dispatch MESSAGE_CREATE 2", "dispatch MESSAGE_CREATE 3"]
         );
     }
 }
 
-/// A binary message without stream compression is what its first byte says.
+/// Without stream compression the first byte of a binary message determines its format.
 #[test]
-fn a_binary_message_is_told_by_its_first_byte() {
+fn the_first_byte_of_a_binary_message_determines_its_format() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server_binary(server::message(2));
-    assert_eq!(scenario.said(), ["notice UnexpectedFormat", "dispatch MESSAGE_CREATE 2"]);
+    assert_eq!(scenario.log(), ["notice UnexpectedFormat", "dispatch MESSAGE_CREATE 2"]);
     scenario.server_binary(compress(&mut None, &server::message(3)));
-    assert_eq!(scenario.said(), ["dispatch MESSAGE_CREATE 3"]);
+    assert_eq!(scenario.log(), ["dispatch MESSAGE_CREATE 3"]);
     for odd in [&[131_u8, 106][..], b"", b"\0", b"[]", b"\x28\xb5\x2f\xfd"] {
         let mut scenario = Scenario::at(Phase::Ready);
         scenario.server_binary(odd);
-        assert_eq!(scenario.said(), ["close 4000 undecodable message"], "{odd:?}");
+        assert_eq!(scenario.log(), ["close 4000 undecodable message"], "{odd:?}");
     }
 }
 
-/// The same life in ETF: the events are the same, the messages are binary both ways.
+/// The same session in ETF has the same events, and binary messages in both directions.
 #[test]
-fn etf_lives_the_same_life() {
+fn etf_delivers_the_same_session() {
     let etf = |json: &str| {
         let value: serde_json::Value = serde_json::from_str(json).unwrap();
         codec::encode(&value, Encoding::Etf).unwrap()
@@ -157,34 +160,34 @@ fn etf_lives_the_same_life() {
     scenario.input(Input::IdentifyGranted);
     scenario.server_binary(etf(&server::ready()));
     scenario.server_binary(etf(&server::message(2)));
-    let said = scenario.said();
-    assert!(said[3].starts_with("send 83740000000"), "{said:?}");
-    assert_eq!(said[4..], ["dispatch READY 1", "ready", "dispatch MESSAGE_CREATE 2"]);
+    let log = scenario.log();
+    assert!(log[3].starts_with("send 83740000000"), "{log:?}");
+    assert_eq!(log[4..], ["dispatch READY 1", "ready", "dispatch MESSAGE_CREATE 2"]);
     scenario.eof();
-    assert_eq!(scenario.said().last().unwrap(), &RESUME.replace("json", "etf"));
+    assert_eq!(scenario.log().last().unwrap(), &RESUME.replace("json", "etf"));
     scenario.input(Input::Opened);
     scenario.server_binary(etf(&server::hello()));
     scenario.server(&server::resumed(3));
-    let said = scenario.said();
-    assert_eq!(said[4..], ["notice UnexpectedFormat", "dispatch RESUMED 3", "resumed, 0 replayed"]);
-    assert!(said[3].contains(&hex(SESSION.as_bytes())), "{said:?}");
+    let log = scenario.log();
+    assert_eq!(log[4..], ["notice UnexpectedFormat", "dispatch RESUMED 3", "resumed, 0 replayed"]);
+    assert!(log[3].contains(&hex(SESSION.as_bytes())), "{log:?}");
 }
 
-/// Bytes after an ETF term are ignored, as Discord's own decoder ignores them, and reported.
+/// Bytes after an ETF term are ignored, as Discord's own decoder does, and reported.
 #[test]
-fn bytes_behind_a_term_are_told_and_ignored() {
+fn bytes_after_a_term_are_reported_and_ignored() {
     let etf = |json: &str| {
         let value: serde_json::Value = serde_json::from_str(json).unwrap();
         codec::encode(&value, Encoding::Etf).unwrap()
     };
     let mut scenario = Scenario::with(Phase::Ready, |config| config.encoding = Encoding::Etf);
     scenario.server_binary([etf(&server::message(2)), b"\x83j\0".to_vec()].concat());
-    assert_eq!(scenario.said(), ["notice TrailingBytes { count: 3 }", "dispatch MESSAGE_CREATE 2"]);
+    assert_eq!(scenario.log(), ["notice TrailingBytes { count: 3 }", "dispatch MESSAGE_CREATE 2"]);
     scenario.server_binary(etf(&server::message(3)));
-    assert_eq!(scenario.said(), ["dispatch MESSAGE_CREATE 3"]);
+    assert_eq!(scenario.log(), ["dispatch MESSAGE_CREATE 3"]);
 }
 
-/// Keys in any order, with blanks, with decoys in `d`, with extra fields (twilight-rs/twilight#1995).
+/// Keys in any order, with white space, with decoys in `d`, with extra fields (twilight-rs/twilight#1995).
 #[test]
 fn an_envelope_is_read_in_any_order() {
     for text in [
@@ -194,13 +197,13 @@ fn an_envelope_is_read_in_any_order() {
     ] {
         let mut scenario = Scenario::at(Phase::Ready);
         scenario.server(text);
-        assert_eq!(scenario.said(), ["dispatch MESSAGE_CREATE 2"], "{text}");
+        assert_eq!(scenario.log(), ["dispatch MESSAGE_CREATE 2"], "{text}");
     }
 }
 
-/// Unknown opcodes and those that no server sends are shown and cost nothing (twilight-rs/twilight#1995).
+/// Unknown opcodes and those of clients are reported and have no other effect (twilight-rs/twilight#1995).
 #[test]
-fn unknown_opcodes_are_shown() {
+fn unknown_opcodes_are_reported() {
     for op in [2, 3, 6, 8, 12, 99, u64::MAX] {
         let mut scenario = Scenario::at(Phase::Ready);
         scenario.server(&format!(r#"{{"op":{op},"d":{{"a":[1]}}}}"#));
@@ -210,9 +213,9 @@ fn unknown_opcodes_are_shown() {
     }
 }
 
-/// `d` that does not fit is the event's own trouble: the connection lives, and the number counts.
+/// `d` of an unexpected shape affects only that event: the connection continues, and the number counts.
 #[test]
-fn a_bad_event_costs_nothing_but_itself() {
+fn an_invalid_event_affects_only_itself() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(r#"{"t":"PRESENCE_UPDATE","s":2,"op":0,"d":{"user":5}}"#);
     let outputs = scenario.outputs();
@@ -222,13 +225,13 @@ fn a_bad_event_costs_nothing_but_itself() {
     assert_eq!(scenario.shard.session().unwrap().sequence(), 2);
 }
 
-/// What cannot be read ends the connection with 4000, and the session is resumed.
+/// A message that cannot be decoded closes the connection with 4000, and the session is resumed.
 #[test]
-fn what_cannot_be_read_is_replayed() {
+fn undecodable_messages_are_replayed() {
     for garbage in ["", "garbage", "[]", "{}", r#"{"op":"0"}"#, r#"{"t":"X","s":2,"op":0,"d":{"#, "\u{0}"] {
         let mut scenario = Scenario::at(Phase::Ready);
         scenario.server(garbage);
-        assert_eq!(scenario.said(), ["close 4000 undecodable message"], "{garbage}");
+        assert_eq!(scenario.log(), ["close 4000 undecodable message"], "{garbage}");
         scenario.closed(4000);
         let end = scenario.disconnected();
         assert!(matches!(end.reason, DisconnectReason::Undecodable(_)) && end.resumable);
@@ -236,23 +239,23 @@ fn what_cannot_be_read_is_replayed() {
     }
 }
 
-/// A stream that cannot be inflated is poisoned: fresh contexts on a new connection, and Resume (discord-jda/JDA#1019).
+/// A stream that cannot be inflated is unusable: a new connection with new contexts resumes (discord-jda/JDA#1019).
 #[test]
 fn a_broken_stream_is_replayed() {
     for compression in STREAMS {
         let mut server = Compressed::ready(compression);
         server.scenario.server_binary(*b"\xff\xff\xff\xff not what it should be \0\0\xff\xff");
-        assert_eq!(server.scenario.said(), ["close 4000 undecodable message"], "{compression}");
+        assert_eq!(server.scenario.log(), ["close 4000 undecodable message"], "{compression}");
         server.server(&server::message(3));
-        assert_eq!(server.scenario.said(), [""; 0], "nothing after it counts");
+        assert_eq!(server.scenario.log(), [""; 0], "nothing after it counts");
         server.scenario.eof();
         assert_eq!(server.scenario.disconnected().retry_in, Some(secs(0)));
     }
 }
 
-/// Twice at the same number: the replay itself cannot be read, and only a new session gets past it.
+/// Two failures at the same number: the replay itself cannot be decoded, and only a new session gets past it.
 #[test]
-fn a_replay_that_breaks_twice_at_the_same_place_ends_the_session() {
+fn a_replay_that_fails_twice_at_the_same_number_ends_the_session() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server("garbage");
     scenario.eof();
@@ -263,23 +266,23 @@ fn a_replay_that_breaks_twice_at_the_same_place_ends_the_session() {
     assert_eq!(scenario.next_connect(), BASE);
 }
 
-/// An event reports that the session is given up for it, with the place.
+/// A notice reports that the session is given up, with the sequence number.
 #[test]
-fn a_replay_that_is_given_up_is_told() {
+fn a_replay_that_is_given_up_is_reported() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(&server::message(2));
     scenario.server("garbage");
     scenario.eof();
     scenario.open();
-    scenario.said();
+    scenario.log();
     scenario.server("garbage");
-    assert_eq!(scenario.said(), ["notice ReplayGivenUp { after: 2 }", "close 4000 undecodable message"]);
+    assert_eq!(scenario.log(), ["notice ReplayGivenUp { after: 2 }", "close 4000 undecodable message"]);
     scenario.eof();
     let end = scenario.disconnected();
     assert!(matches!(end.reason, DisconnectReason::Undecodable(_)) && !end.resumable);
 }
 
-/// A replay that was read to its end had no such message in it. What cannot be read after it is another one.
+/// A replay that was read to its end did not contain the message. A later one that cannot be decoded is another message.
 #[test]
 fn garbage_after_each_whole_replay_costs_no_session() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -294,9 +297,9 @@ fn garbage_after_each_whole_replay_costs_no_session() {
     assert_eq!(scenario.shard.stats().undecodable, 10);
 }
 
-/// Events that come again without being delivered again have their places too.
+/// Replayed events that are not delivered again count for the position too.
 #[test]
-fn garbage_among_events_that_were_delivered_before_has_its_place() {
+fn garbage_among_duplicates_has_its_own_position() {
     let mut scenario = Scenario::with(Phase::Ready, |config| {
         config.delivery = gateway_proto::config::Delivery::Acknowledged;
     });
@@ -311,17 +314,17 @@ fn garbage_among_events_that_were_delivered_before_has_its_place() {
         for sequence in 2..=reached {
             scenario.server(&server::message(sequence));
         }
-        scenario.said();
+        scenario.log();
         scenario.server("garbage");
         scenario.eof();
     }
-    assert_eq!(scenario.said()[0], "notice ReplayGivenUp { after: 4 }");
+    assert_eq!(scenario.log()[0], "notice ReplayGivenUp { after: 4 }");
     assert_eq!(scenario.shard.session(), None);
 }
 
-/// At another number it is another message.
+/// A failure at another number concerns another message.
 #[test]
-fn a_replay_that_breaks_further_on_is_resumed_again() {
+fn a_replay_that_fails_further_on_is_resumed_again() {
     let mut scenario = Scenario::at(Phase::Ready);
     for sequence in 2..7 {
         scenario.server("garbage");
@@ -333,9 +336,9 @@ fn a_replay_that_breaks_further_on_is_resumed_again() {
     assert!(scenario.shard.session().is_some());
 }
 
-/// Nor does what broke in one session say anything of the next.
+/// A failure in one session does not count for the next.
 #[test]
-fn another_session_breaks_at_places_of_its_own() {
+fn failed_replays_count_for_each_session() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server("garbage");
     scenario.eof();
@@ -350,7 +353,7 @@ fn another_session_breaks_at_places_of_its_own() {
     assert!(scenario.shard.session().is_some(), "at number 1, as before, but of another session");
 }
 
-/// Garbage before the Resume is no replay: it says nothing of the session, however often it comes.
+/// Garbage before the Resume is not part of a replay: it does not count against the session.
 #[test]
 fn garbage_before_hello_costs_no_session() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -364,12 +367,12 @@ fn garbage_before_hello_costs_no_session() {
     assert!(scenario.shard.session().is_some());
 }
 
-/// A message over the limit is not replayed: a Resume would bring it again. A new session gets past it (twilight-rs/twilight#853).
+/// A Resume would replay a message over the limit, so the shard starts a new session (twilight-rs/twilight#853).
 #[test]
 fn a_message_over_the_limit_ends_the_session() {
     let mut frame = Scenario::with(Phase::Ready, |config| config.limits.message_bytes = 1024);
     frame.server(&format!(r#"{{"op":0,"d":"{}"}}"#, "x".repeat(1024)));
-    assert_eq!(frame.said(), ["notice ReplayGivenUp { after: 1 }", "close 4000 message too large"]);
+    assert_eq!(frame.log(), ["notice ReplayGivenUp { after: 1 }", "close 4000 message too large"]);
     let mut socket = Scenario::at(Phase::Ready);
     socket.input(Input::Closed(Closed::MessageTooLarge));
     assert_eq!(socket.shard.session(), None);
@@ -383,7 +386,7 @@ fn a_message_over_the_limit_ends_the_session() {
     }
 }
 
-/// Before the Resume it is no event of the session.
+/// Before the Resume such a message is not an event of the session.
 #[test]
 fn a_message_over_the_limit_before_the_resume_costs_no_session() {
     for too_large in [
@@ -396,7 +399,7 @@ fn a_message_over_the_limit_before_the_resume_costs_no_session() {
         let mut scenario = Scenario::with(Phase::Ready, |config| config.limits.message_bytes = 1024);
         scenario.eof();
         scenario.input(Input::Opened);
-        scenario.said();
+        scenario.log();
         too_large(&mut scenario);
         let end = scenario.disconnected();
         assert_eq!((end.reason, end.resumable), (DisconnectReason::MessageTooLarge, true));
@@ -404,18 +407,18 @@ fn a_message_over_the_limit_before_the_resume_costs_no_session() {
     }
 }
 
-/// One that fills the limit is no larger than it.
+/// A message of exactly the largest size is read.
 #[test]
 fn a_message_that_fills_the_limit_is_read() {
     let mut scenario = Scenario::with(Phase::Ready, |config| config.limits.message_bytes = 1024);
     let frame = r#"{"op":99,"d":""}"#.len();
     scenario.server(&format!(r#"{{"op":99,"d":"{}"}}"#, "x".repeat(1024 - frame)));
-    assert_eq!(scenario.said(), ["unknown op 99"]);
+    assert_eq!(scenario.log(), ["unknown op 99"]);
 }
 
-/// A bomb is not inflated beyond the limit.
+/// A decompression bomb is not inflated beyond the limit.
 #[test]
-fn a_bomb_is_over_the_limit() {
+fn a_decompression_bomb_exceeds_the_limit() {
     for compression in [Compression::ZlibStream, Compression::ZstdStream, Compression::Payload] {
         let mut scenario = Scenario::with(Phase::AwaitingHello, |config| {
             config.compression = compression;
@@ -425,11 +428,11 @@ fn a_bomb_is_over_the_limit() {
         let frame = compress(&mut Deflater::new(compression), &bomb);
         assert!(frame.len() < 100_000);
         scenario.server_binary(frame);
-        assert_eq!(scenario.said(), ["close 4000 message too large"], "{compression}");
+        assert_eq!(scenario.log(), ["close 4000 message too large"], "{compression}");
     }
 }
 
-/// What is received is counted, before and after inflating.
+/// Received bytes are counted, before and after inflating.
 #[test]
 fn messages_and_payloads_are_counted() {
     let mut server = Compressed::ready(Compression::ZlibStream);

@@ -1,6 +1,7 @@
-//! Every message that a shard sends, byte by byte (Discord Docs, Gateway Events > Send Events, and Gateway > Using ETF Encoding).
-//! A message of the wrong shape is answered with close code 4001 or 4002 (serenity-rs/serenity#1200;
-//! discord/discord-api-docs#2262).
+//! Every message that a shard sends, byte by byte
+//! ([Discord Docs, Gateway Events > Send Events](https://discord.com/developers/docs/events/gateway-events#send-events),
+//! [Gateway > Using ETF Encoding](https://discord.com/developers/docs/events/gateway#using-etf-encoding)). A message of
+//! another shape is answered with close code 4001 or 4002 (serenity-rs/serenity#1200; discord/discord-api-docs#2262).
 
 use gateway_proto::codec::etf::{Reader, Term};
 use gateway_proto::command::{
@@ -17,14 +18,14 @@ const IDENTIFY_BEGINS: &str = r#"send {"op":2,"d":{"token":"t0ken-s3cret","prope
 fn identify(change: impl FnOnce(&mut ShardConfig)) -> String {
     let mut scenario = Scenario::with(Phase::AwaitingIdentify, change);
     scenario.input(Input::IdentifyGranted);
-    scenario.said().pop().unwrap()
+    scenario.log().pop().unwrap()
 }
 
 fn command(encoding: Encoding, command: Command) -> String {
     let mut scenario = Scenario::with(Phase::Ready, |config| config.encoding = encoding);
     scenario.shard.send(command).unwrap();
     scenario.settle();
-    scenario.said().pop().unwrap()
+    scenario.log().pop().unwrap()
 }
 
 fn json(op: Command) -> String {
@@ -59,9 +60,9 @@ fn identify_in_json() {
     assert_eq!(full, format!("{IDENTIFY_BEGINS}{expected}"));
 }
 
-/// The token goes out bare, whichever way it was given.
+/// The token is sent without a prefix, in whichever form it was given.
 #[test]
-fn the_token_goes_out_bare() {
+fn the_token_is_sent_without_a_prefix() {
     assert_eq!(identify(|config| config.token = "Bot t0ken-s3cret".into()), identify(|_| {}));
 }
 
@@ -70,10 +71,10 @@ fn resume_in_json() {
     let mut scenario = Scenario::with(Phase::AwaitingHello, |config| config.session = Some(saved_session()));
     scenario.server(&server::hello());
     let resume = r#"send {"op":6,"d":{"token":"t0ken-s3cret","session_id":"s3ssion-s3cret","seq":5}}"#;
-    assert_eq!(scenario.said().pop().unwrap(), resume);
+    assert_eq!(scenario.log().pop().unwrap(), resume);
 }
 
-/// All four keys of a presence are always there: `since` as null, `activities` as an empty list.
+/// All four keys of a presence are always present: `since` as null, `activities` as an empty list.
 #[test]
 fn presences_in_json() {
     assert_eq!(
@@ -87,8 +88,8 @@ fn presences_in_json() {
     for (status, word) in
         [(Status::Idle, "idle"), (Status::Invisible, "invisible"), (Status::Offline, "offline")]
     {
-        let said = json(Command::UpdatePresence(Presence::new(status, [])));
-        assert!(said.contains(&format!(r#""status":"{word}""#)), "{said}");
+        let log = json(Command::UpdatePresence(Presence::new(status, [])));
+        assert!(log.contains(&format!(r#""status":"{word}""#)), "{log}");
     }
     let kinds = [
         ActivityKind::Playing,
@@ -100,8 +101,8 @@ fn presences_in_json() {
     ];
     for (number, kind) in kinds.into_iter().enumerate() {
         let activities = vec![Activity::new(kind, "x")];
-        let said = json(Command::UpdatePresence(Presence::new(Status::Online, activities)));
-        assert!(said.contains(&format!(r#"{{"name":"x","type":{number}}}"#)), "{said}");
+        let log = json(Command::UpdatePresence(Presence::new(Status::Online, activities)));
+        assert!(log.contains(&format!(r#"{{"name":"x","type":{number}}}"#)), "{log}");
     }
 }
 
@@ -158,7 +159,7 @@ fn requests_for_sounds_and_channels_in_json() {
     );
 }
 
-/// A raw command goes out as it was given, in the shard's encoding, whichever it came in.
+/// A raw command is sent unchanged, in the shard's encoding, from either encoding.
 #[test]
 fn raw_commands_in_either_encoding() {
     let raw = |bytes: &'static [u8], encoding| Command::Raw { op: 40, data: Raw::new(bytes, encoding) };
@@ -175,20 +176,21 @@ fn raw_commands_in_either_encoding() {
 
 // ---- ETF: keys are binaries, never atoms; nil, true and false are small atoms; ids are text ----
 
-/// The bytes that a message in ETF went out as.
-fn bytes_of(said: &str) -> Vec<u8> {
-    let digits = said.strip_prefix("send ").expect("a message goes out");
+/// The bytes of a sent message in ETF.
+fn bytes_of(log: &str) -> Vec<u8> {
+    let digits = log.strip_prefix("send ").expect("a message goes out");
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
 }
 
-/// The message is these bytes, and every map in it has binaries for keys.
-fn is_golden(said: &str, golden: &[u8]) {
-    let bytes = bytes_of(said);
+/// The message has these bytes, and every map in it has binaries as keys.
+fn is_golden(log: &str, golden: &[u8]) {
+    let bytes = bytes_of(log);
     assert_eq!(bytes.escape_ascii().to_string(), golden.escape_ascii().to_string());
     check_keys(&bytes).unwrap();
 }
 
-/// Walks a document to its last byte: every map key has to be a binary, or the close code is 4002 (Discord Docs, Gateway > Using ETF Encoding).
+/// Walks a document to its last byte: every map key must be a binary, or the server closes with 4002
+/// ([Discord Docs, Gateway > Using ETF Encoding](https://discord.com/developers/docs/events/gateway#using-etf-encoding)).
 fn check_keys(document: &[u8]) -> Result<(), String> {
     let mut reader = Reader::new(document).map_err(|error| error.to_string())?;
     check_keys_of_next(&mut reader)?;
@@ -216,7 +218,7 @@ fn check_keys_of_next(reader: &mut Reader<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// The vectors of the protocol.
+/// Heartbeats byte by byte.
 #[test]
 fn heartbeats_in_etf() {
     let etf = |json: &str| {
@@ -226,24 +228,24 @@ fn heartbeats_in_etf() {
     let begins = "send 8374000000026d000000026f7061016d0000000164";
     let mut scenario = Scenario::with(Phase::AwaitingReady, |config| config.encoding = Encoding::Etf);
     scenario.server_binary(etf(&server::heartbeat_request()));
-    assert_eq!(scenario.said(), [format!("{begins}73036e696c")]);
+    assert_eq!(scenario.log(), [format!("{begins}73036e696c")]);
     scenario.server_binary(etf(&server::ready().replace(r#""s":1"#, r#""s":250"#)));
     scenario.server_binary(etf(&server::message(251)));
-    scenario.said();
+    scenario.log();
     scenario.server_binary(etf(&server::heartbeat_request()));
-    let said = scenario.said();
-    assert_eq!(said, [format!("{begins}61fb")]);
-    check_keys(&bytes_of(&said[0])).unwrap();
+    let log = scenario.log();
+    assert_eq!(log, [format!("{begins}61fb")]);
+    check_keys(&bytes_of(&log[0])).unwrap();
 }
 
 #[test]
-fn keys_that_are_no_binaries_are_found() {
+fn keys_that_are_not_binaries_are_found() {
     for good in [&b"\x83j"[..], b"\x83t\0\0\0\x01m\0\0\0\x01al\0\0\0\x01t\0\0\0\0j", b"\x83m\0\0\0\x02s\x03"]
     {
         check_keys(good).unwrap();
     }
     for bad in [
-        // An atom of each tag, an integer, and the atoms that are null and true as values.
+        // An atom of each tag, an integer, and the atoms for null and true.
         &b"\x83t\0\0\0\x01s\x02opa\x01"[..],
         b"\x83t\0\0\0\x01d\0\x02opa\x01",
         b"\x83t\0\0\0\x01w\x02opa\x01",
@@ -251,7 +253,7 @@ fn keys_that_are_no_binaries_are_found() {
         b"\x83t\0\0\0\x01a\x07a\x01",
         b"\x83t\0\0\0\x01s\x03nila\x01",
         b"\x83t\0\0\0\x01s\x04truea\x01",
-        // Behind a good one, within its value, in a list, in a tuple.
+        // After a valid key, within its value, in a list, in a tuple.
         b"\x83t\0\0\0\x02m\0\0\0\x02opa\x01s\x01da\x01",
         b"\x83t\0\0\0\x01m\0\0\0\x01dt\0\0\0\x01s\x01aa\x01",
         b"\x83t\0\0\0\x01m\0\0\0\x01dl\0\0\0\x02a\x01t\0\0\0\x01s\x01aa\x01j",
@@ -260,7 +262,7 @@ fn keys_that_are_no_binaries_are_found() {
         let error = check_keys(bad).unwrap_err();
         assert!(error.starts_with("the key at "), "{}: {error}", bad.escape_ascii());
     }
-    // What the server sends has atoms for keys.
+    // The server's documents have atoms as keys.
     let payload = serde_json::json!({"op": 1, "d": null});
     let server = codec::etf::to_vec_with(&payload, codec::etf::Style::Server).unwrap();
     assert_eq!(check_keys(&server).unwrap_err(), "the key at 6 is Atom(\"d\")");
@@ -305,7 +307,7 @@ fn resume_in_etf() {
     });
     scenario.server(&server::hello());
     is_golden(
-        &scenario.said().pop().unwrap(),
+        &scenario.log().pop().unwrap(),
         b"\x83t\0\0\0\x02m\0\0\0\x02opa\x06m\0\0\0\x01dt\0\0\0\x03m\0\0\0\x05tokenm\0\0\0\x0ct0ken-s3cret\
           m\0\0\0\x0asession_idm\0\0\0\x0es3ssion-s3cretm\0\0\0\x03seqa\x05",
     );
@@ -387,9 +389,9 @@ fn requests_for_sounds_and_channels_in_etf() {
     );
 }
 
-/// Raw data of the server's, with atoms for keys, goes out with binaries for keys.
+/// Raw data of the server with atoms as keys is sent with binaries as keys.
 #[test]
-fn raw_commands_of_the_servers_have_binary_keys() {
+fn raw_commands_with_atom_keys_are_sent_with_binary_keys() {
     let data = codec::etf::to_vec_with(&serde_json::json!({"d": {"id": "7"}}), codec::etf::Style::Server);
     let data = Raw::new(data.unwrap(), Encoding::Etf);
     is_golden(
@@ -398,9 +400,9 @@ fn raw_commands_of_the_servers_have_binary_keys() {
     );
 }
 
-/// Every message in ETF says the same as in JSON, and has no key but binaries.
+/// Every message in ETF has the same content as in JSON, and only binaries as keys.
 #[test]
-fn every_message_says_the_same_in_etf() {
+fn every_message_has_the_same_content_in_etf() {
     let mut voice = VoiceStateUpdate::new(Snowflake(u64::MAX), None);
     voice.self_mute = true;
     let mut members = RequestGuildMembers::new(Snowflake(7), MemberSelection::Users(vec![Snowflake(8)]));

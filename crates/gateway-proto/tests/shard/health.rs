@@ -1,4 +1,4 @@
-//! What a shard tells of itself, and what it keeps to itself.
+//! What a shard reports about itself, and what it keeps secret.
 
 use std::fmt::Debug;
 
@@ -8,9 +8,9 @@ use gateway_proto::{Event, Input, Output, Reconnect, Shutdown, StopReason};
 
 use crate::support::{PHASES, SESSION, Scenario, TOKEN, ms, raw_command, saved_session, secs, server};
 
-/// The condition says in a word how it goes, in every phase.
+/// The condition in every phase.
 #[test]
-fn the_condition_is_told_in_every_phase() {
+fn the_condition_is_reported_in_every_phase() {
     for phase in PHASES {
         let scenario = Scenario::at(phase);
         let health = scenario.shard.health();
@@ -33,7 +33,7 @@ fn the_condition_is_told_in_every_phase() {
     }
 }
 
-/// When the connection last received anything, and the shard a dispatch (discordjs/discord.js#10174).
+/// The times of the last received message and the last dispatch (discordjs/discord.js#10174).
 #[test]
 fn the_times_of_the_last_messages_are_reported() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -53,9 +53,9 @@ fn the_times_of_the_last_messages_are_reported() {
     assert_eq!(health.last_dispatch, Some(ready), "that is the shard's");
 }
 
-/// What a life has cost.
+/// The counters of a session.
 #[test]
-fn a_life_is_counted() {
+fn a_session_is_counted() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(&server::message(2));
     scenario.eof();
@@ -69,7 +69,7 @@ fn a_life_is_counted() {
     assert_eq!((stats.dispatches, stats.duplicates, stats.undecodable, stats.zombies), (3, 0, 0, 0));
 }
 
-/// Looks for secrets in what is printed.
+/// Searches printed values for secrets.
 struct Secrets {
     texts: usize,
 }
@@ -93,7 +93,7 @@ impl Secrets {
             if let Output::Event(Event::Dispatch(dispatch)) = &output {
                 self.look(&dispatch.raw());
                 self.look(&dispatch.data());
-                // A wrong guess at what is in there tells nothing of it either.
+                // The error of a failed decode does not contain the content either.
                 self.look(&dispatch.decode::<Vec<u8>>().map_err(|error| error.kind()));
             }
         }
@@ -107,7 +107,8 @@ impl Secrets {
     }
 }
 
-/// Token, session id and resume URL are in no `Debug` of anything public, through a whole life (twilight-rs/twilight#2101).
+/// No `Debug` of a public value contains the token, session id or resume URL, through a whole session
+/// (twilight-rs/twilight#2101).
 #[test]
 fn no_secret_is_ever_printed() {
     let mut secrets = Secrets { texts: 0 };
@@ -151,7 +152,7 @@ fn no_secret_is_ever_printed() {
     assert!(scenario.shard.session().is_some(), "there was something to hide");
 }
 
-/// Nor in the reason that garbage is given, wherever it breaks.
+/// Nor does the reason for a disconnection after garbage, wherever it fails.
 #[test]
 fn no_secret_is_in_the_reason_for_a_disconnection() {
     let ready = server::ready();

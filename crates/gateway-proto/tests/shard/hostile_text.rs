@@ -1,4 +1,4 @@
-//! A server that echoes secrets and escape sequences in every text that it can send. What is printed of it quotes neither.
+//! A server that sends secrets and escape sequences in every text. Printed text contains neither.
 
 use gateway_proto::disconnect::{DisconnectReason, Refused};
 use gateway_proto::health::Phase;
@@ -6,11 +6,11 @@ use gateway_proto::{Closed, ConnectError, Event, Input, Output};
 
 use crate::support::{RESUME_URL, SESSION, Scenario, TOKEN, config, server};
 
-/// The host, and a path: the URL of READY below has both.
+/// The host and a path: the URL of READY below has both.
 const HOST: &str = "resume-s3cret.gateway.example";
 const PATH: &str = "/path-s3cret";
 
-/// All secrets in forms that a server may echo, and what a terminal would obey.
+/// All secrets in forms that a server may echo, and escape sequences of terminals.
 fn hostile() -> String {
     let percent = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
     let json = |text: &str| text.bytes().map(|byte| format!("\\u{byte:04x}")).collect::<String>();
@@ -24,7 +24,7 @@ fn hostile() -> String {
     )
 }
 
-/// One line, of bounded length, without a secret, without anything that is not visible.
+/// The text is one line of bounded length, without a secret and without invisible characters.
 fn assert_harmless(what: &str, text: &str) {
     let visible =
         |character: char| matches!(character, '\'' | '"' | '\\') || character.escape_debug().len() == 1;
@@ -38,7 +38,7 @@ fn assert_harmless(what: &str, text: &str) {
     }
 }
 
-/// What was printed, so that a test that sees nothing fails.
+/// The printed texts, so that a test without any fails.
 fn look(scenario: &mut Scenario) -> Vec<String> {
     let mut lines = Vec::new();
     for (_, output) in scenario.outputs() {
@@ -72,7 +72,7 @@ fn look(scenario: &mut Scenario) -> Vec<String> {
     lines
 }
 
-/// The fields hold no secret either.
+/// The fields contain no secret either.
 fn look_at_reason(reason: &DisconnectReason) {
     match reason {
         DisconnectReason::Closed(
@@ -90,7 +90,7 @@ fn look_at_reason(reason: &DisconnectReason) {
             let headers = refused.headers.iter().flat_map(|(name, value)| [name, value]);
             for text in headers.chain([&body]) {
                 assert!(!text.to_lowercase().contains("s3cret") && text.contains('…'), "{text}");
-                // Nor are the escaped forms there.
+                // Nor do they contain the escaped forms.
                 assert!(!text.contains("%73%33") && !text.contains("\\u0073\\u0033"), "{text}");
                 assert!(text.contains("\u{1b}"), "it is otherwise as it came");
             }
@@ -99,7 +99,7 @@ fn look_at_reason(reason: &DisconnectReason) {
     }
 }
 
-/// Ready, with a session whose URL has a path.
+/// READY, with a session whose URL has a path.
 fn ready() -> Scenario {
     let mut scenario = Scenario::at(Phase::AwaitingReady);
     scenario.server(&server::ready_with(&format!(
@@ -142,7 +142,7 @@ fn a_server_that_echoes_secrets_and_escape_sequences_is_not_quoted() {
         scenario.input(end);
         let lines = look(&mut scenario);
         assert!(lines[0].starts_with("disconnected: "), "{lines:?}");
-        // The session may be over by now. Its secrets are secrets still.
+        // The session may have ended. Its secrets are still secret.
         for error in [
             ConnectError::Dns(hostile.clone()),
             ConnectError::Tcp(hostile.clone()),
@@ -160,7 +160,7 @@ fn a_server_that_echoes_secrets_and_escape_sequences_is_not_quoted() {
     }
 }
 
-/// The last word before the shard stops, and what is said of it afterwards.
+/// The reason for which the shard stops, and later errors.
 #[test]
 fn a_rejection_quotes_nothing_either() {
     let mut scenario = ready();
@@ -171,7 +171,7 @@ fn a_rejection_quotes_nothing_either() {
 }
 
 #[test]
-fn what_cannot_be_decoded_is_not_quoted() {
+fn undecodable_messages_are_not_quoted() {
     let hostile = hostile();
     let json = serde_json::to_string(&hostile).unwrap();
     let payloads = [
@@ -193,7 +193,7 @@ fn what_cannot_be_decoded_is_not_quoted() {
     }
 }
 
-/// Under compression and in ETF the texts are the same.
+/// With compression and in ETF the texts are the same.
 #[cfg(all(feature = "zlib", feature = "zstd"))]
 #[test]
 fn other_formats_are_not_quoted_either() {
@@ -224,7 +224,7 @@ fn other_formats_are_not_quoted_either() {
     assert_eq!(scenario.shard.stats().undecodable, 1, "{lines:?}");
 }
 
-/// A resume URL that is refused is one that the server knows all the same.
+/// The server also knows a resume URL that is rejected.
 #[test]
 fn a_resume_url_that_cannot_be_used_is_not_quoted() {
     for url in [
@@ -290,7 +290,7 @@ fn each_event_is_one_plain_line() {
     }
     scenario.eof();
     lines.extend(look(&mut scenario));
-    // How long it waits is a matter of the seed.
+    // The wait depends on the seed.
     for line in &mut lines {
         if let Some((start, _)) = line.split_once("; resuming in ") {
             *line = format!("{start}; resuming in …");

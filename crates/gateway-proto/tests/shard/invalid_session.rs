@@ -1,29 +1,32 @@
-//! op 9 (Discord Docs, Gateway Events > Invalid Session).
+//! Opcode 9
+//! ([Discord Docs, Gateway Events > Invalid Session](https://discord.com/developers/docs/events/gateway-events#invalid-session)).
 
 use gateway_proto::disconnect::DisconnectReason;
 use gateway_proto::health::Phase;
 
 use crate::support::{BASE, OPEN, RESUME, Scenario, secs, server};
 
-/// op 9 `true`: close with a code that keeps the session, wait one to five seconds, resume at its URL (shardlab/discordrb#438).
+/// Opcode 9 `true`: close with a code that keeps the session, wait one to five seconds, resume at the resume URL
+/// (shardlab/discordrb#438).
 #[test]
 fn op_9_true_resumes() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(&server::invalid_session(true));
-    assert_eq!(scenario.said(), ["close 4000 session to be resumed"]);
+    assert_eq!(scenario.log(), ["close 4000 session to be resumed"]);
     scenario.eof();
     let wait = scenario.disconnected().retry_in.unwrap();
     assert!((secs(1)..=secs(5)).contains(&wait), "{wait:?}");
     scenario.advance(wait);
-    assert_eq!(scenario.said(), ["connecting to resume, attempt 1", RESUME]);
+    assert_eq!(scenario.log(), ["connecting to resume, attempt 1", RESUME]);
 }
 
-/// op 9 `false`: forget session, number and URL, wait one to five seconds, identify through the gate (twilight-rs/twilight#1942; shardlab/discordrb#438).
+/// Opcode 9 `false`: forget session, number and URL, wait one to five seconds, identify with a permit
+/// (twilight-rs/twilight#1942; shardlab/discordrb#438).
 #[test]
 fn op_9_false_identifies_at_the_base_url() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(&server::invalid_session(false));
-    assert_eq!(scenario.said(), ["close 1000 session invalid"]);
+    assert_eq!(scenario.log(), ["close 1000 session invalid"]);
     assert_eq!(scenario.shard.session(), None);
     scenario.closed(1000);
     let end = scenario.disconnected();
@@ -31,9 +34,9 @@ fn op_9_false_identifies_at_the_base_url() {
     let wait = end.retry_in.unwrap();
     assert!((secs(1)..=secs(5)).contains(&wait), "{wait:?}");
     scenario.advance(wait);
-    assert_eq!(scenario.said(), ["connecting, attempt 1", BASE]);
+    assert_eq!(scenario.log(), ["connecting, attempt 1", BASE]);
     scenario.open();
-    assert_eq!(scenario.said().last().unwrap(), "acquire identify");
+    assert_eq!(scenario.log().last().unwrap(), "acquire identify");
 }
 
 /// The wait is uniform between one and five seconds.
@@ -53,9 +56,9 @@ fn the_wait_is_uniform_between_one_and_five_seconds() {
     assert!(waits.iter().any(|wait| *wait < 1.2) && waits.iter().any(|wait| *wait > 4.8));
 }
 
-/// op 9 is obeyed in every stage, before Hello too (bwmarrin/discordgo#513).
+/// Opcode 9 is handled in every phase, also before Hello (bwmarrin/discordgo#513).
 #[test]
-fn op_9_is_obeyed_in_every_stage() {
+fn op_9_is_handled_in_every_phase() {
     for phase in OPEN {
         for resumable in [true, false] {
             let mut scenario = Scenario::at(phase);
@@ -69,7 +72,7 @@ fn op_9_is_obeyed_in_every_stage() {
     }
 }
 
-/// Nothing but `true` is a promise to resume.
+/// Any data other than `true` means that the session has ended.
 #[test]
 fn anything_but_true_means_false() {
     for d in ["null", "0", "1", r#""true""#, "{}", "[true]"] {
@@ -82,9 +85,10 @@ fn anything_but_true_means_false() {
     assert_eq!(scenario.shard.session(), None);
 }
 
-/// The server may close at once after op 9, or leave it to us: both lead to the same (discord/discord-api-docs#5296).
+/// The server may close at once after opcode 9, or wait for our close: both have the same result
+/// (discord/discord-api-docs#5296).
 #[test]
-fn it_does_not_matter_who_closes_after_op_9() {
+fn either_side_may_close_after_op_9() {
     let lives: Vec<Vec<String>> = [true, false]
         .into_iter()
         .map(|server_closes| {
@@ -96,40 +100,40 @@ fn it_does_not_matter_who_closes_after_op_9() {
             }
             scenario.next_deadline();
             scenario.open();
-            scenario.said().into_iter().filter(|line| line != "disconnect").collect()
+            scenario.log().into_iter().filter(|line| line != "disconnect").collect()
         })
         .collect();
     assert_eq!(lives[0], lives[1]);
 }
 
-/// Commands stop at once: one that is in flight after op 9 is answered with 4003.
+/// No command is sent after opcode 9: it would be answered with 4003.
 #[test]
 fn nothing_is_sent_after_op_9() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(&server::invalid_session(true));
     scenario.shard.send(crate::support::raw_command(50, "1")).unwrap();
-    scenario.said();
+    scenario.log();
     scenario.advance(secs(4));
-    assert_eq!(scenario.said(), [""; 0]);
+    assert_eq!(scenario.log(), [""; 0]);
     assert_eq!(scenario.shard.health().queued_commands, 1, "it waits for the next READY");
 }
 
-/// What comes after op 9 does not count: the Resume brings it again, or it belongs to no session any more.
+/// Events after opcode 9 do not count: a Resume replays them, or they belong to no session.
 #[test]
 fn nothing_counts_after_op_9() {
     for resumable in [true, false] {
         let mut scenario = Scenario::at(Phase::Ready);
         scenario.server(&server::invalid_session(resumable));
-        scenario.said();
+        scenario.log();
         scenario.server(&server::message(2));
         scenario.server(&server::ready());
-        assert_eq!(scenario.said(), [""; 0]);
+        assert_eq!(scenario.log(), [""; 0]);
         let sequence = scenario.shard.session().map(|session| session.sequence());
         assert_eq!(sequence, resumable.then_some(1));
     }
 }
 
-/// From the third in a row the wait grows (and ewohltman's four hours).
+/// From the third in a row on, the wait grows.
 #[test]
 fn from_the_third_in_a_row_the_wait_grows() {
     let mut longest = secs(0);
@@ -137,7 +141,7 @@ fn from_the_third_in_a_row_the_wait_grows() {
         let mut scenario = Scenario::with(Phase::AwaitingReady, |config| config.seed = Some(seed));
         for row in 1..=10 {
             scenario.server(&server::invalid_session(false));
-            scenario.said();
+            scenario.log();
             scenario.eof();
             let wait = scenario.disconnected().retry_in.unwrap();
             assert!(wait >= secs(1));

@@ -6,19 +6,20 @@ use gateway_proto::{Input, Message, Reconnect, Shard};
 
 use crate::support::{INTERVAL, PHASES, RESUME, Scenario, ms, raw_command, secs, server};
 
-/// The zombie rule: at a scheduled beat the one before is unanswered and nothing came since. The socket is dropped at
-/// once, without waiting for a close reply that will never come, and the session is resumed (twilight-rs/twilight#2380; discordjs/discord.js#7450; snapview/tokio-tungstenite#234).
+/// If a scheduled heartbeat is due, the one before is unacknowledged, and nothing was received since, the connection is
+/// dead. The socket is dropped at once, without waiting for an answer to the close frame, and the session is resumed
+/// (twilight-rs/twilight#2380; discordjs/discord.js#7450; snapview/tokio-tungstenite#234).
 #[test]
-fn silence_since_the_last_beat_is_a_zombie() {
+fn silence_since_the_last_heartbeat_is_a_zombie() {
     let mut scenario = Scenario::at(Phase::Ready);
     let first = scenario.advance_until("send");
-    scenario.said();
+    scenario.log();
     scenario.advance(INTERVAL - ms(1));
-    assert_eq!(scenario.said(), [""; 0]);
+    assert_eq!(scenario.log(), [""; 0]);
     scenario.advance(ms(1));
     assert_eq!(scenario.elapsed(), first + INTERVAL);
     assert_eq!(
-        scenario.said(),
+        scenario.log(),
         [
             "close 4000 heartbeats unanswered",
             "disconnect",
@@ -30,9 +31,10 @@ fn silence_since_the_last_beat_is_a_zombie() {
     assert_eq!(scenario.shard.stats().zombies, 1);
 }
 
-/// A black hole from Hello on is noticed within two intervals, in every stage that waits (twilight-rs/twilight#2380; DSharpPlus/DSharpPlus#279).
+/// A connection that is silent from Hello on is detected within two intervals, in every phase that waits
+/// (twilight-rs/twilight#2380; DSharpPlus/DSharpPlus#279).
 #[test]
-fn a_black_hole_is_noticed_within_two_intervals() {
+fn silence_after_hello_is_detected_within_two_intervals() {
     for phase in [Phase::AwaitingIdentify, Phase::AwaitingReady, Phase::Resuming, Phase::Ready] {
         let mut scenario = Scenario::at(phase);
         let start = scenario.elapsed();
@@ -41,9 +43,10 @@ fn a_black_hole_is_noticed_within_two_intervals() {
     }
 }
 
-/// Anything received since the beat proves life: acknowledgements queue behind megabytes of guilds at start-up (twilight-rs/twilight#1997; disgoorg/disgo#499).
+/// Anything received since the heartbeat proves that the connection is alive: at the start acknowledgements queue behind
+/// megabytes of guilds (twilight-rs/twilight#1997; disgoorg/disgo#499).
 #[test]
-fn traffic_since_the_beat_proves_life() {
+fn messages_since_the_heartbeat_prove_life() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.advance_until("send");
     for sequence in 2..10_002 {
@@ -55,10 +58,9 @@ fn traffic_since_the_beat_proves_life() {
     assert_eq!((scenario.shard.stats().disconnects, scenario.shard.stats().dispatches), (0, 10_001));
 }
 
-/// But not for longer than two intervals: a server that sends events and acknowledges nothing is broken
-/// (peers: worth beating 4).
+/// This holds for at most two intervals: a server that sends events and acknowledges nothing is broken.
 #[test]
-fn traffic_does_not_hide_two_unanswered_intervals() {
+fn messages_do_not_hide_two_unanswered_intervals() {
     let mut scenario = Scenario::at(Phase::Ready);
     let first = scenario.advance_until("send");
     for sequence in 2.. {
@@ -72,9 +74,9 @@ fn traffic_does_not_hide_two_unanswered_intervals() {
     assert_eq!(scenario.disconnected().reason, DisconnectReason::Zombie);
 }
 
-/// What came between a requested beat and the scheduled one says nothing about the time after.
+/// Messages between a requested heartbeat and the scheduled one prove nothing about the time after.
 #[test]
-fn a_requested_beat_does_not_excuse_the_silence_after_a_scheduled_one() {
+fn a_requested_heartbeat_does_not_excuse_the_silence_after_a_scheduled_one() {
     let mut scenario = Scenario::at(Phase::Ready);
     let first = scenario.advance_until("send");
     scenario.server(&server::acknowledgement());
@@ -85,20 +87,20 @@ fn a_requested_beat_does_not_excuse_the_silence_after_a_scheduled_one() {
     assert_eq!(scenario.advance_until("disconnect"), first + INTERVAL * 2);
 }
 
-/// A requested beat is not a scheduled one: unanswered at the next scheduled beat, it proves nothing.
+/// An unacknowledged requested heartbeat is not a scheduled one: it proves nothing at the next scheduled one.
 #[test]
-fn an_unanswered_requested_beat_is_no_zombie() {
+fn an_unanswered_requested_heartbeat_is_no_zombie() {
     let mut scenario = Scenario::at(Phase::Ready);
     let first = scenario.advance_until("send");
     scenario.server(&server::acknowledgement());
     scenario.advance(INTERVAL - ms(10));
     scenario.server(&server::heartbeat_request());
-    scenario.said();
+    scenario.log();
     assert_eq!(scenario.advance_until("send"), first + INTERVAL);
     assert_eq!(scenario.shard.phase(), Phase::Ready);
 }
 
-/// An acknowledgement just in time saves the connection.
+/// An acknowledgement just before the next heartbeat counts.
 #[test]
 fn an_acknowledgement_just_in_time_counts() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -110,9 +112,10 @@ fn an_acknowledgement_just_in_time_counts() {
     assert_eq!(scenario.shard.stats().zombies, 0);
 }
 
-/// Before the kill the health says that beats go unanswered, and after it that the shard reconnects (discordjs/discord.js#10174; discord-jda/JDA#2864).
+/// Before the connection is dropped, the health is degraded; afterwards the shard is reconnecting
+/// (discordjs/discord.js#10174; discord-jda/JDA#2864).
 #[test]
-fn health_is_degraded_before_the_kill_and_reconnecting_after() {
+fn health_is_degraded_before_the_connection_is_dropped_and_reconnecting_after() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.advance_until("send");
     assert_eq!(scenario.shard.health().condition, Condition::Healthy);
@@ -128,9 +131,10 @@ fn health_is_degraded_before_the_kill_and_reconnecting_after() {
     assert_eq!(scenario.shard.health().condition, Condition::Healthy);
 }
 
-/// The heartbeat state is fresh on every connection: what was owed on the old one is not held against the new (serenity-rs/serenity@ae50886).
+/// Each connection starts with a new heartbeat state: unacknowledged heartbeats of the old one do not count
+/// (serenity-rs/serenity@ae50886).
 #[test]
-fn the_heartbeat_begins_anew_on_a_new_connection() {
+fn the_heartbeat_state_is_new_on_each_connection() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.advance_until("send");
     scenario.eof();
@@ -141,9 +145,9 @@ fn the_heartbeat_begins_anew_on_a_new_connection() {
     assert_eq!(scenario.advance_until("disconnect"), first + INTERVAL);
 }
 
-/// Time may pass in every state, an input may come in every state, and nothing panics (twilight-rs/twilight#1964).
+/// Time may pass and an input may come in every phase, and nothing panics (twilight-rs/twilight#1964).
 #[test]
-fn a_day_of_silence_ends_badly_nowhere() {
+fn a_day_of_silence_panics_in_no_phase() {
     for phase in PHASES {
         let mut scenario = Scenario::at(phase);
         scenario.advance(secs(86_400));
@@ -153,7 +157,7 @@ fn a_day_of_silence_ends_badly_nowhere() {
     }
 }
 
-/// A clock that runs backwards is not believed; the latest time seen counts.
+/// A clock that runs backwards is ignored; the latest time counts.
 #[test]
 fn time_does_not_run_backwards() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -165,9 +169,9 @@ fn time_does_not_run_backwards() {
     assert_eq!(scenario.shard.health().last_received, Some(scenario.now()));
 }
 
-// ---- Our own silence ----
+// ---- Late calls ----
 
-/// A shard that was not driven has read nothing: after the pause the server gets a whole interval to answer.
+/// A shard that was not driven has read nothing: after the pause the server has a whole interval to answer.
 #[test]
 fn a_late_call_is_not_the_servers_silence() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -179,7 +183,7 @@ fn a_late_call_is_not_the_servers_silence() {
     assert_eq!(scenario.advance_until("disconnect"), beat + INTERVAL, "silence after it counts");
 }
 
-/// Two seconds of lateness are a busy machine, and extend no deadline.
+/// Two seconds of delay are normal on a busy machine, and extend no deadline.
 #[test]
 fn a_little_lateness_extends_no_deadline() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -190,7 +194,7 @@ fn a_little_lateness_extends_no_deadline() {
     assert_eq!(scenario.advance_until("disconnect"), first + INTERVAL + secs(2));
 }
 
-/// A driver that is always late, with nothing to read in between, cannot keep a dead connection alive for ever.
+/// A driver that is always late, with nothing to read in between, cannot keep a dead connection open forever.
 #[test]
 fn a_driver_that_is_always_late_still_notices_a_dead_connection() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -205,7 +209,7 @@ fn a_driver_that_is_always_late_still_notices_a_dead_connection() {
     }
 }
 
-/// But a shard that reads something in between is excused again.
+/// A driver that is always late but reads something in between keeps its connection.
 #[test]
 fn a_driver_that_is_always_late_keeps_a_live_connection() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -217,9 +221,9 @@ fn a_driver_that_is_always_late_keeps_a_live_connection() {
     assert_eq!((scenario.shard.phase(), scenario.shard.stats().disconnects), (Phase::Ready, 0));
 }
 
-/// A wait for the server also restarts after the shard was not driven: Hello may be in the socket after other data.
+/// A wait for the server also starts again after the shard was not driven: Hello may be in the socket after other data.
 #[test]
-fn lateness_of_our_own_does_not_end_a_wait() {
+fn a_late_call_does_not_end_a_wait() {
     for (phase, timeout) in
         [(Phase::AwaitingHello, secs(20)), (Phase::AwaitingReady, secs(60)), (Phase::Resuming, secs(60))]
     {
@@ -228,7 +232,7 @@ fn lateness_of_our_own_does_not_end_a_wait() {
         scenario.server(r#"{"op":99,"d":null}"#);
         assert_eq!(scenario.shard.phase(), phase);
         let late = scenario.elapsed();
-        // Answer the beats, so that only the wait itself is left.
+        // Acknowledge heartbeats, so that only the wait itself can end.
         while scenario.shard.phase() == phase {
             scenario.server(r#"{"op":99,"d":null}"#);
             scenario.next_deadline();
@@ -237,15 +241,16 @@ fn lateness_of_our_own_does_not_end_a_wait() {
     }
 }
 
-/// While the owner does not read the socket, silence is his doing: beats go on, and nothing is given up (ewohltman/ephemeral-roles#446).
+/// While the application does not read the socket, silence is not the server's: heartbeats are sent, and the connection
+/// is kept (ewohltman/ephemeral-roles#446).
 #[test]
-fn a_paused_reader_is_not_held_against_the_server() {
+fn a_paused_reader_keeps_its_connection() {
     for phase in [Phase::AwaitingHello, Phase::AwaitingReady, Phase::Resuming, Phase::Ready] {
         let mut scenario = Scenario::at(phase);
         scenario.input(Input::ReadingPaused);
         scenario.advance(secs(3600));
         assert_eq!(scenario.shard.phase(), phase);
-        let beats = scenario.said().iter().filter(|line| line.starts_with(r#"send {"op":1,"#)).count();
+        let beats = scenario.log().iter().filter(|line| line.starts_with(r#"send {"op":1,"#)).count();
         let expected = if phase == Phase::AwaitingHello { 0 } else { 89 };
         assert!(beats >= expected, "{phase:?}: {beats} beats in an hour");
         scenario.input(Input::ReadingResumed);
@@ -257,9 +262,9 @@ fn a_paused_reader_is_not_held_against_the_server() {
     }
 }
 
-/// A pause may be said before there is a connection, and holds for the next one.
+/// A pause may begin before there is a connection, and applies to the next one.
 #[test]
-fn a_pause_said_before_the_connection_opens_counts() {
+fn a_pause_before_the_connection_opens_counts() {
     let mut scenario = Scenario::at(Phase::Connecting);
     scenario.input(Input::ReadingPaused);
     scenario.input(Input::Opened);
@@ -269,9 +274,10 @@ fn a_pause_said_before_the_connection_opens_counts() {
     assert_eq!(scenario.advance_until("close"), secs(80));
 }
 
-/// A server that acknowledges heartbeats but never answers Identify may have lost it: it is waited for, but not for ever.
+/// A server that acknowledges heartbeats but never answers Identify may have lost it: the shard waits for an hour at
+/// most.
 #[test]
-fn ready_is_waited_for_while_acknowledgements_come_and_an_hour_at_most() {
+fn the_wait_for_ready_lasts_at_most_an_hour() {
     let mut scenario = Scenario::at(Phase::AwaitingReady);
     let identified = scenario.elapsed();
     while scenario.shard.phase() == Phase::AwaitingReady {
@@ -283,9 +289,9 @@ fn ready_is_waited_for_while_acknowledgements_come_and_an_hour_at_most() {
     assert_eq!(scenario.disconnected().reason, DisconnectReason::ReadyTimeout);
 }
 
-/// A driver that calls at once since the application has asked for something is not late, however long ago the last input was.
+/// A driver that calls at once after a request of the application is not late, however long ago the last input was.
 #[test]
-fn what_the_application_asks_for_makes_no_call_late() {
+fn a_request_of_the_application_makes_no_call_late() {
     for ask in [
         (|shard| shard.send(raw_command(50, "null")).unwrap()) as fn(&mut Shard),
         Shard::heartbeat,
@@ -294,17 +300,17 @@ fn what_the_application_asks_for_makes_no_call_late() {
         let mut scenario = Scenario::at(Phase::Ready);
         scenario.advance_until("send");
         scenario.server(&server::acknowledgement());
-        scenario.said();
+        scenario.log();
         scenario.advance(secs(30));
         ask(&mut scenario.shard);
         scenario.settle();
-        let said = scenario.said();
-        assert!(!said.is_empty() && !said.iter().any(|line| line.contains("NotDriven")), "{said:?}");
+        let log = scenario.log();
+        assert!(!log.is_empty() && !log.iter().any(|line| line.contains("NotDriven")), "{log:?}");
     }
-    // It does not hide lateness either.
+    // Nor does a request hide a delay.
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.lag(INTERVAL + secs(10));
     scenario.shard.heartbeat();
     scenario.settle();
-    assert!(scenario.said().iter().any(|line| line.contains("NotDriven")));
+    assert!(scenario.log().iter().any(|line| line.contains("NotDriven")));
 }

@@ -1,5 +1,5 @@
-//! The shard against the protocol, on a virtual clock. One file for each theme; `FAULTS.md` beside this folder says which
-//! reported fault is held by which test.
+//! The shard on a virtual clock, with one file for each theme. `FAULTS.md` in the parent folder names the test for each
+//! reported fault.
 
 #[path = "../support/mod.rs"]
 mod support;

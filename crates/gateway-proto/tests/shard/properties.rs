@@ -1,5 +1,5 @@
-//! Arbitrary lives: any input, any request, any lapse of time, in any order. `Watch` looks at every output; see
-//! `support/watch.rs` for what must always hold.
+//! Arbitrary inputs, requests and delays in any order. `Watch` checks every output; `support/watch.rs` contains the
+//! invariants.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use proptest::prelude::*;
 
 use crate::support::{INTERVAL, Scenario, raw_command, saved_session, secs, server};
 
-/// One thing that happens.
+/// A step of a generated session.
 #[derive(Debug, Clone)]
 enum Happening {
     Input(Vec<Word>),
     Advance(Duration),
     /// The shard is not driven for this long.
     Lag(Duration),
-    /// Whatever the shard waits for comes.
+    /// The event that the shard waits for.
     Proceed,
     Commands(u8),
     Heartbeat,
@@ -27,7 +27,7 @@ enum Happening {
     Reconnect(Reconnect),
 }
 
-/// An input.
+/// An input in words.
 #[derive(Debug, Clone)]
 enum Word {
     Opened,
@@ -126,7 +126,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// What the shard waits for, comes.
+/// Performs the event that the shard waits for.
 fn proceed(scenario: &mut Scenario) {
     match scenario.shard.phase() {
         Phase::BackingOff => {
@@ -142,7 +142,7 @@ fn proceed(scenario: &mut Scenario) {
     }
 }
 
-/// A life from its beginning: what it said, and when. Every step of it is watched.
+/// Runs a session from its start. Returns the outputs and their times. Every step is watched.
 fn live(happenings: Vec<Happening>, seed: u64, resume: bool) -> Vec<(Duration, String)> {
     let mut scenario = Scenario::with(Phase::Connecting, |config| {
         config.seed = Some(seed);
@@ -167,12 +167,12 @@ fn live(happenings: Vec<Happening>, seed: u64, resume: bool) -> Vec<(Duration, S
             Happening::Reconnect(how) => scenario.shard.reconnect(how),
         }
         assert!(scenario.shard.health().queued_commands <= 300);
-        // Every live phase has an end in sight.
+        // Every phase except the last has a deadline.
         if scenario.shard.phase() != Phase::Stopped {
             assert!(scenario.time_left() <= secs(3_600), "in {:?}", scenario.shard.phase());
         }
     }
-    scenario.said_at()
+    scenario.log_at()
 }
 
 fn lives() -> impl Strategy<Value = Vec<Happening>> {
@@ -186,7 +186,7 @@ fn hellos() -> impl Strategy<Value = Vec<(u64, Duration)>> {
     proptest::collection::vec((interval, wait.prop_map(Duration::from_millis)), 1..40)
 }
 
-/// What competes for the places of the send window.
+/// Messages that compete for the slots of the send window.
 #[derive(Debug, Clone)]
 enum Traffic {
     Commands(usize),
@@ -202,7 +202,7 @@ fn traffic() -> impl Strategy<Value = Traffic> {
     ]
 }
 
-/// What happens on an open session.
+/// A step on an open session.
 #[derive(Debug, Clone)]
 enum OnSession {
     Wanted(usize),
@@ -222,7 +222,7 @@ fn on_session() -> impl Strategy<Value = OnSession> {
     ]
 }
 
-/// What was said until the session was open no more, and when heartbeats were wanted.
+/// Outputs until the session is no longer open, and the times at which heartbeats were requested.
 fn with_wanted(happenings: &[OnSession], seed: u64, wants: bool) -> (Vec<(Duration, String)>, Vec<Duration>) {
     let mut scenario = Scenario::with(Phase::Ready, |config| config.seed = Some(seed));
     let (mut wanted, mut sequence) = (Vec::new(), 1);
@@ -239,7 +239,7 @@ fn with_wanted(happenings: &[OnSession], seed: u64, wants: bool) -> (Vec<(Durati
             OnSession::Wanted(_) => {}
             OnSession::Commands(count) => {
                 for _ in 0..*count {
-                    // There may be no room for more.
+                    // The queue may be full.
                     let _ = scenario.shard.send(raw_command(50, "null"));
                 }
                 scenario.settle();
@@ -255,24 +255,24 @@ fn with_wanted(happenings: &[OnSession], seed: u64, wants: bool) -> (Vec<(Durati
             break;
         }
     }
-    let said = scenario.said_at();
-    let end = said.iter().position(|(_, line)| line.starts_with("disconnected")).unwrap_or(said.len());
-    (said[..end].to_vec(), wanted)
+    let log = scenario.log_at();
+    let end = log.iter().position(|(_, line)| line.starts_with("disconnected")).unwrap_or(log.len());
+    (log[..end].to_vec(), wanted)
 }
 
-fn beats(said: &[(Duration, String)]) -> Vec<Duration> {
-    let beats = said.iter().filter(|(_, line)| line.starts_with(r#"send {"op":1,"#));
+fn beats(log: &[(Duration, String)]) -> Vec<Duration> {
+    let beats = log.iter().filter(|(_, line)| line.starts_with(r#"send {"op":1,"#));
     beats.map(|(at, _)| *at).collect()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever heartbeats the application wants: those of the schedule go out when they would without, and the connection is taken
-    /// for dead when it would be. One goes out for each that is wanted within a window, and none that is not. `Watch` counts
-    /// the sends of every minute.
+    /// With any requests of the application for heartbeats, the scheduled ones are sent at the same times, and the
+    /// connection is dropped at the same time, as without requests. One heartbeat is sent for each request that the
+    /// window allows, and no other. `Watch` counts the messages of every minute.
     #[test]
-    fn wanted_heartbeats_change_neither_schedule_nor_verdict(
+    fn heartbeats_of_the_application_change_neither_schedule_nor_liveness(
         happenings in proptest::collection::vec(on_session(), 1..40),
         seed in any::<u64>(),
     ) {
@@ -283,8 +283,8 @@ proptest! {
             prop_assert!(all.contains(beat), "{beat:?} is not in {all:?}");
         }
         prop_assert!(all.len() <= scheduled.len() + wanted.len());
-        let last = |said: &[(Duration, String)]| {
-            said.iter().rfind(|(_, line)| line.starts_with("close")).cloned()
+        let last = |log: &[(Duration, String)]| {
+            log.iter().rfind(|(_, line)| line.starts_with("close")).cloned()
         };
         prop_assert_eq!(last(&with), last(&without));
         let end = last(&with).map_or(Duration::MAX, |(at, _)| at);
@@ -298,25 +298,25 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever happens, nothing panics and the invariants hold; and commands go out in their order, none twice.
+    /// With any steps nothing panics and the invariants hold; commands are sent in order and once.
     #[test]
-    fn every_life_keeps_the_invariants(happenings in lives(), seed in any::<u64>(), resume in any::<bool>()) {
-        let said = live(happenings, seed, resume);
+    fn every_sequence_of_steps_keeps_the_invariants(happenings in lives(), seed in any::<u64>(), resume in any::<bool>()) {
+        let log = live(happenings, seed, resume);
         let number = |line: &str| line.strip_prefix(r#"send {"op":50,"d":"#)?.strip_suffix('}')?.parse().ok();
-        let commands: Vec<u64> = said.iter().filter_map(|(_, line)| number(line)).collect();
+        let commands: Vec<u64> = log.iter().filter_map(|(_, line)| number(line)).collect();
         prop_assert!(commands.windows(2).all(|pair| pair[0] < pair[1]), "{commands:?}");
     }
 
-    /// A life depends on nothing but its inputs, their times and the seed.
+    /// A session depends only on its inputs, their times and the seed.
     #[test]
-    fn equal_lives_are_equal(happenings in lives(), seed in any::<u64>()) {
+    fn equal_inputs_give_equal_outputs(happenings in lives(), seed in any::<u64>()) {
         prop_assert_eq!(live(happenings.clone(), seed, true), live(happenings, seed, true));
     }
 
-    /// Any number of inputs may come before an output is polled. The outputs are finite: those of each input, and
-    /// finally a deadline or `Stopped`.
+    /// Any number of inputs may come before an output is polled. The outputs are finite: those of each input, then a
+    /// deadline or `Stopped`.
     #[test]
-    fn inputs_may_come_in_any_number_before_the_outputs_are_asked_for(
+    fn inputs_may_come_in_any_number_before_the_outputs_are_polled(
         words in proptest::collection::vec((word(), 0_u64..200_000), 1..200),
     ) {
         let mut scenario = Scenario::at(Phase::Connecting);
@@ -341,8 +341,8 @@ proptest! {
     // Each case is long.
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever series of Hellos comes, no two heartbeats are further apart than the interval that held when the first of
-    /// them went out; and the first comes within an interval.
+    /// With any series of Hellos, two heartbeats are no further apart than the interval at the time of the first, and the
+    /// first is sent within an interval.
     #[test]
     fn no_series_of_hellos_postpones_a_heartbeat(hellos in hellos(), seed in any::<u64>()) {
         let mut scenario = Scenario::with(Phase::AwaitingIdentify, |config| config.seed = Some(seed));
@@ -354,7 +354,7 @@ proptest! {
         }
         scenario.live(series.iter().map(|(_, interval)| *interval).max().unwrap_or_default().min(secs(90)));
         prop_assert_eq!(scenario.shard.phase(), Phase::AwaitingIdentify);
-        let beats = scenario.said_at().into_iter().filter(|(_, line)| line.starts_with(r#"send {"op":1"#));
+        let beats = scenario.log_at().into_iter().filter(|(_, line)| line.starts_with(r#"send {"op":1"#));
         let (start, end) = (series[0].0, scenario.elapsed());
         let times: Vec<Duration> =
             std::iter::once(start).chain(beats.map(|(at, _)| at)).chain(std::iter::once(end)).collect();
@@ -364,14 +364,18 @@ proptest! {
         }
     }
 
-    /// However commands and requests for heartbeats interleave: a command goes out only where no request waits, a request
-    /// waits only where the window is full, and nothing goes out that was not asked for.
+    /// With any order of commands and requests for heartbeats: a command is sent only if no request waits, a request
+    /// waits only if the window is full, and every message was requested.
     #[test]
-    fn no_command_takes_the_place_of_a_requested_heartbeat(
+    fn no_command_takes_the_slot_of_a_requested_heartbeat(
         happenings in proptest::collection::vec(traffic(), 1..30),
         seed in any::<u64>(),
     ) {
+<<<<<<< HEAD
         // As long as messages are counted.
+=======
+        // The time for which messages count, which is also the longest wait of a request.
+>>>>>>> prose
         let window = secs(61);
         // As long as a request waits at most.
         let patience = 2 * window;
@@ -394,14 +398,14 @@ proptest! {
                 }
                 Traffic::Requests(_) => {
                     scenario.server(&server::heartbeat_request());
-                    // No more could be answered before they are of no use.
+                    // Later requests could not be answered in time.
                     if waiting.len() < 120 {
                         waiting.push_back(scenario.elapsed());
                     }
                 }
                 Traffic::Advance(by) => scenario.live(by),
             }
-            for (at, line) in scenario.said_at() {
+            for (at, line) in scenario.log_at() {
                 let beat = line.starts_with(r#"send {"op":1,"#);
                 if beat && at == scheduled {
                     scheduled += INTERVAL;

@@ -1,4 +1,6 @@
-//! The server asks for another connection: op 7 (Discord Docs, Gateway Events > Reconnect), and what is still on its way.
+//! Opcode 7
+//! ([Discord Docs, Gateway Events > Reconnect](https://discord.com/developers/docs/events/gateway-events#reconnect)), and
+//! messages that arrive after it.
 
 use gateway_proto::disconnect::DisconnectReason;
 use gateway_proto::health::Phase;
@@ -6,18 +8,17 @@ use gateway_proto::{Closed, Input, Reconnect};
 
 use crate::support::{OPEN, RESUME, Scenario, Step, ms, secs, server};
 
-/// An event whose envelope can be read, and whose data cannot.
+/// An event with a valid envelope and invalid data.
 const BROKEN_DATA: &str = r#"{"t":"X","s":2,"op":0,"d":{"a":7]}}"#;
 
-/// op 7 is obeyed in every stage, also before or instead of Hello: close with 4000, wait for the reply, connect anew
-///.
+/// Opcode 7 is handled in every phase, also before or in place of Hello: close with 4000, wait for the answer, reconnect.
 #[test]
-fn op_7_is_obeyed_in_every_stage() {
+fn op_7_is_handled_in_every_phase() {
     for phase in OPEN {
         let mut scenario = Scenario::at(phase);
         scenario.server(&server::reconnect());
-        let said = scenario.said();
-        assert_eq!(said.last().unwrap(), "close 4000 reconnect requested", "{phase:?}");
+        let log = scenario.log();
+        assert_eq!(log.last().unwrap(), "close 4000 reconnect requested", "{phase:?}");
         assert_eq!(scenario.shard.phase(), Phase::Closing);
         scenario.eof();
         assert_eq!(scenario.disconnected().reason, DisconnectReason::ReconnectRequested);
@@ -25,31 +26,31 @@ fn op_7_is_obeyed_in_every_stage() {
     }
 }
 
-/// A session that was up is resumed at once after op 7, the first time; the second time in a row there is a wait.
+/// After opcode 7 an open session is resumed at once the first time; the second time in a row there is a wait.
 #[test]
 fn the_first_redial_is_immediate_and_the_next_is_not() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(&server::reconnect());
     scenario.closed(4000);
-    assert_eq!(scenario.said().last().unwrap(), RESUME);
+    assert_eq!(scenario.log().last().unwrap(), RESUME);
     scenario.open();
     scenario.server(&server::resumed(2));
-    scenario.said();
+    scenario.log();
     scenario.server(&server::reconnect());
     scenario.closed(4000);
     assert!(!scenario.disconnected().retry_in.unwrap().is_zero());
 }
 
-/// A server that never answers our close frame is left after five seconds.
+/// If the server does not answer the close frame, the socket is dropped after five seconds.
 #[test]
-fn the_close_frame_is_waited_for_for_five_seconds() {
+fn the_wait_for_the_close_frame_lasts_five_seconds() {
     let mut scenario = Scenario::at(Phase::Closing);
     let start = scenario.elapsed();
     assert_eq!(scenario.advance_until("disconnect") - start, secs(5));
-    assert_eq!(scenario.said().last().unwrap(), RESUME);
+    assert_eq!(scenario.log().last().unwrap(), RESUME);
 }
 
-/// Whatever ends the connection after our close frame ends the wait, and nothing more is sent on it.
+/// Any end of the connection after our close frame ends the wait, and nothing more is sent on it.
 #[test]
 fn any_end_ends_the_wait_for_the_close_frame() {
     for closed in [
@@ -69,26 +70,26 @@ fn any_end_ends_the_wait_for_the_close_frame() {
     }
 }
 
-/// Events already on their way are delivered and counted, so that the replay is short (peers: worth matching).
+/// Events that arrive after our close frame are delivered and counted, so that the replay is short.
 #[test]
-fn events_on_their_way_are_delivered_and_counted() {
+fn late_events_are_delivered_and_counted() {
     let mut scenario = Scenario::at(Phase::Closing);
     scenario.server(&server::message(2));
     scenario.server(&server::message(3));
-    assert_eq!(scenario.said(), ["dispatch MESSAGE_CREATE 2", "dispatch MESSAGE_CREATE 3"]);
+    assert_eq!(scenario.log(), ["dispatch MESSAGE_CREATE 2", "dispatch MESSAGE_CREATE 3"]);
     scenario.eof();
     scenario.open();
-    assert!(scenario.said().contains(&"resuming from 3".to_owned()));
+    assert!(scenario.log().contains(&"resuming from 3".to_owned()));
 }
 
-/// READY and RESUMED count too: they save an Identify, and a Resume from being called unanswered.
+/// READY and RESUMED count too: they save an Identify, or a Resume from counting as unanswered.
 #[test]
-fn answers_on_their_way_count() {
+fn late_answers_count() {
     let mut scenario = Scenario::at(Phase::AwaitingReady);
     scenario.server(&server::reconnect());
     scenario.server(&server::ready());
     scenario.eof();
-    assert_eq!(scenario.said().last().unwrap(), RESUME);
+    assert_eq!(scenario.log().last().unwrap(), RESUME);
 
     let mut scenario = Scenario::with(Phase::Resuming, |config| {
         config.limits.resume_attempts = 2;
@@ -98,7 +99,7 @@ fn answers_on_their_way_count() {
         scenario.eof();
         scenario.next_connect();
         scenario.open();
-        scenario.said();
+        scenario.log();
         scenario.server(&server::reconnect());
         if answered {
             scenario.server(&server::resumed(2));
@@ -111,7 +112,8 @@ fn answers_on_their_way_count() {
     }
 }
 
-/// What cannot be read after our close frame is lost, and nothing after it counts: the replay brings both.
+/// After our close frame, a message that cannot be decoded is lost, and nothing after it counts: the replay contains all
+/// of them.
 #[test]
 fn nothing_counts_after_a_late_message_that_cannot_be_read() {
     let garbage: [Step; 4] = [
@@ -124,31 +126,31 @@ fn nothing_counts_after_a_late_message_that_cannot_be_read() {
         let mut scenario = Scenario::at(Phase::Closing);
         garbage(&mut scenario);
         scenario.server(&server::message(3));
-        assert_eq!(scenario.said(), [""; 0]);
+        assert_eq!(scenario.log(), [""; 0]);
         scenario.eof();
         scenario.open();
-        assert!(scenario.said().contains(&"resuming from 1".to_owned()));
+        assert!(scenario.log().contains(&"resuming from 1".to_owned()));
     }
 }
 
-/// A request to reconnect closes before the message that comes next, so that message is a late one too.
+/// A request to reconnect closes before the next message, so that message arrives after our close frame too.
 #[test]
 fn a_message_with_broken_data_after_a_request_to_reconnect_is_replayed() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.shard.reconnect(Reconnect::Resume);
     scenario.server(BROKEN_DATA);
-    assert_eq!(scenario.said(), ["close 4000 reconnecting"]);
+    assert_eq!(scenario.log(), ["close 4000 reconnecting"]);
     assert_eq!(scenario.shard.session().unwrap().sequence(), 1);
 }
 
-/// op 9 on its way is heard: the session need not be tried in vain.
+/// An opcode 9 that arrives after our close frame counts: a Resume would fail.
 #[test]
-fn an_invalid_session_on_its_way_is_heard() {
+fn a_late_invalid_session_counts() {
     for resumable in [true, false] {
         let mut scenario = Scenario::at(Phase::Closing);
         scenario.server(&server::invalid_session(resumable));
         scenario.server(&server::message(2));
-        assert_eq!(scenario.said(), [""; 0]);
+        assert_eq!(scenario.log(), [""; 0]);
         scenario.eof();
         let end = scenario.disconnected();
         assert_eq!(end.reason, DisconnectReason::InvalidSession { resumable });
@@ -157,7 +159,7 @@ fn an_invalid_session_on_its_way_is_heard() {
     }
 }
 
-/// op 7 every 90 seconds for a day: no Identify, no wait, order kept.
+/// Opcode 7 every 90 seconds for a day: no Identify, no wait, all events in order.
 #[test]
 fn a_day_of_reconnect_requests_costs_no_identify() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -175,7 +177,7 @@ fn a_day_of_reconnect_requests_costs_no_identify() {
         sequence += 1;
         scenario.server(&server::resumed(sequence));
         assert_eq!(scenario.shard.phase(), Phase::Ready);
-        scenario.said();
+        scenario.log();
     }
     let stats = scenario.shard.stats();
     assert_eq!((stats.identifies, stats.resumed, stats.duplicates), (1, 960, 0));

@@ -1,29 +1,29 @@
-//! The resume URL: when it is dialled, and when the base URL is dialled instead.
+//! The resume URL: when it is used, and when the base URL is used instead.
 
 use gateway_proto::Input;
 use gateway_proto::health::Phase;
 
-use crate::support::{BASE, RESUME, Scenario, Step, resume_message, secs, server};
+use crate::support::{BASE, RESUME, Scenario, Step, secs, server};
 
-/// One failed dial of the resume URL: the base URL for the rest of the outage, still with Resume (tatsuworks/gateway#87; twilight-rs/twilight#1942).
+/// After one failed attempt at the resume URL the shard uses the base URL for the rest of the outage, still with Resume
+/// (tatsuworks/gateway#87; twilight-rs/twilight#1942).
 #[test]
 fn one_failed_dial_of_the_resume_url_leads_to_the_base_url() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.eof();
-    assert_eq!(scenario.said().last().unwrap(), RESUME);
+    assert_eq!(scenario.log().last().unwrap(), RESUME);
     for _ in 0..3 {
         scenario.connect_failed();
         assert_eq!(scenario.next_connect(), BASE);
     }
-    scenario.open();
-    assert!(scenario.said().contains(&resume_message(1)));
-    // The outage is over with RESUMED.
+    scenario.open_and_resume(1);
+    // RESUMED ends the outage.
     scenario.server(&server::resumed(2));
     scenario.eof();
     assert_eq!(scenario.next_connect(), RESUME);
 }
 
-/// So does a host that opens the connection and then sends nothing, or closes it before Hello.
+/// The same for a host that opens the connection and then sends nothing, or closes it before Hello.
 #[test]
 fn a_resume_url_without_hello_leads_to_the_base_url() {
     let ends: [(&str, Step); 4] = [
@@ -39,17 +39,16 @@ fn a_resume_url_without_hello_leads_to_the_base_url() {
         let mut scenario = Scenario::at(Phase::Ready);
         scenario.eof();
         scenario.input(Input::Opened);
-        scenario.said();
+        scenario.log();
         end(&mut scenario);
         assert_eq!(scenario.next_connect(), BASE, "{name}");
-        scenario.open();
-        assert!(scenario.said().contains(&resume_message(1)), "{name}: the session is kept");
+        scenario.open_and_resume(1);
     }
 }
 
-/// After opcode 7 before Hello the URL stays: the server has answered.
+/// After opcode 7 before Hello the resume URL is kept: the server has answered.
 #[test]
-fn a_resume_url_that_asks_for_a_reconnect_is_kept() {
+fn a_resume_url_whose_server_requests_a_reconnect_is_kept() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.eof();
     scenario.input(Input::Opened);
@@ -58,7 +57,7 @@ fn a_resume_url_that_asks_for_a_reconnect_is_kept() {
     assert_eq!(scenario.next_connect(), RESUME);
 }
 
-/// Each parameter of the URL is there once, for any URL of the server (twilight-rs/twilight#1894).
+/// Each parameter occurs once in the URL, for any URL of the server (twilight-rs/twilight#1894).
 #[test]
 fn the_resume_url_gets_its_parameters_once() {
     for (url, dialled) in [
@@ -74,6 +73,6 @@ fn the_resume_url_gets_its_parameters_once() {
         let mut scenario = Scenario::at(Phase::AwaitingReady);
         scenario.server(&server::ready_with(&format!(r#""session_id":"x","resume_gateway_url":"{url}""#)));
         scenario.eof();
-        assert_eq!(scenario.said().last().unwrap(), &format!("connect {dialled}"), "{url}");
+        assert_eq!(scenario.log().last().unwrap(), &format!("connect {dialled}"), "{url}");
     }
 }

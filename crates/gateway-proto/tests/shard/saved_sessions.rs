@@ -1,11 +1,11 @@
-//! Sessions of an earlier process, and that no network fault costs one.
+//! Sessions of an earlier process. No network fault ends a session.
 
 use gateway_proto::health::Phase;
 use gateway_proto::{Input, Shard, ShardId};
 
 use crate::support::{BASE, PHASES, Scenario, config, resume_message, saved_session, secs, server};
 
-/// A saved session is resumed by a new process, through JSON and back (twilight-rs/twilight#2324).
+/// A new process resumes a saved session, after conversion to JSON and back (twilight-rs/twilight#2324).
 #[test]
 fn a_saved_session_is_resumed() {
     let mut before = Scenario::at(Phase::Ready);
@@ -17,7 +17,7 @@ fn a_saved_session_is_resumed() {
     scenario.open();
     scenario.server(&server::resumed(3));
     assert_eq!(
-        scenario.said(),
+        scenario.log(),
         [
             "connected".to_owned(),
             "hello 40s".to_owned(),
@@ -30,18 +30,18 @@ fn a_saved_session_is_resumed() {
     assert_eq!(scenario.shard.stats().identifies, 0);
 }
 
-/// A session of another shard id or count is not resumed: its guilds are others (twilight-rs/twilight#2324).
+/// A session of another shard id or count is not resumed: it has other guilds (twilight-rs/twilight#2324).
 #[test]
 fn a_saved_session_of_another_shard_is_not_used() {
     let mut config = config();
     config.session = Some(saved_session());
     config.shard = ShardId::new(0, 2).unwrap();
     let mut scenario = Scenario::new(config);
-    assert_eq!(scenario.said(), ["notice SavedSessionForOtherShard", "connecting, attempt 0", BASE]);
+    assert_eq!(scenario.log(), ["notice SavedSessionForOtherShard", "connecting, attempt 0", BASE]);
     assert_eq!(scenario.shard.session(), None);
 }
 
-/// A saved session id that no Resume could carry is the caller's mistake.
+/// A saved session id that a Resume cannot contain is an error of the caller.
 #[test]
 fn a_saved_session_without_a_usable_id_is_refused() {
     for id in [String::new(), "x".repeat(513)] {
@@ -52,7 +52,8 @@ fn a_saved_session_without_a_usable_id_is_refused() {
     }
 }
 
-/// No failure of the network costs the session: not a refused dial, not an outage, not a silent server (disgoorg/disgo@d072b7c).
+/// No network failure ends the session: not a refused connection, not an outage, not a silent server
+/// (disgoorg/disgo@d072b7c).
 #[test]
 fn no_network_fault_costs_the_session() {
     for phase in PHASES {

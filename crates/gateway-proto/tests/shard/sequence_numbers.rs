@@ -1,12 +1,12 @@
-//! Sequence numbers: which messages advance them, and what follows from one that is skipped.
+//! Sequence numbers: which messages advance them, and the effect of a skipped number.
 
 use gateway_proto::config::Delivery;
 use gateway_proto::health::Phase;
 use proptest::prelude::*;
 
-use crate::support::{Scenario, resume_message, secs, server};
+use crate::support::{Scenario, replayed, secs, server};
 
-/// The number advances on receipt of any dispatch, also an unknown one, and only on dispatches.
+/// Any dispatch advances the number, also an unknown one, and no other message does.
 #[test]
 fn the_number_advances_on_every_dispatch_and_on_nothing_else() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -18,10 +18,10 @@ fn the_number_advances_on_every_dispatch_and_on_nothing_else() {
     scenario.server(r#"{"t":null,"s":9,"op":11,"d":null}"#);
     scenario.server(r#"{"t":null,"s":9,"op":99,"d":null}"#);
     assert_eq!(sequence(&scenario), 3);
-    assert_eq!(scenario.said(), ["dispatch NEVER_HEARD_OF 2", "dispatch  3", "unknown op 99"]);
+    assert_eq!(scenario.log(), ["dispatch NEVER_HEARD_OF 2", "dispatch  3", "unknown op 99"]);
 }
 
-/// A dispatch without a number is delivered and changes none; an older number does not turn the count back.
+/// A dispatch without a number is delivered and changes none. An older number does not decrease the count.
 #[test]
 fn the_number_never_runs_backwards() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -32,29 +32,34 @@ fn the_number_never_runs_backwards() {
     scenario.server(r#"{"t":"X","s":"7","op":0,"d":null}"#);
     scenario.server(&server::message(2));
     assert_eq!(scenario.shard.session().unwrap().sequence(), 3);
-    assert_eq!(scenario.said().len(), 6, "all are delivered");
+    assert_eq!(scenario.log().len(), 6, "all are delivered");
 }
 
-const GAP: &str = "notice SequenceGap { after: 1, got: 3 }";
-
-/// The connection ends for a gap, and the shard asks for what comes after this number.
+/// The shard closes the connection because of a gap, and resumes from this number.
 fn resumes_after_a_gap(scenario: &mut Scenario, sequence: u64) {
-    let said = scenario.said();
-    let end = said.len() - 2;
-    assert!(said[end].starts_with("notice SequenceGap"), "{said:?}");
-    assert_eq!(said[end + 1], "close 4000 sequence numbers skipped");
+    let log = scenario.log();
+    let end = log.len() - 2;
+    assert!(log[end].starts_with("notice SequenceGap"), "{log:?}");
+    assert_eq!(log[end + 1], "close 4000 sequence numbers skipped");
     scenario.eof();
-    let ended = scenario.said().remove(0);
+    let ended = scenario.log().remove(0);
     assert!(ended.starts_with("disconnected: the server skipped sequence numbers"), "{ended}");
     assert!(ended.contains("; resumable; "), "{ended}");
     while scenario.shard.phase() == Phase::BackingOff {
         scenario.next_deadline();
     }
-    scenario.open();
-    assert_eq!(scenario.said().last().unwrap(), &resume_message(sequence));
+    scenario.open_and_resume(sequence);
 }
 
-/// A skipped number may be an event that was lost: the shard resumes, and delivers each event once and in its place.
+/// The server has no event with number 2: it replays 3, and the shard reports the gap without another Resume.
+fn replays_after_a_gap(scenario: &mut Scenario) {
+    scenario.replay(3..=3);
+    let mut log = scenario.log();
+    assert_eq!(log.remove(0), "notice SequenceGap { after: 1, got: 3 }");
+    assert_eq!(log, replayed(3..=3));
+}
+
+/// A skipped number may be a lost event: the shard resumes, and delivers each event once and in order.
 #[test]
 fn a_gap_is_filled_by_a_resume() {
     for delivery in [Delivery::Received, Delivery::Acknowledged] {
@@ -65,59 +70,41 @@ fn a_gap_is_filled_by_a_resume() {
         scenario.server(&server::message(3));
         scenario.server(&server::message(4));
         resumes_after_a_gap(&mut scenario, 1);
-        for sequence in 2..=4 {
-            scenario.server(&server::message(sequence));
-        }
-        scenario.server(&server::resumed(5));
+        scenario.replay(2..=4);
+        assert_eq!(scenario.log(), replayed(2..=4));
         scenario.server(&server::message(6));
-        assert_eq!(
-            scenario.said(),
-            [
-                "dispatch MESSAGE_CREATE 2",
-                "dispatch MESSAGE_CREATE 3",
-                "dispatch MESSAGE_CREATE 4",
-                "dispatch RESUMED 5",
-                "resumed, 3 replayed",
-                "dispatch MESSAGE_CREATE 6",
-            ]
-        );
+        assert_eq!(scenario.log(), ["dispatch MESSAGE_CREATE 6"]);
         assert_eq!(scenario.shard.stats().identifies, 1);
     }
 }
 
-/// Two payloads in one message: the first is delivered, and the gap behind it brings the second.
+/// Two payloads in one message: the first is delivered, and the gap after it causes a replay of the second.
 #[test]
-fn an_event_that_another_one_hides_comes_with_the_replay() {
+fn an_event_hidden_by_another_is_replayed() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(&server::message(2));
-    // 3 stood behind it in the same message.
+    // 3 followed it in the same message.
     scenario.server(&server::message(4));
     resumes_after_a_gap(&mut scenario, 2);
-    for sequence in 3..=4 {
-        scenario.server(&server::message(sequence));
-    }
-    scenario.server(&server::resumed(5));
-    assert_eq!(scenario.said()[..2], ["dispatch MESSAGE_CREATE 3", "dispatch MESSAGE_CREATE 4"]);
+    scenario.replay(3..=4);
+    assert_eq!(scenario.log(), replayed(3..=4));
 }
 
-/// What the replay skips too, the server does not have: the gap is reported, and the shard goes on.
+/// The server does not have an event that the replay skips too: the gap is reported, and the session continues.
 #[test]
-fn a_gap_that_a_resume_does_not_fill_is_taken_as_it_is() {
+fn a_gap_that_a_resume_does_not_fill_is_accepted() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(&server::message(3));
     resumes_after_a_gap(&mut scenario, 1);
-    scenario.server(&server::message(3));
-    scenario.server(&server::resumed(4));
-    let taken = [GAP, "dispatch MESSAGE_CREATE 3", "dispatch RESUMED 4", "resumed, 1 replayed"];
-    assert_eq!(scenario.said(), taken);
-    // The replay may have nothing at all.
+    replays_after_a_gap(&mut scenario);
+    // The replay may be empty.
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(&server::message(3));
     resumes_after_a_gap(&mut scenario, 1);
     scenario.server(&server::resumed(4));
     let got = "notice SequenceGap { after: 1, got: 4 }";
-    assert_eq!(scenario.said(), [got, "dispatch RESUMED 4", "resumed, 0 replayed"]);
-    // Or end below the number that showed the gap.
+    assert_eq!(scenario.log(), [got, "dispatch RESUMED 4", "resumed, 0 replayed"]);
+    // Or it may end below the number that revealed the gap.
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(&server::message(5));
     resumes_after_a_gap(&mut scenario, 1);
@@ -125,13 +112,13 @@ fn a_gap_that_a_resume_does_not_fill_is_taken_as_it_is() {
     scenario.server(&server::message(5));
     let got = "notice SequenceGap { after: 2, got: 5 }";
     let taken = ["dispatch RESUMED 2", "resumed, 0 replayed", got, "dispatch MESSAGE_CREATE 5"];
-    assert_eq!(scenario.said(), taken);
+    assert_eq!(scenario.log(), taken);
     assert_eq!(scenario.shard.phase(), Phase::Ready);
 }
 
-/// A gap within a replay, and one that RESUMED shows, are asked about like any other.
+/// A gap within a replay, or one that RESUMED reveals, causes a Resume like any other.
 #[test]
-fn a_gap_in_a_replay_is_asked_about_once() {
+fn a_gap_in_a_replay_causes_one_resume() {
     let mut scenario = Scenario::at(Phase::Resuming);
     scenario.server(&server::message(2));
     scenario.server(&server::message(4));
@@ -143,7 +130,7 @@ fn a_gap_in_a_replay_is_asked_about_once() {
     scenario.server(&server::message(6));
     scenario.server(&server::resumed(7));
     assert_eq!(
-        scenario.said(),
+        scenario.log(),
         [
             "dispatch MESSAGE_CREATE 4",
             "notice SequenceGap { after: 4, got: 6 }",
@@ -154,37 +141,33 @@ fn a_gap_in_a_replay_is_asked_about_once() {
     );
 }
 
-/// RESUMED has a number, and is not replayed: where it was lost with its connection, its number is missing for good.
+/// RESUMED has a number and is not replayed: if it is lost with its connection, no event has its number.
 #[test]
-fn the_number_of_a_lost_resumed_costs_no_connection() {
+fn the_number_of_a_lost_resumed_causes_no_resume() {
     let mut scenario = Scenario::at(Phase::Resuming);
-    // Number 2 is that of the RESUMED that does not arrive.
+    // Number 2 is that of the lost RESUMED.
     scenario.eof();
     scenario.next_connect();
     scenario.open();
-    scenario.said();
-    scenario.server(&server::message(3));
-    scenario.server(&server::resumed(4));
-    let taken = [GAP, "dispatch MESSAGE_CREATE 3", "dispatch RESUMED 4", "resumed, 1 replayed"];
-    assert_eq!(scenario.said(), taken);
+    scenario.log();
+    replays_after_a_gap(&mut scenario);
 }
 
-/// A gap among the last events of a connection that is ending: what follows comes again.
+/// Events that follow a gap on a connection that is closing do not count: they are replayed.
 #[test]
-fn after_a_gap_nothing_counts_that_a_closing_connection_still_brings() {
+fn events_after_a_gap_on_a_closing_connection_do_not_count() {
     let mut scenario = Scenario::at(Phase::Closing);
     scenario.server(&server::message(2));
     scenario.server(&server::message(4));
     scenario.server(&server::message(5));
     let told = "notice SequenceGap { after: 2, got: 4 }";
-    assert_eq!(scenario.said(), ["dispatch MESSAGE_CREATE 2", told]);
+    assert_eq!(scenario.log(), ["dispatch MESSAGE_CREATE 2", told]);
     scenario.eof();
-    assert!(scenario.said()[0].starts_with("disconnected: the server asked for a reconnect"));
-    scenario.open();
-    assert_eq!(scenario.said().last().unwrap(), &resume_message(2));
+    assert!(scenario.log()[0].starts_with("disconnected: the server asked for a reconnect"));
+    scenario.open_and_resume(2);
 }
 
-/// A server that skips a number before every event is asked ever more rarely, at last once in an hour.
+/// For a server that skips a number before every event the Resumes become rarer, at last one in an hour.
 #[test]
 fn a_server_that_always_skips_causes_no_loop() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -207,29 +190,29 @@ fn a_server_that_always_skips_causes_no_loop() {
                 }
             }
         }
-        let said = scenario.said();
-        delivered += said.iter().filter(|line| line.starts_with("dispatch MESSAGE_CREATE")).count();
+        let log = scenario.log();
+        delivered += log.iter().filter(|line| line.starts_with("dispatch MESSAGE_CREATE")).count();
     }
     let (connects, resumed) = (scenario.shard.stats().connects, scenario.shard.stats().resumed);
     assert_eq!(delivered, 86_400);
     assert_eq!((connects, resumed), (30, 29), "60 s, 120 s, 240 s and so on, and then 24 hours");
 }
 
-/// An action of a server with a complete journal, of which not everything arrives.
+/// A step of a server that keeps all its events, of which some do not arrive.
 #[derive(Debug, Clone, Copy)]
 enum Action {
-    /// Dispatches an event, which arrives.
+    /// Dispatches an event that arrives.
     Event,
-    /// Dispatches an event, which does not.
+    /// Dispatches an event that is lost.
     Lost,
-    /// Leaves a number out.
+    /// Skips a number.
     Skip,
     /// The connection breaks.
     Break,
     Wait(u64),
 }
 
-/// Runs a server with a journal. Returns the numbers of its events.
+/// Runs such a server. Returns the numbers of its events.
 fn serve(scenario: &mut Scenario, actions: &[Action]) -> Vec<u64> {
     let (mut journal, mut newest) = (Vec::new(), 1);
     for action in actions.iter().chain(&[Action::Event]) {
@@ -264,10 +247,10 @@ fn serve(scenario: &mut Scenario, actions: &[Action]) -> Vec<u64> {
     journal
 }
 
-/// The numbers of the delivered events, and those that a notice of a gap names.
+/// The numbers of the delivered events, and those in notices of gaps.
 fn delivered(scenario: &mut Scenario) -> (Vec<u64>, Vec<u64>) {
     let (mut delivered, mut told) = (Vec::new(), Vec::new());
-    for line in scenario.said() {
+    for line in scenario.log() {
         if let Some(number) = line.strip_prefix("dispatch MESSAGE_CREATE ") {
             delivered.push(number.parse().unwrap());
         } else if let Some(gap) = line.strip_prefix("notice SequenceGap { after: ") {
@@ -292,15 +275,16 @@ fn actions(skips: bool) -> impl Strategy<Value = Vec<Action>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// If the server has the missing events, all of them are delivered, in order and once, however many are lost.
+    /// If the server has the lost events, all of them are delivered once and in order.
     #[test]
-    fn what_is_lost_on_its_way_is_delivered_once_and_in_order(actions in actions(false)) {
+    fn lost_events_are_delivered_once_and_in_order(actions in actions(false)) {
         let mut scenario = Scenario::at(Phase::Ready);
         let journal = serve(&mut scenario, &actions);
         prop_assert_eq!(delivered(&mut scenario).0, journal);
     }
 
-    /// If the server also skips numbers, no event comes twice or out of order, and a notice names the missing ones.
+    /// If the server also skips numbers, no event is delivered twice or out of order, and notices contain the missing
+    /// ones.
     #[test]
     fn nothing_is_missing_without_a_notice(actions in actions(true)) {
         let mut scenario = Scenario::at(Phase::Ready);
@@ -313,9 +297,9 @@ proptest! {
     }
 }
 
-/// Whatever number comes, it is one.
+/// The largest number is valid.
 #[test]
-fn the_largest_number_is_a_number() {
+fn the_largest_sequence_number_is_valid() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.server(&server::message(u64::MAX));
     resumes_after_a_gap(&mut scenario, 1);
@@ -323,10 +307,10 @@ fn the_largest_number_is_a_number() {
         scenario.server(&server::message(u64::MAX));
     }
     assert_eq!(scenario.shard.session().unwrap().sequence(), u64::MAX);
-    // A session without a number has none to resume from.
+    // Without a number the session cannot be resumed from one.
     let mut scenario = Scenario::at(Phase::AwaitingReady);
     scenario.server(r#"{"t":"READY","s":null,"op":0,"d":{"session_id":"x"}}"#);
-    scenario.said();
+    scenario.log();
     scenario.server(&server::message(2));
-    assert_eq!(scenario.said(), ["notice SequenceGap { after: 0, got: 2 }", "dispatch MESSAGE_CREATE 2"]);
+    assert_eq!(scenario.log(), ["notice SequenceGap { after: 0, got: 2 }", "dispatch MESSAGE_CREATE 2"]);
 }

@@ -1,4 +1,4 @@
-//! A message that takes long to arrive: its bytes prove life, but not for ever.
+//! Messages that take long to arrive: their bytes prove that the connection is alive, for a limited time.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use gateway_proto::health::Phase;
 
 use crate::support::{INTERVAL, Scenario, ms, secs, server};
 
-/// Parts of a message come every second, for so long.
+/// Receives a part of a message every second, for this long.
 fn download(scenario: &mut Scenario, time: Duration) {
     let end = scenario.elapsed() + time;
     while scenario.elapsed() < end {
@@ -17,9 +17,10 @@ fn download(scenario: &mut Scenario, time: Duration) {
     }
 }
 
-/// Five megabytes at 40 kB/s, a heartbeat every 40 s: no acknowledgement can come before the message has (twilight-rs/twilight#1997).
+/// Five megabytes at 40 kB/s, with a heartbeat every 40 s: no acknowledgement can arrive before the message is complete
+/// (twilight-rs/twilight#1997).
 #[test]
-fn a_message_that_keeps_coming_is_no_silence() {
+fn a_message_that_keeps_arriving_is_not_silence() {
     let mut scenario = Scenario::at(Phase::Ready);
     scenario.advance_until("send");
     download(&mut scenario, secs(125));
@@ -30,10 +31,10 @@ fn a_message_that_keeps_coming_is_no_silence() {
     assert_eq!(scenario.shard.stats().heartbeats, 1 + 3 + 15, "heartbeats go out meanwhile");
 }
 
-/// The same where the message spans several of the WebSocket's, as zlib-stream allows.
+/// The same for a message that spans several WebSocket messages, as zlib-stream allows.
 #[cfg(feature = "zlib")]
 #[test]
-fn parts_of_a_payload_are_no_silence() {
+fn parts_of_a_payload_are_not_silence() {
     use gateway_codec::{Compression, Deflater};
 
     let mut scenario =
@@ -57,9 +58,9 @@ fn parts_of_a_payload_are_no_silence() {
     assert_eq!((scenario.shard.phase(), scenario.shard.stats().dispatches), (Phase::Ready, 2));
 }
 
-/// A message that stops coming is silence like any other.
+/// Once the bytes stop, silence counts as usual.
 #[test]
-fn a_message_that_stops_coming_is_a_zombie() {
+fn a_message_that_stops_arriving_is_a_zombie() {
     let mut scenario = Scenario::at(Phase::Ready);
     let first = scenario.advance_until("send");
     download(&mut scenario, INTERVAL * 3 - secs(5));
@@ -67,9 +68,9 @@ fn a_message_that_stops_coming_is_a_zombie() {
     assert_eq!(scenario.disconnected().reason, DisconnectReason::Zombie);
 }
 
-/// Nor does a server that never comes to the end of a message keep a connection for ever.
+/// A server that never completes a message does not keep a connection open forever.
 #[test]
-fn a_message_without_end_is_given_up() {
+fn an_endless_message_times_out() {
     let mut scenario = Scenario::at(Phase::Ready);
     let first = scenario.advance_until("send");
     while scenario.shard.phase() == Phase::Ready {
@@ -79,9 +80,9 @@ fn a_message_without_end_is_given_up() {
     assert_eq!(scenario.disconnected().reason, DisconnectReason::Zombie);
 }
 
-/// Once it has come, an acknowledgement is overdue again after two intervals.
+/// After the message, an acknowledgement is overdue after two intervals again.
 #[test]
-fn a_message_that_has_come_excuses_nothing_more() {
+fn a_complete_message_excuses_no_later_silence() {
     let mut scenario = Scenario::at(Phase::Ready);
     let first = scenario.advance_until("send");
     download(&mut scenario, secs(100));
@@ -91,7 +92,7 @@ fn a_message_that_has_come_excuses_nothing_more() {
     assert_eq!(scenario.advance_until("disconnect"), first + INTERVAL * 3);
 }
 
-/// A ping proves life as any message does: for one interval.
+/// A ping proves that the connection is alive for one interval, as any message does.
 #[test]
 fn pings_prove_life_for_one_interval() {
     let mut scenario = Scenario::at(Phase::Ready);
@@ -103,9 +104,9 @@ fn pings_prove_life_for_one_interval() {
     assert_eq!(scenario.advance_until("disconnect"), first + INTERVAL * 2);
 }
 
-/// READY and the events of a replay are waited for while their bytes come.
+/// The wait for READY or for replayed events continues while their bytes arrive.
 #[test]
-fn a_wait_goes_on_while_bytes_come() {
+fn a_wait_continues_while_bytes_arrive() {
     for (phase, message) in [(Phase::AwaitingReady, server::ready()), (Phase::Resuming, server::message(2))] {
         let mut scenario = Scenario::at(phase);
         let before = scenario.shard.stats().disconnects;
@@ -121,9 +122,9 @@ fn a_wait_goes_on_while_bytes_come() {
     }
 }
 
-/// And end when they stop, or in time if they never do.
+/// It ends when the bytes stop, or after a limited time.
 #[test]
-fn a_wait_ends_when_bytes_stop_coming_or_never_end() {
+fn a_wait_ends_when_bytes_stop_or_never_end() {
     let mut scenario = Scenario::at(Phase::Resuming);
     let resumed = scenario.elapsed();
     download(&mut scenario, secs(80));
@@ -145,9 +146,9 @@ fn a_wait_ends_when_bytes_stop_coming_or_never_end() {
     assert_eq!(scenario.advance_until("close 4000 timed out"), resumed + secs(600));
 }
 
-/// Hello is a small message: it is not waited for longer.
+/// Hello is a small message: its bytes do not extend the wait.
 #[test]
-fn hello_is_not_waited_for_longer() {
+fn bytes_do_not_extend_the_wait_for_hello() {
     let mut scenario = Scenario::at(Phase::AwaitingHello);
     while scenario.shard.phase() == Phase::AwaitingHello {
         download(&mut scenario, secs(1));
@@ -155,20 +156,20 @@ fn hello_is_not_waited_for_longer() {
     assert_eq!(scenario.advance_until("close 4000 timed out"), secs(20));
 }
 
-/// Bytes without a message are noted, and do nothing more: how a stream is cut must not change what a shard does.
+/// Bytes of an incomplete message have no other effect: the splitting of a stream must not change a shard's outputs.
 #[test]
-fn progress_is_noted_and_nothing_else() {
+fn progress_has_no_other_effect() {
     let mut scenario = Scenario::at(Phase::Ready);
     let left = scenario.time_left();
     scenario.lag(left + ms(500));
     scenario.shard.handle_input(Input::Progress { message: true }, scenario.now());
     assert_eq!(scenario.shard.health().last_received, Some(scenario.now()));
-    assert_eq!(scenario.said(), [""; 0], "the heartbeat waits for an input that moves the clock");
+    assert_eq!(scenario.log(), [""; 0], "the heartbeat waits for an input that moves the clock");
     scenario.input(Input::Timeout);
-    assert_eq!(scenario.said().len(), 1);
+    assert_eq!(scenario.log().len(), 1);
 }
 
-/// How long a message may take is configurable.
+/// The time limit for a message is configurable.
 #[test]
 fn the_time_for_a_message_is_configurable() {
     let mut scenario = Scenario::with(Phase::Resuming, |config| config.timeouts.message = secs(90));

@@ -1,4 +1,4 @@
-//! How long the server is waited for: to the millisecond, and what then (protocol, section 9).
+//! The timeouts for the server, exact to the millisecond, and their effects.
 
 use gateway_proto::Input;
 use gateway_proto::disconnect::DisconnectReason;
@@ -6,31 +6,31 @@ use gateway_proto::health::Phase;
 
 use crate::support::{BASE, Scenario, ms, secs, server};
 
-/// A dial that does not open is given up after ten seconds: TCP, TLS or the upgrade (twilight-rs/twilight#2448).
+/// A connection attempt is abandoned after ten seconds, in TCP, TLS or the upgrade (twilight-rs/twilight#2448).
 #[test]
-fn a_dial_is_given_up_after_ten_seconds() {
+fn a_dial_times_out_after_ten_seconds() {
     let mut scenario = Scenario::at(Phase::Connecting);
     scenario.advance(ms(9_999));
-    assert_eq!(scenario.said(), [""; 0]);
+    assert_eq!(scenario.log(), [""; 0]);
     scenario.advance(ms(1));
-    let said = scenario.said();
-    assert_eq!(said[0], "disconnect");
-    assert!(said[1].starts_with("disconnected: the connection did not open in time"), "{said:?}");
+    let log = scenario.log();
+    assert_eq!(log[0], "disconnect");
+    assert!(log[1].starts_with("disconnected: the connection did not open in time"), "{log:?}");
     assert_eq!(scenario.next_connect(), BASE);
 }
 
-/// A server that opens and stays silent is left after twenty seconds (DSharpPlus/DSharpPlus#279, and five libraries that wait for ever).
+/// A connection without Hello is dropped after twenty seconds (DSharpPlus/DSharpPlus#279).
 #[test]
-fn hello_is_waited_for_for_twenty_seconds() {
+fn the_wait_for_hello_lasts_twenty_seconds() {
     let mut scenario = Scenario::at(Phase::AwaitingHello);
     assert_eq!(scenario.advance_until("close 4000 timed out"), secs(20));
     assert_eq!(scenario.advance_until("disconnect"), secs(25));
     assert_eq!(scenario.disconnected().reason, DisconnectReason::HelloTimeout);
 }
 
-/// Anything but Hello does not end that wait.
+/// Only Hello ends that wait.
 #[test]
-fn other_messages_do_not_stand_in_for_hello() {
+fn other_messages_do_not_replace_hello() {
     let mut scenario = Scenario::at(Phase::AwaitingHello);
     for sequence in 1..20 {
         scenario.advance(secs(1));
@@ -41,7 +41,7 @@ fn other_messages_do_not_stand_in_for_hello() {
 
 /// Without READY and without acknowledgements, the wait ends after a minute (twilight-rs/twilight#2448).
 #[test]
-fn ready_is_waited_for_for_a_minute_without_acknowledgements() {
+fn the_wait_for_ready_lasts_a_minute_without_acknowledgements() {
     let mut scenario = Scenario::at(Phase::AwaitingReady);
     for _ in 0..59 {
         scenario.advance(secs(1));
@@ -55,7 +55,7 @@ fn ready_is_waited_for_for_a_minute_without_acknowledgements() {
 /// In an outage the server acknowledges heartbeats for a long time before it sends READY. The shard waits for it, up to an hour,
 /// since a server that has lost the Identify acknowledges too.
 #[test]
-fn ready_is_waited_for_while_acknowledgements_come() {
+fn the_wait_for_ready_continues_while_acknowledgements_arrive() {
     let mut scenario = Scenario::at(Phase::AwaitingReady);
     scenario.live(secs(3590));
     assert_eq!(scenario.shard.phase(), Phase::AwaitingReady);
@@ -64,10 +64,9 @@ fn ready_is_waited_for_while_acknowledgements_come() {
     assert_eq!(scenario.shard.stats().connects, 1);
 }
 
-/// RESUMED is waited for for a minute after the Resume, whatever is acknowledged in the meantime
-/// (peers: worth beating 5).
+/// The wait for RESUMED ends a minute after the Resume, regardless of acknowledgements.
 #[test]
-fn resumed_is_waited_for_for_a_minute() {
+fn the_wait_for_resumed_lasts_a_minute() {
     let mut scenario = Scenario::at(Phase::Resuming);
     scenario.advance_until(r#"send {"op":1"#);
     scenario.server(&server::acknowledgement());
@@ -77,7 +76,7 @@ fn resumed_is_waited_for_for_a_minute() {
     assert!(scenario.shard.session().is_some());
 }
 
-/// A replay may take as long as it likes, if it goes on.
+/// A replay may take any time if it progresses.
 #[test]
 fn a_replay_may_take_long() {
     let mut scenario = Scenario::at(Phase::Resuming);
@@ -92,7 +91,7 @@ fn a_replay_may_take_long() {
     assert_eq!(scenario.advance_until("close 4000 timed out"), secs(650));
 }
 
-/// A READY on its way when its time is up saves the Identify: the messages before the server's close still count.
+/// A READY that arrives after the timeout saves the Identify: messages before the server's close frame still count.
 #[test]
 fn a_ready_that_is_just_too_late_still_counts() {
     let mut scenario = Scenario::at(Phase::AwaitingReady);
@@ -106,7 +105,7 @@ fn a_ready_that_is_just_too_late_still_counts() {
     assert!(scenario.disconnected().resumable);
 }
 
-/// All of them are configurable, and exact.
+/// All timeouts are configurable and exact.
 #[test]
 fn every_timeout_is_configurable() {
     let change = |config: &mut gateway_proto::ShardConfig| {
@@ -128,7 +127,7 @@ fn every_timeout_is_configurable() {
     }
 }
 
-/// Every live phase has a deadline that is not for ever away, and meeting it leads to another one.
+/// Every phase except the last has a deadline, which leads to another phase or another deadline.
 #[test]
 fn every_live_phase_has_a_deadline() {
     for phase in crate::support::PHASES.into_iter().filter(|phase| *phase != Phase::Stopped) {

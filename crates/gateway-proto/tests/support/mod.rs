@@ -1,11 +1,11 @@
-//! A shard, a scripted server and a clock that moves only when told to. Every scenario is watched, see `watch.rs`; and
-//! written down and played again, see `played.rs`.
+//! A shard, a scripted server and a virtual clock. `watch.rs` checks every scenario; `played.rs` replays its transcript.
 
+pub(crate) mod output_text;
 pub(crate) mod played;
-pub(crate) mod say;
 pub(crate) mod server;
 mod watch;
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use gateway_proto::health::Phase;
@@ -27,10 +27,10 @@ pub(crate) const BASE: &str = "connect wss://gateway.example/?v=10&encoding=json
 pub(crate) const RESUME: &str = "connect wss://resume-s3cret.gateway.example/?v=10&encoding=json";
 pub(crate) const HEARTBEAT_NULL: &str = r#"send {"op":1,"d":null}"#;
 
-/// Something that happens to a shard.
+/// A step of a scenario.
 pub(crate) type Step = fn(&mut Scenario);
 
-/// Every phase that a shard can be driven to.
+/// Every phase that a shard can be brought to.
 pub(crate) const PHASES: [Phase; 9] = [
     Phase::BackingOff,
     Phase::Connecting,
@@ -43,7 +43,7 @@ pub(crate) const PHASES: [Phase; 9] = [
     Phase::Stopped,
 ];
 
-/// Those with an open connection.
+/// The phases with an open connection.
 pub(crate) const OPEN: [Phase; 5] =
     [Phase::AwaitingHello, Phase::AwaitingIdentify, Phase::AwaitingReady, Phase::Resuming, Phase::Ready];
 
@@ -55,7 +55,7 @@ pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A configuration in which nothing depends on the machine.
+/// A configuration that does not depend on the machine.
 pub(crate) fn config() -> ShardConfig {
     let mut config = ShardConfig::new(TOKEN, Intents::GUILDS | Intents::GUILD_MESSAGES);
     config.compression = Compression::None;
@@ -70,38 +70,45 @@ pub(crate) fn saved_session() -> SessionSnapshot {
     SessionSnapshot::new(SESSION.to_owned(), Some(RESUME_URL.to_owned()), 5, ShardId::ONE)
 }
 
-/// A Resume from this sequence number, as [`Scenario::said`] shows it.
+/// A Resume from this sequence number, as [`Scenario::log`] shows it.
 pub(crate) fn resume_message(sequence: u64) -> String {
     format!(r#"send {{"op":6,"d":{{"token":"{TOKEN}","session_id":"{SESSION}","seq":{sequence}}}}}"#)
 }
 
-/// A shard in its world.
+/// The outputs after [`Scenario::replay`], as [`Scenario::log`] shows them.
+pub(crate) fn replayed(sequences: RangeInclusive<u64>) -> Vec<String> {
+    let (resumed, count) = (sequences.end() + 1, sequences.clone().count());
+    let messages = sequences.map(|sequence| format!("dispatch MESSAGE_CREATE {sequence}"));
+    messages.chain([format!("dispatch RESUMED {resumed}"), format!("resumed, {count} replayed")]).collect()
+}
+
+/// A shard with a virtual clock and a scripted server.
 pub(crate) struct Scenario {
     pub(crate) shard: Shard,
     start: Instant,
     now: Instant,
-    /// The deadline given out last. None: stopped.
+    /// The deadline that was polled last. `None` once the shard has stopped.
     deadline: Option<Instant>,
-    said: Vec<(Duration, Output)>,
+    log: Vec<(Duration, Output)>,
     watch: Watch,
     pages: Pages,
 }
 
 impl Scenario {
     pub(crate) fn new(config: ShardConfig) -> Self {
-        // The one look at a clock: a beginning to count from.
+        // The only use of a real clock: a start for the virtual one.
         #[allow(clippy::disallowed_methods, reason = "a virtual clock has to begin somewhere")]
         let start = Instant::now();
         let limit = config.limits.sends_per_minute;
         let pages = Pages::default();
         let shard = Shard::with_transcript(config, start, pages.clone()).expect("a usable configuration");
         let watch = Watch::new(limit);
-        let mut this = Self { shard, start, now: start, deadline: None, said: Vec::new(), watch, pages };
+        let mut this = Self { shard, start, now: start, deadline: None, log: Vec::new(), watch, pages };
         this.drain();
         this
     }
 
-    /// A shard in the given phase, with nothing said yet.
+    /// A shard in the given phase, with an empty log.
     pub(crate) fn at(phase: Phase) -> Self {
         Self::with(phase, |_| {})
     }
@@ -113,7 +120,7 @@ impl Scenario {
         let mut this = Self::new(config);
         this.drive_to(phase);
         assert_eq!(this.shard.phase(), phase);
-        this.said.clear();
+        this.log.clear();
         this
     }
 
@@ -151,7 +158,7 @@ impl Scenario {
         }
     }
 
-    // ---- What happens to the shard ----
+    // ---- Inputs ----
 
     pub(crate) fn input(&mut self, input: Input) {
         self.watch.input(&input);
@@ -169,10 +176,24 @@ impl Scenario {
         self.input(Input::Message(Message::Binary(bytes.into().into())));
     }
 
-    /// The dialled connection opens and the server says Hello.
+    /// The dialled connection opens and the server sends Hello.
     pub(crate) fn open(&mut self) {
         self.input(Input::Opened);
         self.server(&server::hello());
+    }
+
+    /// The dialled connection opens, and the shard resumes from this sequence number.
+    #[track_caller]
+    pub(crate) fn open_and_resume(&mut self, sequence: u64) {
+        self.open();
+        assert_eq!(self.log().last(), Some(&resume_message(sequence)));
+    }
+
+    /// The server replays messages with these sequence numbers; RESUMED has the next one.
+    pub(crate) fn replay(&mut self, sequences: RangeInclusive<u64>) {
+        let resumed = sequences.end() + 1;
+        sequences.for_each(|sequence| self.server(&server::message(sequence)));
+        self.server(&server::resumed(resumed));
     }
 
     /// The server sends a close frame.
@@ -190,7 +211,7 @@ impl Scenario {
 
     // ---- Time ----
 
-    /// Time passes. Every deadline is met exactly when it is due.
+    /// Lets time pass. Every deadline is met exactly when it is due.
     pub(crate) fn advance(&mut self, by: Duration) {
         self.drain();
         let target = self.now + by;
@@ -204,7 +225,7 @@ impl Scenario {
         self.now = target;
     }
 
-    /// As [`Scenario::advance`], and the server acknowledges every heartbeat at once.
+    /// As [`Scenario::advance`], with a server that acknowledges every heartbeat at once.
     pub(crate) fn live(&mut self, by: Duration) {
         self.drain();
         let end = self.elapsed() + by;
@@ -217,17 +238,17 @@ impl Scenario {
         }
     }
 
-    /// What was asked for since the last input takes effect.
+    /// Lets requests since the last input take effect.
     pub(crate) fn settle(&mut self) {
         self.advance(Duration::ZERO);
     }
 
-    /// Time passes while the shard is not driven.
+    /// Lets time pass in which the shard is not driven.
     pub(crate) fn lag(&mut self, by: Duration) {
         self.now += by;
     }
 
-    /// Goes on to the next deadline and meets it.
+    /// Advances to the next deadline and meets it.
     pub(crate) fn next_deadline(&mut self) -> Duration {
         self.drain();
         let deadline = self.deadline.expect("a stopped shard has no deadline");
@@ -235,7 +256,7 @@ impl Scenario {
         self.elapsed()
     }
 
-    /// Goes on, deadline by deadline, until something is said that begins like this. Gives its time.
+    /// Advances from deadline to deadline until a line of the log begins like this. Returns its time.
     pub(crate) fn advance_until(&mut self, beginning: &str) -> Duration {
         for _ in 0..10_000 {
             if let Some(at) = self.find(beginning) {
@@ -243,13 +264,13 @@ impl Scenario {
             }
             self.next_deadline();
         }
-        panic!("never said: {beginning}");
+        panic!("not in the log: {beginning}");
     }
 
-    /// Goes on to the next connection. Gives its URL, as it is said.
+    /// Advances to the next connection. Returns the line of the log with its URL.
     pub(crate) fn next_connect(&mut self) -> String {
         for _ in 0..1_000 {
-            let url = self.said().into_iter().rfind(|line| line.starts_with("connect w"));
+            let url = self.log().into_iter().rfind(|line| line.starts_with("connect w"));
             match url {
                 Some(url) if self.shard.phase() == Phase::Connecting => return url,
                 _ => self.next_deadline(),
@@ -258,7 +279,7 @@ impl Scenario {
         panic!("no connection is made");
     }
 
-    /// The time since the beginning.
+    /// The time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
         self.now - self.start
     }
@@ -267,42 +288,43 @@ impl Scenario {
         self.now
     }
 
-    /// The time left until the deadline that was given out last.
+    /// The time left until the deadline that was polled last.
     pub(crate) fn time_left(&self) -> Duration {
         self.deadline.expect("a stopped shard has no deadline").saturating_duration_since(self.now)
     }
 
-    /// As [`Scenario::time_left`]. None: the shard has stopped.
+    /// As [`Scenario::time_left`]. `None` if the shard has stopped.
     pub(crate) fn time_left_if_any(&mut self) -> Option<Duration> {
         self.drain();
         self.deadline.map(|deadline| deadline.saturating_duration_since(self.now))
     }
 
-    // ---- What the shard said ----
+    // ---- Outputs ----
 
-    /// What was said since the last call, in words: see `say.rs`.
-    pub(crate) fn said(&mut self) -> Vec<String> {
-        self.said_at().into_iter().map(|(_, line)| line).collect()
+    /// The outputs since the last call as text: see `output_text.rs`.
+    pub(crate) fn log(&mut self) -> Vec<String> {
+        self.log_at().into_iter().map(|(_, line)| line).collect()
     }
 
-    /// As [`Scenario::said`], with times since the beginning.
-    pub(crate) fn said_at(&mut self) -> Vec<(Duration, String)> {
-        self.outputs().into_iter().map(|(at, output)| (at, say::output(&output))).collect()
+    /// As [`Scenario::log`], with times since the start.
+    pub(crate) fn log_at(&mut self) -> Vec<(Duration, String)> {
+        self.outputs().into_iter().map(|(at, output)| (at, output_text::output(&output))).collect()
     }
 
-    /// As [`Scenario::said_at`], not in words.
+    /// As [`Scenario::log_at`], not as text.
     pub(crate) fn outputs(&mut self) -> Vec<(Duration, Output)> {
         self.drain();
-        std::mem::take(&mut self.said)
+        std::mem::take(&mut self.log)
     }
 
-    /// When something was said that begins like this, and forgets everything up to it.
+    /// The time of the first output whose text begins like this. Removes the outputs up to it.
     fn find(&mut self, beginning: &str) -> Option<Duration> {
-        let at = self.said.iter().position(|(_, output)| say::output(output).starts_with(beginning))?;
-        self.said.drain(..=at).next_back().map(|(at, _)| at)
+        let at =
+            self.log.iter().position(|(_, output)| output_text::output(output).starts_with(beginning))?;
+        self.log.drain(..=at).next_back().map(|(at, _)| at)
     }
 
-    /// The reason, the verdict on the session and the wait of the one disconnection said since the last call.
+    /// The one disconnection since the last call.
     pub(crate) fn disconnected(&mut self) -> gateway_proto::disconnect::Disconnected {
         let mut ends = self.outputs().into_iter().filter_map(|(_, output)| match output {
             Output::Event(gateway_proto::Event::Disconnected(end)) => Some(end),
@@ -327,7 +349,7 @@ impl Scenario {
                     if let Output::Stopped(_) = output {
                         self.deadline = None;
                     }
-                    self.said.push((self.now - self.start, output));
+                    self.log.push((self.now - self.start, output));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Transcripts in memory, and what must hold of each.
+//! Transcripts in memory, and the checks on each.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use gateway_proto::transcript::{Replay, Step};
 
-/// A transcript that is being written. Clones write to the same one.
+/// A transcript being written. Clones write to the same one.
 #[derive(Clone, Default)]
 pub(crate) struct Pages(Arc<Mutex<Vec<u8>>>);
 
@@ -15,7 +15,7 @@ impl Pages {
         String::from_utf8(self.0.lock().unwrap().clone()).expect("a transcript is text")
     }
 
-    /// Plays it. The shard must say what it said, and no secret may be in it.
+    /// Replays it. The outputs must be the same, and it must contain no secret.
     pub(crate) fn check(&self, start: Instant, secrets: &[&str]) -> Vec<Step> {
         let text = self.text();
         for secret in secrets {
@@ -23,14 +23,14 @@ impl Pages {
         }
         let steps: Vec<Step> = Replay::new(text.as_bytes(), start)
             .unwrap()
-            .map(|step| step.expect("every line is played"))
+            .map(|step| step.expect("every line is replayed"))
             .collect();
         assert_eq!(steps.len() + 1, text.lines().count());
         let differs = steps.iter().position(Step::differs);
         if let Some(at) = differs {
             let before: String =
                 steps[at.saturating_sub(20)..=at].iter().map(|step| format!("{step}\n")).collect();
-            panic!("the replay says something else:\n{before}");
+            panic!("the replay differs:\n{before}");
         }
         steps
     }

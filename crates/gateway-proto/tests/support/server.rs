@@ -1,4 +1,4 @@
-//! What the scripted server says, in JSON.
+//! The messages of the scripted server, in JSON.
 
 use super::{INTERVAL, RESUME_URL, SESSION};
 

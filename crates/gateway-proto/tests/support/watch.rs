@@ -1,4 +1,4 @@
-//! What must hold in every scenario, at every step.
+//! Invariants that hold in every scenario after every step.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,17 +7,17 @@ use gateway_proto::codec::Envelope;
 use gateway_proto::health::Phase;
 use gateway_proto::{Event, Input, Message, Output, Shard};
 
-/// A shard as the owner of its socket sees it.
+/// A shard as its driver sees it.
 pub(crate) struct Watch {
     limit: usize,
     link: Link,
     permit: Permit,
-    /// `Connecting` without its `Disconnected`.
+    /// Whether a `Connecting` has no `Disconnected` yet.
     connecting: bool,
-    /// When the messages of this connection were sent.
+    /// The times of the messages sent on this connection.
     sends: VecDeque<Instant>,
     hello: bool,
-    /// A message was sent on this connection after Hello.
+    /// Whether Identify or Resume was sent on this connection.
     introduced: bool,
     stopped: bool,
     outputs_since_input: usize,
@@ -28,7 +28,7 @@ enum Link {
     None,
     Dialing,
     Open,
-    /// Our close frame is sent.
+    /// Our close frame was sent.
     Closing,
 }
 
@@ -39,7 +39,7 @@ enum Permit {
     Granted,
 }
 
-/// No input is answered with more than this: what the window lets through, and a few words.
+/// The most outputs of one input: what the window allows, and a few more.
 const MOST_OUTPUTS: usize = 160;
 
 impl Watch {
@@ -111,7 +111,7 @@ impl Watch {
             }
             Output::Event(Event::Disconnected(_)) => {
                 assert!(self.connecting, "disconnected twice");
-                assert_eq!(self.link, Link::None, "said to be over before it is");
+                assert_eq!(self.link, Link::None, "log to be over before it is");
                 assert_eq!(self.permit, Permit::None, "a permit outlives its connection");
                 self.connecting = false;
             }
@@ -146,7 +146,7 @@ impl Watch {
         }
     }
 
-    /// Nothing more to be done for now: the shard and its world agree on where it is.
+    /// Checks the shard once it has no further output.
     pub(crate) fn settled(&self, shard: &Shard) {
         let link = match shard.phase() {
             Phase::BackingOff | Phase::Stopped => Link::None,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// A clock as fast as the wall's, or faster.
+/// A clock that runs as fast as the wall clock, or faster.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     started: Instant,
@@ -10,7 +10,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// A clock that begins now and runs `speed` times as fast as the wall's.
+    /// Starts a clock that runs `speed` times as fast as the wall clock.
     pub(super) fn start(speed: u32) -> Self {
         Self { started: now(), speed: speed.max(1) }
     }
@@ -23,7 +23,7 @@ impl Clock {
         self.started + (now() - self.started) * self.speed
     }
 
-    /// The time on the wall's clock in which `time` passes on this one.
+    /// The duration on the wall clock in which `time` passes on this clock.
     pub(super) fn wait(self, time: Duration) -> Duration {
         time / self.speed
     }

@@ -1,4 +1,4 @@
-//! The task of a connection: HTTP requests first, then perhaps a WebSocket.
+//! The task of a connection: HTTP requests first, then optionally a WebSocket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,12 +15,12 @@ use crate::control::Control;
 use crate::http::{self, Request};
 use crate::response::Response;
 
-/// How long a client may take for TLS, and then for each request head.
+/// The time limit for TLS, and for each request head.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Serves one connection until it ends.
 pub(super) async fn serve(shared: &Shared, tcp: TcpStream, address: SocketAddr) {
-    // An error of the socket is the end of the connection and no more.
+    // An error of the socket only ends this connection.
     let _ = serve_requests(shared, tcp, address).await;
 }
 
@@ -29,7 +29,7 @@ async fn serve_requests(shared: &Shared, tcp: TcpStream, address: SocketAddr) ->
     let mut buffer = Vec::new();
     while let Some(request) = request::read(&mut line, &mut buffer, REQUEST_TIMEOUT).await? {
         if let Some(key) = request.upgrade_key() {
-            // On the address for Resume the gateway sees the whole URL.
+            // At the address for Resume the gateway expects the whole URL.
             let target = match shared.resume_url_of(address) {
                 Some(url) => format!("{url}{}", request.target),
                 None => request.target.clone(),
@@ -42,7 +42,7 @@ async fn serve_requests(shared: &Shared, tcp: TcpStream, address: SocketAddr) ->
         if !keeps_alive {
             break;
         }
-        // A client that sends one request after the other leaves time for others.
+        // Lets other tasks run between the requests of one client.
         future::yield_now().await;
     }
     line.finish(false).await
@@ -66,7 +66,7 @@ async fn answer(shared: &Shared, request: &Request) -> Response {
         };
         return match answer {
             Ok(answer) => Response::json(200, &answer),
-            Err(mistake) => Response::mistake(400, &mistake.to_string()),
+            Err(mistake) => Response::client_error(400, &mistake.to_string()),
         };
     }
     shared.with(|state| state.gateway.answer(request))

@@ -1,4 +1,4 @@
-//! The thread of a server: all of its tasks.
+//! The thread that runs all tasks of a server.
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use super::listener;
 use super::port::ReservedPort;
 use super::shared::Shared;
 
-/// Serves until `stop` is closed. All tasks end with the call, and with them every listener and every connection.
+/// Runs until `stop` is closed. The return ends all tasks, and with them every listener and every connection.
 pub(super) fn run(
     shared: &Shared,
     listeners: Vec<(Async<TcpListener>, ReservedPort)>,
@@ -30,7 +30,7 @@ pub(super) fn run(
         }
     };
     let stopped = async {
-        // Nothing is ever sent: this ends when the channel is closed.
+        // Nothing is sent on this channel: this ends when it is closed.
         let _ = stop.recv().await;
     };
     block_on(executor.run(future::or(stopped, serve)));

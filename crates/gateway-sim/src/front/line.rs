@@ -1,4 +1,4 @@
-//! One connection below HTTP and WebSocket: what is written, in order, with the faults of the gateway in it.
+//! One connection below HTTP and WebSocket: writes bytes in order, with the gateway's faults applied.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -17,15 +17,15 @@ use socket2::SockRef;
 use super::clock::Clock;
 use crate::bytes_fault::{ByteFault, BytePlan, ByteStep};
 
-/// How long a write may make no progress because the client does not read.
+/// The time limit for a write without progress.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the client may take to end its half after ours.
+/// The time in which the client must end its half after ours has ended.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// A connection, with TLS or without.
 ///
-/// A write is taken in whole and at once, so that the layer above never holds bytes back. [`poll_drain`](Self::poll_drain)
-/// is what writes. The layer above keeps what waits here small: it writes when everything is drained.
+/// A write always succeeds at once, so that the layer above buffers nothing. [`poll_drain`](Self::poll_drain) writes to
+/// the socket. The layer above keeps this buffer small: it writes when everything is drained.
 pub(super) struct Line {
     stream: Box<dyn Transport>,
     /// The same connection below TLS.
@@ -34,9 +34,9 @@ pub(super) struct Line {
     plan: BytePlan,
     silent: bool,
     steps: VecDeque<ByteStep>,
-    /// Bytes of the first step that are written.
+    /// How many bytes of the first step are written.
     written: usize,
-    /// A step was written, but perhaps not sent yet.
+    /// Whether the stream may hold back written bytes.
     unflushed: bool,
     /// Runs while the first step is a wait.
     pause: Option<Timer>,
@@ -91,10 +91,10 @@ impl Line {
         self.steps.push_back(ByteStep::Reset);
     }
 
-    /// Writes what was pushed. Ready once all of it is written.
+    /// Writes the pushed bytes. Ready once all of them are written.
     ///
     /// # Errors
-    /// The stream has failed, was reset by a fault, or the client has not read for too long.
+    /// If the stream has failed, was reset by a fault, or the client has not read for too long.
     pub(super) fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.unflushed {
@@ -123,10 +123,10 @@ impl Line {
                     ready!(Pin::new(pause).poll(context));
                     self.pause = None;
                 }
-                // Under TLS without close_notify.
+                // Without close_notify of TLS.
                 Some(ByteStep::HalfClose) => self.tcp.shutdown(Shutdown::Write)?,
                 Some(ByteStep::Reset) => {
-                    // The close of the socket, which follows, is then a reset.
+                    // Makes the close of the socket that follows a reset.
                     SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO))?;
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
@@ -140,12 +140,12 @@ impl Line {
         poll_fn(|context| self.poll_drain(context)).await
     }
 
-    /// Whether a fault delays what is to be written.
+    /// Whether a fault delays the next bytes.
     pub(super) fn is_delayed(&self) -> bool {
         self.pause.is_some()
     }
 
-    /// Writes what was pushed and ends our half; then waits a while for the client to end its half, unless it has.
+    /// Writes the pushed bytes and ends our half; then waits for the client to end its half, unless it has.
     pub(super) async fn finish(mut self, client_ended: bool) -> io::Result<()> {
         self.drain().await?;
         let end = async {
@@ -159,7 +159,7 @@ impl Line {
         within(LINGER, end).await
     }
 
-    /// The result of a write, or an error if it has made no progress for too long.
+    /// The result of a write, or an error if there was no progress for too long.
     fn in_time<T>(&mut self, result: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if result.is_pending() {
             let patience = self.patience.get_or_insert_with(|| Timer::after(WRITE_TIMEOUT));
@@ -189,7 +189,7 @@ impl AsyncRead for Line {
     }
 }
 
-/// Takes everything and waits for nothing: see [`Line`].
+/// Accepts everything without blocking: see [`Line`].
 impl AsyncWrite for Line {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.push(bytes);

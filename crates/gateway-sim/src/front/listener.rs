@@ -1,4 +1,4 @@
-//! Accepts connections: one task for the address, and one more if Resume has an address of its own.
+//! Accepts connections: one task for each address.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -10,11 +10,11 @@ use smol::{Async, Timer, future};
 use super::port::ReservedPort;
 use super::shared::Shared;
 
-/// The pause after an error of a listener: too many open files, or a port that old connections still hold.
+/// The pause after an error of a listener, such as too many open files, or a port that old connections still occupy.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Hands over each connection with the address that it came to. While the gateway is down nothing listens, so that
-/// connects are refused.
+/// Passes on each connection with its local address. While the gateway is down nothing listens, so that connects are
+/// refused.
 pub(super) async fn accept(
     shared: &Shared,
     listener: Async<TcpListener>,
@@ -47,7 +47,7 @@ pub(super) async fn accept(
         match future::or(goes_down, async { Some(open.accept().await) }).await {
             Some(Ok((stream, _))) => {
                 let handed_over = accepted.send((stream.into(), address)).await;
-                // The server stops.
+                // The server is stopping.
                 let Ok(()) = handed_over else { return };
             }
             Some(Err(_)) => {

@@ -1,16 +1,16 @@
-//! Ports that stay this process's while nothing listens on them.
+//! Ports that are reserved for this process while nothing listens on them.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Socket, Type};
 
-/// How many connections may wait to be accepted.
+/// The most connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
 /// A port on which connects are refused until [`listen`](Self::listen), and again once that listener is dropped.
 ///
-/// On Unix no other process can be given the port meanwhile: a socket is bound to it for as long as this lives.
+/// On Unix no other process can get the port meanwhile: a socket stays bound to it as long as this value exists.
 #[derive(Debug)]
 pub struct ReservedPort {
     address: SocketAddr,
@@ -22,9 +22,9 @@ impl ReservedPort {
     ///
     /// # Errors
     ///
-    /// Where the address cannot be bound.
+    /// If the address cannot be bound.
     pub fn new(address: SocketAddr) -> io::Result<Self> {
-        // Without SO_REUSEADDR, or the system would hand the port out while nothing listens on it.
+        // With SO_REUSEADDR the system would give the port to others while nothing listens on it.
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         share(&socket)?;
         socket.bind(&address.into())?;
@@ -38,14 +38,14 @@ impl ReservedPort {
         self.address
     }
 
-    /// Listens on it.
+    /// Listens on the port.
     ///
     /// # Errors
     ///
-    /// Where the system refuses.
+    /// If the system refuses.
     pub fn listen(&self) -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None)?;
-        // Connections of the listener before may still be closing.
+        // Connections of an earlier listener may still be closing.
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
         share(&socket)?;
@@ -55,7 +55,7 @@ impl ReservedPort {
     }
 }
 
-/// Lets this process bind more sockets to the port, and no other user's.
+/// Lets this process bind more sockets to the port, but no other user.
 fn share(socket: &Socket) -> io::Result<()> {
     #[cfg(unix)]
     socket.set_reuse_port(true)?;

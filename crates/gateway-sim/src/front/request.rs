@@ -1,4 +1,4 @@
-//! Requests from a stream.
+//! Reads requests from a stream.
 
 use std::io;
 use std::time::Duration;
@@ -8,8 +8,7 @@ use smol::io::{AsyncRead, AsyncReadExt};
 use super::line::within;
 use crate::http::Request;
 
-/// Reads the next head, however it is cut, within `limit`. What was read beyond it stays in `buffer`. `None` at the end of the
-/// stream.
+/// Reads the next head within `limit`, in any pieces. Bytes after it stay in `buffer`. `None` at the end of the stream.
 pub(super) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut Vec<u8>,
@@ -65,7 +64,7 @@ mod tests {
     #[test]
     fn a_head_has_one_deadline_however_it_comes() {
         let mut client = Trickle(Timer::after(PAUSE));
-        // Far less than the head takes up to its limit of length, and far more than one byte takes.
+        // The limit is much shorter than the whole head takes, and much longer than one byte takes.
         let mut buffer = Vec::new();
         let result = block_on(read(&mut client, &mut buffer, PAUSE * 100));
         let error = result.expect_err("it is given up");

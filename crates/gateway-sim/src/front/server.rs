@@ -1,4 +1,4 @@
-//! A gateway that listens on a port, for as long as the value lives.
+//! A gateway that listens on a port as long as the value exists.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -24,29 +24,29 @@ use crate::control_error::ControlError;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 
-/// Where a [`Server`] listens, and what is behind it. Start from `Default` and assign fields.
+/// The configuration of a [`Server`]. Start from `Default` and assign fields.
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// The gateway. `url` and `trace` are filled in.
+    /// The configuration of the gateway. `url` and `trace` are set by the server.
     pub gateway: Config,
     /// The address to listen on; port 0 for any free one. Default `127.0.0.1:0`.
     pub listen: SocketAddr,
-    /// The host that READY and `GET /gateway` name, if it is not to be the address, such as `localhost`. Each with its port.
+    /// The host in READY and `GET /gateway`, such as `localhost`. The port is added. `None`: the address.
     pub host: Option<String>,
-    /// What READY and `GET /gateway` say, if clients know the server by another name than its address: scheme, host and port.
+    /// The URL in READY and `GET /gateway`, if clients reach the server under another name: scheme, host and port.
     pub url: Option<String>,
-    /// Listen on a second port too, which READY names as `resume_gateway_url`. Default no.
+    /// Whether to listen on a second port, which READY names as `resume_gateway_url`. Default no.
     pub resume_port: bool,
-    /// Answer `GET /_ctl/COMMAND`. Default yes. Any client that can reach the port can then end its sessions.
+    /// Whether to answer `GET /_ctl/COMMAND`. Default yes. Any client that reaches the port can then end its sessions.
     pub control: bool,
-    /// TLS, with a certificate made at start. Default none.
+    /// TLS, with a certificate generated at the start. Default none.
     #[cfg(feature = "tls")]
     pub tls: Option<Tls>,
-    /// Where one JSON line goes for each thing seen or sent on the wire.
+    /// Receives the trace: one JSON line for each event on the wire.
     pub trace: Option<Box<dyn Write + Send>>,
-    /// Receives each record of the trace, while the gateway waits. It must not ask the [`Server`] for anything.
+    /// Receives each record of the trace. The gateway waits for it, so it must not call the [`Server`].
     pub observer: Option<Observer>,
-    /// How many times faster than the wall's the clock of the gateway runs. Default 1.
+    /// How many times faster than the wall clock the gateway's clock runs. Default 1.
     pub speed: u32,
 }
 
@@ -84,7 +84,7 @@ impl fmt::Debug for ServerConfig {
     }
 }
 
-/// A simulated gateway on a port. It ends, with all its connections, when it is dropped.
+/// A simulated gateway on a port. Dropping it ends it and all its connections.
 pub struct Server {
     shared: Arc<Shared>,
     url: String,
@@ -94,10 +94,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts listening. A [`Config`] alone will do: then on any free port of the loopback interface.
+    /// Starts a server. A [`Config`] alone uses any free port of the loopback interface.
     ///
     /// # Errors
-    /// The address cannot be listened on, no certificate can be made, or the thread cannot be started.
+    /// If the address cannot be listened on, the certificate cannot be generated, or the thread cannot be started.
     pub fn start(config: impl Into<ServerConfig>) -> io::Result<Self> {
         let mut config: ServerConfig = config.into();
         let mut listeners = vec![listen(config.listen)?];
@@ -140,54 +140,54 @@ impl Server {
         Ok(Self { shared, url, stop, thread: Some(thread) })
     }
 
-    /// `ws://HOST:PORT`, or `wss://HOST:PORT`, without a slash at the end.
+    /// `ws://HOST:PORT` or `wss://HOST:PORT`, without a trailing slash.
     pub fn url(&self) -> String {
         self.url.clone()
     }
 
-    /// `http://HOST:PORT`, or `https://HOST:PORT`, where the answers of the HTTP API are.
+    /// `http://HOST:PORT` or `https://HOST:PORT`, the base URL of the HTTP API.
     pub fn http_url(&self) -> String {
         self.url.replacen("ws", "http", 1)
     }
 
-    /// The address it listens on.
+    /// The address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.shared.addresses[0]
     }
 
-    /// The certificate that clients must trust, as PEM, if there is TLS.
+    /// The certificate that clients must trust, as PEM. `None` without TLS.
     #[cfg(feature = "tls")]
     pub fn root_certificate(&self) -> Option<&str> {
         self.shared.identity.as_ref().map(|identity| identity.root.as_str())
     }
 
-    /// Makes something happen to every session or connection. See [`Gateway::control`].
+    /// Performs a control command on every session or connection. See [`Gateway::control`].
     ///
     /// # Errors
-    /// A value that makes no sense; nothing was changed.
+    /// If a value is invalid; nothing was changed.
     pub fn control(&self, control: Control) -> Result<Value, ControlError> {
         self.control_on(Target::All, control)
     }
 
-    /// Makes something happen to one session or connection.
+    /// Performs a control command on one target.
     ///
     /// # Errors
-    /// A value that makes no sense; nothing was changed.
+    /// If a value is invalid; nothing was changed.
     pub fn control_on(&self, target: Target, control: Control) -> Result<Value, ControlError> {
         block_on(self.shared.control(target, control))
     }
 
-    /// What was dispatched so far.
+    /// The dispatches so far.
     pub fn ledger(&self) -> Ledger {
         self.with(|gateway| gateway.ledger().clone())
     }
 
-    /// Looks at the gateway.
+    /// Calls `look` with the gateway.
     pub fn with<T>(&self, look: impl FnOnce(&Gateway) -> T) -> T {
         self.shared.with(|state| look(&state.gateway))
     }
 
-    /// Waits until `look` finds what it is after. It is asked again whenever something happened. `None` after `limit`.
+    /// Waits until `look` returns a value. It is called again after each step of the gateway. `None` after `limit`.
     pub fn wait<T>(&self, limit: Duration, mut look: impl FnMut(&Gateway) -> Option<T>) -> Option<T> {
         block_on(self.shared.until(limit, |state| look(&state.gateway)))
     }
@@ -202,7 +202,7 @@ impl Server {
     /// Waits until the process ends.
     pub fn run_forever(mut self) {
         if let Some(thread) = self.thread.take() {
-            // It does not end before the server stops, unless it panicked; then there is nothing to wait for.
+            // The thread ends before the server stops only if it has panicked.
             let _ = thread.join();
         }
     }
@@ -217,7 +217,7 @@ impl Drop for Server {
     }
 }
 
-/// A listener, and the port that stays the gateway's while it is down.
+/// A listener, and the port, which stays reserved while the gateway is down.
 fn listen(address: SocketAddr) -> io::Result<(Async<TcpListener>, ReservedPort)> {
     let port = ReservedPort::new(address)?;
     Ok((Async::new(port.listen()?)?, port))

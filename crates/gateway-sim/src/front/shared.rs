@@ -1,4 +1,4 @@
-//! What the tasks of a server and its callers share: the gateway behind a lock, and the queues of the connections.
+//! State shared by the tasks of a server and its callers: the gateway behind a lock, and the queues of the connections.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -22,13 +22,13 @@ use crate::gateway::Gateway;
 use crate::io::{ConnectionId, Output};
 use crate::trace::Record;
 
-/// Bytes that may wait for a client that does not read; more end the connection.
+/// The most queued bytes for a client that does not read; more end the connection.
 const QUEUE_LIMIT: usize = 256 * 1024 * 1024;
-/// How long the listeners may take to close.
+/// The time in which the listeners must close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Shared {
-    /// Where the server listens: for everything, and perhaps for Resume.
+    /// The addresses on which the server listens: for everything, and optionally for Resume.
     pub(super) addresses: Vec<SocketAddr>,
     /// Whether `/_ctl/` is answered.
     pub(super) control: bool,
@@ -37,7 +37,7 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Notified of each step.
     changed: Event,
-    /// Notified when the next deadline is earlier than the one that is waited for.
+    /// Notified when the next deadline is earlier than the one being waited for.
     earlier: Event,
     /// Notified when the gateway goes down or comes up again.
     turned: Event,
@@ -50,19 +50,19 @@ pub(super) struct State {
     trace: Option<Box<dyn Write + Send>>,
     observer: Option<Observer>,
     started: Instant,
-    /// The deadline that is waited for.
+    /// The deadline being waited for.
     armed: Option<Instant>,
-    /// Where connects are accepted just now.
+    /// The addresses at which connects are accepted at present.
     pub(super) listening: BTreeSet<SocketAddr>,
 }
 
 /// Receives each record of the trace.
 pub type Observer = Box<dyn FnMut(&Record) + Send>;
 
-/// The way to the task of a connection.
+/// The queue of a connection's task.
 pub(super) struct Peer {
     pub(super) queue: Sender<Output>,
-    /// Bytes of the payloads in the queue.
+    /// The bytes of the payloads in the queue.
     pub(super) queued: Arc<AtomicUsize>,
     pub(super) tcp: TcpStream,
 }
@@ -99,13 +99,13 @@ impl Shared {
         self.clock
     }
 
-    /// The URL for Resume, if this is its address.
+    /// The URL for Resume if this is its address.
     pub(super) fn resume_url_of(&self, address: SocketAddr) -> Option<String> {
         let own = self.addresses.get(1) == Some(&address);
         own.then(|| self.lock().gateway.config().resume_url.clone()).flatten()
     }
 
-    /// Does something to the gateway, then passes on what came of it.
+    /// Calls `work` with the gateway, then passes on the outputs.
     pub(super) fn step<T>(&self, work: impl FnOnce(&mut State, Instant) -> T) -> T {
         let mut state = self.lock();
         let was_down = state.gateway.is_down();
@@ -127,7 +127,7 @@ impl Shared {
         result
     }
 
-    /// Looks at the gateway as it is now.
+    /// Calls `look` with the gateway as of now.
     pub(super) fn with<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         self.step(|state, now| {
             state.gateway.handle_timeout(now);
@@ -135,7 +135,7 @@ impl Shared {
         })
     }
 
-    /// Carries out a control command. After one that takes the gateway down, connects are refused from the return on.
+    /// Performs a control command. When a command that takes the gateway down returns, connects are refused.
     pub(super) async fn control(&self, target: Target, control: Control) -> Result<Value, ControlError> {
         let goes_down = matches!(control, Control::Down { .. });
         let answer = self.step(|state, now| state.gateway.control(target, control, now))?;
@@ -147,7 +147,7 @@ impl Shared {
         Ok(answer)
     }
 
-    /// Waits until `look` finds something. It is called after each step. `None` after `limit`.
+    /// Waits until `look` returns a value. It is called after each step. `None` after `limit`.
     pub(super) async fn until<T>(
         &self,
         limit: Duration,
@@ -175,7 +175,7 @@ impl Shared {
         self.turned.listen()
     }
 
-    /// Fires the deadlines of the gateway.
+    /// Waits for the gateway's deadlines and fires them.
     pub(super) async fn keep_time(&self) {
         loop {
             let earlier = self.earlier.listen();
@@ -183,7 +183,7 @@ impl Shared {
                 None => earlier.await,
                 Some(wait) if wait.is_zero() => {
                     self.step(|state, now| state.gateway.handle_timeout(now));
-                    // The other tasks go on where the gateway is always late.
+                    // Other tasks run even if the gateway is always late.
                     future::yield_now().await;
                 }
                 Some(wait) => {
@@ -196,7 +196,7 @@ impl Shared {
         }
     }
 
-    /// The time until the next deadline, from which on an earlier one is reported.
+    /// The time until the next deadline. From now on an earlier one is reported.
     fn arm(&self) -> Option<Duration> {
         let mut state = self.lock();
         state.armed = state.gateway.poll_timeout();
@@ -206,7 +206,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A caller that panicked while it held the lock fails its own test; the server goes on.
+        // A caller that panicked while it held the lock fails its own test; the server continues.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -232,7 +232,7 @@ impl State {
                 observer(&record);
             }
             if let Some(trace) = &mut self.trace {
-                // A trace that cannot be written is no reason to end the simulation.
+                // A trace that cannot be written does not end the simulation.
                 let _ = writeln!(trace, "{}", record.to_json(self.started));
                 wrote = true;
             }
@@ -248,7 +248,7 @@ impl Peer {
         if let Output::Send(message) = &output
             && self.queued.fetch_add(message.payload.len(), Ordering::Relaxed) > QUEUE_LIMIT
         {
-            // The task finds the end of the stream. It may have found it already.
+            // The task sees the end of the stream, unless it has already.
             let _ = self.tcp.shutdown(Shutdown::Both);
         }
         // A task that has ended has closed the connection.

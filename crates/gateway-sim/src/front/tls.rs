@@ -1,4 +1,4 @@
-//! TLS, with certificates made at start.
+//! TLS with generated certificates.
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use rcgen::{
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Tls {
-    /// The names and addresses that the certificate is for. Default `localhost`, `127.0.0.1` and `::1`.
+    /// The names and addresses in the certificate. Default `localhost`, `127.0.0.1` and `::1`.
     pub names: Vec<String>,
     /// Whether the certificate has expired.
     pub expired: bool,
@@ -28,7 +28,7 @@ impl Default for Tls {
     }
 }
 
-/// What a listener needs, and the root that clients must trust.
+/// The configuration of a listener, and the root that clients must trust.
 pub(super) struct Identity {
     pub(super) acceptor: TlsAcceptor,
     /// The root certificate as PEM.
@@ -36,7 +36,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Makes a root and a certificate that it signed.
+    /// Generates a root and a certificate signed by it.
     pub(super) fn new(tls: &Tls) -> io::Result<Self> {
         let mut root = CertificateParams::new(Vec::new()).map_err(io::Error::other)?;
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

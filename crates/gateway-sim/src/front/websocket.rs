@@ -1,5 +1,5 @@
-//! A connection from its upgrade on. `async-tungstenite` speaks WebSocket in the role of the server; the gateway decides what
-//! is sent, and how the connection ends.
+//! A connection after its upgrade. `async-tungstenite` implements the server's WebSocket; the gateway determines what is
+//! sent, and how the connection ends.
 
 use std::future::poll_fn;
 use std::io;
@@ -26,12 +26,13 @@ use crate::http;
 use crate::io::{ClientMessage, ConnectionId, Output};
 use crate::websocket::{READ_BUFFER, close_code, config};
 
-/// Answers to pings that may wait for a client that does not read. Until it does, no more is read from it.
+/// The most queued pongs for a client that does not read. At the limit nothing more is read from it.
 const PONG_LIMIT: usize = 64;
-/// Messages and outputs that are handled before other connections get a turn.
+/// Messages and outputs that are handled before other connections run.
 const TURN: usize = 32;
 
-/// Serves a WebSocket from its upgrade request until the connection ends. `already_read` came behind the request.
+/// Serves a WebSocket from its upgrade request until the connection ends. `already_read` holds the bytes after the
+/// request.
 pub(super) async fn serve(
     shared: &Shared,
     line: Line,
@@ -68,34 +69,34 @@ struct Upgraded<'a> {
     /// The key of the upgrade request.
     key: &'a str,
     socket: WebSocketStream<Line>,
-    /// Bytes of the payloads in the queue.
+    /// The bytes of the payloads in the queue.
     queued: Arc<AtomicUsize>,
     reading: Reading,
-    /// The client has sent a close frame. The answer is the gateway's: that of tungstenite stays unsent, so that from here
-    /// on frames go past the WebSocket.
+    /// Whether the client has sent a close frame. The gateway answers it: tungstenite's answer is not sent, so later
+    /// frames bypass the WebSocket.
     closed: bool,
-    /// Answers to pings since everything was written.
+    /// The number of pongs since everything was written.
     pongs: usize,
-    /// Which of reading and writing comes first takes turns.
+    /// Whether reading comes before writing. Alternates.
     reads_first: bool,
 }
 
-/// What is expected from the client.
+/// What the client may still send.
 #[derive(Clone, Copy, PartialEq)]
 enum Reading {
     Messages,
-    /// Bytes that have no meaning any more, up to the end of the stream.
+    /// Bytes without meaning, up to the end of the stream.
     Rest,
-    /// Nothing: it has ended its half.
+    /// Nothing: the client has ended its half.
     Ended,
 }
 
-/// What happens next on a connection.
+/// The next event on a connection.
 enum Next {
     Message(Message),
-    /// The client violates the protocol.
+    /// The client has violated the protocol.
     Invalid(Error),
-    /// Bytes without a meaning.
+    /// Bytes without meaning.
     Rest,
     /// The client has ended its half.
     Ended,
@@ -104,12 +105,12 @@ enum Next {
     Failed,
 }
 
-/// What an output leaves of a connection.
+/// The state of the connection after an output.
 enum After {
     Open,
-    /// An orderly end of the stream.
+    /// End the stream in an orderly way.
     Finish,
-    /// A failed or reset stream.
+    /// The stream has failed or was reset.
     Failed,
 }
 
@@ -159,7 +160,7 @@ impl Upgraded<'_> {
         }
     }
 
-    /// Writes what waits, then takes the next output.
+    /// Writes queued bytes, then takes the next output.
     fn poll_write(&mut self, context: &mut Context<'_>, outputs: Pin<&mut Receiver<Output>>) -> Poll<Next> {
         let line = self.socket.get_mut();
         match line.poll_drain(context) {
@@ -168,7 +169,7 @@ impl Upgraded<'_> {
                 outputs.poll_next(context).map(|output| output.map_or(Next::Failed, Next::Output))
             }
             Poll::Ready(Err(_)) => Poll::Ready(Next::Failed),
-            // The delay of a fault ends with the client.
+            // The client has ended, so a delay set by a fault has no effect.
             Poll::Pending if self.reading == Reading::Ended && line.is_delayed() => Poll::Ready(Next::Failed),
             Poll::Pending => Poll::Pending,
         }
@@ -204,7 +205,7 @@ impl Upgraded<'_> {
             Message::Pong(_) => self.feed(ClientMessage::Pong),
             Message::Ping(_) => {
                 self.pongs += 1;
-                // tungstenite has its pong ready. The line takes it; its errors come up where it writes.
+                // tungstenite has a pong queued. The line accepts it; errors appear when the line is drained.
                 let _ = poll_fn(|context| Pin::new(&mut self.socket).poll_flush(context)).await;
             }
             Message::Close(frame) => {
@@ -216,14 +217,14 @@ impl Upgraded<'_> {
         }
     }
 
-    /// Fails the connection (RFC 6455, section 7.1.7). The gateway decides about messages that are too large.
+    /// Fails the connection (RFC 6455, section 7.1.7). The gateway handles messages that are too large.
     async fn fail(&mut self, error: &Error) {
         self.reading = Reading::Rest;
         if let Error::Capacity(_) = error {
             return self.feed(ClientMessage::TooLarge);
         }
         let code = close_code(error).into();
-        // Refused if a close frame was sent before, which is as good.
+        // Fails if a close frame was sent before, which is enough.
         let _ = self.socket.send(Message::Close(Some(CloseFrame { code, reason: "".into() }))).await;
         self.feed(ClientMessage::Gone);
     }

@@ -1,4 +1,4 @@
-//! Carries out control commands.
+//! Performs control commands.
 
 use std::time::Instant;
 
@@ -17,11 +17,11 @@ use crate::traffic::Kind;
 use crate::wire::Payload;
 
 impl Gateway {
-    /// Does what a command says to everything that `target` covers. The answer is JSON: the state for [`Control::State`],
-    /// otherwise how many connections or sessions it concerned.
+    /// Performs a command on everything that `target` covers. Returns JSON: the state for [`Control::State`], otherwise
+    /// the number of connections or sessions affected.
     ///
     /// # Errors
-    /// A value that makes no sense, or a connection or session that is not there; nothing was changed.
+    /// If a value is invalid, or a connection or session does not exist; nothing was changed.
     pub fn control(&mut self, target: Target, control: Control, now: Instant) -> Result<Value, ControlError> {
         self.handle_timeout(now);
         self.carry_out(target, control)
@@ -102,13 +102,13 @@ impl Gateway {
         Ok(json!({"ok": true, "concerned": concerned}))
     }
 
-    /// Takes a step of the script.
+    /// Performs a step of the script.
     pub(super) fn step(&mut self, index: usize, id: Option<ConnectionId>) {
         let Some(step) = self.config.script.get(index).cloned() else {
             return;
         };
         let target = step.target.or(id.map(Target::Connection)).unwrap_or_default();
-        // A value that makes no sense changes nothing. A script has no way to report it.
+        // An invalid value changes nothing. A script cannot report it.
         let _ = self.carry_out(target, step.control);
     }
 
@@ -139,7 +139,7 @@ impl Gateway {
         }
     }
 
-    /// A connection or a session that is not there cannot be meant. A shard may be away just now.
+    /// A connection or a session must exist. A shard may be absent at the moment.
     fn check_target(&self, target: Target) -> Result<(), ControlError> {
         match target {
             Target::Connection(id) if self.board.connection(id).is_none() => {
@@ -155,7 +155,7 @@ impl Gateway {
         }
     }
 
-    /// The guild that the `d` of an event names.
+    /// The guild named in the `d` of an event.
     fn guild_of(&self, data: &Value) -> Option<u64> {
         let id = data["guild_id"].as_str()?.parse().ok()?;
         self.world.guild_number(id).map(|_| id)
@@ -225,7 +225,7 @@ fn check(control: &Control) -> Result<(), ControlError> {
     }
 }
 
-/// Codes that may stand in a close frame (RFC 6455, section 7.4).
+/// Rejects codes that must not appear in a close frame (RFC 6455, section 7.4).
 fn sendable(code: u16) -> Result<(), ControlError> {
     match code {
         1000..=1003 | 1007..=1014 | 3000..=4999 => Ok(()),

@@ -1,4 +1,4 @@
-//! The events that the gateway makes: the background of the guilds, and those that a test asked for.
+//! Events of the gateway: the background of the guilds, and those requested by commands.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::world::{channel_id, guild_id};
 #[derive(Clone, Copy)]
 pub(super) enum Delivery {
     Sent,
-    /// It is numbered, and comes with a replay.
+    /// Numbered and kept for a replay, but not sent.
     Kept,
 }
 
 impl Gateway {
-    /// A source of events is due, since `at`.
+    /// Handles a source of events that was due at `at`.
     pub(super) fn traffic_is_due(&mut self, at: Instant, source: u64) {
         let no_sessions = self.board.sessions.is_empty();
         let (timers, now) = (&mut self.board.timers, self.board.now);
@@ -38,12 +38,13 @@ impl Gateway {
         }
     }
 
-    /// Dispatches `count` MESSAGE_CREATE to each session of a target: one of their own each, or, if the target is a guild, the same.
+    /// Dispatches `count` MESSAGE_CREATE to each session of a target. If the target is a guild, all sessions receive the
+    /// same events, otherwise each its own.
     pub(super) fn emit(&mut self, target: Target, count: u32, padding: usize) {
         self.messages(target, count, padding, Delivery::Sent);
     }
 
-    /// As [`emit`](Self::emit), but nothing is sent: the events are there for a replay.
+    /// As [`emit`](Self::emit), but the events are only kept for a replay.
     pub(super) fn lose(&mut self, target: Target, count: u32) {
         self.messages(target, count, 0, Delivery::Kept);
     }
@@ -72,7 +73,7 @@ impl Gateway {
         events::message(&mut self.world, guild, 0, &content).to_string().into()
     }
 
-    /// Something happens in a guild, and goes to these sessions under one number of the ledger.
+    /// Dispatches an event of a guild to these sessions, under one number of the ledger.
     pub(super) fn happens(
         &mut self,
         guild: Option<u64>,
@@ -90,8 +91,8 @@ impl Gateway {
         }
     }
 
-    /// The bot is in another voice channel of a guild, or in none. All sessions that serve the guild see it, whatever their
-    /// intents, and `also` that session.
+    /// Changes the bot's voice channel in a guild. All sessions that serve the guild receive the state, regardless of
+    /// their intents, and so does `also`.
     pub(super) fn bot_voice(&mut self, guild: u32, state: Value, also: Option<u64>) {
         let id = guild_id(guild);
         let mut sessions = self.sessions_of(Target::Guild(id));
@@ -100,7 +101,7 @@ impl Gateway {
         self.world.set_bot_voice(guild, state);
     }
 
-    /// The bot joins or leaves the voice channel of a guild by itself.
+    /// Moves the bot into the voice channel of a guild, or out of it.
     pub(super) fn move_bot(&mut self, guild: u32, joins: bool) {
         let channel = joins.then(|| channel_id(guild, 2).to_string());
         let voice_session = format!("{:032x}", self.random.u128(..));
@@ -121,7 +122,7 @@ impl Gateway {
             .filter(wanted)
             .map(|session| (session.number, session.intents & intents::MESSAGE_CONTENT != 0))
             .collect();
-        // Most events have no receiver; those are not built.
+        // Events without receivers are common and not built.
         if receivers.is_empty() {
             return;
         }
@@ -140,8 +141,8 @@ impl Gateway {
     }
 }
 
-/// A message as a bot sees it that may not read messages.
-/// See [Discord Docs/Gateway, Message Content Intent](https://discord.com/developers/docs/events/gateway#message-content-intent).
+/// A message as seen by a bot without the message content intent. See
+/// [Discord Docs, Gateway > Message Content Intent](https://discord.com/developers/docs/events/gateway#message-content-intent).
 fn without_content_of(message: &Value) -> Arc<str> {
     let mut message = message.clone();
     message["content"] = "".into();

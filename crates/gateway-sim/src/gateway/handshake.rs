@@ -1,4 +1,4 @@
-//! Hello, Identify and Resume: how a connection comes by a session.
+//! Hello, Identify and Resume: how a connection gets its session.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::trace::Direction;
 use crate::world::{BOT_ID, guild_id};
 
 impl Gateway {
-    /// A client asks for an upgrade.
+    /// Handles an upgrade request.
     pub(super) fn upgrade(&mut self, id: ConnectionId) {
         match self.instead(id, Point::Upgrade) {
             Some(Action::Delay(time)) => self.board.timers.set(self.board.now + time, Timer::Accept(id)),
@@ -42,7 +42,7 @@ impl Gateway {
         self.connected(id);
     }
 
-    /// The WebSocket is open.
+    /// Handles an open WebSocket.
     fn connected(&mut self, id: ConnectionId) {
         let Some(connection) = self.board.connection(id) else {
             return;
@@ -76,7 +76,8 @@ impl Gateway {
         }
     }
 
-    /// op 2. See [Discord Docs/Gateway, Identifying](https://discord.com/developers/docs/events/gateway#identifying).
+    /// Handles opcode 2. See
+    /// [Discord Docs, Gateway > Identifying](https://discord.com/developers/docs/events/gateway#identifying).
     pub(super) fn identify_received(&mut self, id: ConnectionId, data: Value) {
         self.board.counters.identifies += 1;
         if let Some(connection) = self.board.connection_mut(id) {
@@ -133,7 +134,8 @@ impl Gateway {
         self.ready(id, number, asked);
     }
 
-    /// op 6. See [Discord Docs/Gateway, Resuming](https://discord.com/developers/docs/events/gateway#resuming).
+    /// Handles opcode 6. See
+    /// [Discord Docs, Gateway > Resuming](https://discord.com/developers/docs/events/gateway#resuming).
     pub(super) fn resume_received(&mut self, id: ConnectionId, data: Value) {
         self.board.counters.resumes += 1;
         let session = data["session_id"].as_str().and_then(|session| self.session_number(session));
@@ -207,8 +209,8 @@ impl Gateway {
         self.resumed(id, number);
     }
 
-    /// The rest of a replay that was delayed, with what has come meanwhile.
-    pub(super) fn go_on_with_replay(&mut self, id: ConnectionId, number: u64, sequence: u64) {
+    /// Sends the rest of a delayed replay, with the events since.
+    pub(super) fn continue_replay(&mut self, id: ConnectionId, number: u64, sequence: u64) {
         let Some(session) = self.board.sessions.get(number).filter(|session| session.connection == Some(id))
         else {
             return;
@@ -283,7 +285,7 @@ impl Gateway {
         self.guilds(number);
     }
 
-    /// A GUILD_CREATE for each guild of a session.
+    /// Dispatches a GUILD_CREATE for each guild of a session.
     pub(super) fn guilds(&mut self, number: u64) {
         let Some(session) = self.board.sessions.get(number) else {
             return;
@@ -300,7 +302,7 @@ impl Gateway {
     }
 }
 
-/// `[id, count]`, or `None` if there is none. `Err` if it cannot be.
+/// `[id, count]`. `None` if absent, `Err` if invalid.
 fn shard(value: &Value) -> Result<Option<(u32, u32)>, ()> {
     if value.is_null() {
         return Ok(None);

@@ -1,8 +1,8 @@
-//! The gateway as a value: what clients do and the time go in, what to send and the next deadline come out.
+//! The gateway as a value: client messages and the time go in, outputs and the next deadline come out.
 //!
-//! [`Switchboard`] holds the connections and the sessions, [`Faults`] what is to go wrong at which point. The gateway asks the
-//! faults at each point, then moves the switchboard. Its parts: how a connection comes by a session, what clients send, the
-//! commands of a test, and the events that the gateway makes.
+//! [`Switchboard`] holds the connections and the sessions, [`Faults`] the faults of each point. The gateway asks the
+//! faults at each point, then changes the switchboard. The submodules are the handshake, client payloads, control
+//! commands, and the gateway's own events.
 
 mod control;
 mod events;
@@ -39,7 +39,7 @@ use crate::traffic::Traffic;
 use crate::wire::{Encoder, Payload};
 use crate::world::World;
 
-/// A simulated Discord gateway without a clock, a socket or a thread. See the crate documentation for a loop around it.
+/// A simulated Discord gateway without a clock, a socket or a thread. The crate documentation shows a loop around it.
 pub struct Gateway {
     config: Config,
     started: Instant,
@@ -53,7 +53,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway that starts at `now`, without connections.
+    /// Creates a gateway that starts at `now`, without connections.
     pub fn new(config: Config, now: Instant) -> Self {
         let mut board = Switchboard::new(&config, now);
         for (index, step) in config.script.iter().enumerate() {
@@ -74,8 +74,8 @@ impl Gateway {
         }
     }
 
-    /// A client asks for an upgrade. `target` is the request target or the whole URL. Its query counts, and whether it
-    /// begins with [`Config::resume_url`].
+    /// Handles an upgrade request. `target` is the request target or the whole URL. The gateway reads its query, and
+    /// whether it begins with [`Config::resume_url`].
     pub fn open(&mut self, target: &str, now: Instant) -> ConnectionId {
         self.handle_timeout(now);
         self.board.counters.connects += 1;
@@ -97,7 +97,7 @@ impl Gateway {
         id
     }
 
-    /// A client did something. Ignored if the connection is no longer known.
+    /// Handles a client's message. Ignored if the connection no longer exists.
     pub fn receive(&mut self, id: ConnectionId, message: ClientMessage<'_>, now: Instant) {
         self.handle_timeout(now);
         if self.board.connection(id).is_none() {
@@ -115,7 +115,7 @@ impl Gateway {
         }
     }
 
-    /// Time has passed. Does everything that is due.
+    /// Does everything that is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.board.now = self.board.now.max(now);
         let elapsed = self.board.now.saturating_duration_since(self.started);
@@ -126,12 +126,12 @@ impl Gateway {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest; `None` while nothing is to come.
+    /// The time of the next call of [`handle_timeout`](Self::handle_timeout). `None` if nothing is scheduled.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.board.timers.next()
     }
 
-    /// The next thing to do, until there is none.
+    /// The next output.
     pub fn poll_output(&mut self) -> Option<(ConnectionId, Output)> {
         self.board.poll_output()
     }
@@ -141,27 +141,27 @@ impl Gateway {
         self.board.poll_record()
     }
 
-    /// Everything that was dispatched, if [`Config::ledger`] is on.
+    /// The record of all dispatches, if [`Config::ledger`] is on.
     pub fn ledger(&self) -> &Ledger {
         self.board.sessions.ledger()
     }
 
-    /// What happened so far.
+    /// Counters since the start.
     pub fn counters(&self) -> &Counters {
         &self.board.counters
     }
 
-    /// How it was set up.
+    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Sets what READY and `GET /gateway` say, once the address is known.
+    /// Sets the URL in READY and `GET /gateway`, once the address is known.
     pub fn set_url(&mut self, url: String) {
         self.config.url = url;
     }
 
-    /// Whether connects are refused just now ([`Control::Down`](crate::Control::Down)).
+    /// Whether connects are refused at present ([`Control::Down`](crate::Control::Down)).
     pub fn is_down(&self) -> bool {
         self.faults.is_down()
     }
@@ -171,7 +171,7 @@ impl Gateway {
         self.board.sessions.number(session_id)
     }
 
-    /// The number of the session that a connection is on.
+    /// The number of the session of a connection.
     pub fn session_of(&self, id: ConnectionId) -> Option<u64> {
         self.board.session_of(id)
     }
@@ -182,19 +182,19 @@ impl Gateway {
     }
 
     /// Answers a GET of the HTTP API: `…/gateway`, `…/gateway/bot`, `…/users/@me`, `…/oauth2/applications/@me` and
-    /// `…/applications/@me`, with any version prefix.
-    /// See [Discord Docs/Gateway, Get Gateway Bot](https://discord.com/developers/docs/events/gateway#get-gateway-bot).
+    /// `…/applications/@me`, with any version prefix. See
+    /// [Discord Docs, Gateway > Get Gateway Bot](https://discord.com/developers/docs/events/gateway#get-gateway-bot).
     ///
     /// `authorization` is the value of that header.
     pub fn rest(&self, path: &str, authorization: Option<&str>) -> Response {
         rest::answer(path, authorization, &self.config, self.gate.remaining(&self.config, self.board.now))
     }
 
-    /// Answers an HTTP request that is no upgrade.
+    /// Answers an HTTP request that is not an upgrade.
     pub(crate) fn answer(&self, request: &Request) -> Response {
         match request.method.as_str() {
             "GET" => self.rest(&request.target, request.header("Authorization")),
-            _ => Response::mistake(405, "405: Method Not Allowed"),
+            _ => Response::client_error(405, "405: Method Not Allowed"),
         }
     }
 
@@ -227,7 +227,7 @@ impl Gateway {
             Timer::Identify(id, data) => self.identify(id, &data),
             Timer::Resume(id, data) => self.resume(id, &data),
             Timer::Guilds(session) => self.guilds(session),
-            Timer::Replay(id, session, sequence) => self.go_on_with_replay(id, session, sequence),
+            Timer::Replay(id, session, sequence) => self.continue_replay(id, session, sequence),
             Timer::Echo(id, code) => self.board.echo(id, code),
             Timer::Heartbeat(id) => self.board.check_heartbeat(id, self.config.missed_heartbeats),
             Timer::Closed(id) => self.board.give_up_echo(id),
@@ -238,7 +238,7 @@ impl Gateway {
         }
     }
 
-    /// A connection reached a point: steps of the script that wait for it are set, and the rule for it is taken.
+    /// Handles a connection that reached a point: schedules the script's steps for it, and returns its rule.
     fn reached(&mut self, id: ConnectionId, point: Point) -> Option<Rule> {
         let shard = self.board.connection(id).and_then(|connection| connection.shard);
         let rule = self.faults.reach(point, shard);
@@ -248,7 +248,8 @@ impl Gateway {
         rule
     }
 
-    /// What a rule says to do at a point instead of the usual. A fault in the bytes is set here: the usual follows it.
+    /// The action of a rule at a point, in place of the usual one. A byte fault is set here, and the usual action
+    /// follows.
     fn instead(&mut self, id: ConnectionId, point: Point) -> Option<Action> {
         match self.reached(id, point)?.action {
             Action::Bytes(fault) => {
@@ -259,7 +260,7 @@ impl Gateway {
         }
     }
 
-    /// Does what a rule says. `Ignore`, `Delay` and `Http` are left to the caller.
+    /// Performs the action of a rule. The caller handles `Ignore`, `Delay` and `Http`.
     fn act(&mut self, id: ConnectionId, action: Action) {
         match action {
             Action::Close(code) => self.board.close_with(id, code),

@@ -1,4 +1,4 @@
-//! What clients send: payloads are checked and handed on, close frames answered.
+//! Client payloads: checks and dispatches them, and answers close frames.
 
 use gateway_codec::Encoding;
 use serde_json::Value;
@@ -18,8 +18,8 @@ use crate::trace::Direction;
 const KNOWN_OPCODES: [u64; 8] = [1, 2, 3, 4, 6, 8, 31, 43];
 
 impl Gateway {
-    /// A message of a client: counted, measured, decoded, handed on.
-    /// See [Discord Docs/Gateway, Rate Limiting](https://discord.com/developers/docs/events/gateway#rate-limiting).
+    /// Handles a message of a client: counts, measures, decodes and dispatches it. See
+    /// [Discord Docs, Gateway > Rate Limiting](https://discord.com/developers/docs/events/gateway#rate-limiting).
     pub(super) fn client_payload(&mut self, id: ConnectionId, bytes: &[u8], binary: bool) {
         let now = self.board.now;
         let Some(connection) = self.board.connection_mut(id) else {
@@ -89,7 +89,7 @@ impl Gateway {
         }
     }
 
-    /// A close frame of the client: the first, or the answer to ours.
+    /// Handles a close frame of the client: the first, or the answer to ours.
     pub(super) fn client_closed(&mut self, id: ConnectionId, code: Option<u16>) {
         self.board.record(id, Direction::In, "close", About::default(), code, None);
         let Some(connection) = self.board.connection(id) else {
@@ -104,7 +104,8 @@ impl Gateway {
         if let Some(connection) = self.board.connection_mut(id) {
             connection.stage = Stage::Closed;
         }
-        // These two end the session: https://discord.com/developers/docs/events/gateway#initiating-a-disconnect
+        // Only these two codes end the session:
+        // https://discord.com/developers/docs/events/gateway#initiating-a-disconnect
         if matches!(code, Some(1000 | 1001))
             && let Some(session) = session
         {
@@ -122,7 +123,7 @@ impl Gateway {
     }
 }
 
-/// `op` and `d` of a client's message, if it is one.
+/// `op` and `d` of a client's message. `None` if it is invalid.
 fn decode(bytes: &[u8], binary: bool, encoding: Encoding) -> Option<(u64, Value)> {
     let mut value: Value = match encoding {
         Encoding::Json => serde_json::from_slice(bytes).ok()?,

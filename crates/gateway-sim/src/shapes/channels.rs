@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::world::{channel_id, guild_id, member_id};
 
-/// Text channel, as a channel of GUILD_CREATE: without `guild_id`.
+/// A text channel as in GUILD_CREATE, without `guild_id`.
 pub(crate) fn text(guild: u32) -> Value {
     json!({
         "id": channel_id(guild, 1).to_string(), "type": 0, "name": "general", "topic": null, "nsfw": false,
@@ -13,7 +13,7 @@ pub(crate) fn text(guild: u32) -> Value {
     })
 }
 
-/// Category, text and voice channel of a guild.
+/// The category, text and voice channel of a guild.
 pub(crate) fn all(guild: u32) -> Value {
     json!([
         {"id": channel_id(guild, 0).to_string(), "type": 4, "name": "Channels", "position": 0,
@@ -26,14 +26,15 @@ pub(crate) fn all(guild: u32) -> Value {
     ])
 }
 
-/// CHANNEL_UPDATE and the like: the text channel with `guild_id`.
+/// The text channel with `guild_id`, as in CHANNEL_UPDATE.
 pub(crate) fn text_of_guild(guild: u32) -> Value {
     let mut channel = text(guild);
     channel["guild_id"] = guild_id(guild).to_string().into();
     channel
 }
 
-/// THREAD_CREATE ("Discord Docs, Channels Resource > Thread Metadata Object").
+/// The `d` of THREAD_CREATE
+/// ([Discord Docs, Channels Resource > Thread Metadata Object](https://discord.com/developers/docs/resources/channel#thread-metadata-object)).
 pub(crate) fn thread(guild: u32, id: u64, timestamp: &str) -> Value {
     json!({
         "id": id.to_string(), "type": 11, "guild_id": guild_id(guild).to_string(), "name": "a thread",

@@ -1,4 +1,4 @@
-//! The background events: a mix of the kinds a real gateway sends, in about its proportions.
+//! The background events: a mix of the kinds that a real gateway sends, in similar proportions.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::world::{BOT_ID, World, channel_id, guild_id, member_id, role_id};
 /// Builds the `d` of an event in a guild.
 pub(crate) type Build = fn(&mut World, &mut Rng, u32) -> Value;
 
-/// Weight, event name and builder of each kind.
+/// The weight, event name and builder of each kind.
 pub(crate) const MIX: [(u32, &str, Build); 21] = [
     (400, "PRESENCE_UPDATE", presence_update),
     (200, "MESSAGE_CREATE", message_create),
@@ -34,7 +34,7 @@ pub(crate) const MIX: [(u32, &str, Build); 21] = [
     (2, "WEBHOOKS_UPDATE", webhooks_update),
 ];
 
-/// A kind of event and a guild, drawn at random. `None` when there is no guild.
+/// Draws a kind of event and a guild. `None` if there is no guild.
 pub(crate) fn draw(world: &World, random: &mut Rng) -> Option<(u32, &'static str, Build)> {
     if world.guilds == 0 {
         return None;
@@ -62,7 +62,7 @@ pub(crate) fn message(world: &mut World, guild: u32, author: u32, content: &str)
     })
 }
 
-/// VOICE_STATE_UPDATE.
+/// The `d` of VOICE_STATE_UPDATE.
 pub(crate) fn voice_state(
     guild: u32,
     member: u32,

@@ -1,11 +1,12 @@
-//! Guilds and what they consist of.
+//! Guilds and their parts.
 
 use serde_json::{Value, json};
 
 use super::{channels, people};
 use crate::world::{World, channel_id, guild_id, iso8601, member_id, role_id};
 
-/// A role ("Discord Docs, Permissions > Role Object").
+/// A role
+/// ([Discord Docs, Permissions > Role Object](https://discord.com/developers/docs/topics/permissions#role-object)).
 pub(crate) fn role(guild: u32, index: u64) -> Value {
     let name = match index {
         0 => "@everyone".to_owned(),
@@ -19,9 +20,10 @@ pub(crate) fn role(guild: u32, index: u64) -> Value {
     })
 }
 
-/// GUILD_CREATE: the guild with its members, channels and so on ("Discord Docs, Gateway Events > Guild Create").
+/// The `d` of GUILD_CREATE: the guild with its members, channels and so on
+/// ([Discord Docs, Gateway Events > Guild Create](https://discord.com/developers/docs/events/gateway-events#guild-create)).
 ///
-/// `everyone`: all members and their presences, which takes the intents for both; else the bot alone.
+/// `everyone`: with all members and their presences, which requires the intents for both; otherwise with the bot alone.
 pub(crate) fn guild(world: &World, guild: u32, everyone: bool) -> Value {
     let members: Vec<u32> = if everyone { (0..world.members).collect() } else { vec![1] };
     let presences: Vec<Value> = members
@@ -51,7 +53,7 @@ pub(crate) fn guild(world: &World, guild: u32, everyone: bool) -> Value {
     })
 }
 
-/// SOUNDBOARD_SOUNDS.
+/// The `d` of SOUNDBOARD_SOUNDS.
 pub(crate) fn soundboard_sounds(guild: u32) -> Value {
     json!({
         "guild_id": guild_id(guild).to_string(),
@@ -62,7 +64,7 @@ pub(crate) fn soundboard_sounds(guild: u32) -> Value {
     })
 }
 
-/// CHANNEL_INFO with the fields that were asked for.
+/// The `d` of CHANNEL_INFO with the requested fields.
 pub(crate) fn channel_info(guild: u32, status: bool, start_time: Option<u64>) -> Value {
     let mut channel = json!({"id": channel_id(guild, 2).to_string()});
     if status {

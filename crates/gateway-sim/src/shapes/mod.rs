@@ -1,4 +1,4 @@
-//! Complete payloads, as strict client models want them. Each function builds the `d` of one kind of event or object.
+//! Complete payloads that strict client models accept. Each function builds the `d` of one kind of event or object.
 
 pub(crate) mod channels;
 pub(crate) mod events;

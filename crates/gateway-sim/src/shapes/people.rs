@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::world::{BOT_ID, guild_id, iso8601, member_id, role_id};
 
-/// A user object ("Discord Docs, Users Resource").
+/// A user object ([Discord Docs, Users Resource](https://discord.com/developers/docs/resources/user)).
 pub(crate) fn user(id: u64) -> Value {
     if id == BOT_ID {
         let mut user = own_user();
@@ -45,7 +45,7 @@ pub(crate) fn application() -> Value {
 
 /// A member without its `user`, as inside of MESSAGE_CREATE.
 pub(crate) fn partial_member(guild: u32, member: u32) -> Value {
-    // One second after another, from 2021 on.
+    // One second apart, from 2021 on.
     let joined_at = iso8601(1_610_000_000_000 + u64::from(guild) * 60_000 + u64::from(member) * 1000);
     json!({
         "nick": null, "avatar": null, "banner": null, "roles": [role_id(guild, 1).to_string()],
@@ -54,7 +54,8 @@ pub(crate) fn partial_member(guild: u32, member: u32) -> Value {
     })
 }
 
-/// A member with its `user` ("Discord Docs, Guild Resource > Guild Member Object").
+/// A member with its `user`
+/// ([Discord Docs, Guild Resource > Guild Member Object](https://discord.com/developers/docs/resources/guild#guild-member-object)).
 pub(crate) fn member(guild: u32, member: u32) -> Value {
     let mut value = partial_member(guild, member);
     value["user"] = user(member_id(guild, member));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gateway_sim::Server;
 use serde_json::Value;
 
-/// A server that says nothing for so long has a fault.
+/// A server that sends nothing for this long is faulty.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 #[expect(clippy::disallowed_methods, reason = "a client without a library")]
@@ -17,7 +17,7 @@ pub(crate) fn tcp(server: &Server) -> TcpStream {
     stream
 }
 
-/// Status and body of the answer to `GET PATH`.
+/// The status and body of the answer to `GET PATH`.
 pub(crate) fn get(server: &Server, path: &str) -> (u16, Value) {
     let mut stream = tcp(server);
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();

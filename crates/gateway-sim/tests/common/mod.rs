@@ -1,4 +1,4 @@
-//! A client in memory, under a clock of its own, for scenarios of the sans-I/O core.
+//! A client in memory on a virtual clock, for scenarios of the sans-I/O core.
 #![allow(dead_code, reason = "each scenario file uses a part of it")]
 
 #[cfg(feature = "front")]
@@ -14,13 +14,13 @@ pub(crate) const ALL_INTENTS: u64 = 53_608_447;
 /// The usual target of an upgrade request.
 pub(crate) const URL: &str = "/?v=10&encoding=json";
 
-/// A gateway, the time, and what came out.
+/// A gateway, the time, and the outputs.
 pub(crate) struct World {
     pub(crate) gateway: Gateway,
     pub(crate) now: Instant,
 }
 
-/// What a client sees.
+/// What a client receives.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Seen {
     Accept,
@@ -53,7 +53,7 @@ impl World {
         self.gateway.open(target, self.now)
     }
 
-    /// Opens a connection, identifies, and reads READY and the guilds. Answers with the connection and the session id.
+    /// Opens a connection, identifies, and reads READY and the guilds. Returns the connection and the session id.
     pub(crate) fn start(&mut self) -> (ConnectionId, String) {
         let id = self.connect();
         self.send(id, &identify());
@@ -85,7 +85,7 @@ impl World {
         self.gateway.handle_timeout(end);
     }
 
-    /// What came out for a connection since the last time; what came for others is lost.
+    /// The outputs for a connection since the last call. Those for other connections are dropped.
     pub(crate) fn seen(&mut self, id: ConnectionId) -> Vec<Seen> {
         let mut seen = Vec::new();
         while let Some((connection, output)) = self.gateway.poll_output() {
@@ -156,7 +156,7 @@ pub(crate) fn identify() -> Value {
     identify_with(json!({}))
 }
 
-/// Identify with some fields changed; null takes a field away.
+/// Identify with some fields changed; null removes a field.
 pub(crate) fn identify_with(changes: Value) -> Value {
     let mut data = json!({
         "token": "simulated-token", "intents": ALL_INTENTS,
@@ -180,7 +180,7 @@ pub(crate) fn heartbeat(seq: Option<u64>) -> Value {
     json!({"op": 1, "d": seq})
 }
 
-/// Some moment to count from.
+/// Any instant as the start.
 #[expect(clippy::disallowed_methods, reason = "an Instant has no other origin")]
 pub(crate) fn now() -> Instant {
     Instant::now()

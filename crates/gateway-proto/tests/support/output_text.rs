@@ -1,4 +1,4 @@
-//! Outputs in words.
+//! Outputs as text.
 
 use gateway_proto::{Event, Message, Output};
 

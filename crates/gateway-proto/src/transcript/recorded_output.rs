@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Dispatch, Event, Message, Output};
 
-/// What a shard said, as a transcript keeps it: what it is, and for how long, but not whom it is about.
+/// An output as a transcript records it: its kind and its times, without content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Said {
+pub enum RecordedOutput {
     /// [`Output::Connect`].
     Connect,
     /// [`Output::AcquireIdentify`].
@@ -37,14 +37,14 @@ pub enum Said {
     Disconnect,
     /// [`Output::Timeout`].
     Wait {
-        /// Nanoseconds since the beginning.
+        /// Nanoseconds since the start.
         until: u64,
     },
     /// [`Output::Stopped`], in words.
     Stopped(String),
 }
 
-impl Said {
+impl RecordedOutput {
     pub(super) fn of(output: &Output, start: Instant) -> Self {
         match output {
             Output::Connect(_) => Self::Connect,
@@ -62,13 +62,13 @@ impl Said {
     }
 }
 
-/// The texts come from a file.
-impl fmt::Display for Said {
+/// Escaped, since the texts come from a file.
+impl fmt::Display for RecordedOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect => f.write_str("connect"),
-            Self::AcquireIdentify => f.write_str("ask for a permit to identify"),
-            Self::CancelIdentify => f.write_str("take that request back"),
+            Self::AcquireIdentify => f.write_str("request a permit to identify"),
+            Self::CancelIdentify => f.write_str("cancel that request"),
             Self::Send { op } => write!(f, "send opcode {op}"),
             Self::Event(words) => write!(f, "event: {}", escape(words)),
             Self::Close { code } => write!(f, "close with code {code}"),
@@ -79,7 +79,7 @@ impl fmt::Display for Said {
     }
 }
 
-/// What a shard sends is its own, and can be read.
+/// The opcode of a message that the shard sends.
 fn opcode(message: &Message) -> u64 {
     let encoding = match message {
         Message::Text(_) => gateway_codec::Encoding::Json,
@@ -126,7 +126,7 @@ pub(super) fn seconds(at: Duration) -> String {
     format!("{:.3} s", at.as_secs_f64())
 }
 
-/// The name of an event, if it looks like one. It comes from the server, and could be anything.
+/// The name of an event if it has the usual form. It comes from the server and may be any text.
 pub(super) fn event_name(name: &str) -> Cow<'_, str> {
     let usual = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
     match name {
@@ -136,7 +136,7 @@ pub(super) fn event_name(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// For a transcript 584 years are for ever.
+/// Saturates after 584 years.
 pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
