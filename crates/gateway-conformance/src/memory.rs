@@ -234,24 +234,15 @@ impl Backend for Simulation {
         self.settle();
         match action {
             ClientAction::Send(command) => {
-<<<<<<< HEAD
                 self.shard().send(command.clone()).map_err(|error| error.to_string())?;
-=======
-                self.shard().send(command.clone()).map_err(|error| error.to_string())?
->>>>>>> prose
             }
             ClientAction::SendMany(command, count) => {
                 for _ in 0..*count {
                     self.shard().send(command.clone()).map_err(|error| error.to_string())?;
                 }
             }
-<<<<<<< HEAD
-            ClientAction::SendInVain(command, expected) => {
-                refused(self.shard().send(command.clone()), expected)?;
-=======
             ClientAction::SendRefused(command, expected) => {
-                refused(self.shard().send(command.clone()), expected)?
->>>>>>> prose
+                refused(self.shard().send(command.clone()), expected)?;
             }
             ClientAction::Shutdown(how) => self.shard().shutdown(*how),
             ClientAction::Reconnect(how) => self.shard().reconnect(*how),
@@ -266,11 +257,7 @@ impl Backend for Simulation {
                 self.engine.resume(Duration::ZERO);
             }
             ClientAction::Acknowledge(sequence) => {
-<<<<<<< HEAD
                 self.shard().ack(*sequence).map_err(|error| error.to_string())?;
-=======
-                self.shard().ack(*sequence).map_err(|error| error.to_string())?
->>>>>>> prose
             }
             ClientAction::SetWallClock(ahead) => {
                 self.engine.set_wall_clock(self.has_wall_clock.then(|| wall_clock(Duration::ZERO, *ahead)));

@@ -1,9 +1,5 @@
-<<<<<<< HEAD
-//! PrivateFiles that hold secrets: readable for their owner only, whole after a crash at any point, written by one process at a time.
-=======
 //! Files that hold secrets: readable by their owner only, complete after a crash at any point, written by one process at
 //! a time.
->>>>>>> prose
 //!
 //! How each system provides this; `cargo xtask targets` compiles all three:
 //!
@@ -39,21 +35,15 @@ const LOCK: &str = ".lock";
 /// The suffix of a temporary file's name.
 const TEMPORARY: &str = ".tmp";
 
-<<<<<<< HEAD
 /// Files for the owner only, whole after a crash at any point, for stores of one's own. See
 /// [`FileSessionStore`](crate::store::FileSessionStore) for the modes, the locks and what holds on Windows.
 ///
 /// Each file is locked against other processes from its first use until the last clone of this is dropped. The methods block.
-=======
-/// The files of a store. The first use of a file locks it against other processes, until the last clone of this value is
-/// dropped.
->>>>>>> prose
 #[derive(Clone, Default)]
 pub struct PrivateFiles {
     claims: Arc<Mutex<BTreeMap<PathBuf, Claim>>>,
 }
 
-<<<<<<< HEAD
 impl PrivateFiles {
     /// The content of a file. `None`: there is no such file.
     ///
@@ -61,11 +51,6 @@ impl PrivateFiles {
     ///
     /// If another process has the file, it cannot be read, it is no file, or it is larger than 16 MiB.
     pub fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
-=======
-impl Files {
-    /// The content of a file. `None` if it does not exist.
-    pub(crate) fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
->>>>>>> prose
         self.claim(path)?;
         let Some(file) = open_existing(path)? else { return Ok(None) };
         let mut content = Vec::new();
@@ -99,15 +84,11 @@ impl Files {
     }
 
     /// Removes a file. A file that does not exist is no error.
-<<<<<<< HEAD
     ///
     /// # Errors
     ///
     /// If another process has the file, or it cannot be removed.
     pub fn remove(&self, path: &Path) -> io::Result<()> {
-=======
-    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
->>>>>>> prose
         self.claim(path)?;
         check_kind(path)?;
         let removed = fs::remove_file(path).and_then(|()| sync(folder_of(path)));

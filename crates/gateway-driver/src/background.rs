@@ -21,13 +21,8 @@ pub struct Events {
     budget: Budget,
 }
 
-<<<<<<< HEAD
 /// Keeps a shard going: spawn it. It ends with the reason why the shard has stopped, or with `None` if nothing takes its events any
 /// more, because [`Events`] was dropped.
-=======
-/// The future that drives the shard: spawn it. Resolves to the reason why the shard has stopped, or to `None` if
-/// [`Events`] was dropped.
->>>>>>> prose
 #[must_use = "the shard runs only while this is polled: spawn it on your runtime"]
 pub struct Task<R, S: EventSink = EventQueue> {
     shard: Shard<R>,
@@ -159,16 +154,9 @@ impl<R: Runtime, S: EventSink> Future for Task<R, S> {
                     }
                     return Poll::Ready(reason);
                 }
-<<<<<<< HEAD
                 Poll::Pending => {
                     sink.flush();
                     return Poll::Pending;
-=======
-                None => {
-                    // Do not wait for the drop: the executor may keep a finished task.
-                    this.queue.end();
-                    return Poll::Ready(this.shard.stop_reason().cloned());
->>>>>>> prose
                 }
             }
         }

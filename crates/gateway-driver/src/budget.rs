@@ -5,15 +5,10 @@ use std::task::{Context, Poll};
 /// Steps between two `Pending`. A step is an input, an event, or one read of the socket.
 const STEPS: u32 = 128;
 
-<<<<<<< HEAD
 /// A cooperative budget of 128 steps, for streams over the events of shards.
 ///
 /// It lives as long as the stream that it bounds, not as long as one call: a caller that polls again after each event still yields in
 /// time.
-=======
-/// A cooperative budget. It belongs to the shard or queue, not to one call: a caller that polls again after each event
-/// still yields in time.
->>>>>>> prose
 #[derive(Debug, Default)]
 pub struct Budget {
     spent: u32,
@@ -30,13 +25,8 @@ impl Budget {
         Poll::Ready(())
     }
 
-<<<<<<< HEAD
     /// Call it when `Pending` is returned to the executor, and at no other time.
     pub fn renew(&mut self) {
-=======
-    /// Call it only when `Pending` is returned to the executor.
-    pub(crate) fn renew(&mut self) {
->>>>>>> prose
         self.spent = 0;
     }
 }

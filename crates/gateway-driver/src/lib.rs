@@ -42,7 +42,6 @@ pub use shard::Shard;
 pub use spawn::Spawn;
 pub use transcript::TranscriptWriter;
 
-<<<<<<< HEAD
 /// Parts of tasks that drive shards or pass on their events.
 pub mod task {
     pub use crate::background::{EventQueue, EventSink, Room};
@@ -50,10 +49,7 @@ pub mod task {
     pub use crate::timer::Timer;
 }
 
-/// Who may identify when.
-=======
 /// Gates: which shard may identify at what time.
->>>>>>> prose
 pub mod gate {
     pub use crate::identify::{AcquiringIdentify, GateError, IdentifyGate, LocalIdentifyGate};
 }

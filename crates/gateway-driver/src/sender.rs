@@ -63,18 +63,13 @@ impl Sender {
         state.wake();
     }
 
-<<<<<<< HEAD
     /// Wakes the task that drives the shard, for an [`EventSink`](crate::task::EventSink) that was closed.
     pub fn wake(&self) {
         self.shared.lock().wake();
     }
 
-    /// Ends the shard. [`Shutdown::Resumable`] leaves the session alive for [`Sender::session`];
-    /// [`Shutdown::LogOff`] ends it too.
-=======
     /// Shuts the shard down. [`Shutdown::Resumable`] keeps the session alive for [`Sender::session`];
     /// [`Shutdown::LogOff`] ends it.
->>>>>>> prose
     pub fn shutdown(&self, how: Shutdown) {
         let mut state = self.shared.lock();
         state.connection.shutdown(how);

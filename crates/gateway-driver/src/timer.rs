@@ -8,13 +8,8 @@ use std::time::Instant;
 
 use crate::Runtime;
 
-<<<<<<< HEAD
 /// A timer of a runtime whose deadline may be another at each poll.
 pub struct Timer<R> {
-=======
-/// Sleeps until a deadline that may change with each poll.
-pub(crate) struct Timer<R> {
->>>>>>> prose
     runtime: R,
     sleep: Option<Sleep>,
 }

@@ -119,7 +119,6 @@ impl Ledger {
         events.into_values().collect()
     }
 
-<<<<<<< HEAD
     /// Compares what happened in guilds with what an application saw of it: session and sequence of each dispatch that it saw, in the
     /// order in which it saw them. Dispatches of a session alone, such as READY, are left out.
     pub fn compare_events(&self, seen: impl IntoIterator<Item = (u64, u64)>) -> EventComparison {
@@ -145,10 +144,7 @@ impl Ledger {
         result
     }
 
-    /// Compares one session with what an application saw of it, in any order.
-=======
     /// Compares the dispatches of one session with those that an application received, in any order.
->>>>>>> prose
     ///
     /// RESUMED is ignored on both sides: it belongs to a connection and is not replayed when it is lost.
     pub fn compare<'a>(&self, session: u64, seen: impl IntoIterator<Item = (u64, &'a str)>) -> Comparison {

@@ -24,13 +24,9 @@ gateway-world replay FILE
 
 /// The number of faults that are printed.
 const FAULTS_SHOWN: usize = 50;
-<<<<<<< HEAD
-/// A cluster lives so many hours in one world; the next world has the next seed.
+/// The hours of one world of a cluster; the next world has the next seed.
 const CLUSTER_HOURS: f64 = 240.0;
-/// How often a long run says how far it has come.
-=======
 /// The interval between two progress messages of a long run.
->>>>>>> prose
 const PROGRESS_EVERY: Duration = Duration::from_secs(60);
 
 #[global_allocator]
@@ -106,7 +102,6 @@ fn simulate(arguments: Parser) -> Result<(), String> {
     }
 }
 
-<<<<<<< HEAD
 /// Worlds of clusters, one after the other, until so many hours have passed.
 fn simulate_clusters(whole: Setting) -> Result<(), String> {
     let start = Instant::now();
@@ -156,10 +151,7 @@ fn simulate_clusters(whole: Setting) -> Result<(), String> {
     violation.map_or(Ok(()), |(setting, violation)| Err(explain(setting, &violation)))
 }
 
-/// What shards a world of this profile has.
-=======
 /// The kind of clients for this profile.
->>>>>>> prose
 fn clients_of(profile: Profile) -> MakeClient {
     if profile == Profile::Hostile { every_third_over_bytes } else { over_messages }
 }

@@ -39,11 +39,7 @@ pub struct Setting {
     pub seed: u64,
     /// The duration in hours. The last hour is without faults.
     pub hours: f64,
-<<<<<<< HEAD
     /// How many shards live in it; with [`User::Cluster`] the most that the bot is resharded to.
-=======
-    /// The number of shards.
->>>>>>> prose
     pub shards: u32,
     /// The kinds and rates of faults.
     pub profile: Profile,

@@ -371,11 +371,7 @@ proptest! {
         happenings in proptest::collection::vec(traffic(), 1..30),
         seed in any::<u64>(),
     ) {
-<<<<<<< HEAD
-        // As long as messages are counted.
-=======
-        // The time for which messages count, which is also the longest wait of a request.
->>>>>>> prose
+        // The time for which messages count.
         let window = secs(61);
         // As long as a request waits at most.
         let patience = 2 * window;
