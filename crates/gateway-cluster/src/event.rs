@@ -29,6 +29,18 @@ pub enum ClusterEvent {
     RollingRestartDone,
     /// The plan of the cluster could not be written. A reshard waits until it can be, and tries again.
     PlanNotKept,
+    /// The session of a shard could not be kept: a later process may not be able to resume it. Told once in a minute at most.
+    SessionNotKept {
+        /// The shard.
+        shard: ShardId,
+        /// Why.
+        error: String,
+    },
+    /// A shard cannot be built, because its configuration is not what it was at the start. It counts as stopped.
+    ShardNotBuilt {
+        /// Why.
+        error: String,
+    },
 }
 
 /// Why another number of shards would be better.
@@ -112,6 +124,10 @@ impl fmt::Display for ClusterEvent {
             }
             Self::RollingRestartDone => f.write_str("the rolling restart is done"),
             Self::PlanNotKept => f.write_str("the plan of the cluster cannot be written"),
+            Self::SessionNotKept { shard, error } => {
+                write!(f, "the session of shard {shard} cannot be kept: {error}")
+            }
+            Self::ShardNotBuilt { error } => write!(f, "the shard cannot be built: {error}"),
         }
     }
 }

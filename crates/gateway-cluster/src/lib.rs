@@ -13,6 +13,7 @@ mod generation;
 mod handover;
 mod machine;
 mod plan;
+mod time;
 
 pub use cutover::{CutoverTally, Switch};
 pub use error::ClusterError;

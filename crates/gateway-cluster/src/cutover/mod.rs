@@ -28,6 +28,7 @@ use gateway_proto::{Dispatch, ShardId, Snowflake};
 pub(crate) use subject::guild_of;
 pub use tally::{CutoverTally, Switch};
 
+use crate::time::later;
 use crate::{ClusterConfig, Generation, ShardKey};
 use digest::Digest;
 use held::Held;
@@ -470,7 +471,7 @@ impl Cutover {
                 false => self.ask(old, now),
             }
         }
-        if now >= newest_at + self.config.silence {
+        if now >= later(newest_at, self.config.silence) {
             let lacking: Vec<ShardKey> =
                 [old, new].into_iter().filter(|key| !self.received(*key, newest_at)).collect();
             if lacking.is_empty() {
@@ -496,7 +497,7 @@ impl Cutover {
 
     fn due_at(&self, part: Part) -> Option<Instant> {
         let voice_due_at =
-            self.voice_turn_at.filter(|_| self.is_voice(part)).map(|at| at + self.config.overlap);
+            self.voice_turn_at.filter(|_| self.is_voice(part)).map(|at| later(at, self.config.overlap));
         self.due_at.max(voice_due_at)
     }
 
@@ -564,7 +565,7 @@ impl Cutover {
     /// Asks a shard for a heartbeat, at most once in the time that a guild must be silent.
     fn ask(&mut self, key: ShardKey, now: Instant) {
         let progress = self.shards.entry(key).or_default();
-        if progress.asked_at.is_none_or(|asked| now >= asked + self.config.silence) {
+        if progress.asked_at.is_none_or(|asked| now >= later(asked, self.config.silence)) {
             progress.asked_at = Some(now);
             self.out.push_back(CutoverOutput::Heartbeat(key));
         }

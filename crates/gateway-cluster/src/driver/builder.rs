@@ -132,8 +132,8 @@ impl<R: Runtime> ClusterBuilder<R> {
         self
     }
 
-    /// TLS and connector of all shards, and of `GET /gateway/bot`. A gate and a session keeper in it are used too; a transcript is for
-    /// one shard, and an error here.
+    /// TLS and connector of all shards, and of `GET /gateway/bot`. A gate in it is used too, and a session keeper where there is neither
+    /// a folder nor a store. A transcript is for one shard, and an error here.
     #[must_use]
     pub fn driver(mut self, driver: DriverConfig) -> Self {
         let gate = self.driver.identify_gate.take();
@@ -216,10 +216,16 @@ impl<R: Runtime> ClusterBuilder<R> {
         let stores = Stores::new(&self)?;
         let kept = stores.load_plan().await?;
         let (plan, range) = self.plan(kept.as_ref(), bot_of(&token), &bot)?;
-        let sessions = stores.load_sessions(&plan, range.clone()).await?;
-        if kept.as_ref() != Some(&plan) {
-            stores.save_plan(plan.clone()).await?;
+        if plan.shards == 0 {
+            return Err(ClusterError::NoShards.into());
         }
+        self.check_budget(range.len(), &bot)?;
+        let is_new = kept.as_ref().is_some_and(|kept| kept.generation != plan.generation);
+        // Sessions of an earlier generation with the same count have missed what the later one got.
+        let sessions = match is_new {
+            true => Vec::new(),
+            false => stores.load_sessions(&plan, range.clone()).await?,
+        };
 
         let all_own = range.end - range.start;
         let in_cutover = plan.reshard.filter(|reshard| reshard.phase == ReshardPhase::CuttingOver);
@@ -245,17 +251,38 @@ impl<R: Runtime> ClusterBuilder<R> {
         cluster.seed = seed();
         let now = self.runtime.now();
         let machine = ClusterMachine::new(cluster, plan.clone(), sessions, now)?;
+        let recommended = bot.shards;
         let host = self.host(bot, ask, gate.clone(), own_gate, &stores);
-        let mut own = range.filter_map(|id| ShardId::new(id, plan.shards).ok());
+        let mut own = range.clone().filter_map(|id| ShardId::new(id, plan.shards).ok());
         super::host::Host::check(&host, &mut own)?;
+        if is_new && let Some(keeper) = &stores.keeper {
+            range
+                .filter_map(|id| ShardId::new(id, plan.shards).ok())
+                .for_each(|shard| keeper.keep(shard, None));
+        }
+        if kept.as_ref() != Some(&plan) {
+            stores.save_plan(plan.clone()).await?;
+        }
 
         let (runtime, spawner) = (self.runtime.clone(), self.spawner.clone());
         let hub = Hub::new(machine, Box::new(host), gate, stores.keeper.clone(), Members::new(seed()));
         let lane = hub.first_lane().ok_or(ClusterError::NoShards)?;
         let housekeeping = Housekeeping::new(hub.clone(), runtime, stores.plans, self.ask_every);
+        if let Some(keeper) = &hub.keeper {
+            let hub = Arc::downgrade(&hub);
+            keeper.on_error(move |shard, error| {
+                if let Some(hub) = hub.upgrade() {
+                    hub.report_unkept(shard, error);
+                }
+            });
+        }
         spawner.spawn(Box::pin(housekeeping.run()));
         // The machine has asked for its first shards already.
-        hub.tell(|_, _| ());
+        hub.tell(|core, _| {
+            if whole {
+                core.machine.handle_recommendation(recommended);
+            }
+        });
         Ok(Cluster::new(lane))
     }
 
@@ -279,6 +306,18 @@ impl<R: Runtime> ClusterBuilder<R> {
             return Err(ConfigError::new("session", problem).into());
         }
         Ok(())
+    }
+
+    /// Refuses more shards than a day has session starts for, before anything is made of them.
+    fn check_budget(&self, shards: usize, bot: &GatewayBot) -> Result<(), StartError> {
+        if self.driver.identify_gate.is_some() {
+            return Ok(());
+        }
+        let mut budget = IdentifyBudget::default();
+        budget.shards = u32::try_from(shards).unwrap_or(u32::MAX);
+        budget.starting = Some(0);
+        let gate = LocalIdentifyGate::with_budget(self.runtime.clone(), budget, &bot.session_start_limit);
+        gate.map(drop).map_err(|error| StartError::Gate(error.into()))
     }
 
     fn ask(&self) -> Ask {

@@ -16,6 +16,7 @@ use super::hub::{Core, Hub};
 use super::members::{MembersError, Ticket};
 use super::senders::ClusterSender;
 use super::shard_count::ShardCount;
+use crate::time::later;
 use crate::{ClusterError, ClusterPlan, Generation, Handover, ShardKey};
 
 /// Asks a cluster for things, from any task or thread. Clones ask the same cluster.
@@ -75,7 +76,7 @@ impl ClusterHandle {
 
     /// Waits until every shard was ready once, or has stopped for good. Returns false if the cluster has ended before.
     ///
-    /// Events wait meanwhile, within the limits of each shard.
+    /// Take events meanwhile: a shard whose events are not taken is not read, so one that resumes with a long replay would not get ready.
     pub async fn ready(&self) -> bool {
         self.wait(|core| core.was_ready.then_some(())).await.is_some()
     }
@@ -156,11 +157,16 @@ impl ClusterHandle {
             }
         };
         let host = &self.hub.host;
+        let unstarted = {
+            let core = self.hub.lock();
+            core.machine.check_reshard(count)?;
+            u32::try_from(core.machine.unstarted()).unwrap_or(u32::MAX)
+        };
+        host.check(&mut (0..count).filter_map(|id| ShardId::new(id, count).ok()))
+            .map_err(RequestError::Build)?;
+        self.hub.gate.check(count.saturating_add(unstarted)).map_err(RequestError::TooFewStarts)?;
         self.hub.tell(|core, now| {
             core.machine.check_reshard(count)?;
-            host.check(&mut (0..count).filter_map(|id| ShardId::new(id, count).ok()))
-                .map_err(RequestError::Build)?;
-            self.hub.gate.check(count).map_err(RequestError::TooFewStarts)?;
             let together = core.machine.shards().saturating_add(count);
             host.check_shards(together).map_err(RequestError::Budget)?;
             Ok(core.machine.reshard(count, now)?)
@@ -178,7 +184,8 @@ impl ClusterHandle {
 
     /// Ends a shard here and returns its session, for [`adopt`](Self::adopt) in another process.
     ///
-    /// If the future is dropped, the shard is released all the same: another call returns it.
+    /// If the future is dropped, the shard is released all the same: another call returns it. A later process with the same stores has
+    /// to leave the shard out by itself ([`ShardCount::Range`]).
     ///
     /// # Errors
     ///
@@ -191,8 +198,20 @@ impl ClusterHandle {
             }
             Ok::<_, ClusterError>(key)
         })?;
-        let released = self.wait(|core| core.released.remove(&key)).await;
-        released.ok_or(RequestError::Cluster(ClusterError::Ending))
+        let gone = |core: &Core| !core.machine.has(key) && !core.machine.is_leaving(key);
+        let released = self.wait(|core| {
+            let handover = core.released.remove(&key);
+            if handover.is_none() && gone(core) {
+                return Some(Err(ClusterError::NoSuchShard(shard)));
+            }
+            handover.map(Ok)
+        });
+        let handover = released.await.unwrap_or(Err(ClusterError::Ending))?;
+        if let Some(keeper) = &self.hub.keeper {
+            // Another process resumes it from here on.
+            keeper.keep(shard, None);
+        }
+        Ok(handover)
     }
 
     /// Goes on with a shard that another process has released.
@@ -207,7 +226,7 @@ impl ClusterHandle {
     /// Ends the cluster without losing what was received: nothing more is read, and once the application has dropped and acknowledged
     /// every item, or after this time, the shards close resumably, and their sessions are kept. Take events until they end.
     pub fn drain(&self, patience: Duration) {
-        self.hub.tell(|core, now| core.machine.drain(now + patience));
+        self.hub.tell(|core, now| core.machine.drain(later(now, patience)));
     }
 
     /// Shuts all shards down. The events end once all have stopped, and their sessions are kept if they can be resumed.

@@ -21,6 +21,8 @@ use crate::ShardKey;
 
 /// An answer that is waited for.
 pub(crate) type Asking = Pin<Box<dyn Future<Output = Result<GatewayBot, GatewayBotError>> + Send>>;
+/// Drives a shard.
+pub(crate) type ShardTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Asks for the recommendation.
 pub(crate) type Ask = Arc<dyn Fn() -> Asking + Send + Sync>;
 /// Changes the configuration of a shard.
@@ -30,13 +32,16 @@ pub(crate) type Configure = Arc<dyn Fn(ShardId, &mut ShardConfig) + Send + Sync>
 pub(crate) trait Host: Send + Sync {
     fn now(&self) -> Instant;
 
-    /// Starts a shard on a task of its own.
-    fn start(
+    /// Builds a shard and the task that drives it.
+    fn build(
         &self,
         hub: &Arc<Hub>,
         key: ShardKey,
         session: Option<SessionSnapshot>,
-    ) -> Result<Arc<Slot>, BuildError>;
+    ) -> Result<(Arc<Slot>, ShardTask), BuildError>;
+
+    /// Runs a task in the background.
+    fn spawn(&self, task: ShardTask);
 
     /// Whether the shards of so many could be started, as far as their configuration tells.
     fn check(&self, shards: &mut dyn Iterator<Item = ShardId>) -> Result<(), BuildError>;
@@ -87,20 +92,24 @@ impl<R: Runtime> Host for RuntimeHost<R> {
         self.runtime.now()
     }
 
-    fn start(
+    fn build(
         &self,
         hub: &Arc<Hub>,
         key: ShardKey,
         session: Option<SessionSnapshot>,
-    ) -> Result<Arc<Slot>, BuildError> {
+    ) -> Result<(Arc<Slot>, ShardTask), BuildError> {
         let (shard, delivery) = self.shard(key.shard, session)?;
         let acknowledges = delivery == Delivery::Acknowledged;
         let slot = Slot::new(key, shard.sender(), self.limits, acknowledges, hub.signals.clone());
         let task = shard.background_into(Sink::new(hub.clone(), slot.clone()));
-        self.spawner.spawn(Box::pin(async move {
+        let task = Box::pin(async move {
             task.await;
-        }));
-        Ok(slot)
+        });
+        Ok((slot, task))
+    }
+
+    fn spawn(&self, task: ShardTask) {
+        self.spawner.spawn(task);
     }
 
     fn check(&self, shards: &mut dyn Iterator<Item = ShardId>) -> Result<(), BuildError> {

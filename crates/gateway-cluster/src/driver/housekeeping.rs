@@ -9,13 +9,19 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use gateway_driver::Runtime;
+use gateway_driver::proto::{Shutdown, StopReason};
+use gateway_driver::store::SessionKeeper;
 use gateway_driver::task::Timer;
 
 use super::host::Asking;
 use super::hub::Hub;
 use super::off_thread::off_thread;
 use super::plan_store::PlanStore;
-use crate::ClusterPlan;
+use crate::time::later;
+use crate::{ClusterEvent, ClusterPlan};
+
+/// The recommendation is asked for no more often than this.
+const SOONEST: Duration = Duration::from_secs(60);
 
 /// A plan that is being written.
 type Writing = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
@@ -39,7 +45,8 @@ impl<R: Runtime> Housekeeping<R> {
         plans: Option<Arc<dyn PlanStore>>,
         ask_every: Option<Duration>,
     ) -> Self {
-        let ask_at = ask_every.map(|every| runtime.now() + every);
+        let ask_every = ask_every.map(|every| every.max(SOONEST));
+        let ask_at = ask_every.map(|every| later(runtime.now(), every));
         let timer = Timer::new(runtime.clone());
         Self { hub, timer, runtime, plans, writing: None, ask_every, ask_at, asking: None }
     }
@@ -49,7 +56,7 @@ impl<R: Runtime> Housekeeping<R> {
         loop {
             let mut woken = self.hub.signals.keeper.listen();
             if self.hub.is_abandoned() {
-                return;
+                return flush(self.hub.keeper.clone()).await;
             }
             let over = self.look();
             if over && self.writing.is_none() {
@@ -61,11 +68,42 @@ impl<R: Runtime> Housekeeping<R> {
             })
             .await;
         }
-        if let Some(keeper) = self.hub.keeper.clone() {
-            // The next process may be there already. An error was reported to the keeper's callback.
-            let _ = off_thread(move || keeper.flush()).await;
-        }
+        flush(self.hub.keeper.clone()).await;
         self.hub.end();
+    }
+
+    /// Builds the shards that are to be started. Without the machine's lock, since the application's code has a say in it.
+    fn start_shards(&self) {
+        let hub = &self.hub;
+        while let Some((key, session)) = {
+            let mut core = hub.lock();
+            let start = core.starts.pop_front();
+            core.building = start.as_ref().map(|(key, _)| (*key, None));
+            start
+        } {
+            let built = hub.host.build(hub, key, session.clone());
+            let task = hub.tell(|core, now| {
+                let shutdown = core.building.take().and_then(|(_, shutdown)| shutdown);
+                match built {
+                    Ok((slot, task)) => {
+                        if let Some(how) = shutdown {
+                            slot.shut_down(how);
+                        }
+                        core.slots.insert(key, slot);
+                        Ok(task)
+                    }
+                    Err(error) => {
+                        let reason = StopReason::Shutdown(Shutdown::Resumable);
+                        core.machine.handle_stopped(key, reason, session, now);
+                        Err(error.to_string())
+                    }
+                }
+            });
+            match task {
+                Ok(task) => hub.host.spawn(task),
+                Err(error) => hub.report(key, ClusterEvent::ShardNotBuilt { error }),
+            }
+        }
     }
 
     /// Does what is due, and notes when the next is. Returns whether the cluster is over.
@@ -73,17 +111,23 @@ impl<R: Runtime> Housekeeping<R> {
         let hub = self.hub.clone();
         let now = self.runtime.now();
         let draining = hub.signals.draining.load(Ordering::SeqCst);
+        hub.handle_lost();
+        self.start_shards();
         hub.members.handle_timeout_if_due(&hub, now);
         if self.asking.is_none() && self.ask_at.is_some_and(|at| now >= at) {
-            self.ask_at = self.ask_every.map(|every| now + every);
+            self.ask_at = self.ask_every.map(|every| later(now, every));
             self.asking = Some(hub.host.ask());
         }
         let (over, write) = hub.tell(|core, now| {
             if core.machine.next_deadline().is_some_and(|deadline| now >= deadline) {
                 core.machine.handle_timeout(now);
             }
-            if draining && Hub::is_drained(core) {
+            if draining && core.is_drained(None) {
                 core.machine.handle_drained();
+            }
+            if let Some(generation) = core.awaited.filter(|it| core.is_drained(Some(*it))) {
+                core.awaited = None;
+                core.machine.handle_handled(generation);
             }
             (core.over, if self.writing.is_none() { core.writes.pop_front() } else { None })
         });
@@ -127,5 +171,12 @@ impl<R: Runtime> Housekeeping<R> {
         }
         let deadline = self.hub.lock().deadline;
         deadline.map_or(Poll::Pending, |deadline| self.timer.poll_until(deadline, context))
+    }
+}
+
+/// Waits until all sessions are written. An error is an event already.
+async fn flush(keeper: Option<Arc<SessionKeeper>>) {
+    if let Some(keeper) = keeper {
+        let _ = off_thread(move || keeper.flush()).await;
     }
 }

@@ -1,17 +1,18 @@
 //! What the tasks of the shards, the lanes and the handles of a cluster share.
 //!
-//! Locks are taken in this order: the machine, the list of lanes, a lane. Wakers are woken without any of them.
+//! Locks are taken in this order: the machine, the list of lanes, a lane. Readers are woken without any of them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use event_listener::Event as Signal;
 use gateway_driver::gate::IdentifyGate;
-use gateway_driver::proto::{Event, Shutdown, Snowflake, StopReason};
+use gateway_driver::proto::session::SessionSnapshot;
+use gateway_driver::proto::{Event, ShardId, Shutdown, Snowflake, StopReason};
 use gateway_driver::store::SessionKeeper;
 
 use super::host::Host;
@@ -20,9 +21,13 @@ use super::lane::{Lane, Queue};
 use super::members::Members;
 use super::slot::{Signals, Slot};
 use crate::cutover::guild_of;
+use crate::time::later;
 use crate::{
-    ClusterError, ClusterEvent, ClusterMachine, ClusterOutput, ClusterPlan, Handover, ReshardEvent, ShardKey,
+    ClusterEvent, ClusterMachine, ClusterOutput, ClusterPlan, Generation, Handover, ReshardEvent, ShardKey,
 };
+
+/// How often it is told that a session cannot be kept.
+const UNKEPT_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) struct Hub {
     core: Mutex<Core>,
@@ -38,6 +43,10 @@ pub(crate) struct Hub {
     pub(crate) host: Box<dyn Host>,
     pub(crate) gate: Arc<dyn IdentifyGate>,
     pub(crate) keeper: Option<Arc<SessionKeeper>>,
+    /// Shards whose tasks are gone although they had not stopped.
+    lost: Mutex<Vec<Arc<Slot>>>,
+    /// When it was last told that a session could not be kept.
+    unkept_at: Mutex<Option<Instant>>,
 }
 
 /// The machine, and what it has asked for.
@@ -47,6 +56,12 @@ pub(crate) struct Core {
     pub(crate) slots: BTreeMap<ShardKey, Arc<Slot>>,
     /// Shards that were released, for those who asked.
     pub(crate) released: BTreeMap<ShardKey, Handover>,
+    /// Shards that are to be started, in this order.
+    pub(crate) starts: VecDeque<(ShardKey, Option<SessionSnapshot>)>,
+    /// The shard that is being built, and how it is to be shut down again if that was asked for meanwhile.
+    pub(crate) building: Option<(ShardKey, Option<Shutdown>)>,
+    /// The generation whose shards the application has to handle everything of.
+    pub(crate) awaited: Option<Generation>,
     /// Plans that are to be written, in this order.
     pub(crate) writes: VecDeque<(u64, ClusterPlan)>,
     /// Every shard of the generation in charge was ready, or has stopped.
@@ -71,6 +86,9 @@ impl Hub {
             machine,
             slots: BTreeMap::new(),
             released: BTreeMap::new(),
+            starts: VecDeque::new(),
+            building: None,
+            awaited: None,
             writes: VecDeque::new(),
             was_ready: false,
             over: false,
@@ -88,6 +106,8 @@ impl Hub {
             host,
             gate,
             keeper,
+            lost: Mutex::default(),
+            unkept_at: Mutex::default(),
         })
     }
 
@@ -122,19 +142,64 @@ impl Hub {
         told
     }
 
-    pub(crate) fn handle_event(self: &Arc<Self>, key: ShardKey, event: Event) {
+    pub(crate) fn handle_event(self: &Arc<Self>, slot: &Arc<Slot>, event: Event) {
         let is_new = matches!(event, Event::Ready);
-        self.tell(|core, now| core.machine.handle_event(key, event, now));
+        self.tell(|core, now| {
+            if core.is_current(slot) {
+                core.machine.handle_event(slot.key, event, now);
+            }
+        });
         if is_new {
             // A new session knows nothing of what the one before was asked.
-            self.members.handle_new_session(key, self);
+            self.members.handle_new_session(slot.key, self);
         }
     }
 
-    pub(crate) fn handle_stopped(self: &Arc<Self>, slot: &Slot, reason: StopReason) {
+    pub(crate) fn handle_stopped(self: &Arc<Self>, slot: &Arc<Slot>, reason: StopReason) {
         let session = slot.sender.session();
-        self.tell(|core, now| core.machine.handle_stopped(slot.key, reason, session, now));
+        self.tell(|core, now| {
+            if core.is_current(slot) {
+                core.machine.handle_stopped(slot.key, reason, session, now);
+            }
+        });
         self.members.handle_new_session(slot.key, self);
+    }
+
+    /// The task of a shard is gone. Handled by the task of the cluster, since a runtime may drop tasks wherever it is.
+    pub(crate) fn report_lost(&self, slot: Arc<Slot>) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+        self.signals.keeper.notify(usize::MAX);
+    }
+
+    pub(crate) fn handle_lost(self: &Arc<Self>) {
+        let lost = std::mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner));
+        for slot in lost {
+            // Its socket was closed without a word, so its session can be resumed: a restart does.
+            self.handle_stopped(&slot, StopReason::Shutdown(Shutdown::Resumable));
+        }
+    }
+
+    /// Tells the application something of a shard.
+    pub(crate) fn report(&self, key: ShardKey, event: ClusterEvent) {
+        let mut wakers = Vec::new();
+        self.push(Self::item(None, Some(key), event), &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The session of a shard could not be kept.
+    pub(crate) fn report_unkept(&self, shard: ShardId, error: &std::io::Error) {
+        let now = self.host.now();
+        {
+            let mut told = self.unkept_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.is_some_and(|at| now < later(at, UNKEPT_EVERY)) {
+                return;
+            }
+            *told = Some(now);
+        }
+        let event = ClusterEvent::SessionNotKept { shard, error: error.to_string() };
+        let mut wakers = Vec::new();
+        self.push(Self::item(None, None, event), &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// What an event is to the application. It takes a place of its shard, if there is one.
@@ -149,7 +214,7 @@ impl Hub {
     }
 
     /// Delivers events of a shard which the machine need not see, unless a reshard has begun since: then it has to.
-    pub(crate) fn deliver(self: &Arc<Self>, items: Vec<ClusterItem>) {
+    pub(crate) fn deliver(self: &Arc<Self>, slot: &Arc<Slot>, items: Vec<ClusterItem>) {
         let mut wakers = Vec::new();
         let mut late = Vec::new();
         {
@@ -173,9 +238,8 @@ impl Hub {
         }
         wakers.into_iter().for_each(Waker::wake);
         for item in late {
-            let Some(key) = item.key() else { continue };
             if let ClusterEvent::Shard(event) = item.into_event() {
-                self.handle_event(key, event);
+                self.handle_event(slot, event);
             }
         }
     }
@@ -191,27 +255,26 @@ impl Hub {
     fn carry_out(self: &Arc<Self>, core: &mut Core, wakers: &mut Vec<Waker>) {
         while let Some(output) = core.machine.poll_output() {
             match output {
-                ClusterOutput::Start { key, session } => match self.host.start(self, key, session) {
-                    Ok(slot) => {
-                        core.slots.insert(key, slot);
-                    }
-                    // Every configuration was tried before: this one has changed since.
-                    Err(_) => {
-                        let reason = StopReason::Shutdown(Shutdown::Resumable);
-                        core.machine.handle_stopped(key, reason, None, self.host.now());
-                    }
-                },
+                ClusterOutput::Start { key, session } => {
+                    // By the task of the cluster: this may be a thread without a runtime.
+                    core.starts.push_back((key, session));
+                    self.signals.keeper.notify(usize::MAX);
+                }
                 ClusterOutput::Reconnect(key, how) => {
                     if let Some(slot) = core.slots.get(&key) {
                         slot.sender.reconnect(how);
                     }
                 }
                 ClusterOutput::ShutDown(key, how) => {
-                    // The server's close frame has to be read, and with it what is in front of it.
-                    self.signals.draining.store(false, Ordering::SeqCst);
-                    if let Some(slot) = core.slots.get(&key) {
-                        slot.sender.shutdown(how);
-                        slot.wake();
+                    if let Some(at) = core.starts.iter().position(|(start, _)| *start == key) {
+                        let session = core.starts.remove(at).and_then(|(_, session)| session);
+                        let reason = StopReason::Shutdown(how);
+                        core.machine.handle_stopped(key, reason, session, self.host.now());
+                    } else if let Some((_, asked)) = core.building.as_mut().filter(|(built, _)| *built == key)
+                    {
+                        *asked = Some(how);
+                    } else if let Some(slot) = core.slots.get(&key) {
+                        slot.shut_down(how);
                     }
                 }
                 ClusterOutput::Heartbeat(key) => {
@@ -232,7 +295,7 @@ impl Hub {
                 }
                 ClusterOutput::Discard(key, dispatch) => {
                     if let Some(slot) = core.slots.get(&key) {
-                        slot.done(dispatch);
+                        slot.discard(dispatch);
                     }
                 }
                 ClusterOutput::Persist { number, plan } => {
@@ -247,13 +310,16 @@ impl Hub {
                 }
                 ClusterOutput::Released(key, handover) => {
                     core.slots.remove(&key);
-                    if let Some(keeper) = &self.keeper {
-                        keeper.keep(key.shard, None);
-                    }
                     core.released.insert(key, handover);
+                }
+                ClusterOutput::AwaitHandled(generation) => {
+                    core.awaited = Some(generation);
+                    self.signals.watched.store(true, Ordering::SeqCst);
+                    self.signals.keeper.notify(usize::MAX);
                 }
                 ClusterOutput::StopReading => {
                     self.signals.draining.store(true, Ordering::SeqCst);
+                    self.signals.watched.store(true, Ordering::SeqCst);
                     self.signals.keeper.notify(usize::MAX);
                 }
                 ClusterOutput::Ended => {
@@ -277,11 +343,6 @@ impl Hub {
                 drop(queue.lock());
             }
         }
-    }
-
-    /// Every shard has let go of its last event and acknowledgement.
-    pub(crate) fn is_drained(core: &Core) -> bool {
-        core.slots.values().all(|slot| slot.is_drained())
     }
 
     /// Ends all lanes.
@@ -333,10 +394,28 @@ impl Hub {
     }
 
     /// The running shard that is in charge of a guild.
-    pub(crate) fn slot_of_guild(&self, guild: Snowflake) -> Result<Arc<Slot>, ClusterError> {
+    pub(crate) fn slot_of_guild(&self, guild: Snowflake) -> Option<Arc<Slot>> {
         let core = self.lock();
-        let key = core.machine.shard_of(guild);
-        core.slots.get(&key).cloned().ok_or(ClusterError::NoSuchShard(key.shard))
+        core.slots.get(&core.machine.shard_of(guild)).cloned()
+    }
+
+    /// Whether the shard that is in charge of a guild is this process's.
+    pub(crate) fn has_guild(&self, guild: Snowflake) -> bool {
+        let core = self.lock();
+        core.machine.has(core.machine.shard_of(guild))
+    }
+}
+
+impl Core {
+    /// Whether this is the run of a shard that the machine knows of: an earlier one may still have something to say.
+    fn is_current(&self, slot: &Arc<Slot>) -> bool {
+        self.slots.get(&slot.key).is_some_and(|current| Arc::ptr_eq(current, slot))
+    }
+
+    /// Whether the application has let go of every event, of one generation or of all, and acknowledged what it has to.
+    pub(crate) fn is_drained(&self, generation: Option<Generation>) -> bool {
+        let own = self.slots.values().filter(|slot| generation.is_none_or(|it| it == slot.key.generation));
+        own.into_iter().all(|slot| slot.is_drained())
     }
 }
 

@@ -14,6 +14,7 @@ use gateway_driver::proto::command::{
 
 use super::hub::Hub;
 use crate::ShardKey;
+use crate::time::later;
 
 /// How long a chunk may take. A request for all members of a guild may wait for 30 s before it is sent ("limited to 1 request per guild
 /// per bot every 30 seconds": Discord Docs, Gateway Events > Request Guild Members).
@@ -32,6 +33,8 @@ pub enum MembersError {
     /// There was no whole answer within three minutes, over all sessions. Without the intent GUILD_MEMBERS some requests are never
     /// answered.
     TimedOut,
+    /// The shard of the guild is another process's.
+    NotHere,
     /// The cluster has ended.
     Ended,
 }
@@ -128,7 +131,7 @@ impl Members {
             match answer.result {
                 Ok(chunks) => open.answer = Some(Ok(chunks)),
                 Err(MemberRequestError::RateLimited { retry_after }) => {
-                    (open.sent, open.send_at) = (None, now + retry_after);
+                    (open.sent, open.send_at) = (None, later(now, retry_after));
                 }
                 Err(_) => (open.sent, open.send_at) = (None, now),
             }
@@ -155,7 +158,11 @@ impl Members {
 impl Open {
     fn send(&mut self, requests: &mut MemberRequests, hub: &Hub, now: Instant) {
         self.send_at = now + RETRY;
-        let Ok(slot) = hub.slot_of_guild(self.request.guild_id) else { return };
+        if !hub.has_guild(self.request.guild_id) {
+            self.answer = Some(Err(MembersError::NotHere));
+            return;
+        }
+        let Some(slot) = hub.slot_of_guild(self.request.guild_id) else { return };
         let (id, command) = requests.request(self.request.clone(), now);
         match slot.sender.send(command) {
             Ok(()) => self.sent = Some((id, slot.key)),
@@ -219,6 +226,7 @@ impl fmt::Display for MembersError {
             Self::TimedOut => {
                 f.write_str("no members were received in time: does the bot use the intent GUILD_MEMBERS?")
             }
+            Self::NotHere => f.write_str("the shard of the guild is another process's"),
             Self::Ended => f.write_str("the cluster has ended"),
         }
     }

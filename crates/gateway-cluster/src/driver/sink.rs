@@ -20,11 +20,12 @@ pub(crate) struct Sink {
     slot: Arc<Slot>,
     /// Events that are not in a queue yet: those of one poll.
     batch: Vec<ClusterItem>,
+    has_stopped: bool,
 }
 
 impl Sink {
     pub(crate) fn new(hub: Arc<Hub>, slot: Arc<Slot>) -> Self {
-        Self { hub, slot, batch: Vec::new() }
+        Self { hub, slot, batch: Vec::new(), has_stopped: false }
     }
 }
 
@@ -46,7 +47,7 @@ impl EventSink for Sink {
         }
         if ClusterMachine::concerns(&event) || self.hub.is_resharding() {
             self.flush();
-            self.hub.handle_event(self.slot.key, event);
+            self.hub.handle_event(&self.slot, event);
             return;
         }
         self.batch.push(Hub::item(Some(&self.slot), None, ClusterEvent::Shard(event)));
@@ -57,11 +58,21 @@ impl EventSink for Sink {
 
     fn flush(&mut self) {
         if !self.batch.is_empty() {
-            self.hub.deliver(std::mem::take(&mut self.batch));
+            self.hub.deliver(&self.slot, std::mem::take(&mut self.batch));
         }
     }
 
     fn stopped(&mut self, reason: StopReason) {
+        self.has_stopped = true;
         self.hub.handle_stopped(&self.slot, reason);
+    }
+}
+
+/// A task that was dropped, or has panicked, has stopped too.
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if !self.has_stopped {
+            self.hub.report_lost(self.slot.clone());
+        }
     }
 }

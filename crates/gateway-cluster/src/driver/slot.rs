@@ -6,6 +6,7 @@ use std::task::Waker;
 
 use event_listener::Event as Signal;
 use gateway_driver::Sender;
+use gateway_driver::proto::Shutdown;
 use gateway_driver::proto::session::{AckTracker, DispatchKey};
 
 use super::limits::ClusterLimits;
@@ -16,6 +17,8 @@ use crate::ShardKey;
 pub(crate) struct Signals {
     /// Nothing more is read.
     pub(crate) draining: AtomicBool,
+    /// The keeper waits for slots that are drained.
+    pub(crate) watched: AtomicBool,
     /// Wakes the keeper.
     pub(crate) keeper: Signal,
 }
@@ -31,10 +34,16 @@ pub(crate) struct Slot {
     bytes: AtomicUsize,
     /// Dispatches that were received and are not done. Always 0 if nothing is acknowledged.
     unacknowledged: AtomicUsize,
+    /// Those of them that the machine has, and the application does not: a reshard bounds them by itself.
+    held: AtomicUsize,
+    /// The shard is shut down: the server's close frame has to be read, and with it what is in front of it.
+    closing: AtomicBool,
     /// None: dispatches count as handled when they are received.
     tracker: Option<Mutex<AckTracker>>,
     /// Waits for room.
     task: Mutex<Option<Waker>>,
+    /// Whether it does.
+    waits: AtomicBool,
     signals: Arc<Signals>,
 }
 
@@ -55,21 +64,31 @@ impl Slot {
             items: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             unacknowledged: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
             tracker,
             task: Mutex::new(None),
+            waits: AtomicBool::new(false),
             signals,
         })
     }
 
     /// Whether no more is read from this shard for now.
     pub(crate) fn is_full(&self) -> bool {
-        self.signals.draining.load(Ordering::SeqCst) || self.is_at_a_limit()
+        let drains = self.signals.draining.load(Ordering::SeqCst) && !self.closing.load(Ordering::SeqCst);
+        drains || self.is_at_a_limit()
     }
 
     fn is_at_a_limit(&self) -> bool {
         self.items.load(Ordering::SeqCst) >= self.limits.events
             || self.bytes.load(Ordering::SeqCst) >= self.limits.bytes
-            || self.unacknowledged.load(Ordering::SeqCst) >= self.limits.unacknowledged
+            || self.with_application() >= self.limits.unacknowledged
+    }
+
+    /// Dispatches that the application has got and not acknowledged.
+    fn with_application(&self) -> usize {
+        let held = self.held.load(Ordering::SeqCst);
+        self.unacknowledged.load(Ordering::SeqCst).saturating_sub(held)
     }
 
     /// As [`is_full`](Self::is_full), and if so, has the task woken once there is room.
@@ -81,17 +100,29 @@ impl Slot {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
+        self.waits.store(true, Ordering::SeqCst);
         // There may be room since.
         self.is_full()
     }
 
     /// Has the task look again whether there is room, and whether it is still wanted.
     pub(crate) fn wake(&self) {
-        let waker = self.lock_task().take();
-        match waker {
+        match self.take_waker() {
             Some(waker) => waker.wake(),
             None => self.sender.wake(),
         }
+    }
+
+    fn take_waker(&self) -> Option<Waker> {
+        self.waits.store(false, Ordering::SeqCst);
+        self.lock_task().take()
+    }
+
+    /// Shuts the shard down.
+    pub(crate) fn shut_down(&self, how: Shutdown) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.sender.shutdown(how);
+        self.wake();
     }
 
     fn lock_task(&self) -> MutexGuard<'_, Option<Waker>> {
@@ -104,14 +135,28 @@ impl Slot {
             let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
             // The tracker has no limit.
             let _ = tracker.received(key);
+            self.held.fetch_add(1, Ordering::SeqCst);
             self.unacknowledged.store(tracker.outstanding(), Ordering::SeqCst);
         }
+    }
+
+    /// The machine has decided on a dispatch.
+    fn left_machine(&self, key: Option<DispatchKey>) {
+        if self.tracker.is_some() && key.is_some() {
+            let less = |held: usize| Some(held.saturating_sub(1));
+            let _ = self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        }
+    }
+
+    /// A dispatch is not delivered, because its equal is.
+    pub(crate) fn discard(&self, key: Option<DispatchKey>) {
+        self.left_machine(key);
+        self.done(key);
     }
 
     /// A dispatch is done.
     pub(crate) fn done(&self, key: Option<DispatchKey>) {
         let (Some(tracker), Some(key)) = (&self.tracker, key) else { return };
-        let was_full = self.is_at_a_limit();
         {
             let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(watermark) = tracker.done(key) {
@@ -120,22 +165,23 @@ impl Slot {
             }
             self.unacknowledged.store(tracker.outstanding(), Ordering::SeqCst);
         }
-        self.released(was_full);
+        self.released();
     }
 
     /// An item is on its way to the application.
     pub(crate) fn take_place(self: &Arc<Self>, bytes: usize, dispatch: Option<DispatchKey>) -> Place {
+        self.left_machine(dispatch);
         self.items.fetch_add(1, Ordering::SeqCst);
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
         Place { slot: self.clone(), bytes, dispatch }
     }
 
-    fn released(&self, was_full: bool) {
-        if was_full && !self.is_at_a_limit() {
-            let waker = self.lock_task().take();
-            waker.into_iter().for_each(Waker::wake);
+    /// Something was released. The task that waits for room stores its waker, says so, and looks again; this looks in the other order.
+    fn released(&self) {
+        if self.waits.load(Ordering::SeqCst) && !self.is_full() {
+            self.take_waker().into_iter().for_each(Waker::wake);
         }
-        if self.signals.draining.load(Ordering::SeqCst) && self.is_drained() {
+        if self.signals.watched.load(Ordering::SeqCst) && self.is_drained() {
             self.signals.keeper.notify(usize::MAX);
         }
     }
@@ -178,9 +224,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let was_full = self.slot.is_at_a_limit();
         self.slot.items.fetch_sub(1, Ordering::SeqCst);
         self.slot.bytes.fetch_sub(self.bytes, Ordering::SeqCst);
-        self.slot.released(was_full);
+        self.slot.released();
     }
 }

@@ -59,6 +59,9 @@ impl Default for ClusterConfig {
     }
 }
 
+/// How long a bot that was closed with 4011 waits for a reshard before it ends, if none of its shards runs.
+const ANSWER: Duration = Duration::from_secs(60);
+
 /// How long to wait before a plan that could not be written is written again.
 pub(crate) const RETRY: Duration = Duration::from_secs(5);
 
@@ -80,7 +83,12 @@ pub struct ClusterMachine {
     was_ready: bool,
     /// A shard was ready once: what keeps others from it is not the whole bot's fault.
     was_live: bool,
+    /// The recommended number of shards that was told last.
     advised: Option<u32>,
+    /// The recommended number of shards that was heard last.
+    recommended: Option<u32>,
+    /// Until then a bot whose shards have all stopped waits for a reshard, since one of them was closed with 4011.
+    answer_until: Option<Instant>,
     ended: bool,
     /// How many plans were given out to be written.
     writes: u64,
@@ -137,6 +145,8 @@ impl ClusterMachine {
             was_ready: false,
             was_live: false,
             advised: None,
+            recommended: None,
+            answer_until: None,
             ended: false,
             writes: 0,
             out: VecDeque::new(),
@@ -229,7 +239,10 @@ impl ClusterMachine {
                 self.out.push_back(ClusterOutput::Released(key, handover));
             }
             None if self.ending.is_some() => {}
-            None => self.has_stopped(key, reason),
+            None => {
+                member.session = session;
+                self.has_stopped(key, reason, now);
+            }
         }
         self.is_up_again(key);
         self.start_more();
@@ -238,9 +251,10 @@ impl ClusterMachine {
     }
 
     /// A shard has stopped although the cluster goes on.
-    fn has_stopped(&mut self, key: ShardKey, reason: StopReason) {
+    fn has_stopped(&mut self, key: ShardKey, reason: StopReason, now: Instant) {
         self.deliver(Some(key), ClusterEvent::ShardStopped(reason.clone()));
         if reason == StopReason::Rejected(Rejection::ShardingRequired) {
+            self.answer_until = Some(now + ANSWER);
             let cause = ReshardCause::ShardingRequired;
             self.deliver(None, ClusterEvent::ReshardAdvised { shards: None, cause });
         }
@@ -267,6 +281,9 @@ impl ClusterMachine {
         {
             self.shut_down_all(Shutdown::Resumable);
         }
+        if self.answer_until.take_if(|until| now >= *until).is_some() {
+            self.end_if_over();
+        }
         self.reshard_on(now);
         self.start_more();
     }
@@ -278,7 +295,7 @@ impl ClusterMachine {
             _ => None,
         };
         let reshard = self.reshard.as_ref().and_then(Reshard::next_deadline);
-        draining.into_iter().chain(reshard).min()
+        draining.into_iter().chain(reshard).chain(self.answer_until).min()
     }
 
     /// The next thing to do. None: nothing, until the next input.
@@ -296,8 +313,18 @@ impl ClusterMachine {
 
     /// `GET /gateway/bot` recommends this number of shards. Another number than the bot has is reported once.
     pub fn handle_recommendation(&mut self, shards: u32) {
+        self.recommended = Some(shards);
+        self.tell_recommendation();
+    }
+
+    /// Tells the recommendation, unless it was told, or a reshard is going on, after which it is told if it still differs.
+    fn tell_recommendation(&mut self) {
+        let Some(shards) = self.recommended.filter(|_| self.reshard.is_none() && self.ending.is_none())
+        else {
+            return;
+        };
         let is_new = self.advised.replace(shards) != Some(shards);
-        if is_new && shards != 0 && shards != self.count && self.reshard.is_none() && self.ending.is_none() {
+        if is_new && shards != 0 && shards != self.count {
             let cause = ReshardCause::Recommendation;
             self.deliver(None, ClusterEvent::ReshardAdvised { shards: Some(shards), cause });
         }
@@ -458,6 +485,9 @@ impl ClusterMachine {
     /// Ends once no shard runs, and none is to be started.
     fn end_if_over(&mut self) {
         let is_over = match self.ending {
+            None if self.answer_until.is_some() || self.reshard.as_ref().is_some_and(Reshard::is_planned) => {
+                false
+            }
             Some(Ending::Draining(_)) | None => {
                 !self.members.is_empty()
                     && self.members.values().all(|member| matches!(member.state, MemberState::Stopped(_)))
@@ -512,6 +542,17 @@ impl ClusterMachine {
             true => Ok(ShardKey { generation: self.generation, shard }),
             false => Err(ClusterError::NoSuchShard(shard)),
         }
+    }
+
+    /// How many shards wait to be started without a session: each of them needs a session start.
+    pub fn unstarted(&self) -> usize {
+        let waits = |member: &&Member| member.state == MemberState::Waiting && member.session.is_none();
+        self.members.values().filter(waits).count()
+    }
+
+    /// Whether a shard is this process's.
+    pub fn has(&self, key: ShardKey) -> bool {
+        self.members.contains_key(&key)
     }
 
     /// The shard with this id of the generation in charge. `None`: it has no such shard.

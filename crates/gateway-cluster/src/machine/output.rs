@@ -3,7 +3,7 @@
 use gateway_proto::session::{DispatchKey, SessionSnapshot};
 use gateway_proto::{Reconnect, Shutdown};
 
-use crate::{ClusterEvent, ClusterPlan, Handover, ShardKey};
+use crate::{ClusterEvent, ClusterPlan, Generation, Handover, ShardKey};
 
 /// What a [`ClusterMachine`](crate::ClusterMachine) asks for.
 #[derive(Debug)]
@@ -42,6 +42,9 @@ pub enum ClusterOutput {
     /// [`ClusterMachine::handle_drained`](crate::ClusterMachine::handle_drained) answers when the application has taken and
     /// acknowledged all that was delivered.
     StopReading,
+    /// [`ClusterMachine::handle_handled`](crate::ClusterMachine::handle_handled) answers when the application has handled, and
+    /// acknowledged where it has to, everything that it got of the shards of this generation.
+    AwaitHandled(Generation),
     /// All shards have stopped. Nothing follows.
     Ended,
 }

@@ -11,6 +11,7 @@ use super::{ClusterMachine, ClusterOutput, RETRY};
 use crate::cutover::{Cutover, CutoverOutput};
 use crate::error::GUILDS_PER_SHARD;
 use crate::plan::{ReshardPhase, ReshardPlan};
+use crate::time::later;
 use crate::{
     AbortReason, ClusterError, ClusterEvent, ClusterPlan, CutoverTally, Generation, ReshardEvent, ShardKey,
     Switch,
@@ -37,6 +38,9 @@ enum Phase {
     Ordering { until: Instant, retry_at: Option<Instant> },
     /// Guilds are switched.
     CuttingOver,
+    /// All guilds are switched, and the application has not handled everything that it got of the old generation. Until it has, or
+    /// until this time, a crash must find both generations, so that the old sessions can replay it.
+    Handling { until: Instant },
     /// That the new generation is in charge is being written down.
     Ending { tally: CutoverTally, retry_at: Option<Instant> },
 }
@@ -62,18 +66,25 @@ impl Reshard {
     pub(super) fn plan(&self) -> Option<ReshardPlan> {
         let phase = match self.phase {
             Phase::Planned | Phase::Preparing | Phase::Overlapping { .. } => ReshardPhase::Preparing,
-            Phase::Ordering { .. } | Phase::CuttingOver | Phase::Ending { .. } => ReshardPhase::CuttingOver,
+            Phase::Ordering { .. } | Phase::CuttingOver | Phase::Handling { .. } | Phase::Ending { .. } => {
+                ReshardPhase::CuttingOver
+            }
         };
         Some(ReshardPlan { shards: self.count, phase })
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let own = match self.phase {
-            Phase::Overlapping { until } => Some(until),
+            Phase::Overlapping { until } | Phase::Handling { until } => Some(until),
             Phase::Ordering { retry_at, .. } | Phase::Ending { retry_at, .. } => retry_at,
             Phase::Planned | Phase::Preparing | Phase::CuttingOver => None,
         };
         own.into_iter().chain(self.cutover.next_deadline()).min()
+    }
+
+    /// Whether no new session is to be started yet.
+    pub(super) fn is_planned(&self) -> bool {
+        self.phase == Phase::Planned
     }
 
     /// Whether it may be aborted.
@@ -115,9 +126,8 @@ impl ClusterMachine {
         if count == 0 {
             return Err(ClusterError::NoShards);
         }
-        // The sessions of a reshard that was aborted have the keys that the new ones would have.
-        let next = self.generation.next();
-        if self.reshard.is_some() || self.members.keys().any(|key| key.generation == next) {
+        // Sessions that are still being ended have the keys, or the files, that new ones would have.
+        if self.is_resharding() {
             return Err(ClusterError::Resharding);
         }
         if self.rolling.is_some() {
@@ -167,6 +177,7 @@ impl ClusterMachine {
         self.retire(reshard.generation);
         self.persist(self.plan());
         self.deliver(None, ClusterEvent::Reshard(ReshardEvent::Aborted(reason)));
+        self.tell_recommendation();
     }
 
     /// Ends the sessions of a generation.
@@ -212,7 +223,7 @@ impl ClusterMachine {
                 cutover.handle_gone(*key);
             }
         }
-        cutover.order(now + self.config.overlap, now);
+        cutover.order(later(now, self.config.overlap), now);
         self.add_members(generation, count, 0..count, sessions);
         self.reshard = Some(Reshard { generation, count, phase: Phase::CuttingOver, cutover });
         self.deliver(None, ClusterEvent::Reshard(ReshardEvent::CuttingOver));
@@ -237,7 +248,7 @@ impl ClusterMachine {
             Phase::Planned => self.abort_for(AbortReason::PlanNotKept),
             Phase::Ordering { until, retry_at: None } if ok => {
                 // Those that are level are switched at once; the others have until then.
-                let due_at = (*until).max(now + 2 * self.config.silence);
+                let due_at = (*until).max(later(now, self.config.silence.saturating_mul(2)));
                 reshard.phase = Phase::CuttingOver;
                 reshard.cutover.order(due_at, now);
                 self.deliver(None, ClusterEvent::Reshard(ReshardEvent::CuttingOver));
@@ -267,6 +278,7 @@ impl ClusterMachine {
         self.config.range = None;
         self.retire(old);
         self.deliver(None, ClusterEvent::Reshard(ReshardEvent::Finished { tally }));
+        self.tell_recommendation();
     }
 
     /// A dispatch of a shard.
@@ -315,7 +327,7 @@ impl ClusterMachine {
         self.pump(&mut reshard);
         match reshard.phase {
             Phase::Preparing if self.is_up(reshard.generation) => {
-                reshard.phase = Phase::Overlapping { until: now + self.config.overlap };
+                reshard.phase = Phase::Overlapping { until: later(now, self.config.overlap) };
                 self.deliver(None, ClusterEvent::Reshard(ReshardEvent::Overlapping));
             }
             Phase::Overlapping { until } if now >= until || reshard.cutover.is_settled() => {
@@ -331,8 +343,11 @@ impl ClusterMachine {
                 return;
             }
             Phase::CuttingOver if reshard.cutover.is_finished() => {
-                reshard.phase = Phase::Ending { tally: reshard.cutover.tally(), retry_at: None };
-                self.persist_end(reshard);
+                reshard.phase = Phase::Handling { until: later(now, self.config.overlap) };
+                self.out.push_back(ClusterOutput::AwaitHandled(self.generation));
+            }
+            Phase::Handling { until } if now >= until => {
+                self.end_handled(reshard);
                 return;
             }
             Phase::Ending { tally, retry_at: Some(at) } if now >= at => {
@@ -343,6 +358,21 @@ impl ClusterMachine {
             _ => {}
         }
         self.reshard = Some(reshard);
+    }
+
+    /// The application has handled, and acknowledged where it has to, everything that it got of the shards of a generation.
+    /// Answers [`ClusterOutput::AwaitHandled`].
+    pub fn handle_handled(&mut self, generation: Generation) {
+        if generation == self.generation
+            && let Some(reshard) = self.reshard.take_if(|it| matches!(it.phase, Phase::Handling { .. }))
+        {
+            self.end_handled(reshard);
+        }
+    }
+
+    fn end_handled(&mut self, mut reshard: Reshard) {
+        reshard.phase = Phase::Ending { tally: reshard.cutover.tally(), retry_at: None };
+        self.persist_end(reshard);
     }
 
     fn persist_end(&mut self, reshard: Reshard) {

@@ -17,6 +17,8 @@ struct Fleet {
     prompt: bool,
     /// Whether plans can be written.
     writable: bool,
+    /// The application has handled everything.
+    handles: bool,
     plan: Option<ClusterPlan>,
     ended: bool,
 }
@@ -53,6 +55,7 @@ impl Fleet {
             running: BTreeSet::new(),
             prompt: true,
             writable: true,
+            handles: true,
             plan: None,
             ended: false,
         };
@@ -99,6 +102,10 @@ impl Fleet {
                     self.running.remove(&key);
                     self.log.push(format!("released {key}, {} session", handover.session.iter().count()));
                 }
+                ClusterOutput::AwaitHandled(generation) if self.handles => {
+                    self.machine.handle_handled(generation);
+                }
+                ClusterOutput::AwaitHandled(generation) => self.log.push(format!("await {generation}")),
                 ClusterOutput::StopReading => self.log.push("stop reading".to_owned()),
                 ClusterOutput::Ended => self.ended = true,
             }
@@ -526,4 +533,77 @@ fn a_reshard_does_not_begin_before_the_sessions_of_one_that_was_aborted_have_end
         machine.handle_stopped(key, StopReason::Shutdown(Shutdown::LogOff), None, now);
     }
     machine.reshard(2, now).unwrap();
+}
+
+/// A crash before that must find both generations, so that the old sessions replay what was not handled.
+#[test]
+fn a_reshard_does_not_end_before_the_application_has_handled_what_it_got_of_the_old_generation() {
+    let mut fleet = Fleet::new(config(16), ClusterPlan::new(1), vec![]);
+    fleet.handles = false;
+    fleet.machine.reshard(2, fleet.now).unwrap();
+    fleet.run();
+    while !fleet.said().contains(&"await 1".to_owned()) {
+        fleet.now = fleet.machine.next_deadline().unwrap();
+        fleet.machine.handle_timeout(fleet.now);
+    }
+    assert_eq!(fleet.plan.as_ref().unwrap().reshard.unwrap().phase, ReshardPhase::CuttingOver);
+    assert_eq!(fleet.machine.generation(), Generation(1));
+    fleet.machine.handle_handled(Generation(1));
+    fleet.run();
+    assert_eq!(fleet.plan.as_ref().unwrap().reshard, None);
+    assert_eq!(fleet.machine.generation(), Generation(2));
+}
+
+#[test]
+fn a_bot_that_was_closed_with_4011_can_be_resharded_and_ends_if_it_is_not() {
+    let rejected = StopReason::Rejected(Rejection::ShardingRequired);
+    for answers in [true, false] {
+        let mut fleet = Fleet::new(config(16), ClusterPlan::new(1), vec![]);
+        let key = fleet.key(0);
+        fleet.running.remove(&key);
+        fleet.machine.handle_stopped(key, rejected.clone(), None, fleet.now);
+        fleet.run();
+        assert!(!fleet.ended);
+        if answers {
+            fleet.machine.reshard(2, fleet.now).unwrap();
+        }
+        fleet.wait();
+        assert_eq!(fleet.ended, !answers);
+        assert_eq!(fleet.machine.shards(), if answers { 2 } else { 1 });
+    }
+}
+
+#[test]
+fn a_recommendation_that_is_heard_during_a_reshard_is_told_after_it() {
+    let mut fleet = Fleet::new(config(16), ClusterPlan::new(1), vec![]);
+    fleet.machine.reshard(2, fleet.now).unwrap();
+    fleet.run();
+    fleet.machine.handle_recommendation(4);
+    assert!(!fleet.said().iter().any(|line| line.contains("recommended")));
+    fleet.wait();
+    let told = fleet.said();
+    assert!(told.iter().any(|line| line == "another number of shards is recommended: 4"), "{told:?}");
+}
+
+#[test]
+fn a_shard_that_has_stopped_with_a_session_resumes_it_when_it_is_restarted() {
+    let mut fleet = Fleet::new(config(16), ClusterPlan::new(2), vec![]);
+    let key = fleet.key(0);
+    fleet.running.remove(&key);
+    let reason = StopReason::Shutdown(Shutdown::Resumable);
+    fleet.machine.handle_stopped(key, reason, Some(session(0, 2)), fleet.now);
+    fleet.said();
+    fleet.machine.restart(key.shard).unwrap();
+    assert_eq!(fleet.said()[0], "start 0,2 resuming");
+}
+
+/// No wait of a caller's is too long to be added to the time.
+#[test]
+fn the_longest_waits_are_waits() {
+    let mut longest = config(16);
+    (longest.overlap, longest.silence) = (Duration::MAX, Duration::MAX);
+    let mut fleet = Fleet::new(longest, ClusterPlan::new(1), vec![]);
+    fleet.machine.reshard(2, fleet.now).unwrap();
+    fleet.said();
+    fleet.machine.abort_reshard().unwrap();
 }

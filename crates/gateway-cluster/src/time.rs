@@ -1,0 +1,11 @@
+//! Times that do not overflow.
+
+use std::time::{Duration, Instant};
+
+/// Later than anything that is waited for.
+const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+
+/// So much later, or in thirty years if that cannot be told.
+pub(crate) fn later(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait.min(FAR)).unwrap_or(now)
+}
