@@ -18,19 +18,19 @@ use process::{Done, cargo, need_cargo_tool};
 const HELP: &str = "\
 cargo xtask TASK
 
-  demo             a shard against a simulated gateway that cuts it off three times
+  demo             a shard that a simulated gateway disconnects three times
   crash            a bot that is killed: --kills N times, --seed N
-  test             every test there is, a line for each layer, and the conformance matrix; --plain without cargo-nextest
+  test             every test, a line for each layer, and the conformance matrix; --plain without cargo-nextest
   conformance      every scenario in every way: --only NAME, --way virtual|raw|tokio|async-std|smol, --trace
-  bench            ours beside the field's clients: --quick, --only JOB/MODE, --json FILE, --report,
+  bench            our clients compared with others: --quick, --only JOB/MODE, --json FILE, --report,
                    --rounds N, --events N, --instructions
   deny             licences, sources and banned crates (installs cargo-deny if it is missing)
   features         every combination of the TLS features
-  package          packs every crate that is published, and compiles each from its tarball
+  package          packs every published crate, and compiles each from its tarball
   targets          32 bits, WebAssembly, Windows and macOS, where such a target is installed
   fuzz             every fuzz target: --seconds N or --runs N for each, --only NAME for one; --check runs their seeds alone
-  simulate         shards in a bad world: --seed N --hours H --shards N --profile calm|flaky|outage|hostile
-  replay FILE      plays again what a simulation has written down
+  simulate         shards in a bad network: --seed N --hours H --shards N --profile calm|flaky|outage|hostile
+  replay FILE      replays a file of a simulation
   help             this text; so do -h and --help, of each task too
   -V, --version    the version
 ";
@@ -79,7 +79,7 @@ fn run(task: &str, rest: Vec<OsString>) -> Done {
     process::run(cargo(&program).args(rest))
 }
 
-/// Prints the help or the version if that is asked for, before a task or behind it.
+/// Prints the help or the version if requested, before or after a task. Returns whether it was.
 fn is_answered() -> bool {
     for argument in std::env::args_os().skip(1) {
         match argument.to_str() {
@@ -92,7 +92,7 @@ fn is_answered() -> bool {
     false
 }
 
-/// For tasks without flags.
+/// Rejects flags of tasks that have none.
 fn no_more(mut arguments: Parser) -> Done {
     arguments.next()?.map_or(Ok(()), |argument| Err(argument.unexpected().into()))
 }

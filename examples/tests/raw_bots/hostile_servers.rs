@@ -255,7 +255,11 @@ fn slow_proxy(to: u16, record: usize, trickling: Arc<AtomicBool>) -> (u16, JoinH
                     trickled += 1;
                     client.write_all(queue.pop_front().as_slice())
                 }
-                Ok(0) | Err(_) => break client_ended.load(Ordering::SeqCst),
+                // The client may still be waiting for the bytes in the queue.
+                Ok(0) | Err(_) => {
+                    let rest = queue.drain(..).inspect(|_| trickled += 1);
+                    break client_ended.load(Ordering::SeqCst) || trickle(&mut client, rest);
+                }
             };
             if sent.is_err() {
                 break true;
