@@ -163,11 +163,13 @@ impl Window {
     pub(crate) fn apply(&mut self, cut: Cut, now: Instant) -> Vec<Fate> {
         let before: Vec<Held> = self.held.drain(..cut.held.min(self.held.len())).collect();
         let mut counts = std::mem::take(&mut self.counts);
-        let fates = before.into_iter().map(|held| {
+        // Where the old session has received less, it is the end of these: of equal events the newest were delivered.
+        let fates = before.into_iter().rev().map(|held| {
             let is_delivered = held.is_snapshot || take_delivered(&mut counts, held.digest);
             if is_delivered { Fate::Drop(held) } else { Fate::Deliver(held) }
         });
-        let fates = fates.collect();
+        let mut fates: Vec<Fate> = fates.collect();
+        fates.reverse();
         let rest = std::mem::take(&mut self.held);
         let newest_at = self.newest_at;
         *self = Self { newest_at, ..Self::aligned(now) };
@@ -222,4 +224,42 @@ fn take_delivered(counts: &mut BTreeMap<Digest, Counts>, digest: Digest) -> bool
     let is_some = *deliveries > 0;
     *deliveries = deliveries.saturating_sub(1);
     is_some
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_proto::{Dispatch, Encoding, ShardId};
+
+    use super::*;
+    use crate::{Generation, ShardKey};
+
+    fn held(sequence: u64, data: &str) -> Held {
+        let payload = format!(r#"{{"t":"TYPING_START","s":{sequence},"op":0,"d":{data}}}"#);
+        let dispatch = Dispatch::from_payload(payload, Encoding::Json).unwrap();
+        let digest = Digest::of(&dispatch, 0);
+        let from = ShardKey { generation: Generation(2), shard: ShardId::ONE };
+        Held::new(from, dispatch, digest, false)
+    }
+
+    /// The old session was lost, and its successor has received only what came last.
+    #[test]
+    fn of_equal_events_before_a_cut_the_newest_were_delivered() {
+        let now = Instant::now();
+        let mut window = Window::unannounced(now);
+        for (sequence, data) in [(1, r#"{"a":1}"#), (2, r#"{"a":1}"#), (3, r#"{"b":1}"#)] {
+            window.hold(held(sequence, data), now);
+        }
+        window.comparable = true;
+        window.delivered(held(2, r#"{"a":1}"#).digest, now);
+        window.delivered(held(3, r#"{"b":1}"#).digest, now);
+        let fates = window.apply(window.cut().unwrap(), now);
+        let delivered: Vec<Option<u64>> = fates
+            .into_iter()
+            .filter_map(|fate| match fate {
+                Fate::Deliver(held) => Some(held.into_dispatch().unwrap().sequence()),
+                Fate::Drop(_) => None,
+            })
+            .collect();
+        assert_eq!(delivered, [Some(1)]);
+    }
 }

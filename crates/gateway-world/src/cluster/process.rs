@@ -135,6 +135,7 @@ impl ClusterWorld {
             .collect();
         let cutting_over = plan.reshard.is_some_and(|reshard| reshard.phase == ReshardPhase::CuttingOver);
         self.counts.cutovers_resumed += u64::from(cutting_over);
+        self.engine.observer.retain(|key| is_planned(&plan, key));
         self.show(&ClusterObservation::Began { cutting_over });
         lost.into_iter().for_each(|session| self.show(&ClusterObservation::SessionLost { session }));
         let now = self.engine.client_now();
@@ -175,7 +176,6 @@ impl ClusterWorld {
         for client in process.clients() {
             self.show_shard(client, &Observation::Died);
             self.engine.remove(client);
-            self.engine.observer.leave(client);
         }
         self.set_rush(false);
     }
@@ -270,6 +270,7 @@ impl ClusterWorld {
             ClusterOutput::Persist { number, plan } => self.mark(Mark::Plan(number, plan)),
             ClusterOutput::Forget(key) => {
                 self.sessions.remove(&key);
+                self.engine.observer.retain(|kept| kept != key);
                 self.write(Write::Session(key, None));
             }
             ClusterOutput::Released(key, handover) => {
@@ -336,7 +337,7 @@ impl ClusterWorld {
         config.session = session;
         let client = (self.make)(config, self.engine.client_now());
         let client = self.engine.add(client.expect("the world's configuration can be used"));
-        self.engine.observer.enter(client);
+        self.engine.observer.enter(key, client);
         self.show_shard(client, &Observation::Started { resumes_from });
         let process = self.process_mut();
         process.keys.insert(client, key);
@@ -384,6 +385,7 @@ impl ClusterWorld {
         self.between.input(key, &event);
         match &event {
             Said::Dispatch(dispatch) => self.receive(key, dispatch),
+            Said::Identifying => self.session_ends(key),
             Said::Ready => self.slot_stands(key),
             Said::Resumed { .. } => {
                 self.counts.resumed += 1;
@@ -422,17 +424,21 @@ impl ClusterWorld {
         }
     }
 
-    /// READY: what the session before still had is lost.
-    fn session_begins(&mut self, key: ShardKey, ready: &Dispatch) {
-        let Some(id) = ready.data().get("session_id").and_then(RawRef::as_str) else { return };
-        let Some(session) = self.engine.gateway().ledger().session(&id) else { return };
-        let before = self.sessions.insert(key, session);
-        if let Some(session) = before.filter(|before| *before != session) {
+    /// A shard begins another session: what the one before still had is lost.
+    fn session_ends(&mut self, key: ShardKey) {
+        if let Some(session) = self.sessions.remove(&key) {
             let process = self.process_mut();
             process.received.retain(|_, received| received.from != key);
             process.slots.get_mut(&key).into_iter().for_each(|slot| slot.handled = 0);
             self.show(&ClusterObservation::SessionLost { session });
         }
+    }
+
+    /// READY.
+    fn session_begins(&mut self, key: ShardKey, ready: &Dispatch) {
+        let Some(id) = ready.data().get("session_id").and_then(RawRef::as_str) else { return };
+        let Some(session) = self.engine.gateway().ledger().session(&id) else { return };
+        self.sessions.insert(key, session);
     }
 
     /// READY or RESUMED has come: the session is stored.
@@ -476,7 +482,6 @@ impl ClusterWorld {
         let now = self.engine.client_now();
         let session = self.engine.client(id).and_then(|client| client.session());
         self.engine.remove(id);
-        self.engine.observer.leave(id);
         let process = self.process_mut();
         process.keys.remove(&id);
         if process.slots.get(&key).is_some_and(|slot| slot.client == id) {

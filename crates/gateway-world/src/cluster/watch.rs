@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use gateway_cluster::ShardKey;
 use gateway_sim::ConnectionId;
 
 use super::observation::ClusterObservation;
@@ -12,8 +13,9 @@ use crate::observation::{Observation, Violation};
 use crate::time::Time;
 
 pub(super) struct ClusterWatch {
-    /// The rules of each shard. A client has a place there from its beginning to its end.
+    /// The rules of each shard. A shard has a place there over all its processes.
     shards: Invariants,
+    keys: BTreeMap<ShardKey, (usize, ClientId)>,
     places: BTreeMap<ClientId, usize>,
     free: Vec<usize>,
     rules: Rules,
@@ -26,6 +28,7 @@ impl ClusterWatch {
     pub(super) fn new(shards: Invariants) -> Self {
         Self {
             shards,
+            keys: BTreeMap::new(),
             places: BTreeMap::new(),
             free: Vec::new(),
             rules: Rules::default(),
@@ -38,16 +41,27 @@ impl ClusterWatch {
         self.steps = Some(Vec::new());
     }
 
-    /// A client begins.
-    pub(super) fn enter(&mut self, client: ClientId) {
-        let next = self.places.len();
-        let place = self.free.pop().unwrap_or(next);
+    /// A client of a shard begins. What the rules know of the shard goes on.
+    pub(super) fn enter(&mut self, key: ShardKey, client: ClientId) {
+        let next = self.keys.len();
+        let (place, before) =
+            self.keys.remove(&key).unwrap_or_else(|| (self.free.pop().unwrap_or(next), client));
+        // Of the one before, messages may still be on their way.
+        self.places.remove(&before);
         self.places.insert(client, place);
+        self.keys.insert(key, (place, client));
     }
 
-    /// A client ends.
-    pub(super) fn leave(&mut self, client: ClientId) {
-        self.free.extend(self.places.remove(&client));
+    /// Only these shards can begin again.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(ShardKey) -> bool) {
+        self.keys.retain(|key, (place, client)| {
+            let is_kept = is_kept(*key);
+            if !is_kept {
+                self.places.remove(client);
+                self.free.push(*place);
+            }
+            is_kept
+        });
     }
 
     pub(super) fn show_shard(&mut self, at: Time, client: ClientId, what: &Observation<'_>) {
