@@ -19,6 +19,8 @@ pub enum ClusterEvent {
     /// A reshard has gone on, or ended.
     Reshard(ReshardEvent),
     /// Another number of shards would be better; `reshard` answers this.
+    ///
+    /// A bot of which all shards have stopped, one of them with 4011, waits for a reshard before it ends, for a minute.
     ReshardAdvised {
         /// The recommended number. None: not known.
         shards: Option<u32>,

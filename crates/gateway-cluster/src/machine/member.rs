@@ -15,6 +15,8 @@ pub(crate) struct Member {
     pub(crate) guilds: Option<u64>,
     /// What is to happen when it has stopped.
     pub(crate) leaving: Option<Leaving>,
+    /// It is shut down because another shard was rejected for this reason, which is the whole bot's.
+    pub(crate) rejected: Option<StopReason>,
 }
 
 #[derive(Debug, Default, Clone, PartialEq)]

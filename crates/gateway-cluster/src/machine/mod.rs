@@ -180,7 +180,6 @@ impl ClusterMachine {
                 member.state = MemberState::Live;
                 member.was_live = true;
                 self.was_live = true;
-                self.is_up_again(key);
             }
             Event::Disconnected(_) if member.is_running() => member.state = MemberState::Reconnecting,
             Event::Dispatch(dispatch) if dispatch.name() == "READY" => {
@@ -192,7 +191,12 @@ impl ClusterMachine {
             Event::Dispatch(dispatch) => self.dispatch(key, dispatch, now),
             event => {
                 self.compare(key, &event, now);
+                let is_up = matches!(event, Event::Ready | Event::Resumed { .. });
                 self.deliver(Some(key), ClusterEvent::Shard(event));
+                if is_up {
+                    // What it completes is told after it.
+                    self.is_up_again(key);
+                }
                 // Each looks at all shards or guilds: not after every dispatch.
                 self.start_more();
                 self.reshard_on(now);
@@ -227,6 +231,7 @@ impl ClusterMachine {
         now: Instant,
     ) {
         let Some(member) = self.members.get_mut(&key) else { return };
+        let reason = member.rejected.take().unwrap_or(reason);
         member.state = MemberState::Stopped(reason.clone());
         match member.leaving {
             Some(Leaving::Retired) => {
@@ -258,20 +263,27 @@ impl ClusterMachine {
             let cause = ReshardCause::ShardingRequired;
             self.deliver(None, ClusterEvent::ReshardAdvised { shards: None, cause });
         }
-        // The token or the intents are the whole bot's: the others would spend a session start each to hear the same.
         if is_of_the_whole_bot(&reason) && !self.was_live {
-            let waiting = self.members.iter_mut().filter(|(_, member)| member.state == MemberState::Waiting);
-            let waiting: Vec<ShardKey> = waiting
-                .map(|(key, member)| {
-                    member.state = MemberState::Stopped(reason.clone());
-                    *key
-                })
-                .collect();
-            for key in waiting {
-                self.deliver(Some(key), ClusterEvent::ShardStopped(reason.clone()));
-            }
+            self.stop_the_others(&reason);
         }
         self.reshard_without(key, reason);
+    }
+
+    /// The token or the intents are the whole bot's: the others would spend a session start each for the same answer.
+    fn stop_the_others(&mut self, reason: &StopReason) {
+        let mut stopped = Vec::new();
+        for (key, member) in &mut self.members {
+            if member.state == MemberState::Waiting {
+                member.state = MemberState::Stopped(reason.clone());
+                stopped.push(*key);
+            } else if member.is_running() && member.leaving.is_none() && member.rejected.is_none() {
+                member.rejected = Some(reason.clone());
+                self.out.push_back(ClusterOutput::ShutDown(*key, Shutdown::Resumable));
+            }
+        }
+        for key in stopped {
+            self.deliver(Some(key), ClusterEvent::ShardStopped(reason.clone()));
+        }
     }
 
     /// The time has come that [`next_deadline`](Self::next_deadline) has named, or passed.
@@ -384,7 +396,6 @@ impl ClusterMachine {
         if !self.was_ready && self.ending.is_none() && own.map(|(_, member)| member).all(Member::has_settled)
         {
             self.was_ready = true;
-            // The event that led here comes first.
             self.out.push_back(ClusterOutput::Deliver(None, ClusterEvent::AllReady));
         }
     }
@@ -485,13 +496,8 @@ impl ClusterMachine {
     /// Ends once no shard runs, and none is to be started.
     fn end_if_over(&mut self) {
         let is_over = match self.ending {
-            None if self.answer_until.is_some() || self.reshard.as_ref().is_some_and(Reshard::is_planned) => {
-                false
-            }
-            Some(Ending::Draining(_)) | None => {
-                !self.members.is_empty()
-                    && self.members.values().all(|member| matches!(member.state, MemberState::Stopped(_)))
-            }
+            Some(Ending::Draining(_)) => self.have_all_stopped(),
+            None => self.have_all_stopped() && !self.awaits_reshard(),
             Some(Ending::ShuttingDown) => !self.members.values().any(Member::is_running),
         };
         if is_over && !self.ended {
@@ -499,6 +505,17 @@ impl ClusterMachine {
             self.ending = Some(Ending::ShuttingDown);
             self.out.push_back(ClusterOutput::Ended);
         }
+    }
+
+    fn have_all_stopped(&self) -> bool {
+        let has_stopped = |member: &Member| matches!(member.state, MemberState::Stopped(_));
+        !self.members.is_empty() && self.members.values().all(has_stopped)
+    }
+
+    /// Whether a shard was closed with 4011, so that a reshard brings the bot back.
+    fn awaits_reshard(&self) -> bool {
+        let may_begin = self.answer_until.is_some() && self.is_whole();
+        may_begin || self.reshard.as_ref().is_some_and(Reshard::is_planned)
     }
 
     fn check_going_on(&self) -> Result<(), ClusterError> {

@@ -133,11 +133,7 @@ impl ClusterMachine {
         if self.rolling.is_some() {
             return Err(ClusterError::Rolling);
         }
-        // Shards that were released are another process's.
-        if self.config.range.as_ref().is_some_and(|range| *range != (0..self.count))
-            || self.members.keys().filter(|key| key.generation == self.generation).count()
-                != self.count as usize
-        {
+        if !self.is_whole() {
             return Err(ClusterError::NotWhole);
         }
         if count == self.count {
@@ -148,6 +144,13 @@ impl ClusterMachine {
             return Err(ClusterError::TooFewShards { shards: count, guilds });
         }
         Ok(())
+    }
+
+    /// Whether all shards of the bot are here. Those that were released are another process's.
+    pub(super) fn is_whole(&self) -> bool {
+        self.config.range.as_ref().is_none_or(|range| *range == (0..self.count))
+            && self.members.keys().filter(|key| key.generation == self.generation).count()
+                == self.count as usize
     }
 
     /// Aborts the reshard: the old generation stays in charge, and the new sessions are ended.

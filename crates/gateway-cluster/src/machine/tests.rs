@@ -192,13 +192,33 @@ fn what_concerns_the_whole_bot_stops_it_before_every_shard_has_tried() {
     let running: Vec<ShardKey> = fleet.running.iter().copied().collect();
     fleet.machine.handle_stopped(running[0], reason.clone(), None, fleet.now);
     let said = fleet.said();
-    assert_eq!(said.len(), 1 + 24, "it, and all that had not been started: {said:?}");
-    assert!(!fleet.ended);
-    for key in &running[1..] {
-        fleet.machine.handle_stopped(*key, reason.clone(), None, fleet.now);
+    let count = |what: &str| said.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(count("stopped: "), 40, "those on their way and all that had not been started: {said:?}");
+    assert_eq!(count(&reason.to_string()), 40, "with the reason that it has: {said:?}");
+    assert_eq!(count("shut down"), running.len() - 1, "{said:?}");
+    assert!(fleet.ended, "no shard is left");
+}
+
+#[test]
+fn a_bot_whose_every_shard_has_too_many_guilds_can_be_resharded() {
+    let mut fleet = Fleet::new(config(2), ClusterPlan::new(2), vec![]);
+    fleet.said();
+    let reason = StopReason::Rejected(Rejection::ShardingRequired);
+    for id in [0, 1] {
+        fleet.machine.handle_stopped(fleet.key(id), reason.clone(), None, fleet.now);
     }
     fleet.run();
-    assert!(fleet.ended, "no shard is left");
+    assert!(!fleet.ended, "the advice is not answered");
+    fleet.machine.reshard(4, fleet.now).unwrap();
+    fleet.wait();
+    assert_eq!((fleet.machine.shards(), fleet.ended), (4, false), "{:?}", fleet.said());
+    let mut fleet = Fleet::new(config(2), ClusterPlan::new(2), vec![]);
+    for id in [0, 1] {
+        fleet.machine.handle_stopped(fleet.key(id), reason.clone(), None, fleet.now);
+    }
+    fleet.machine.shutdown(Shutdown::Resumable);
+    fleet.run();
+    assert!(fleet.ended);
 }
 
 #[test]
@@ -241,6 +261,21 @@ fn a_rolling_restart_waits_for_each_bucket() {
     assert_eq!(fleet.said()[1..], ["reconnect 4,5"]);
     fleet.event(fleet.key(4), Event::Resumed { replayed: 0 });
     assert_eq!(fleet.said(), ["the rolling restart is done"]);
+}
+
+#[test]
+fn what_an_event_completes_is_told_after_it() {
+    let mut fleet = Fleet::new(config(1), ClusterPlan::new(1), vec![]);
+    fleet.said();
+    fleet.machine = ClusterMachine::new(config(1), ClusterPlan::new(1), [], fleet.now).unwrap();
+    fleet.machine.handle_event(fleet.key(0), Event::Ready, fleet.now);
+    let mut delivered = Vec::new();
+    while let Some(output) = fleet.machine.poll_output() {
+        if let ClusterOutput::Deliver(_, event) = output {
+            delivered.push(event.to_string());
+        }
+    }
+    assert_eq!(delivered, ["ready", "all shards are ready"]);
 }
 
 #[test]
