@@ -27,6 +27,7 @@ use gateway_proto::session::{
 use gateway_proto::transcript::TranscriptError;
 use gateway_proto::{ConnectError, Dispatch, GatewayUrl, ShardId, StopReason};
 use gateway_sim::{Config, Control, Gateway, Target};
+use gateway_tokio::{ClusterError, MembersError, RequestError, StartError};
 
 use sources::sources_of;
 
@@ -215,6 +216,45 @@ fn of_driver(errors: &mut Errors) {
     errors.0.push(("ResolveError", chain(&resolve)));
 }
 
+fn of_cluster(errors: &mut Errors) {
+    let shard = ShardId::ONE;
+    let cluster = || {
+        [
+            ClusterError::NoShards,
+            ClusterError::Range { from: 1, to: 3, total: 2 },
+            ClusterError::TooFewShards { shards: 1, guilds: 5000 },
+            ClusterError::SameCount,
+            ClusterError::Resharding,
+            ClusterError::NotResharding,
+            ClusterError::CutoverBegun,
+            ClusterError::NotWhole,
+            ClusterError::Rolling,
+            ClusterError::Ending,
+            ClusterError::NoSuchShard(shard),
+            ClusterError::AlreadyHere(shard),
+            ClusterError::OtherGeneration(shard),
+        ]
+    };
+    errors.add(cluster());
+    errors.add_around(cluster(), StartError::Cluster);
+    errors.add_around(cluster(), RequestError::Cluster);
+    errors.add_around([BuildError::Config(config_error())], StartError::Build);
+    errors.add_around([BuildError::Config(config_error())], RequestError::Build);
+    errors.add_around([GatewayBotError::Unauthorized], StartError::GatewayBot);
+    errors.add_around([GatewayBotError::Unauthorized], RequestError::GatewayBot);
+    errors.add_around([GateError::Budget(BudgetError::Config(config_error()))], StartError::Gate);
+    errors.add_around([too_few_starts()], StartError::TooFewStarts);
+    errors.add_around([too_few_starts()], RequestError::TooFewStarts);
+    errors.add_around([config_error()], RequestError::Budget);
+    errors.add_around([io_error()], StartError::Store);
+    errors.add([
+        StartError::OtherBot { found: "id 1".to_owned(), expected: "id 2".to_owned() },
+        StartError::ReshardUnfinished { from: 16, to: 32 },
+    ]);
+    errors.add_around([SendError::Stopped], MembersError::Send);
+    errors.add([MembersError::TimedOut, MembersError::NotHere, MembersError::Ended]);
+}
+
 fn of_sim(errors: &mut Errors) {
     let mut gateway = Gateway::new(Config::default(), Instant::now());
     let control = Control::Invalid { resumable: true };
@@ -223,7 +263,7 @@ fn of_sim(errors: &mut Errors) {
 
 /// The types that the published crates implement `Error` for.
 fn implemented() -> Vec<String> {
-    let crates = ["gateway-codec", "gateway-proto", "gateway-driver", "gateway-sim"];
+    let crates = ["gateway-codec", "gateway-proto", "gateway-driver", "gateway-cluster", "gateway-sim"];
     let mut types = Vec::new();
     for file in crates.into_iter().flat_map(sources_of) {
         for line in fs::read_to_string(file).unwrap().lines() {
@@ -241,6 +281,7 @@ fn each_text_of_a_chain_is_printed_once() {
     of_codec(&mut errors);
     of_proto(&mut errors);
     of_driver(&mut errors);
+    of_cluster(&mut errors);
     of_sim(&mut errors);
     for (name, chain) in &errors.0 {
         assert!(chain.iter().all(|text| !text.is_empty()), "{name} has no text: {chain:?}");

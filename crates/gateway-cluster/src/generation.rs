@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A set of sessions with one shard count. The first is 1; each reshard makes the next.
 ///
-/// While a bot is resharded, two generations are connected at once, and one of them is in charge of each guild.
+/// While a bot is resharded, two generations are connected at once, and one of them is in charge of each guild. Exhaustive: a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Generation(pub u32);
@@ -29,7 +29,7 @@ impl fmt::Display for Generation {
     }
 }
 
-/// A shard of a generation.
+/// A shard of a generation. Exhaustive: nothing more is needed to name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardKey {
     /// The generation.

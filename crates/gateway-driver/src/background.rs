@@ -141,8 +141,9 @@ impl<R: Runtime, S: EventSink> Future for Task<R, S> {
                     sink.flush();
                     return Poll::Pending;
                 }
-                Room::Full => shard.set_reading(Reading::Paused),
-                Room::Free => shard.set_reading(Reading::On),
+                // A shard that ends delivers nothing more, and has to read the server's close frame.
+                Room::Full if !shard.is_shutting_down() => shard.set_reading(Reading::Paused),
+                Room::Full | Room::Free => shard.set_reading(Reading::On),
             }
             match shard.poll_event(context) {
                 Poll::Ready(Some(event)) => sink.push(event),

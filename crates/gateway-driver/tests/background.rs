@@ -140,9 +140,14 @@ fn a_shutdown_takes_effect_although_the_queue_is_full() {
     (2..=9).for_each(|sequence| server.send(event(sequence)));
     background.settle();
     background.events.sender().shutdown(Shutdown::Resumable);
-    background.pass(Duration::from_secs(6));
+    background.settle();
+    // Its answer lies behind events that the application has no room for.
+    assert!(server.expect_close().is_some());
+    assert!(server.receive().is_none());
+    background.settle();
     assert_eq!(background.ended, Some(Some(StopReason::Shutdown(Shutdown::Resumable))));
     assert!(server.end.client_is_gone());
+    assert_eq!(background.take_events().len(), 2, "one that was there, and the end");
 }
 
 #[test]

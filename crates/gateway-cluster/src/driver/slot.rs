@@ -36,8 +36,6 @@ pub(crate) struct Slot {
     unacknowledged: AtomicUsize,
     /// Those of them that the machine has, and the application does not: a reshard bounds them by itself.
     held: AtomicUsize,
-    /// The shard is shut down: the server's close frame has to be read, and with it what is in front of it.
-    closing: AtomicBool,
     /// None: dispatches count as handled when they are received.
     tracker: Option<Mutex<AckTracker>>,
     /// Waits for room.
@@ -65,7 +63,6 @@ impl Slot {
             bytes: AtomicUsize::new(0),
             unacknowledged: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
-            closing: AtomicBool::new(false),
             tracker,
             task: Mutex::new(None),
             waits: AtomicBool::new(false),
@@ -75,8 +72,7 @@ impl Slot {
 
     /// Whether no more is read from this shard for now.
     pub(crate) fn is_full(&self) -> bool {
-        let drains = self.signals.draining.load(Ordering::SeqCst) && !self.closing.load(Ordering::SeqCst);
-        drains || self.is_at_a_limit()
+        self.signals.draining.load(Ordering::SeqCst) || self.is_at_a_limit()
     }
 
     fn is_at_a_limit(&self) -> bool {
@@ -120,7 +116,6 @@ impl Slot {
 
     /// Shuts the shard down.
     pub(crate) fn shut_down(&self, how: Shutdown) {
-        self.closing.store(true, Ordering::SeqCst);
         self.sender.shutdown(how);
         self.wake();
     }
