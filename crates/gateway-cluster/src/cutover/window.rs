@@ -179,6 +179,32 @@ impl Window {
         fates
     }
 
+    /// Whether something is held that can be compared.
+    pub(crate) fn holds(&self) -> bool {
+        self.restarted_at.is_none() && !self.held.is_empty()
+    }
+
+    /// The old session is lost. Hands out what is held, oldest first: what the old session has not delivered it never will. What the new
+    /// one has not sent yet of what was delivered is remembered.
+    pub(crate) fn lose_old(&mut self) -> Vec<Fate> {
+        let held = std::mem::take(&mut self.held);
+        let counts = &mut self.counts;
+        let fates = held.into_iter().map(|held| {
+            let is_delivered = held.is_snapshot || take_delivered(counts, held.digest);
+            if is_delivered { Fate::Drop(held) } else { Fate::Deliver(held) }
+        });
+        let fates = fates.collect();
+        self.counts.retain(|_, counts| {
+            *counts = Counts { early: 0, old: counts.old + counts.early, new: 0 };
+            counts.old > 0
+        });
+        self.bytes = self.counts.len() * OVERHEAD;
+        self.unbalanced = self.counts.len();
+        self.newest_old = self.newest_old.filter(|newest| self.counts.contains_key(newest));
+        (self.aligned, self.comparable) = (true, true);
+        fates
+    }
+
     /// Whether more is remembered than the new session can be behind.
     pub(crate) fn is_full(&self) -> bool {
         self.announced_at.is_none() && self.counts.len() > MOST_EARLY
