@@ -37,7 +37,7 @@ use window::{Cut, Fate, Window};
 /// How often windows are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// After this time an old session is no longer waited for that has lost contact during a cutover: "a few minutes" is how long a
+/// After this time an old session is no longer waited for that has lost contact during a cutover, where the new one has everything: "a few minutes" is how long a
 /// session can be resumed (Discord Docs, Gateway > Preparing to Resume).
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -549,7 +549,7 @@ impl Cutover {
             () => Switch::Unmatched { snapshot: false },
         };
         let patience_is_over = self.due_at(part).is_some_and(|due_at| now >= due_at + PATIENCE);
-        if is_safe || patience_is_over {
+        if is_safe || patience_is_over && !window.lacks {
             self.switch(part, how);
         } else {
             self.ask(old, now);

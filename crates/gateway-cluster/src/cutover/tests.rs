@@ -426,3 +426,31 @@ fn what_an_old_session_is_lost_with_comes_from_the_new_one_before_anything_newer
         assert_eq!(said(&mut cutover), expected);
     }
 }
+
+/// Only the old session has what was dropped for lack of memory, and it does not answer although it may still be resumed.
+#[test]
+fn a_guild_that_was_dropped_waits_for_its_old_session_however_long() {
+    let mut now = Instant::now();
+    let mut cutover = Cutover::new(ClusterConfig { held_bytes: 0, ..config() }, OLD, NEW, now);
+    let guild = Some(Snowflake(guild_id(0)));
+    let key = |(generation, count): (Generation, u32)| ShardKey {
+        generation,
+        shard: ShardId::of_guild(Snowflake(guild_id(0)), count),
+    };
+    cutover.handle_began(key(NEW), now);
+    let payload =
+        format!(r#"{{"t":"TYPING_START","s":2,"op":0,"d":{{"n":"1","guild_id":"{}"}}}}"#, guild_id(0));
+    cutover.handle_dispatch(key(NEW), Dispatch::from_payload(payload, Encoding::Json).unwrap(), now);
+    cutover.order(now + Duration::from_secs(60), now);
+    let wait = |cutover: &mut Cutover, now: &mut Instant| {
+        for _ in 0..1000 {
+            *now += Duration::from_secs(1);
+            cutover.handle_acknowledged(key(NEW), *now);
+            cutover.handle_timeout(*now);
+        }
+        cutover.in_charge(guild)
+    };
+    assert_eq!(wait(&mut cutover, &mut now), OLD.0);
+    cutover.handle_acknowledged(key(OLD), now);
+    assert_eq!(wait(&mut cutover, &mut now), NEW.0);
+}
