@@ -40,7 +40,7 @@ use window::{Cut, Fate, Window};
 /// How often windows are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// After this time an old session is no longer waited for that has lost contact during a cutover: "a few minutes" is how long a
+/// After this time an old session is no longer waited for that has lost contact during a cutover, where the new one has everything: "a few minutes" is how long a
 /// session can be resumed (Discord Docs, Gateway > Preparing to Resume).
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -158,7 +158,7 @@ impl Cutover {
         if from.generation == self.old.0 {
             // The server has nothing more of the session before.
             progress.proven = Some(now);
-            return;
+            return self.old_session_is_lost(from);
         }
         // A new session of the new generation: what was held of the one before can no longer be compared.
         let stale: Vec<Part> = self
@@ -169,6 +169,30 @@ impl Cutover {
             .collect();
         for part in stale {
             self.forget(part);
+        }
+    }
+
+    /// An old session is lost, and so is what it has not received: that comes from the new ones that have it, now, so that it comes
+    /// before what the next old session receives.
+    fn old_session_is_lost(&mut self, from: ShardKey) {
+        let is_concerned = |(part, state): &(&Part, &State)| {
+            matches!(state, State::Compared(window) if window.holds()) && self.home(**part, self.old) == from
+        };
+        let parts: Vec<Part> = self.parts.iter().filter(is_concerned).map(|(part, _)| *part).collect();
+        for part in parts {
+            let Some(State::Compared(window)) = self.parts.get_mut(&part) else { continue };
+            let before = window.bytes();
+            let fates = window.lose_old();
+            let is_level = window.is_empty();
+            self.bytes = self.bytes + window.bytes() - before;
+            self.carry_out_before(part, fates);
+            if is_level {
+                let how = self.told_as(part, Switch::Matched);
+                match self.has_turn(part) {
+                    true => self.switch(part, how),
+                    false => _ = self.parts.insert(part, State::Level(how)),
+                }
+            }
         }
     }
 
@@ -308,20 +332,29 @@ impl Cutover {
         let fates = window.apply(cut, now);
         let is_level = window.is_empty();
         self.bytes = self.bytes + window.bytes() - before;
-        // What had to be delivered from both may be the same event in two forms.
-        if fates.iter().any(|fate| matches!(fate, Fate::Deliver(_))) {
-            self.differing.insert(part);
-        }
-        let how = if self.resumed || self.differing.contains(&part) {
-            Switch::Unmatched { snapshot: false }
-        } else {
-            how
-        };
-        self.carry_out(fates);
+        self.carry_out_before(part, fates);
+        let how = self.told_as(part, how);
         if switches {
             self.switch(part, how);
         } else if is_level {
             self.parts.insert(part, State::Level(how));
+        }
+    }
+
+    /// Carries out what becomes of held events while the old generation is in charge.
+    fn carry_out_before(&mut self, part: Part, fates: Vec<Fate>) {
+        // What had to be delivered from both may be the same event in two forms.
+        if fates.iter().any(|fate| matches!(fate, Fate::Deliver(_))) {
+            self.differing.insert(part);
+        }
+        self.carry_out(fates);
+    }
+
+    /// How a switch is told: exact only where nothing may have come twice.
+    fn told_as(&self, part: Part, how: Switch) -> Switch {
+        match self.resumed || self.differing.contains(&part) {
+            true => Switch::Unmatched { snapshot: false },
+            false => how,
         }
     }
 
@@ -519,7 +552,7 @@ impl Cutover {
             () => Switch::Unmatched { snapshot: false },
         };
         let patience_is_over = self.due_at(part).is_some_and(|due_at| now >= due_at + PATIENCE);
-        if is_safe || patience_is_over {
+        if is_safe || patience_is_over && !window.lacks {
             self.switch(part, how);
         } else {
             self.ask(old, now);

@@ -370,3 +370,87 @@ fn sessions_that_never_agree_are_switched_at_guild_create() {
     assert_eq!(names[0], "GUILD_CREATE", "{names:?}");
     assert!(names.len() > 60, "what was held since follows it");
 }
+
+/// What a cutover asks for, in words, heartbeats left out.
+fn said(cutover: &mut Cutover) -> Vec<String> {
+    let mut said = Vec::new();
+    while let Some(output) = cutover.poll_output() {
+        match output {
+            CutoverOutput::Deliver(from, dispatch) => {
+                said.push(format!(
+                    "{} from {}",
+                    dispatch.data().get("n").unwrap().as_id().unwrap(),
+                    from.generation
+                ));
+            }
+            CutoverOutput::Switched { how, .. } => said.push(format!("{how:?}")),
+            CutoverOutput::Discard(..) | CutoverOutput::Heartbeat(_) => {}
+        }
+    }
+    said
+}
+
+/// Events of guild 0, numbered. The old session receives 1 and 2 and is lost; the new one receives 2, 3 and 4.
+#[test]
+fn what_an_old_session_is_lost_with_comes_from_the_new_one_before_anything_newer() {
+    for cutting_over in [false, true] {
+        let mut now = Instant::now();
+        let mut cutover = Cutover::new(config(), OLD, NEW, now);
+        let key = |(generation, count): (Generation, u32)| ShardKey {
+            generation,
+            shard: ShardId::of_guild(Snowflake(guild_id(0)), count),
+        };
+        let (old, new) = (key(OLD), key(NEW));
+        let receive = |cutover: &mut Cutover, key: ShardKey, n: u64, now: Instant| {
+            let data = format!(r#"{{"n":"{n}","guild_id":"{}"}}"#, guild_id(0));
+            let payload = format!(r#"{{"t":"TYPING_START","s":{n},"op":0,"d":{data}}}"#);
+            let dispatch = Dispatch::from_payload(payload, Encoding::Json).unwrap();
+            cutover.handle_dispatch(key, dispatch, now);
+        };
+        cutover.handle_began(new, now);
+        receive(&mut cutover, old, 1, now);
+        receive(&mut cutover, old, 2, now);
+        now += Duration::from_secs(1);
+        [2, 3, 4].into_iter().for_each(|n| receive(&mut cutover, new, n, now));
+        if cutting_over {
+            cutover.order(now + Duration::from_secs(60), now);
+        }
+        assert_eq!(said(&mut cutover), ["1 from 1", "2 from 1"]);
+        now += Duration::from_secs(1);
+        cutover.handle_began(old, now);
+        receive(&mut cutover, old, 5, now);
+        receive(&mut cutover, new, 5, now);
+        let unmatched = format!("{:?}", Switch::Unmatched { snapshot: false });
+        let mut expected = vec!["3 from 2", "4 from 2", "5 from 1"];
+        expected.extend(cutting_over.then_some(&*unmatched));
+        assert_eq!(said(&mut cutover), expected);
+    }
+}
+
+/// Only the old session has what was dropped for lack of memory, and it does not answer although it may still be resumed.
+#[test]
+fn a_guild_that_was_dropped_waits_for_its_old_session_however_long() {
+    let mut now = Instant::now();
+    let mut cutover = Cutover::new(ClusterConfig { held_bytes: 0, ..config() }, OLD, NEW, now);
+    let guild = Some(Snowflake(guild_id(0)));
+    let key = |(generation, count): (Generation, u32)| ShardKey {
+        generation,
+        shard: ShardId::of_guild(Snowflake(guild_id(0)), count),
+    };
+    cutover.handle_began(key(NEW), now);
+    let payload =
+        format!(r#"{{"t":"TYPING_START","s":2,"op":0,"d":{{"n":"1","guild_id":"{}"}}}}"#, guild_id(0));
+    cutover.handle_dispatch(key(NEW), Dispatch::from_payload(payload, Encoding::Json).unwrap(), now);
+    cutover.order(now + Duration::from_secs(60), now);
+    let wait = |cutover: &mut Cutover, now: &mut Instant| {
+        for _ in 0..1000 {
+            *now += Duration::from_secs(1);
+            cutover.handle_acknowledged(key(NEW), *now);
+            cutover.handle_timeout(*now);
+        }
+        cutover.in_charge(guild)
+    };
+    assert_eq!(wait(&mut cutover, &mut now), OLD.0);
+    cutover.handle_acknowledged(key(OLD), now);
+    assert_eq!(wait(&mut cutover, &mut now), NEW.0);
+}

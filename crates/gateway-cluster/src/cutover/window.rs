@@ -27,6 +27,8 @@ pub(crate) struct Window {
     /// When what was held and remembered was dropped for lack of memory. The new session has to receive all that was sent before,
     /// so that none of its events is taken for a newer one. None: nothing was dropped, or it has.
     pub(crate) restarted_at: Option<Instant>,
+    /// Something was dropped for lack of memory since the sessions last met. Only the old session has it.
+    pub(crate) lacks: bool,
     held: VecDeque<Held>,
     counts: BTreeMap<Digest, Counts>,
     /// How many digests one session has received more often than the other.
@@ -72,6 +74,7 @@ impl Window {
             newest_at: now,
             comparable: false,
             restarted_at: None,
+            lacks: false,
             held: VecDeque::new(),
             counts: BTreeMap::new(),
             unbalanced: 0,
@@ -82,7 +85,7 @@ impl Window {
 
     /// A window in place of one that held too much.
     pub(crate) fn restarted(now: Instant) -> Self {
-        Self { restarted_at: Some(now), ..Self::unannounced(now) }
+        Self { restarted_at: Some(now), lacks: true, ..Self::unannounced(now) }
     }
 
     /// A window that begins where both sessions stood at the same event.
@@ -176,6 +179,32 @@ impl Window {
         for held in rest {
             self.hold(held, newest_at);
         }
+        fates
+    }
+
+    /// Whether something is held that can be compared.
+    pub(crate) fn holds(&self) -> bool {
+        self.restarted_at.is_none() && !self.held.is_empty()
+    }
+
+    /// The old session is lost. Hands out what is held, oldest first: what the old session has not delivered it never will. What the new
+    /// one has not sent yet of what was delivered is remembered.
+    pub(crate) fn lose_old(&mut self) -> Vec<Fate> {
+        let held = std::mem::take(&mut self.held);
+        let counts = &mut self.counts;
+        let fates = held.into_iter().map(|held| {
+            let is_delivered = held.is_snapshot || take_delivered(counts, held.digest);
+            if is_delivered { Fate::Drop(held) } else { Fate::Deliver(held) }
+        });
+        let fates = fates.collect();
+        self.counts.retain(|_, counts| {
+            *counts = Counts { early: 0, old: counts.old + counts.early, new: 0 };
+            counts.old > 0
+        });
+        self.bytes = self.counts.len() * OVERHEAD;
+        self.unbalanced = self.counts.len();
+        self.newest_old = self.newest_old.filter(|newest| self.counts.contains_key(newest));
+        (self.aligned, self.comparable, self.lacks) = (true, true, false);
         fates
     }
 

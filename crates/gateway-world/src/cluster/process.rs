@@ -60,7 +60,7 @@ pub(super) struct Slot {
     tracker: AckTracker,
     /// The newest dispatch of its session that the shard knows to be dealt with; 0 for none.
     handled: u64,
-    session_id: Option<String>,
+    pub(super) session_id: Option<String>,
     standing: bool,
     pub(super) is_shut_down: bool,
 }
@@ -183,6 +183,7 @@ impl ClusterWorld {
     // ---- The machine ----------------------------------------------------------------------------------------------
 
     pub(super) fn timer(&mut self) {
+        self.show_lost_sessions();
         let now = self.engine.client_now();
         let process = self.process_mut();
         process.timer_at = None;
@@ -627,6 +628,7 @@ impl ClusterWorld {
     }
 
     pub(super) fn store_all(&mut self) {
+        self.show_lost_sessions();
         let keys: Vec<ShardKey> = self.process_mut().slots.keys().copied().collect();
         keys.into_iter().for_each(|key| self.store(key));
     }

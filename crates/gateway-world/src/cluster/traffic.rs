@@ -110,6 +110,26 @@ impl ClusterWorld {
         self.show(&ClusterObservation::Happened { event, guild, owed_by: &owed_by });
     }
 
+    /// Whether the old generation has no shard for a guild any more, while guilds are switched.
+    fn has_no_old(&self, guild: u64) -> bool {
+        let plan = self.plan();
+        let shard = ShardId::of_guild(Snowflake(guild), plan.shards);
+        let key = ShardKey { generation: plan.generation, shard };
+        self.process.as_ref().is_some_and(|process| !process.slots.contains_key(&key))
+    }
+
+    /// Sessions that the gateway has ended are lost, although their shards may not know it yet.
+    pub(super) fn show_lost_sessions(&mut self) {
+        let Some(process) = &self.process else { return };
+        let gateway = self.engine.gateway();
+        let ended = process.slots.iter().filter(|(_, slot)| {
+            !slot.is_shut_down
+                && slot.session_id.as_ref().is_some_and(|id| gateway.session_number(id).is_none())
+        });
+        let lost: Vec<u64> = ended.filter_map(|(key, _)| self.sessions.get(key).copied()).collect();
+        lost.into_iter().for_each(|session| self.show(&ClusterObservation::SessionLost { session }));
+    }
+
     /// The sessions that the cluster has to have an event from: of those in charge, those that it was dispatched to.
     fn owed_by(&self, guild: u64, event: u64) -> Vec<u64> {
         let plan = self.plan();
@@ -126,7 +146,7 @@ impl ClusterWorld {
             (None, _) => vec![],
             (Some(reshard), old) => match (old, home(plan.generation.next(), reshard.shards)) {
                 (Some((old, true)), Some((new, true))) => vec![old, new],
-                (None, Some((new, true))) => vec![new],
+                (None, Some((new, true))) if self.has_no_old(guild) => vec![new],
                 // While one of them is down, the guild may be switched to it.
                 _ => vec![],
             },
