@@ -174,7 +174,7 @@ impl Hub {
         wakers.into_iter().for_each(Waker::wake);
         for item in late {
             let Some(key) = item.key() else { continue };
-            if let ClusterEvent::Shard(event) = item.into_event() {
+            if let ClusterEvent::Shard(event) = item.take_back() {
                 self.handle_event(key, event);
             }
         }
@@ -232,7 +232,7 @@ impl Hub {
                 }
                 ClusterOutput::Discard(key, dispatch) => {
                     if let Some(slot) = core.slots.get(&key) {
-                        slot.done(dispatch);
+                        slot.discarded(dispatch);
                     }
                 }
                 ClusterOutput::Persist { number, plan } => {

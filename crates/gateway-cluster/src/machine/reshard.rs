@@ -115,9 +115,7 @@ impl ClusterMachine {
         if count == 0 {
             return Err(ClusterError::NoShards);
         }
-        // The sessions of a reshard that was aborted have the keys that the new ones would have.
-        let next = self.generation.next();
-        if self.reshard.is_some() || self.members.keys().any(|key| key.generation == next) {
+        if self.reshard.is_some() || self.ends_aborted_sessions() {
             return Err(ClusterError::Resharding);
         }
         if self.rolling.is_some() {
@@ -134,6 +132,12 @@ impl ClusterMachine {
             return Err(ClusterError::TooFewShards { shards: count, guilds });
         }
         Ok(())
+    }
+
+    /// Whether sessions of a reshard that was aborted have not ended yet. They have the keys that those of the next reshard would have.
+    pub fn ends_aborted_sessions(&self) -> bool {
+        let next = self.generation.next();
+        self.reshard.is_none() && self.members.keys().any(|key| key.generation == next)
     }
 
     /// Whether all shards of the bot are here. Those that were released are another process's.
