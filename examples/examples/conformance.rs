@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use gateway_async_std::{AsyncStdRuntime, async_std};
-use gateway_conformance::{Driving, Report, Suite, table};
+use gateway_conformance::{Driving, Report, Suite, cluster_table, table};
 use gateway_examples::options::is_answered;
 use gateway_smol::SmolRuntime;
 use gateway_tokio::TokioRuntime;
@@ -66,11 +66,12 @@ fn check(options: &Options) -> Result<(), String> {
         return Err(format!("there is no way {way}: --way takes {}", WAYS.join(", ")));
     }
     let Some(only) = &options.only else { return Ok(()) };
-    let scenarios = table();
-    if scenarios.iter().any(|scenario| scenario.name == only) {
+    let of_shards = table().into_iter().map(|scenario| scenario.name);
+    let mut words: Vec<&str> =
+        of_shards.chain(cluster_table().iter().map(|scenario| scenario.name)).collect();
+    if words.contains(&only.as_str()) {
         return Ok(());
     }
-    let mut words: Vec<&str> = scenarios.iter().map(|scenario| scenario.name).collect();
     words.retain(|name| name.contains(only.as_str()));
     match words.as_slice() {
         [] => Err(format!("there is no scenario {only}: without --only the matrix lists them")),
@@ -129,9 +130,15 @@ fn suite(way: &str, only: Option<&str>) -> Suite {
     match way {
         "virtual" => suite.on_virtual_clock(),
         "raw" => suite.over_raw_bytes(),
-        "tokio" => suite.live(way, TokioRuntime, on_tokio),
-        "async-std" => suite.live(way, AsyncStdRuntime, async_std::task::block_on::<Driving, ()>),
-        _ => suite.live(way, SmolRuntime, smol::block_on::<()>),
+        "tokio" => suite.live(way, TokioRuntime, on_tokio).clusters(way, TokioRuntime, on_tokio),
+        "async-std" => {
+            let block_on = async_std::task::block_on::<Driving, ()>;
+            suite.live(way, AsyncStdRuntime, block_on).clusters(way, AsyncStdRuntime, block_on)
+        }
+        _ => {
+            let block_on = smol::block_on::<()>;
+            suite.live(way, SmolRuntime, block_on).clusters(way, SmolRuntime, block_on)
+        }
     };
     suite
 }

@@ -42,7 +42,8 @@ fn main() -> ExitCode {
 /// Runs the scenarios whose names contain this.
 pub(crate) fn prove(part: &str) -> Report {
     let mut suite = Suite::new();
-    suite.only(|name| name.contains(part)).live("threads", ThreadRuntime, block_on);
+    suite.only(|name| name.contains(part));
+    suite.live("threads", ThreadRuntime, block_on).clusters("threads", ThreadRuntime, block_on);
     suite.run()
 }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod cluster;
 mod live;
 mod memory;
 mod observation;
@@ -11,10 +12,11 @@ mod suite;
 mod table;
 mod vocabulary;
 
+pub use cluster::{ClusterScenario, cluster_table};
 pub use live::Driving;
 pub use observation::{ClientAct, Seen, TraceLine};
 pub use probe::Probe;
-pub use report::{Outcome, Report};
+pub use report::{About, Outcome, Report};
 pub use runner::Failure;
 pub use scenario::{
     ALL, BOTH, ClientAction, DialFault, ETF, Expectation, JSON, Network, PAYLOAD, STREAMS, Scenario, Setup,

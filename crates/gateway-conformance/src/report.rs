@@ -7,6 +7,16 @@ use crate::observation::TraceLine;
 use crate::runner::Failure;
 use crate::scenario::Variant;
 
+/// What a scenario is about. Each has a matrix of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum About {
+    /// One shard.
+    Shard,
+    /// All shards of a bot.
+    Cluster,
+}
+
 /// The result of one scenario in one way.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -15,6 +25,8 @@ pub struct Outcome {
     pub scenario: &'static str,
     /// The rule or fault that it comes from.
     pub rule: &'static str,
+    /// What it is about.
+    pub about: About,
     /// The way, such as `virtual`, or the name given to the runtime.
     pub way: String,
     /// The variant that failed, and how. `None` if all passed.
@@ -30,7 +42,8 @@ impl Outcome {
     }
 }
 
-/// All results of a run. `Display` prints them as a matrix, scenarios by ways, and the failures below it.
+/// All results of a run. `Display` prints them as matrices, scenarios by ways, one of shards and one of clusters, and the failures
+/// below them.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -51,28 +64,35 @@ impl Report {
 
     /// The number of scenarios.
     pub fn scenarios(&self) -> usize {
-        self.rows().len()
+        self.rows(About::Shard).len() + self.rows(About::Cluster).len()
     }
 
     /// The names of the ways, in the order in which they were run.
     pub fn ways(&self) -> Vec<&str> {
-        let mut ways: Vec<&str> = Vec::new();
-        for outcome in &self.outcomes {
-            if !ways.contains(&outcome.way.as_str()) {
-                ways.push(&outcome.way);
-            }
-        }
-        ways
+        distinct(self.outcomes.iter().map(|outcome| outcome.way.as_str()))
     }
 
-    /// The last line: `conformance: N scenarios x W ways: P passed, F failed, S skipped`. No scenario is skipped on purpose: the
-    /// number counts missing results.
+    /// The ways of the scenarios about this.
+    fn ways_of(&self, about: About) -> Vec<&str> {
+        let outcomes = self.outcomes.iter().filter(|outcome| outcome.about == about);
+        distinct(outcomes.map(|outcome| outcome.way.as_str()))
+    }
+
+    /// The last line: `conformance: N scenarios x W ways, M of clusters x V runtimes: P passed, F failed, S skipped`, with what was
+    /// run. No scenario is skipped on purpose: the number counts missing results.
     pub fn summary(&self) -> String {
-        let (scenarios, ways) = (self.scenarios(), self.ways().len());
+        let size = |about| (self.rows(about).len(), self.ways_of(about).len());
+        let ((scenarios, ways), (clusters, runtimes)) = (size(About::Shard), size(About::Cluster));
         let (passed, failed) = (self.passed(), self.failures().count());
-        let skipped = (scenarios * ways).saturating_sub(passed + failed);
-        let results = format!("{passed} passed, {failed} failed, {skipped} skipped");
-        format!("conformance: {scenarios} scenarios x {ways} ways: {results}")
+        let skipped = (scenarios * ways + clusters * runtimes).saturating_sub(passed + failed);
+        let of_shards = format!("{scenarios} scenarios x {ways} ways");
+        let of_clusters = format!("{clusters} of clusters x {runtimes} runtimes");
+        let run = match (scenarios, clusters) {
+            (_, 0) => of_shards,
+            (0, _) => of_clusters,
+            _ => format!("{of_shards}, {of_clusters}"),
+        };
+        format!("conformance: {run}: {passed} passed, {failed} failed, {skipped} skipped")
     }
 
     /// Panics with the whole report if a scenario has failed, or if there is no result.
@@ -91,9 +111,9 @@ impl Report {
         self
     }
 
-    fn rows(&self) -> Vec<(&str, BTreeMap<&str, &Outcome>)> {
+    fn rows(&self, about: About) -> Vec<(&str, BTreeMap<&str, &Outcome>)> {
         let mut rows: Vec<(&str, BTreeMap<&str, &Outcome>)> = Vec::new();
-        for outcome in &self.outcomes {
+        for outcome in self.outcomes.iter().filter(|outcome| outcome.about == about) {
             let row = match rows.iter_mut().find(|(name, _)| *name == outcome.scenario) {
                 Some((_, row)) => row,
                 None => {
@@ -107,10 +127,9 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ways = self.ways();
-        let rows = self.rows();
+impl Report {
+    fn write_matrix(&self, f: &mut fmt::Formatter<'_>, about: About) -> fmt::Result {
+        let (ways, rows) = (self.ways_of(about), self.rows(about));
         let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         write!(f, "{:width$}", "")?;
         for way in &ways {
@@ -129,6 +148,17 @@ impl fmt::Display for Report {
             }
             writeln!(f)?;
         }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for about in [About::Shard, About::Cluster] {
+            if !self.rows(about).is_empty() {
+                self.write_matrix(f, about)?;
+            }
+        }
         for outcome in self.failures() {
             if let Some((variant, failure)) = &outcome.failure {
                 writeln!(f, "\n{} on {}, {variant} ({})", outcome.scenario, outcome.way, outcome.rule)?;
@@ -140,4 +170,15 @@ impl fmt::Display for Report {
         }
         f.write_str(&self.summary())
     }
+}
+
+/// Each once, in the order of their first.
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut found: Vec<&str> = Vec::new();
+    for name in names {
+        if !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    found
 }

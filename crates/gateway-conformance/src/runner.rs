@@ -65,6 +65,11 @@ impl Progress {
     fn set(&self, step: usize) {
         self.0.store(step, Ordering::Relaxed);
     }
+
+    /// The next step begins.
+    pub(crate) fn advance(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Why a scenario has failed.

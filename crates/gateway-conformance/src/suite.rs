@@ -7,16 +7,17 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gateway_driver::Runtime;
 use gateway_driver::proto::ShardConfig;
 use gateway_driver::proto::config::Timeouts;
+use gateway_driver::{Runtime, Spawn};
 use gateway_sim::Config;
 use gateway_world::{Chunking, MakeClient, over_bytes, over_messages};
 
+use crate::cluster::{ClusterScenario, Ground, cluster_table};
 use crate::live::{BlockOn, Driving, Live, SPEED};
 use crate::memory::Simulation;
 use crate::observation::TraceLine;
-use crate::report::{Outcome, Report};
+use crate::report::{About, Outcome, Report};
 use crate::runner::{self, Backend, Failure, Progress};
 use crate::scenario::{Scenario, Variant};
 use crate::table::table;
@@ -31,6 +32,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// The number of live scenarios that run at the same time. Most of the time they wait.
 const AT_ONCE: usize = 32;
 
+/// The same for scenarios of clusters, of which each has many shards.
+const CLUSTERS_AT_ONCE: usize = 12;
+
 /// Runs the whole table on a runtime: over real sockets, against a simulated gateway behind TLS.
 ///
 /// `block_on` runs a future to its end on that runtime. It is called on many threads at the same time, once for each
@@ -44,6 +48,7 @@ pub fn run<R: Runtime>(runtime: R, block_on: impl Fn(Driving) + Send + Sync + 's
 /// Scenarios and the ways of running them.
 pub struct Suite {
     scenarios: Vec<Arc<Scenario>>,
+    clusters: Vec<Arc<ClusterScenario>>,
     patience: Duration,
     limit: Duration,
     ways: Vec<(String, Kind)>,
@@ -55,11 +60,16 @@ type Play = Arc<dyn Fn(&Scenario, Variant, &Progress) -> Played + Send + Sync>;
 /// The result of a variant, and its trace.
 type Played = (Result<(), Failure>, Vec<TraceLine>);
 
+/// Runs a scenario of clusters.
+type PlayCluster = Arc<dyn Fn(&ClusterScenario, &Progress) -> Played + Send + Sync>;
+
 enum Kind {
     /// Run one after the other: they never wait.
     Computed(Play),
     /// Run in parallel.
     Waited(Play),
+    /// Scenarios of clusters, in parallel.
+    Clusters(PlayCluster),
 }
 
 impl Default for Suite {
@@ -69,20 +79,21 @@ impl Default for Suite {
 }
 
 impl Suite {
-    /// The whole table, without a way of running it.
+    /// The whole table, and that of clusters, without a way of running them.
     pub fn new() -> Self {
-        Self::of(table())
+        Self { clusters: cluster_table().into_iter().map(Arc::new).collect(), ..Self::of(table()) }
     }
 
     /// Custom scenarios.
     pub fn of(scenarios: Vec<Scenario>) -> Self {
         let scenarios = scenarios.into_iter().map(Arc::new).collect();
-        Self { scenarios, patience: PATIENCE, limit: LIMIT, ways: Vec::new() }
+        Self { scenarios, clusters: Vec::new(), patience: PATIENCE, limit: LIMIT, ways: Vec::new() }
     }
 
     /// Keeps only the scenarios whose names meet the predicate.
     pub fn only(&mut self, is_wanted: impl Fn(&str) -> bool) -> &mut Self {
         self.scenarios.retain(|scenario| is_wanted(scenario.name));
+        self.clusters.retain(|scenario| is_wanted(scenario.name));
         self
     }
 
@@ -157,25 +168,78 @@ impl Suite {
         self
     }
 
+    /// The scenarios of clusters on a runtime, under this name: over real sockets, most of them without TLS. The tasks of shards run
+    /// on the runtime's spawner, and each scenario within `block_on`, on a thread of its own.
+    pub fn clusters<R: Runtime + Spawn>(
+        &mut self,
+        name: &str,
+        runtime: R,
+        block_on: impl Fn(Driving) + Send + Sync + 'static,
+    ) -> &mut Self {
+        let ground = Ground {
+            spawner: Arc::new(runtime.clone()),
+            runtime,
+            block_on: Arc::new(block_on),
+            timeouts: patient_timeouts(),
+            patience: self.patience,
+        };
+        let play: PlayCluster = Arc::new(move |scenario, progress| ground.play(scenario, progress));
+        self.ways.push((name.to_owned(), Kind::Clusters(play)));
+        self
+    }
+
     /// Runs every scenario in every way.
     pub fn run(&self) -> Report {
         let mut outcomes: Vec<(usize, usize, Outcome)> = Vec::new();
         for (column, (name, kind)) in self.ways.iter().enumerate() {
-            let (play, workers) = match kind {
-                Kind::Computed(play) => (play, 1),
-                Kind::Waited(play) => (play, AT_ONCE),
+            let (first, rows, workers) = match kind {
+                Kind::Computed(play) => (0, self.rows(play), 1),
+                Kind::Waited(play) => (0, self.rows(play), AT_ONCE),
+                Kind::Clusters(play) => (self.scenarios.len(), self.cluster_rows(play), CLUSTERS_AT_ONCE),
             };
-            let of_way = self.run_way(name, play, workers);
-            outcomes.extend(of_way.into_iter().map(|(row, outcome)| (row, column, outcome)));
+            let of_way = (first..).zip(self.run_way(name, rows, workers));
+            outcomes.extend(of_way.map(|(row, outcome)| (row, column, outcome)));
         }
         outcomes.sort_by_key(|(row, column, _)| (*row, *column));
         Report { outcomes: outcomes.into_iter().map(|(_, _, outcome)| outcome).collect() }
     }
 
+    fn rows(&self, play: &Play) -> Vec<Row> {
+        let rows = self.scenarios.iter().map(|scenario| {
+            let variants = scenario.variants.iter().map(|variant| {
+                let (play, scenario, variant) = (play.clone(), scenario.clone(), *variant);
+                let work: Work = Box::new(move |progress| play(&scenario, variant, progress));
+                (variant, work)
+            });
+            let (name, rule, about) = (scenario.name, scenario.rule, About::Shard);
+            Row { name, rule, about, variants: variants.collect() }
+        });
+        rows.collect()
+    }
+
+    fn cluster_rows(&self, play: &PlayCluster) -> Vec<Row> {
+        let rows = self.clusters.iter().map(|scenario| {
+            let (name, rule, about) = (scenario.name, scenario.rule, About::Cluster);
+            let (play, scenario, variant) = (play.clone(), scenario.clone(), scenario.in_variant());
+            let work: Work = Box::new(move |progress| play(&scenario, progress));
+            Row { name, rule, about, variants: vec![(variant, work)] }
+        });
+        rows.collect()
+    }
+
     /// One job for each variant of each scenario, so that none waits for another. A job that does not end has failed, and its
     /// thread is detached.
-    fn run_way(&self, name: &str, play: &Play, at_once: usize) -> Vec<(usize, Outcome)> {
-        let mut waiting: VecDeque<Job> = self.jobs().collect();
+    fn run_way(&self, name: &str, rows: Vec<Row>, at_once: usize) -> Vec<Outcome> {
+        let mut waiting: VecDeque<Job> = VecDeque::new();
+        let mut outcomes: Vec<(Outcome, Vec<Variant>)> = Vec::new();
+        for (row, Row { name: scenario, rule, about, variants }) in rows.into_iter().enumerate() {
+            let (variants, works): (Vec<_>, Vec<_>) = variants.into_iter().unzip();
+            let jobs = works.into_iter().enumerate().map(|(index, work)| Job { id: (row, index), work });
+            waiting.extend(jobs);
+            let way = name.to_owned();
+            let outcome = Outcome { scenario, rule, about, way, failure: None, trace: Vec::new() };
+            outcomes.push((outcome, variants));
+        }
         let mut running: BTreeMap<JobId, Running> = BTreeMap::new();
         let mut done: BTreeMap<JobId, Played> = BTreeMap::new();
         let (finished, results) = mpsc::channel();
@@ -183,7 +247,7 @@ impl Suite {
             while running.len() < at_once
                 && let Some(job) = waiting.pop_front()
             {
-                running.insert(job.id, job.start(play, self.limit, finished.clone()));
+                running.insert(job.id, job.start(self.limit, finished.clone()));
             }
             let Some(first) = running.values().map(|running| running.deadline).min() else { break };
             match results.recv_timeout(first.saturating_duration_since(Instant::now())) {
@@ -198,34 +262,33 @@ impl Suite {
                 }
             }
         }
-        let outcomes = self.scenarios.iter().enumerate().map(|(row, scenario)| {
-            let variants = scenario.variants.iter().enumerate();
-            let played =
-                variants.filter_map(|(index, variant)| Some((*variant, done.remove(&(row, index))?)));
-            (row, outcome(scenario, name, played))
+        let outcomes = outcomes.into_iter().enumerate().map(|(row, (outcome, variants))| {
+            let variants = variants.into_iter().enumerate();
+            conclude(
+                outcome,
+                variants.filter_map(|(index, variant)| Some((variant, done.remove(&(row, index))?))),
+            )
         });
         outcomes.collect()
     }
-
-    fn jobs(&self) -> impl Iterator<Item = Job> {
-        self.scenarios.iter().enumerate().flat_map(|(row, scenario)| {
-            let variants = scenario.variants.iter().enumerate();
-            variants.map(move |(index, variant)| Job {
-                id: (row, index),
-                scenario: scenario.clone(),
-                variant: *variant,
-            })
-        })
-    }
 }
+
+/// A scenario in one way, and the work of each of its variants.
+struct Row {
+    name: &'static str,
+    rule: &'static str,
+    about: About,
+    variants: Vec<(Variant, Work)>,
+}
+
+type Work = Box<dyn FnOnce(&Progress) -> Played + Send>;
 
 /// The indexes of a scenario and of its variant.
 type JobId = (usize, usize);
 
 struct Job {
     id: JobId,
-    scenario: Arc<Scenario>,
-    variant: Variant,
+    work: Work,
 }
 
 /// A running job.
@@ -235,18 +298,17 @@ struct Running {
 }
 
 impl Job {
-    fn start(self, play: &Play, limit: Duration, finished: Sender<(JobId, Played)>) -> Running {
+    fn start(self, limit: Duration, finished: Sender<(JobId, Played)>) -> Running {
         let running = Running { deadline: Instant::now() + limit, progress: Progress::default() };
-        let (play, progress) = (play.clone(), running.progress.clone());
+        let (id, play, progress) = (self.id, self.work, running.progress.clone());
         let work = move || {
-            let played =
-                panic::catch_unwind(AssertUnwindSafe(|| play(&self.scenario, self.variant, &progress)));
+            let played = panic::catch_unwind(AssertUnwindSafe(|| play(&progress)));
             let played = played.unwrap_or_else(|_| {
                 let sentence = "it panicked".to_owned();
                 (Err(Failure { sentence, step: progress.step() }), Vec::new())
             });
             // Fails if the suite has stopped waiting because the scenario was overdue.
-            let _ = finished.send((self.id, played));
+            let _ = finished.send((id, played));
         };
         // Without a thread the job becomes overdue, and fails.
         let _ = thread::Builder::new().name("scenario".to_owned()).spawn(work);
@@ -262,14 +324,7 @@ impl Running {
 }
 
 /// The first failed variant, otherwise the first one.
-fn outcome(scenario: &Scenario, way: &str, played: impl Iterator<Item = (Variant, Played)>) -> Outcome {
-    let mut outcome = Outcome {
-        scenario: scenario.name,
-        rule: scenario.rule,
-        way: way.to_owned(),
-        failure: None,
-        trace: Vec::new(),
-    };
+fn conclude(mut outcome: Outcome, played: impl Iterator<Item = (Variant, Played)>) -> Outcome {
     for (variant, (result, trace)) in played {
         if outcome.trace.is_empty() || result.is_err() {
             outcome.trace = trace;
@@ -337,6 +392,10 @@ fn first_difference(one: &[TraceLine], other: &[TraceLine]) -> Option<String> {
 impl std::fmt::Debug for Suite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ways: Vec<&str> = self.ways.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_struct("Suite").field("scenarios", &self.scenarios.len()).field("ways", &ways).finish()
+        f.debug_struct("Suite")
+            .field("scenarios", &self.scenarios.len())
+            .field("clusters", &self.clusters.len())
+            .field("ways", &ways)
+            .finish()
     }
 }

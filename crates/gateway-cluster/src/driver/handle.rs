@@ -141,7 +141,7 @@ impl ClusterHandle {
     /// Moves the bot to another number of shards, without an event lost: [`ReshardEvent`](crate::ReshardEvent)s tell how it goes on.
     ///
     /// With [`ShardCount::Recommended`] Discord is asked first. The new sessions are started under the same gate, and all of them
-    /// have to fit into today's budget.
+    /// have to fit into today's budget. It waits until the sessions of the reshard before have ended.
     ///
     /// # Errors
     ///
@@ -156,6 +156,8 @@ impl ClusterHandle {
                 bot.shards
             }
         };
+        // If the cluster ends before, that is the answer.
+        self.wait(|core| (!core.machine.ends_sessions()).then_some(())).await;
         let host = &self.hub.host;
         let unstarted = {
             let core = self.hub.lock();

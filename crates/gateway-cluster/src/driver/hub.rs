@@ -238,7 +238,7 @@ impl Hub {
         }
         wakers.into_iter().for_each(Waker::wake);
         for item in late {
-            if let ClusterEvent::Shard(event) = item.into_event() {
+            if let ClusterEvent::Shard(event) = item.take_back() {
                 self.handle_event(slot, event);
             }
         }
@@ -295,7 +295,7 @@ impl Hub {
                 }
                 ClusterOutput::Discard(key, dispatch) => {
                     if let Some(slot) = core.slots.get(&key) {
-                        slot.discard(dispatch);
+                        slot.discarded(dispatch);
                     }
                 }
                 ClusterOutput::Persist { number, plan } => {

@@ -22,6 +22,14 @@ impl ClusterItem {
         Self { key: key.or_else(|| place.as_ref().map(Place::key)), event, place }
     }
 
+    /// The event of an item that is not delivered yet.
+    pub(crate) fn take_back(self) -> ClusterEvent {
+        if let Some(place) = self.place {
+            place.take_back();
+        }
+        self.event
+    }
+
     /// The shard that it is about. `None`: the whole cluster.
     pub fn shard(&self) -> Option<ShardId> {
         self.key.map(|key| key.shard)

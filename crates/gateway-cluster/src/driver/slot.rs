@@ -34,7 +34,8 @@ pub(crate) struct Slot {
     bytes: AtomicUsize,
     /// Dispatches that were received and are not done. Always 0 if nothing is acknowledged.
     unacknowledged: AtomicUsize,
-    /// Those of them that the machine has, and the application does not: a reshard bounds them by itself.
+    /// Those of them that a reshard holds back, or that are on their way to a queue. They cannot be acknowledged yet, so a limit on them
+    /// would keep away what they wait for.
     held: AtomicUsize,
     /// None: dispatches count as handled when they are received.
     tracker: Option<Mutex<AckTracker>>,
@@ -81,7 +82,7 @@ impl Slot {
             || self.with_application() >= self.limits.unacknowledged
     }
 
-    /// Dispatches that the application has got and not acknowledged.
+    /// Dispatches that the application has, or could take, and has not acknowledged.
     fn with_application(&self) -> usize {
         let held = self.held.load(Ordering::SeqCst);
         self.unacknowledged.load(Ordering::SeqCst).saturating_sub(held)
@@ -128,25 +129,11 @@ impl Slot {
     pub(crate) fn received(&self, key: Option<DispatchKey>) {
         if let (Some(tracker), Some(key)) = (&self.tracker, key) {
             let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
+            self.held.fetch_add(1, Ordering::SeqCst);
             // The tracker has no limit.
             let _ = tracker.received(key);
-            self.held.fetch_add(1, Ordering::SeqCst);
             self.unacknowledged.store(tracker.outstanding(), Ordering::SeqCst);
         }
-    }
-
-    /// The machine has decided on a dispatch.
-    fn left_machine(&self, key: Option<DispatchKey>) {
-        if self.tracker.is_some() && key.is_some() {
-            let less = |held: usize| Some(held.saturating_sub(1));
-            let _ = self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
-        }
-    }
-
-    /// A dispatch is not delivered, because its equal is.
-    pub(crate) fn discard(&self, key: Option<DispatchKey>) {
-        self.left_machine(key);
-        self.done(key);
     }
 
     /// A dispatch is done.
@@ -163,11 +150,32 @@ impl Slot {
         self.released();
     }
 
+    /// A dispatch that was received is not for the application.
+    pub(crate) fn discarded(&self, key: Option<DispatchKey>) {
+        self.let_go(key);
+        self.done(key);
+    }
+
+    /// A dispatch is no longer held.
+    fn let_go(&self, key: Option<DispatchKey>) {
+        if self.tracker.is_some() && key.is_some() {
+            // A dispatch that this shard received before it was restarted was counted in another slot.
+            let _ = self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| held.checked_sub(1));
+        }
+    }
+
+    /// An item that had a place goes back to the machine.
+    fn taken_back(&self, key: Option<DispatchKey>) {
+        if self.tracker.is_some() && key.is_some() {
+            self.held.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
     /// An item is on its way to the application.
     pub(crate) fn take_place(self: &Arc<Self>, bytes: usize, dispatch: Option<DispatchKey>) -> Place {
-        self.left_machine(dispatch);
         self.items.fetch_add(1, Ordering::SeqCst);
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        self.let_go(dispatch);
         Place { slot: self.clone(), bytes, dispatch }
     }
 
@@ -214,6 +222,11 @@ impl Place {
 
     pub(crate) fn done(&self) {
         self.slot.done(self.dispatch);
+    }
+
+    /// The item is not delivered yet.
+    pub(crate) fn take_back(self) {
+        self.slot.taken_back(self.dispatch);
     }
 }
 

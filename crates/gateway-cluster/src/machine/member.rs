@@ -9,6 +9,8 @@ pub(crate) struct Member {
     pub(crate) state: MemberState,
     /// The session to start with.
     pub(crate) session: Option<SessionSnapshot>,
+    /// It was started without a session, and has not sent Identify yet.
+    pub(crate) awaits_permit: bool,
     /// It was ready once.
     pub(crate) was_live: bool,
     /// How many guilds READY named. None: not known.
@@ -51,6 +53,15 @@ impl Member {
     /// Whether a shard runs that can be shut down.
     pub(crate) fn is_running(&self) -> bool {
         matches!(self.state, MemberState::Starting | MemberState::Live | MemberState::Reconnecting)
+    }
+
+    /// Whether shards of later buckets have to wait for its Identify. Once cut off it holds up none.
+    pub(crate) fn is_to_identify(&self) -> bool {
+        match self.state {
+            MemberState::Waiting => self.session.is_none(),
+            MemberState::Starting => self.awaits_permit,
+            _ => false,
+        }
     }
 
     /// Whether it is what it will be for now: it is no longer waited for.

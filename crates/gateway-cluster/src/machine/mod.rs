@@ -181,6 +181,7 @@ impl ClusterMachine {
                 member.was_live = true;
                 self.was_live = true;
             }
+            Event::Identifying => member.awaits_permit = false,
             Event::Disconnected(_) if member.is_running() => member.state = MemberState::Reconnecting,
             Event::Dispatch(dispatch) if dispatch.name() == "READY" => {
                 member.guilds = guilds_in(dispatch);

@@ -146,6 +146,12 @@ impl ClusterMachine {
         Ok(())
     }
 
+    /// Whether sessions of another generation are still being ended. They have the keys, or the files, that those of the next reshard
+    /// would have.
+    pub fn ends_sessions(&self) -> bool {
+        self.reshard.is_none() && self.is_resharding()
+    }
+
     /// Whether all shards of the bot are here. Those that were released are another process's.
     pub(super) fn is_whole(&self) -> bool {
         self.config.range.as_ref().is_none_or(|range| *range == (0..self.count))

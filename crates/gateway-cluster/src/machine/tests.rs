@@ -154,26 +154,49 @@ fn shards_start_by_bucket_and_those_with_a_session_first() {
     assert_eq!(said, ["start 2,4 resuming", "start 0,4", "start 1,4", "start 3,4", "all shards are ready"]);
 }
 
-#[test]
-fn no_more_shards_are_on_their_way_than_the_gate_serves_soon() {
-    let now = Instant::now();
-    let mut machine = ClusterMachine::new(config(1), ClusterPlan::new(100), [], now).unwrap();
-    let starts = |machine: &mut ClusterMachine| {
-        let mut started = Vec::new();
-        while let Some(output) = machine.poll_output() {
-            if let ClusterOutput::Start { key, .. } = output {
-                started.push(key);
-            }
+fn starts(machine: &mut ClusterMachine) -> Vec<u32> {
+    let mut started = Vec::new();
+    while let Some(output) = machine.poll_output() {
+        if let ClusterOutput::Start { key, .. } = output {
+            started.push(key.shard.id());
         }
-        started
-    };
+    }
+    started
+}
+
+#[test]
+fn a_bucket_starts_when_the_one_before_has_identified() {
+    let now = Instant::now();
+    let mut machine = ClusterMachine::new(config(2), ClusterPlan::new(7), [session(5, 7)], now).unwrap();
+    let key = |id| ShardKey { generation: Generation::FIRST, shard: shard(id, 7) };
+    assert_eq!(starts(&mut machine), [5, 0, 1], "a Resume needs no permit");
+    machine.handle_event(key(1), Event::Identifying, now);
+    machine.handle_event(key(5), Event::Resumed { replayed: 0 }, now);
+    assert!(starts(&mut machine).is_empty(), "0 has not identified");
+    machine.handle_event(key(0), Event::Identifying, now);
+    assert_eq!(starts(&mut machine), [2, 3]);
+    // One is up, and one cannot be reached: neither keeps others waiting.
+    machine.handle_event(key(2), Event::Identifying, now);
+    machine.handle_event(key(3), cut_off(), now);
+    assert_eq!(starts(&mut machine), [4]);
+    let reason = StopReason::Rejected(Rejection::InvalidShard);
+    machine.handle_stopped(key(4), reason, None, now);
+    assert_eq!(starts(&mut machine), [6]);
+}
+
+#[test]
+fn no_more_shards_are_on_their_way_than_can_come_up_soon() {
+    let now = Instant::now();
+    let sessions = || (0..100).map(|id| session(id, 100));
+    let mut machine = ClusterMachine::new(config(1), ClusterPlan::new(100), sessions(), now).unwrap();
     let first = starts(&mut machine);
     assert_eq!(first.len(), 16);
+    let key = |id| ShardKey { generation: Generation::FIRST, shard: shard(id, 100) };
     // One is up, and one cannot be reached: neither keeps others waiting.
-    machine.handle_event(first[0], Event::Ready, now);
-    machine.handle_event(first[1], cut_off(), now);
-    assert_eq!(starts(&mut machine).iter().map(|key| key.shard.id()).collect::<Vec<_>>(), [16, 17]);
-    let mut wide = ClusterMachine::new(config(16), ClusterPlan::new(100), [], now).unwrap();
+    machine.handle_event(key(first[0]), Event::Resumed { replayed: 0 }, now);
+    machine.handle_event(key(first[1]), cut_off(), now);
+    assert_eq!(starts(&mut machine), [16, 17]);
+    let mut wide = ClusterMachine::new(config(16), ClusterPlan::new(100), sessions(), now).unwrap();
     assert_eq!(starts(&mut wide).len(), 32);
 }
 
@@ -354,7 +377,7 @@ fn a_bot_is_resharded_phase_by_phase() {
 
 #[test]
 fn a_reshard_is_aborted_until_the_cutover() {
-    let mut fleet = Fleet::new(config(1), ClusterPlan::new(1), vec![]);
+    let mut fleet = Fleet::new(config(2), ClusterPlan::new(1), vec![]);
     fleet.said();
     assert_eq!(fleet.machine.abort_reshard(), Err(ClusterError::NotResharding));
     fleet.prompt = false;
@@ -387,7 +410,7 @@ fn a_reshard_is_aborted_until_the_cutover() {
 
 #[test]
 fn a_plan_that_cannot_be_written_begins_nothing_and_ends_nothing() {
-    let mut fleet = Fleet::new(config(1), ClusterPlan::new(1), vec![]);
+    let mut fleet = Fleet::new(config(2), ClusterPlan::new(1), vec![]);
     fleet.said();
     fleet.writable = false;
     fleet.machine.reshard(2, fleet.now).unwrap();
@@ -499,7 +522,7 @@ fn commands_follow_the_guild() {
 /// A machine with these shards, all ready, whose outputs are taken.
 fn ready_machine(shards: u32) -> (ClusterMachine, Instant) {
     let now = Instant::now();
-    let mut machine = ClusterMachine::new(config(1), ClusterPlan::new(shards), [], now).unwrap();
+    let mut machine = ClusterMachine::new(config(2), ClusterPlan::new(shards), [], now).unwrap();
     for id in 0..shards {
         let key = machine.key(shard(id, shards)).unwrap();
         machine.handle_event(key, Event::Ready, now);

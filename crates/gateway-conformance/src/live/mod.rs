@@ -23,8 +23,9 @@ use crate::observation::{ClientAct, Observed, Seen, TraceLine, Wire};
 use crate::probe::Probe;
 use crate::runner::{Backend, Stall};
 use crate::scenario::{ClientAction, Network, Setup};
-use runtime::{Faulty, Routes};
-use stage::{Clock, Stage};
+pub(crate) use runtime::{Faulty, Routes};
+pub(crate) use stage::Clock;
+use stage::Stage;
 use trap::Trap;
 
 /// The server's name for the shard. The look-up of the name is part of the test.

@@ -188,8 +188,13 @@ impl Server {
     }
 
     /// Waits until `look` returns a value. It is called again after each step of the gateway. `None` after `limit`.
-    pub fn wait<T>(&self, limit: Duration, mut look: impl FnMut(&Gateway) -> Option<T>) -> Option<T> {
-        block_on(self.shared.until(limit, |state| look(&state.gateway)))
+    pub fn wait<T>(&self, limit: Duration, look: impl FnMut(&Gateway) -> Option<T>) -> Option<T> {
+        block_on(self.until(limit, look))
+    }
+
+    /// As [`wait`](Self::wait), for a task of any runtime.
+    pub async fn until<T>(&self, limit: Duration, mut look: impl FnMut(&Gateway) -> Option<T>) -> Option<T> {
+        self.shared.until(limit, |state| look(&state.gateway)).await
     }
 
     /// Waits until connects are accepted again after [`Control::Down`]. `false` after `limit`.
