@@ -21,11 +21,12 @@ const MACHINES: [Machine; 4] = [
 
 /// What is compiled for systems with sockets and files. Without zstd and without a crypto provider: they are C and assembly, and
 /// a compiler for these cannot be expected.
-const CLIENTS: [(&str, &str); 6] = [
+const CLIENTS: [(&str, &str); 7] = [
     ("gateway-codec", "zlib,simd-json"),
     ("gateway-proto", "zlib,raw"),
     ("gateway-driver", "zlib,rustls-webpki-roots,rustls-native-roots,rustls-platform-verifier"),
-    ("gateway-tokio", "zlib,rustls-webpki-roots"),
+    ("gateway-cluster", "zlib,driver"),
+    ("gateway-tokio", "zlib,rustls-webpki-roots,cluster"),
     ("gateway-smol", "zlib,rustls-webpki-roots"),
     ("gateway-async-std", "zlib,rustls-webpki-roots"),
 ];
