@@ -1,5 +1,7 @@
 //! A shard of a cluster, as the cluster sees it.
 
+use std::time::Instant;
+
 use gateway_proto::StopReason;
 use gateway_proto::session::SessionSnapshot;
 
@@ -13,6 +15,9 @@ pub(crate) struct Member {
     pub(crate) awaits_permit: bool,
     /// It was ready once.
     pub(crate) was_live: bool,
+    /// Since when its session goes on on its connection. A heartbeat that was sent before proves nothing of the session. None: it does
+    /// not.
+    pub(crate) live_since: Option<Instant>,
     /// How many guilds READY named. None: not known.
     pub(crate) guilds: Option<u64>,
     /// What is to happen when it has stopped.

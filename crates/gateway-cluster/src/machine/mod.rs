@@ -179,10 +179,13 @@ impl ClusterMachine {
             Event::Ready | Event::Resumed { .. } => {
                 member.state = MemberState::Live;
                 member.was_live = true;
+                member.live_since = Some(now);
                 self.was_live = true;
             }
             Event::Identifying => member.awaits_permit = false,
-            Event::Disconnected(_) if member.is_running() => member.state = MemberState::Reconnecting,
+            Event::Disconnected(_) if member.is_running() => {
+                (member.state, member.live_since) = (MemberState::Reconnecting, None);
+            }
             Event::Dispatch(dispatch) if dispatch.name() == "READY" => {
                 member.guilds = guilds_in(dispatch);
             }

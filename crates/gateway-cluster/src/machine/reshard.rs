@@ -315,7 +315,12 @@ impl ClusterMachine {
         match event {
             Event::Identifying => reshard.cutover.handle_began(key, now),
             Event::Resumed { .. } => reshard.cutover.handle_resumed(key),
-            Event::HeartbeatAcknowledged { sent, .. } => reshard.cutover.handle_acknowledged(key, *sent),
+            Event::HeartbeatAcknowledged { sent, .. } => {
+                let live_since = self.members.get(&key).and_then(|member| member.live_since);
+                if live_since.is_some_and(|since| *sent >= since) {
+                    reshard.cutover.handle_acknowledged(key, *sent);
+                }
+            }
             _ => {}
         }
     }

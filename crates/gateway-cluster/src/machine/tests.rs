@@ -665,3 +665,35 @@ fn the_longest_waits_are_waits() {
     fleet.said();
     fleet.machine.abort_reshard().unwrap();
 }
+
+/// The server acknowledges heartbeats on a connection on which it has not resumed the session yet, and sends none of its events.
+#[test]
+fn a_heartbeat_before_resumed_proves_nothing() {
+    let (mut machine, mut now) = ready_machine(1);
+    machine.reshard(2, now).unwrap();
+    persist(&mut machine, now);
+    for id in 0..2 {
+        let key = ShardKey { generation: Generation(2), shard: shard(id, 2) };
+        machine.handle_event(key, Event::Identifying, now);
+        machine.handle_event(key, ready(0), now);
+        machine.handle_event(key, Event::Ready, now);
+    }
+    let old = ShardKey { generation: Generation(1), shard: shard(0, 1) };
+    machine.handle_event(old, cut_off(), now);
+    let wait = |machine: &mut ClusterMachine, now: &mut Instant| {
+        for _ in 0..200 {
+            *now += Duration::from_secs(1);
+            machine.handle_timeout(*now);
+            for output in persist(machine, *now) {
+                if let ClusterOutput::Heartbeat(key) = output {
+                    let event = Event::HeartbeatAcknowledged { sent: *now, latency: Duration::ZERO };
+                    machine.handle_event(key, event, *now);
+                }
+            }
+        }
+        machine.generation()
+    };
+    assert_eq!(wait(&mut machine, &mut now), Generation(1));
+    machine.handle_event(old, Event::Resumed { replayed: 3 }, now);
+    assert_eq!(wait(&mut machine, &mut now), Generation(2));
+}

@@ -12,7 +12,7 @@ pub trait Between {
         let _ = (key, event);
     }
 
-    /// The cluster asks for this. What is put into `more` follows it.
+    /// The cluster asks for this, or its driver delivers it without asking. What is put into `more` follows it.
     fn output(&mut self, output: ClusterOutput, more: &mut VecDeque<ClusterOutput>) -> Option<ClusterOutput> {
         let _ = more;
         Some(output)

@@ -395,11 +395,15 @@ impl ClusterWorld {
             _ => {}
         }
         let now = self.engine.client_now();
-        let process = self.process_mut();
+        let process = self.process.as_mut().expect("only a process that runs has shards");
         if ClusterMachine::concerns(&event) || process.machine.is_resharding() {
             process.machine.handle_event(key, event, now);
         } else {
-            process.more.push_back(ClusterOutput::Deliver(Some(key), ClusterEvent::Shard(event)));
+            // As a driver does that has no need to ask.
+            let output = ClusterOutput::Deliver(Some(key), ClusterEvent::Shard(event));
+            let mut more = VecDeque::new();
+            process.more.extend(self.between.output(output, &mut more));
+            process.more.append(&mut more);
         }
         self.pump();
     }
