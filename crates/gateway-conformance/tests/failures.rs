@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use gateway_conformance::words::*;
 use gateway_conformance::{Driving, JSON, Report, Scenario, Step, Suite};
-use gateway_driver::Runtime;
+use gateway_driver::{Runtime, Spawn};
 use gateway_sim::Control;
 use gateway_tokio::TokioRuntime;
 use serde_json::json;
@@ -173,4 +173,52 @@ fn wakers_that_do_not_work_across_threads_fail() {
     let mut suite = Suite::new();
     suite.only(of_commands).patience(Duration::from_secs(3)).live("local", OneThread, with_local_wakers);
     assert_failed(&suite.run(), 2, "expected that the client sends op 4");
+}
+
+/// A runtime whose spawner runs nothing.
+#[derive(Clone)]
+struct LosesTasks;
+
+impl Runtime for LosesTasks {
+    type Stream = <TokioRuntime as Runtime>::Stream;
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Stream> {
+        TokioRuntime.connect(host, port).await
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
+        TokioRuntime.sleep_until(deadline)
+    }
+}
+
+impl Spawn for LosesTasks {
+    fn spawn(&self, task: Driving) {
+        drop(task);
+    }
+}
+
+#[test]
+fn a_spawner_that_loses_tasks_fails_the_scenarios_of_clusters() {
+    let mut suite = Suite::new();
+    suite.only(|name| name == "the-recommended-number-of-shards-is-started");
+    suite.patience(Duration::from_millis(500)).clusters("loses-tasks", LosesTasks, on_tokio);
+    let report = suite.run();
+    assert_eq!(report.failures().count(), 1, "{report}");
+    assert!(
+        report.to_string().contains("step 2: it does not come in time: all shards are ready"),
+        "{report}"
+    );
+    let summary = "conformance: 1 of clusters x 1 runtimes: 0 passed, 1 failed, 0 skipped";
+    assert_eq!(report.summary(), summary);
+}
+
+#[test]
+fn a_scenario_of_clusters_that_is_not_run_to_its_end_fails() {
+    let mut suite = Suite::new();
+    suite.only(|name| name == "the-recommended-number-of-shards-is-started");
+    suite.clusters("gives-up", TokioRuntime, drop).clusters("panics", TokioRuntime, |_| panic!("no runtime"));
+    let report = suite.run();
+    assert_eq!(report.failures().count(), 2, "{report}");
+    assert!(report.to_string().contains("its runtime gave it up"), "{report}");
+    assert!(report.to_string().contains("on panics"), "{report}");
 }

@@ -11,7 +11,7 @@ pub(crate) struct Member {
     pub(crate) state: MemberState,
     /// The session to start with.
     pub(crate) session: Option<SessionSnapshot>,
-    /// It was started without a session, and has not sent Identify yet.
+    /// It was started without a session, and has not sent Identify so far.
     pub(crate) awaits_permit: bool,
     /// It was ready once.
     pub(crate) was_live: bool,

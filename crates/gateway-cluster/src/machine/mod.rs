@@ -280,7 +280,8 @@ impl ClusterMachine {
             if member.state == MemberState::Waiting {
                 member.state = MemberState::Stopped(reason.clone());
                 stopped.push(*key);
-            } else if member.is_running() && member.leaving.is_none() && member.rejected.is_none() {
+            } else if member.is_running() && member.awaits_permit && member.leaving.is_none() {
+                member.awaits_permit = false;
                 member.rejected = Some(reason.clone());
                 self.out.push_back(ClusterOutput::ShutDown(*key, Shutdown::Resumable));
             }

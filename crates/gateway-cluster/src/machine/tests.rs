@@ -202,23 +202,23 @@ fn no_more_shards_are_on_their_way_than_can_come_up_soon() {
 
 #[test]
 fn what_concerns_the_whole_bot_stops_it_before_every_shard_has_tried() {
-    let mut fleet = Fleet::new(config(1), ClusterPlan::new(40), vec![]);
-    fleet.prompt = false;
-    let mut fleet = {
-        let now = fleet.now;
-        fleet.machine = ClusterMachine::new(config(1), ClusterPlan::new(40), [], now).unwrap();
-        fleet.running.clear();
-        fleet.said();
-        fleet
-    };
+    let mut fleet = Fleet::new(config(4), ClusterPlan::new(40), vec![]);
+    fleet.machine = ClusterMachine::new(config(4), ClusterPlan::new(40), [], fleet.now).unwrap();
+    fleet.running.clear();
+    (fleet.prompt, fleet.log) = (false, Vec::new());
+    fleet.said();
     let reason = StopReason::Rejected(Rejection::DisallowedIntents);
-    let running: Vec<ShardKey> = fleet.running.iter().copied().collect();
-    fleet.machine.handle_stopped(running[0], reason.clone(), None, fleet.now);
+    fleet.event(fleet.key(0), Event::Identifying);
+    fleet.event(fleet.key(1), Event::Identifying);
+    fleet.running.remove(&fleet.key(0));
+    fleet.machine.handle_stopped(fleet.key(0), reason.clone(), None, fleet.now);
     let said = fleet.said();
     let count = |what: &str| said.iter().filter(|line| line.contains(what)).count();
-    assert_eq!(count("stopped: "), 40, "those on their way and all that had not been started: {said:?}");
-    assert_eq!(count(&reason.to_string()), 40, "with the reason that it has: {said:?}");
-    assert_eq!(count("shut down"), running.len() - 1, "{said:?}");
+    assert_eq!(count("shut down"), 2, "2 and 3 wait for a permit: {said:?}");
+    assert_eq!(count(&format!("stopped: {reason}")), 39, "all but 1, with the reason that it has: {said:?}");
+    assert!(!fleet.ended, "1 has sent Identify already");
+    fleet.machine.handle_stopped(fleet.key(1), reason, None, fleet.now);
+    fleet.run();
     assert!(fleet.ended, "no shard is left");
 }
 

@@ -166,7 +166,16 @@ async fn refused_shard(stage: Stage) -> Result<(), String> {
     let mut rule = Rule::once(Point::Identify, Action::Close(Some(4014)));
     rule.shard = Some(2);
     stage.control(Control::Rule(rule))?;
-    let mut bot = stage.start(stage.builder(ShardCount::Exactly(4), &Stores::default())?).await?;
+    let gate = BarredGate::new(stage.runtime(), 16, [shard(2, 4)]);
+    let builder = stage.builder(ShardCount::Exactly(4), &Stores::default())?;
+    let mut bot = stage.start(builder.gate(Arc::new(gate.clone()))).await?;
+    let mut live = 0;
+    bot.until("three shards are ready", |_, event| {
+        live += u32::from(matches!(event, ClusterEvent::Shard(Event::Ready)));
+        (live == 3).then_some(())
+    })
+    .await?;
+    gate.open();
     let reason = StopReason::Rejected(Rejection::DisallowedIntents);
     let mut stopped = None;
     bot.until("all shards are ready, or have stopped", |key, event| {
