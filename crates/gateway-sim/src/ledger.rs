@@ -273,7 +273,7 @@ mod tests {
         let mut ledger = Ledger::default();
         // Two sessions that serve guild 7, and an event of each alone.
         for session in 1..=2 {
-            ledger.start();
+            ledger.start(format!("session {session}"));
             ledger.record(session, 0, "READY".into());
         }
         for _ in 0..3 {
