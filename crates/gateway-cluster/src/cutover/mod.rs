@@ -153,6 +153,7 @@ impl Cutover {
     pub(crate) fn handle_began(&mut self, from: ShardKey, now: Instant) {
         let progress = self.shards.entry(from).or_default();
         progress.began = true;
+        progress.gone_at = None;
         progress.ready = false;
         progress.awaited.clear();
         if from.generation == self.old.0 {
@@ -225,8 +226,8 @@ impl Cutover {
     }
 
     /// A shard has stopped for good.
-    pub(crate) fn handle_gone(&mut self, from: ShardKey) {
-        self.shards.entry(from).or_default().gone = true;
+    pub(crate) fn handle_gone(&mut self, from: ShardKey, now: Instant) {
+        self.shards.entry(from).or_default().gone_at = Some(now);
     }
 
     /// A shard has received a dispatch.
@@ -413,16 +414,18 @@ impl Cutover {
 
     /// Whether the cutover would switch every guild at once.
     pub(crate) fn is_settled(&self) -> bool {
-        let is_level = |state: &State| match state {
+        let is_level = |(part, state): (&Part, &State)| match state {
             State::Level(_) | State::Switched => true,
-            State::Compared(window) => window.aligned,
+            State::Compared(window) => window.aligned || self.is_orphaned(*part),
         };
-        !self.awaits_guilds() && self.parts.values().all(is_level)
+        !self.awaits_guilds() && self.parts.iter().all(is_level)
     }
 
     /// Whether the new generation will still send guilds.
     fn awaits_guilds(&self) -> bool {
-        let awaits = |progress: &Progress| !(progress.gone || progress.ready && progress.awaited.is_empty());
+        let awaits = |progress: &Progress| {
+            !(progress.gone_at.is_some() || progress.ready && progress.awaited.is_empty())
+        };
         self.shards.iter().any(|(key, progress)| key.generation == self.new.0 && awaits(progress))
     }
 
@@ -484,6 +487,10 @@ impl Cutover {
     /// What time does to a window.
     fn advance(&mut self, part: Part, now: Instant) {
         let (old, new) = (self.home(part, self.old), self.home(part, self.new));
+        let is_gone = self.shards.get(&old).is_some_and(|progress| progress.gone_at.is_some());
+        if is_gone && !self.is_orphaned(part) {
+            self.ask(new, now);
+        }
         let Some(State::Compared(window)) = self.parts.get(&part) else { return };
         let Some(announced_at) = window.announced_at else {
             // Nothing is held: there is nothing to compare.
@@ -519,13 +526,21 @@ impl Cutover {
         }
     }
 
+    /// Whether the old session of a part has stopped for good, and the new one has received all that was sent before: the two cannot
+    /// meet any more.
+    fn is_orphaned(&self, part: Part) -> bool {
+        let gone_at = self.shards.get(&self.home(part, self.old)).and_then(|progress| progress.gone_at);
+        gone_at.is_some_and(|gone_at| self.received(self.home(part, self.new), gone_at))
+    }
+
     fn received(&self, key: ShardKey, moment: Instant) -> bool {
         self.shards.get(&key).is_some_and(|progress| progress.has_received_all_before(moment))
     }
 
-    /// Whether a part has had its time.
+    /// Whether a part has had its time, or more of it would change nothing.
     fn is_due(&self, part: Part, now: Instant) -> bool {
-        self.has_turn(part) && self.due_at(part).is_some_and(|due_at| now >= due_at)
+        let is_over = |due_at| now >= due_at;
+        self.has_turn(part) && (self.is_orphaned(part) || self.due_at(part).is_some_and(is_over))
     }
 
     fn due_at(&self, part: Part) -> Option<Instant> {

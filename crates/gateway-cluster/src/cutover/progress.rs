@@ -16,14 +16,14 @@ pub(crate) struct Progress {
     pub(crate) ready: bool,
     /// When a heartbeat was last asked for.
     pub(crate) asked_at: Option<Instant>,
-    /// It has stopped for good.
-    pub(crate) gone: bool,
+    /// When it stopped for good. None: it has not, or has started again.
+    pub(crate) gone_at: Option<Instant>,
     /// Guilds that READY named and whose GUILD_CREATE has not come.
     pub(crate) awaited: BTreeSet<Snowflake>,
 }
 
 impl Progress {
     pub(crate) fn has_received_all_before(&self, moment: Instant) -> bool {
-        self.gone || self.proven.is_some_and(|proven| proven > moment)
+        self.gone_at.is_some() || self.proven.is_some_and(|proven| proven > moment)
     }
 }

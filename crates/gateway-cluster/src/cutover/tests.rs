@@ -322,21 +322,25 @@ fn a_guild_with_a_voice_connection_comes_last() {
     assert_eq!(model.turns.last(), Some(&Some(1)), "{:?}", model.turns);
 }
 
-#[test]
-fn sessions_that_never_agree_are_switched_at_guild_create() {
+/// A cutover of which a guild's sessions receive something each second, and never the same: the switches, and what was delivered of
+/// the new session.
+fn disagreeing(seconds: u64, is_old_gone: bool) -> (Model, Vec<String>) {
     let mut model = Model::new(config());
     (0..NEW.1).for_each(|id| model.identify(id));
     let [old, new] = [OLD, NEW].map(|generation| model.home(Some(0), generation));
     model.order_cutover();
+    if is_old_gone {
+        model.cutover.handle_gone(old, model.now);
+    }
     let mut names = Vec::new();
-    for second in 0..70 {
+    for second in 0..seconds {
         for key in model.links.keys().copied().collect::<Vec<_>>() {
             while !model.links[&key].is_empty() {
                 model.receive(key);
             }
         }
-        // Both sessions receive something each second, and never the same.
-        for (key, id) in [(old, second), (new, 1000 + second)] {
+        for (key, id) in [(new, 1000 + second), (old, second)].into_iter().take(2 - usize::from(is_old_gone))
+        {
             let sequence = 100 + second;
             model.names.insert((key, sequence), None);
             let data = format!(r#"{{"user_id":"{id}","guild_id":"{}"}}"#, guild_id(0));
@@ -365,10 +369,24 @@ fn sessions_that_never_agree_are_switched_at_guild_create() {
             }
         }
     }
-    assert_eq!(model.switches[&Some(0)], (Switch::Unmatched { snapshot: true }, false));
     names.retain(|name| name != "READY");
+    (model, names)
+}
+
+#[test]
+fn sessions_that_never_agree_are_switched_at_guild_create() {
+    let (model, names) = disagreeing(70, false);
+    assert_eq!(model.switches[&Some(0)], (Switch::Unmatched { snapshot: true }, false));
     assert_eq!(names[0], "GUILD_CREATE", "{names:?}");
     assert!(names.len() > 60, "what was held since follows it");
+}
+
+#[test]
+fn a_guild_whose_old_session_is_gone_does_not_wait_for_the_end_of_the_overlap() {
+    let (model, names) = disagreeing(10, true);
+    assert_eq!(model.switches[&Some(0)], (Switch::Unmatched { snapshot: true }, false));
+    assert_eq!(names[0], "GUILD_CREATE", "{names:?}");
+    assert_eq!(names.len(), 1 + 10, "nothing is held any more");
 }
 
 /// What a cutover asks for, in words, heartbeats left out.

@@ -270,7 +270,7 @@ impl ClusterMachine {
         if is_of_the_whole_bot(&reason) && !self.was_live {
             self.stop_the_others(&reason);
         }
-        self.reshard_without(key, reason);
+        self.reshard_without(key, reason, now);
     }
 
     /// The token or the intents are the whole bot's: the others would spend a session start each for the same answer.

@@ -108,7 +108,7 @@ impl ClusterMachine {
         let mut cutover = Cutover::new(self.config.clone(), old, new, now);
         for (key, member) in &self.members {
             if let MemberState::Stopped(_) = member.state {
-                cutover.handle_gone(*key);
+                cutover.handle_gone(*key, now);
             }
         }
         self.reshard = Some(Reshard { generation, count, phase: Phase::Planned, cutover });
@@ -229,7 +229,7 @@ impl ClusterMachine {
         for (key, member) in &mut self.members {
             if member.session.is_none() {
                 member.state = MemberState::Stopped(StopReason::Shutdown(Shutdown::Resumable));
-                cutover.handle_gone(*key);
+                cutover.handle_gone(*key, now);
             }
         }
         cutover.order(later(now, self.config.overlap), now);
@@ -326,9 +326,9 @@ impl ClusterMachine {
     }
 
     /// A shard has stopped for good during a reshard.
-    pub(super) fn reshard_without(&mut self, key: ShardKey, reason: StopReason) {
+    pub(super) fn reshard_without(&mut self, key: ShardKey, reason: StopReason, now: Instant) {
         let Some(reshard) = &mut self.reshard else { return };
-        reshard.cutover.handle_gone(key);
+        reshard.cutover.handle_gone(key, now);
         if key.generation == reshard.generation {
             self.abort_for(AbortReason::ShardStopped { shard: key.shard, reason });
         }

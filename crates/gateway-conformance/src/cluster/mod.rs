@@ -5,6 +5,7 @@
 mod any_runtime;
 mod audit;
 mod bot;
+mod folder;
 mod gate;
 mod stage;
 mod stores;

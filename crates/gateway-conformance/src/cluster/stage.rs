@@ -176,11 +176,22 @@ impl Stage {
         self.builder_with(self.config(), shards, stores)
     }
 
+    /// As [`builder`](Self::builder), with another configuration of every shard.
     pub(crate) fn builder_with(
         &self,
         config: ShardConfig,
         shards: ShardCount,
         stores: &Stores,
+    ) -> Result<ClusterBuilder<AnyRuntime>, String> {
+        let builder = self.builder_without_stores(config, shards)?;
+        Ok(builder.session_store(stores.clone()).plan_store(stores.clone()))
+    }
+
+    /// A cluster that keeps nothing.
+    pub(crate) fn builder_without_stores(
+        &self,
+        config: ShardConfig,
+        shards: ShardCount,
     ) -> Result<ClusterBuilder<AnyRuntime>, String> {
         let spawner = self.0.spawner.clone();
         let mut cluster = ClusterConfig::default();
@@ -192,8 +203,6 @@ impl Stage {
         Ok(ClusterBuilder::new(self.runtime(), move |task| spawner.spawn(task), config)
             .shards(shards)
             .driver(self.driver()?)
-            .session_store(stores.clone())
-            .plan_store(stores.clone())
             .checkpoints(checkpoints)
             .cluster_config(cluster)
             .api_url(self.0.server.http_url())

@@ -5,9 +5,12 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
 use std::time::Duration;
 
-use gateway_cluster::{AbortReason, ClusterError, RequestError, ReshardEvent, ShardCount, StartError};
+use gateway_cluster::{
+    AbortReason, ClusterError, ClusterEvent, RequestError, ReshardEvent, ShardCount, StartError,
+};
 use gateway_driver::proto::api::GatewayBotError;
 use gateway_driver::proto::identify::GatewayBot;
+use gateway_driver::proto::session::SessionSnapshot;
 use gateway_driver::proto::{Intents, Shutdown};
 use gateway_sim::ReservedPort;
 
@@ -44,6 +47,8 @@ pub(super) fn table() -> Vec<ClusterScenario> {
         "a-token-that-the-api-rejects-opens-nothing", ANSWER, unauthorized;
         "a-rate-limited-api-says-when-to-ask-again", ANSWER, rate_limited;
         "an-api-that-cannot-be-reached-opens-nothing", ANSWER, unreachable;
+        "a-field-of-one-shard-in-the-configuration-is-refused", SHARDING, one_shard_fields;
+        "an-unfinished-reshard-goes-on-or-nothing-starts", OTHER_COUNT, unfinished;
         "a-request-at-the-wrong-time-changes-nothing", NOT_NOW, wrong_time;
     ]
 }
@@ -175,6 +180,42 @@ async fn other_count(stage: Stage) -> Result<(), String> {
     check!(left.is_subset(&set(stores.sessions())), "only {:?} are kept", stores.sessions());
     stage.message_in(0..16)?;
     bot.caught_up().await
+}
+
+async fn one_shard_fields(stage: Stage) -> Result<(), String> {
+    let mut config = stage.config();
+    config.session = Some(SessionSnapshot::new("session".to_owned(), None, 1, shard(0, 2)));
+    let builder = stage.builder_with(config, ShardCount::Exactly(2), &Stores::default())?;
+    let error = stage.start_in_vain(builder).await?;
+    check!(matches!(error, StartError::Build(_)) && error.to_string().contains("sessions_in"), "{error:?}");
+    // A field that no shard can be built with.
+    let mut config = stage.config();
+    config.large_threshold = Some(1);
+    let builder = stage.builder_with(config, ShardCount::Exactly(2), &Stores::default())?;
+    let error = stage.start_in_vain(builder).await?;
+    check!(matches!(error, StartError::Build(_)), "{error:?}");
+    nothing_opened(&stage)
+}
+
+async fn unfinished(stage: Stage) -> Result<(), String> {
+    let stores = Stores::default();
+    let mut bot = stage.start_ready(2, &stores).await?;
+    reshard(&mut bot, ShardCount::Exactly(4)).await?.map_err(|error| error.to_string())?;
+    bot.until("guilds are switched", |_, event| {
+        matches!(event, ClusterEvent::Reshard(ReshardEvent::CuttingOver)).then_some(())
+    })
+    .await?;
+    let stores = stores.after_a_crash();
+    drop(bot);
+    stage.disconnected().await?;
+    let error = stage.start_in_vain(stage.builder(ShardCount::Exactly(6), &stores)?).await?;
+    check!(matches!(error, StartError::ReshardUnfinished { from: 2, to: 4 }), "{error:?}");
+    // Either number lets it go on.
+    let mut bot = stage.start(stage.builder(ShardCount::Exactly(4), &stores)?).await?;
+    bot.resharded().await?;
+    stage.message_in(0..16)?;
+    bot.caught_up().await?;
+    stage.verdict().check_order()
 }
 
 async fn unauthorized(stage: Stage) -> Result<(), String> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gateway_cluster::{AbortReason, ClusterEvent, ReshardEvent, ShardCount};
-use gateway_driver::proto::Event;
+use gateway_driver::proto::{Event, Shutdown};
 use gateway_sim::Control;
 
 use super::{check, reshard, scenarios, shard};
@@ -23,6 +23,7 @@ pub(super) fn table() -> Vec<ClusterScenario> {
         "a-crash-while-preparing-leaves-the-old-generation-in-charge", PHASES, preparing;
         "a-crash-while-overlapping-leaves-the-old-generation-in-charge", PHASES, overlapping;
         "a-crash-while-cutting-over-goes-on-with-both-generations", PHASES, cutting_over;
+        "a-shutdown-while-cutting-over-goes-on-with-both-generations", PHASES, shut_down;
         "a-crash-after-a-reshard-goes-on-with-the-new-generation", PHASES, finished;
     ]
 }
@@ -156,6 +157,17 @@ async fn cutting_over(stage: Stage) -> Result<(), String> {
     gate.open();
     phase(&mut bot, ReshardEvent::CuttingOver).await?;
     let stores = crash(&stage, bot, &stores).await?;
+    goes_on(&stage, &stores).await
+}
+
+async fn shut_down(stage: Stage) -> Result<(), String> {
+    let (mut bot, stores, gate) = under_load(&stage).await?;
+    gate.open();
+    phase(&mut bot, ReshardEvent::CuttingOver).await?;
+    bot.cluster.shutdown(Shutdown::Resumable);
+    bot.ended().await?;
+    drop(bot);
+    stage.disconnected().await?;
     goes_on(&stage, &stores).await
 }
 

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_cluster::{ClusterError, ClusterEvent, Handover, RequestError, ReshardCause, ShardCount};
+use gateway_cluster::{
+    ClusterError, ClusterEvent, Handover, MembersError, RequestError, ReshardCause, ShardCount,
+};
 use gateway_driver::gate::LocalIdentifyGate;
-use gateway_driver::proto::command::{Presence, Status};
+use gateway_driver::proto::command::{MemberSelection, Presence, RequestGuildMembers, SendError, Status};
 use gateway_driver::proto::disconnect::Rejection;
 use gateway_driver::proto::identify::GatewayBot;
-use gateway_driver::proto::{Command, Event, Snowflake, StopReason};
+use gateway_driver::proto::{Command, Event, Shutdown, Snowflake, StopReason};
 use gateway_sim::{Control, Target};
 
 use super::{check, reshard, scenarios, shard};
 use crate::cluster::ClusterScenario;
 use crate::cluster::bot::Bot;
+use crate::cluster::gate::BarredGate;
 use crate::cluster::stage::{Stage, set};
 use crate::cluster::stores::Stores;
 
@@ -36,8 +39,11 @@ pub(super) fn table() -> Vec<ClusterScenario> {
         "a-drain-under-load-loses-nothing", DRAIN, drain;
         "a-drain-ends-at-its-deadline", DRAIN, drain_deadline;
         "a-shard-moves-to-another-cluster", MOVE, moved;
+        "a-shard-without-a-session-moves-to-another-cluster", MOVE, moved_without_session;
+        "a-release-is-answered-again", MOVE, released_again;
         "a-handover-of-another-count-is-refused", MOVE, foreign_handover;
         "senders-lead-to-the-shard-in-charge", SENDERS, senders;
+        "a-cluster-that-has-ended-answers-every-request", SENDERS, ended;
         "a-changed-recommendation-is-offered-and-taken", ADVICE, advice;
         "a-shard-closed-with-4011-offers-a-reshard", ADVICE, sharding_required;
         "a-bot-whose-every-shard-is-closed-with-4011-can-be-resharded", ADVICE, all_sharding_required,
@@ -158,6 +164,82 @@ async fn moved(stage: Stage) -> Result<(), String> {
     stage.message_in(0..16)?;
     one.meanwhile("all events of both clusters", other.caught_up()).await??;
     stage.verdict().check_once()
+}
+
+async fn moved_without_session(stage: Stage) -> Result<(), String> {
+    let gate = BarredGate::new(stage.runtime(), 16, [shard(1, 4)]);
+    let half = |shards| ShardCount::Range { shards, total: 4 };
+    let builder = stage.builder(half(0..2), &Stores::default())?;
+    let mut one = stage.start(builder.gate(Arc::new(gate.clone()))).await?;
+    one.until("the other shard is ready", |_, event| {
+        matches!(event, ClusterEvent::Shard(Event::Ready)).then_some(())
+    })
+    .await?;
+    let handle = one.cluster.handle();
+    let released = one.meanwhile("the release", handle.release(shard(1, 4))).await?;
+    let handover = released.map_err(|error| error.to_string())?;
+    check!(handover.session.is_none(), "it had no session");
+    gate.open();
+    let mut other = stage.start(stage.builder(half(2..4), &Stores::default())?.gate(Arc::new(gate))).await?;
+    other.all_ready().await?;
+    other.cluster.adopt(handover).map_err(|error| error.to_string())?;
+    other
+        .until("the shard is ready", |key, event| {
+            let is_it = key.is_some_and(|key| key.shard == shard(1, 4));
+            (is_it && matches!(event, ClusterEvent::Shard(Event::Ready))).then_some(())
+        })
+        .await?;
+    stage.message_in(0..16)?;
+    one.meanwhile("all events of both clusters", other.caught_up()).await??;
+    check!(stage.starts() == (4, 0), "Identifies and Resumes: {:?}, not 4 and 0", stage.starts());
+    stage.verdict().check_once()
+}
+
+async fn released_again(stage: Stage) -> Result<(), String> {
+    let [mut one, _other] = halves(&stage).await?;
+    let handle = one.cluster.handle();
+    // The caller goes away before there is an answer.
+    let gone = {
+        let mut release = std::pin::pin!(handle.release(shard(1, 4)));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        release.as_mut().poll(&mut context).is_pending()
+    };
+    check!(gone, "a shard is released before its connection is closed");
+    let released = one.meanwhile("the release", handle.release(shard(1, 4))).await?;
+    let handover = released.map_err(|error| error.to_string())?;
+    check!(handover.shard == shard(1, 4) && handover.session.is_some(), "{handover:?}");
+    let again = one.meanwhile("the answer to release", handle.release(shard(1, 4))).await?;
+    let expected = Err(RequestError::Cluster(ClusterError::NoSuchShard(shard(1, 4))));
+    check!(again == expected, "released twice: {again:?}");
+    // What it was is taken back.
+    one.cluster.adopt(handover).map_err(|error| error.to_string())?;
+    one.until("the shard resumes", |_, event| {
+        matches!(event, ClusterEvent::Shard(Event::Resumed { .. })).then_some(())
+    })
+    .await
+}
+
+async fn ended(stage: Stage) -> Result<(), String> {
+    let mut bot = stage.start_ready(2, &Stores::default()).await?;
+    let handle = bot.cluster.handle();
+    let sender = handle.sender(0);
+    handle.shutdown(Shutdown::Resumable);
+    bot.ended().await?;
+    drop(bot);
+    let ending = Err(RequestError::Cluster(ClusterError::Ending));
+    stage.within("the end", handle.ended()).await?;
+    check!(handle.restart(shard(0, 2)) == ending, "restart");
+    check!(handle.rolling_restart() == ending, "rolling_restart");
+    let asked = stage.within("the answer to a reshard", handle.reshard(ShardCount::Exactly(4))).await?;
+    check!(asked == ending, "reshard: {asked:?}");
+    let released = stage.within("the answer to release", handle.release(shard(0, 2))).await?;
+    check!(released.as_ref().err() == ending.as_ref().err(), "release: {released:?}");
+    let sent = sender.send(Command::UpdatePresence(Presence::new(Status::Idle, [])));
+    check!(matches!(sent, Err(SendError::Stopped)), "a command: {sent:?}");
+    let request = RequestGuildMembers::new(Snowflake(gateway_sim::guild_id(0)), MemberSelection::Everyone);
+    let members = stage.within("the answer to members", handle.members(request)).await?;
+    check!(matches!(members, Err(MembersError::Ended)), "members: {members:?}");
+    Ok(())
 }
 
 async fn foreign_handover(stage: Stage) -> Result<(), String> {

@@ -28,6 +28,9 @@ const OUTAGE: &str = "Discord Docs, Gateway Events > Guild Delete: unavailable i
 const CUT_OFF: &str =
     "Discord Docs, Gateway > Resuming: a connection may end at any time, and its session goes on";
 
+const NO_GUILD: &str =
+    "Discord Docs, Gateway > Sharding: DMs and other events without a guild are only sent to shard 0";
+
 pub(super) fn table() -> Vec<ClusterScenario> {
     let mut table = scenarios![
         "a-reshard-up-under-load-delivers-everything-once", OVERLAP, up;
@@ -49,6 +52,11 @@ pub(super) fn table() -> Vec<ClusterScenario> {
         "a-shard-that-falls-silent-during-a-reshard-loses-nothing", CUT_OFF, falls_silent,
         |config| config.heartbeat_interval = Duration::from_secs(10);
         "a-new-session-during-a-reshard-loses-nothing", CUT_OFF, new_session;
+        "a-restart-during-a-reshard-loses-nothing", CUT_OFF, restarted;
+        "an-old-shard-that-is-refused-during-a-reshard-is-taken-over", CUT_OFF, old_refused;
+        "what-has-no-guild-is-cut-over-with-shard-0", NO_GUILD, no_guild;
+        "a-drain-before-the-cutover-aborts-the-reshard", BACK, drained;
+        "an-end-that-is-not-kept-is-tried-again", BACK, end_not_kept;
     ];
     // Payloads of both generations are compared in any encoding.
     let variants = STREAMS.iter().rev();
@@ -362,4 +370,99 @@ async fn new_session(stage: Stage) -> Result<(), String> {
     let _bot = disturbed(&stage, 2, vec![Control::Invalid { resumable: false }]).await?;
     check!(stage.starts().0 == 7, "{} Identifies, not 7", stage.starts().0);
     Ok(())
+}
+
+async fn restarted(stage: Stage) -> Result<(), String> {
+    let mut bot = stage.start_ready(2, &Stores::default()).await?;
+    stage.control(Control::Rate(20.0))?;
+    begin(&mut bot, 4).await?;
+    phase(&mut bot, ReshardEvent::Overlapping).await?;
+    bot.cluster.restart(shard(1, 2)).map_err(|error| error.to_string())?;
+    bot.resharded().await?;
+    stage.control(Control::Rate(0.0))?;
+    stage.message_in(0..16)?;
+    bot.caught_up().await?;
+    check!(stage.starts() == (6, 1), "Identifies and Resumes: {:?}, not 6 and 1", stage.starts());
+    stage.verdict().check_once()
+}
+
+async fn old_refused(stage: Stage) -> Result<(), String> {
+    let mut bot = stage.start_ready(2, &Stores::default()).await?;
+    stage.control(Control::Rate(20.0))?;
+    begin(&mut bot, 4).await?;
+    phase(&mut bot, ReshardEvent::Overlapping).await?;
+    let session = stage.session_of(1, 2).ok_or("the shard has no session")?;
+    stage.control_on(Target::Session(session), Control::Close { code: Some(4014) })?;
+    bot.resharded().await?;
+    stage.control(Control::Rate(0.0))?;
+    stage.message_in(0..16)?;
+    bot.caught_up().await?;
+    stage.verdict().check_order()
+}
+
+async fn no_guild(stage: Stage) -> Result<(), String> {
+    let mut bot = stage.start_ready(2, &Stores::default()).await?;
+    let mut sent = 0;
+    let mut direct = || {
+        sent += 1;
+        let data = json!({"id": sent.to_string(), "channel_id": "7", "content": "a direct message"});
+        let event = Control::Event { name: "MESSAGE_CREATE".to_owned(), data };
+        stage.control_on(Target::Shard(0), event)
+    };
+    direct()?;
+    begin(&mut bot, 4).await?;
+    for step in
+        [ReshardEvent::Preparing { from: 2, to: 4 }, ReshardEvent::Overlapping, ReshardEvent::CuttingOver]
+    {
+        phase(&mut bot, step).await?;
+        direct()?;
+        direct()?;
+    }
+    let tally = bot.resharded().await?;
+    check!(tally.unmatched == 0, "{tally}");
+    direct()?;
+    bot.caught_up().await?;
+    stage.verdict().check_once()
+}
+
+async fn drained(stage: Stage) -> Result<(), String> {
+    let stores = Stores::default();
+    let (mut bot, gate) = held_back(&stage, &stores).await?;
+    stage.control(Control::Rate(20.0))?;
+    begin(&mut bot, 8).await?;
+    phase(&mut bot, ReshardEvent::Preparing { from: 4, to: 8 }).await?;
+    bot.cluster.drain(Duration::from_secs(600));
+    let reason = aborted(&mut bot).await?;
+    check!(reason == ReshardEvent::Aborted(AbortReason::Ending), "{reason:?}");
+    bot.ended().await?;
+    drop(bot);
+    gate.open();
+    let old = set((0..4).map(|id| shard(id, 4)));
+    check!(set(stores.sessions()) == old, "{:?} are kept", stores.sessions());
+    let identifies = stage.starts().0;
+    let mut bot = stage.start(stage.builder(ShardCount::Recommended, &stores)?).await?;
+    bot.all_ready().await?;
+    stage.control(Control::Rate(0.0))?;
+    stage.message_in(0..16)?;
+    bot.caught_up().await?;
+    check!(stage.starts().0 == identifies, "{} Identifies after it", stage.starts().0 - identifies);
+    stage.verdict().check_once()
+}
+
+async fn end_not_kept(stage: Stage) -> Result<(), String> {
+    let stores = Stores::default();
+    let mut bot = stage.start_ready(2, &stores).await?;
+    stage.control(Control::Rate(20.0))?;
+    begin(&mut bot, 4).await?;
+    phase(&mut bot, ReshardEvent::CuttingOver).await?;
+    stores.refuse_plans(true);
+    bot.until("the plan is not kept", |_, event| matches!(event, ClusterEvent::PlanNotKept).then_some(()))
+        .await?;
+    check!(stage.sessions() == 6, "{} sessions live, not those of both generations", stage.sessions());
+    stores.refuse_plans(false);
+    bot.resharded().await?;
+    stage.control(Control::Rate(0.0))?;
+    stage.message_in(0..16)?;
+    bot.caught_up().await?;
+    stage.verdict().check_once()
 }

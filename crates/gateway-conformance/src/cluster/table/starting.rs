@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_cluster::{ClusterEvent, ShardCount};
+use gateway_cluster::{ClusterEvent, ShardCount, StartError};
 use gateway_driver::gate::LocalIdentifyGate;
 use gateway_driver::proto::command::{Presence, SendError, Status};
 use gateway_driver::proto::disconnect::Rejection;
@@ -13,6 +13,7 @@ use gateway_sim::{Action, Control, Point, Rule};
 
 use super::{check, scenarios, shard};
 use crate::cluster::ClusterScenario;
+use crate::cluster::folder::Folder;
 use crate::cluster::gate::BarredGate;
 use crate::cluster::stage::{Stage, set};
 use crate::cluster::stores::Stores;
@@ -43,6 +44,7 @@ pub(super) fn table() -> Vec<ClusterScenario> {
         "the-recommended-number-of-shards-is-started", RECOMMENDED, recommended;
         "kept-sessions-are-resumed-without-an-identify", RESUMING, kept_sessions;
         "kept-sessions-are-resumed-before-a-permit-is-there", RESUMING, resumed_without_permit;
+        "files-in-a-folder-outlive-the-process", RESUMING, folder;
         "two-clusters-share-a-gate", MANY_PROCESSES, shared_gate, |config| {
             config.max_concurrency = 1;
             config.identify_interval = SPACING;
@@ -102,6 +104,31 @@ async fn kept_sessions(stage: Stage) -> Result<(), String> {
     bot.caught_up().await?;
     check!(stage.starts() == (4, 4), "Identifies and Resumes: {:?}, not 4 and 4", stage.starts());
     stage.verdict().check_once()
+}
+
+async fn folder(stage: Stage) -> Result<(), String> {
+    let folder = Folder::new();
+    for turn in 0..2 {
+        let builder = stage.builder_without_stores(stage.config(), ShardCount::Recommended)?;
+        let mut bot = stage.start(builder.sessions_in(folder.path())).await?;
+        bot.all_ready().await?;
+        bot.caught_up().await?;
+        check!(bot.cluster.budget() == Some(996), "{:?} starts are left, not 996", bot.cluster.budget());
+        bot.cluster.drain(Duration::from_secs(600));
+        bot.ended().await?;
+        drop(bot);
+        stage.disconnected().await?;
+        check!(stage.starts() == (4, 4 * turn), "Identifies and Resumes: {:?}", stage.starts());
+        stage.message_in(0..16)?;
+    }
+    // Another bot must not touch them.
+    let mut config = stage.config();
+    config.token = format!("not-{TOKEN}").into();
+    let builder = stage.builder_without_stores(config, ShardCount::Exactly(4))?;
+    let builder = builder.sessions_in(folder.path()).ask_with(|| async { Ok(GatewayBot::default()) });
+    let error = stage.start_in_vain(builder).await?;
+    check!(matches!(error, StartError::OtherBot { .. }), "{error:?}");
+    Ok(())
 }
 
 async fn resumed_without_permit(stage: Stage) -> Result<(), String> {
