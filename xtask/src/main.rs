@@ -29,7 +29,8 @@ cargo xtask TASK
   package          packs every crate that is published, and compiles each from its tarball
   targets          32 bits, WebAssembly, Windows and macOS, where such a target is installed
   fuzz             every fuzz target: --seconds N or --runs N for each, --only NAME for one; --check runs their seeds alone
-  simulate         shards in a bad world: --seed N --hours H --shards N --profile calm|flaky|outage|hostile
+  simulate         shards in a bad world: --seed N --hours H --shards N --profile calm|flaky|outage|hostile;
+                   --cluster makes them one bot's, which is restarted, resharded and killed
   replay FILE      plays again what a simulation has written down
   help             this text; so do -h and --help, of each task too
   -V, --version    the version
