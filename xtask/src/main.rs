@@ -30,7 +30,8 @@ cargo xtask TASK
   package          packs every published crate, and compiles each from its tarball
   targets          32 bits, WebAssembly, Windows and macOS, where such a target is installed
   fuzz             every fuzz target: --seconds N or --runs N for each, --only NAME for one; --check runs their seeds alone
-  simulate         shards in a bad network: --seed N --hours H --shards N --profile calm|flaky|outage|hostile
+  simulate         shards in a bad network: --seed N --hours H --shards N --profile calm|flaky|outage|hostile;
+                   --cluster makes them one bot's, which is restarted, resharded and killed
   replay FILE      replays a file of a simulation
   help             this text; so do -h and --help, of each task too
   -V, --version    the version

@@ -10,12 +10,16 @@ use crate::process::{Done, cargo, line, succeeds, target};
 use crate::results::Results;
 
 /// Programs that were built with the tests of their packages, and how the last line of each begins.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("examples/demo", "demo: ok"),
     ("gateway-world simulate --hours 48 --shards 5 --seed 1 --profile calm", "simulate: "),
     ("gateway-world simulate --hours 48 --shards 5 --seed 1 --profile flaky", "simulate: "),
     ("gateway-world simulate --hours 48 --shards 5 --seed 1 --profile outage", "simulate: "),
     ("gateway-world simulate --hours 48 --shards 5 --seed 1 --profile hostile", "simulate: "),
+    ("gateway-world simulate --cluster --hours 24 --shards 8 --seed 1 --profile calm", "simulate: "),
+    ("gateway-world simulate --cluster --hours 24 --shards 8 --seed 1 --profile flaky", "simulate: "),
+    ("gateway-world simulate --cluster --hours 24 --shards 8 --seed 1 --profile outage", "simulate: "),
+    ("gateway-world simulate --cluster --hours 24 --shards 8 --seed 1 --profile hostile", "simulate: "),
     ("examples/crash --kills 5", "crash: kills=5 "),
     ("examples/conformance", "conformance: "),
 ];

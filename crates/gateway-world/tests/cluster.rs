@@ -29,8 +29,13 @@ fn two_shards_start_and_live() {
 
 #[test]
 fn a_day_of_each_profile() {
+    let mut all = ClusterCounts::default();
     for profile in Profile::ALL {
         let counts = holds(world(profile, 1, 24.0, 8).run());
-        assert!(counts.finished > 0 && counts.aborted > 0 && counts.processes > 1, "{profile}: {counts:?}");
+        assert!(counts.finished > 0 && counts.processes > 1, "{profile}: {counts:?}");
+        all.add(&counts);
     }
+    assert!(all.aborted > 0 && all.cutovers_resumed > 0 && all.rolled > 0, "{all:?}");
+    let switched = all.switched;
+    assert!(switched.matched > 0 && switched.silent > 0 && switched.unmatched > 0, "{all:?}");
 }

@@ -24,9 +24,11 @@ pub enum ClusterOutput {
     Heartbeat(ShardKey),
     /// Deliver this to the application, in this order.
     Deliver(Option<ShardKey>, ClusterEvent),
-    /// This dispatch is not delivered, because its equal of the other generation is. It counts as handled.
+    /// This dispatch is not delivered, because its equal of the other generation is. It counts as handled once the application has
+    /// handled everything that was delivered before this: otherwise a crash loses both.
     Discard(ShardKey, Option<DispatchKey>),
-    /// Write the plan down, so that it survives a crash.
+    /// Write the plan down, so that it survives a crash, once the application has handled everything that was delivered before this:
+    /// the sessions that it was delivered from may be ended when it is written.
     /// [`ClusterMachine::handle_persisted`](crate::ClusterMachine::handle_persisted) answers.
     Persist {
         /// Names the write in the answer.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gateway_sim::{Control, Target, guild_id};
 
+use super::process::Process;
 use super::{ClusterWorld, Event};
 use crate::effect;
 use crate::engine::ClientId;
@@ -68,7 +69,7 @@ impl ClusterWorld {
 
     /// The clients that a fault concerns: one of those that run, or all.
     fn targets(&self, shard: Option<u32>) -> Vec<ClientId> {
-        let clients: Vec<ClientId> = self.process.iter().flat_map(|process| process.clients()).collect();
+        let clients: Vec<ClientId> = self.process.iter().flat_map(Process::clients).collect();
         match shard {
             Some(shard) if !clients.is_empty() => vec![clients[shard as usize % clients.len()]],
             _ => clients,

@@ -16,6 +16,7 @@ use super::application::{Application, Item, Mark, QUEUE};
 use super::observation::ClusterObservation;
 use super::storage::{Write, is_planned};
 use super::{ClusterWorld, Event, STORE_EVERY};
+use crate::client::Client;
 use crate::engine::{ClientId, Line};
 use crate::observation::Observation;
 use crate::plan::{READY_AT_MOST, RECOVERY, TOKEN, format_of};
@@ -255,7 +256,7 @@ impl ClusterWorld {
             ClusterOutput::ShutDown(key, how) => self.shut_down(key, how),
             ClusterOutput::Heartbeat(key) => {
                 if let Some(client) = self.client_of(key) {
-                    self.engine.client_mut(client).into_iter().for_each(|client| client.heartbeat());
+                    self.engine.client_mut(client).into_iter().for_each(Client::heartbeat);
                 }
             }
             ClusterOutput::Deliver(Some(key), ClusterEvent::Shard(Said::Dispatch(dispatch))) => {
@@ -485,7 +486,7 @@ impl ClusterWorld {
 
     fn stopped(&mut self, key: ShardKey, id: ClientId, reason: StopReason) {
         let now = self.engine.client_now();
-        let session = self.engine.client(id).and_then(|client| client.session());
+        let session = self.engine.client(id).and_then(Client::session);
         self.engine.remove(id);
         let process = self.process_mut();
         process.keys.remove(&id);
@@ -639,7 +640,7 @@ impl ClusterWorld {
 
     fn store(&mut self, key: ShardKey) {
         let Some(slot) = self.process.as_ref().and_then(|process| process.slots.get(&key)) else { return };
-        let Some(snapshot) = self.engine.client(slot.client).and_then(|client| client.session()) else {
+        let Some(snapshot) = self.engine.client(slot.client).and_then(Client::session) else {
             return;
         };
         if slot.session_id != session_id(&snapshot) {

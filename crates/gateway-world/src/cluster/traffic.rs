@@ -12,6 +12,10 @@ use super::observation::ClusterObservation;
 use super::{ClusterWorld, Event};
 use crate::effect;
 use crate::plan::Setting;
+use crate::time::Time;
+
+/// In a reshard that takes longer, as much happens as usual from then on.
+const RUSH: Duration = Duration::from_secs(600);
 
 /// When something happens where.
 pub(super) struct Traffic {
@@ -20,6 +24,7 @@ pub(super) struct Traffic {
     usual: f64,
     /// The same while the bot is resharded. None: it is not.
     rush: Option<f64>,
+    rush_ends: Time,
     /// How often the pace has changed.
     pace: u64,
     count: u64,
@@ -29,7 +34,15 @@ pub(super) struct Traffic {
 impl Traffic {
     pub(super) fn new(setting: &Setting, guilds: u32, seed: u64) -> Self {
         let usual = 3600.0 / (setting.profile.events_an_hour() * f64::from(setting.shards));
-        Self { guilds, usual, rush: None, pace: 0, count: 0, rng: Rng::with_seed(seed) }
+        Self {
+            guilds,
+            usual,
+            rush: None,
+            rush_ends: Time::ZERO,
+            pace: 0,
+            count: 0,
+            rng: Rng::with_seed(seed),
+        }
     }
 
     fn wait(&mut self) -> Duration {
@@ -79,6 +92,7 @@ impl ClusterWorld {
         // From many a second down to one in several seconds.
         let mean = 0.05 * 100_f64.powf(self.traffic.rng.f64());
         self.traffic.rush = is_on.then_some(mean);
+        self.traffic.rush_ends = self.engine.now() + RUSH;
         self.traffic.pace += 1;
         self.plan_traffic();
     }
@@ -86,6 +100,9 @@ impl ClusterWorld {
     pub(super) fn traffic(&mut self, pace: u64) {
         if pace != self.traffic.pace {
             return;
+        }
+        if self.traffic.rush.is_some() && self.engine.now() >= self.traffic.rush_ends {
+            self.traffic.rush = None;
         }
         let guild = self.traffic.place();
         self.happens(guild);
@@ -141,7 +158,7 @@ impl ClusterWorld {
         };
         let old = home(plan.generation, plan.shards);
         let cutting_over = plan.reshard.filter(|reshard| reshard.phase == ReshardPhase::CuttingOver);
-        let owed_by = match (cutting_over, old) {
+        match (cutting_over, old) {
             (None, Some((session, true))) => vec![session],
             (None, _) => vec![],
             (Some(reshard), old) => match (old, home(plan.generation.next(), reshard.shards)) {
@@ -150,7 +167,6 @@ impl ClusterWorld {
                 // While one of them is down, the guild may be switched to it.
                 _ => vec![],
             },
-        };
-        owed_by
+        }
     }
 }

@@ -15,8 +15,8 @@ use crate::time::Time;
 pub(super) struct ClusterWatch {
     /// The rules of each shard. A shard has a place there over all its processes.
     shards: Invariants,
-    keys: BTreeMap<ShardKey, (usize, ClientId)>,
-    places: BTreeMap<ClientId, usize>,
+    places: BTreeMap<ShardKey, usize>,
+    clients: BTreeMap<ClientId, ShardKey>,
     free: Vec<usize>,
     rules: Rules,
     violation: Option<Violation>,
@@ -28,8 +28,8 @@ impl ClusterWatch {
     pub(super) fn new(shards: Invariants) -> Self {
         Self {
             shards,
-            keys: BTreeMap::new(),
             places: BTreeMap::new(),
+            clients: BTreeMap::new(),
             free: Vec::new(),
             rules: Rules::default(),
             violation: None,
@@ -41,32 +41,27 @@ impl ClusterWatch {
         self.steps = Some(Vec::new());
     }
 
-    /// A client of a shard begins. What the rules know of the shard goes on.
+    /// A client of a shard begins. What the rules know of the shard goes on, and so do messages on their way to clients before.
     pub(super) fn enter(&mut self, key: ShardKey, client: ClientId) {
-        let next = self.keys.len();
-        let (place, before) =
-            self.keys.remove(&key).unwrap_or_else(|| (self.free.pop().unwrap_or(next), client));
-        // Of the one before, messages may still be on their way.
-        self.places.remove(&before);
-        self.places.insert(client, place);
-        self.keys.insert(key, (place, client));
+        let next = self.places.len();
+        self.places.entry(key).or_insert_with(|| self.free.pop().unwrap_or(next));
+        self.clients.insert(client, key);
     }
 
     /// Only these shards can begin again.
     pub(super) fn retain(&mut self, is_kept: impl Fn(ShardKey) -> bool) {
-        self.keys.retain(|key, (place, client)| {
+        let (places, free) = (&mut self.places, &mut self.free);
+        places.retain(|key, place| {
             let is_kept = is_kept(*key);
-            if !is_kept {
-                self.places.remove(client);
-                self.free.push(*place);
-            }
+            free.extend((!is_kept).then_some(*place));
             is_kept
         });
+        self.clients.retain(|_, key| is_kept(*key));
     }
 
     pub(super) fn show_shard(&mut self, at: Time, client: ClientId, what: &Observation<'_>) {
         if self.violation.is_none()
-            && let Some(place) = self.places.get(&client)
+            && let Some(place) = self.clients.get(&client).and_then(|key| self.places.get(key))
         {
             self.violation = self.shards.observe(at, *place, what).map(|violation| Violation {
                 shard: client.shard().id(),

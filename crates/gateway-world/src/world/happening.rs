@@ -64,7 +64,7 @@ impl World {
             | Fault::Redeploy { .. }
             | Fault::UserReconnect { .. } => self.user_does(shard, fault),
             fault => {
-                process.into_iter().for_each(|id| effect::of_the_connection(&mut self.engine, id, fault))
+                process.into_iter().for_each(|id| effect::of_the_connection(&mut self.engine, id, fault));
             }
         }
     }
