@@ -203,6 +203,13 @@ impl VoiceStateUpdate {
     }
 }
 
+/// A request for all members of this guild.
+impl From<Snowflake> for RequestGuildMembers {
+    fn from(guild: Snowflake) -> Self {
+        Self::new(guild, MemberSelection::Everyone)
+    }
+}
+
 impl RequestGuildMembers {
     /// A request without presences and without a nonce.
     pub fn new(guild_id: Snowflake, members: MemberSelection) -> Self {

@@ -107,7 +107,8 @@ impl ClusterHandle {
         self.hub.gate.remaining()
     }
 
-    /// Requests members of a guild and waits for all chunks of the answer, in their order. The nonce is replaced by a unique one.
+    /// Requests members of a guild and waits for all chunks of the answer, in their order: all members with the guild's id alone, some with
+    /// a [`RequestGuildMembers`], whose nonce is replaced by a unique one.
     ///
     /// The request goes to the shard of the guild, and is repeated where its answer was lost: after a new session, a reshard, or
     /// `RATE_LIMITED`. The chunks are delivered as events too. Dropping the future cancels the request.
@@ -115,8 +116,11 @@ impl ClusterHandle {
     /// # Errors
     ///
     /// If the request can never be sent, was not answered within three minutes, or the cluster has ended.
-    pub async fn members(&self, request: RequestGuildMembers) -> Result<Vec<Dispatch>, MembersError> {
-        Ticket::new(request, &self.hub).answer().await
+    pub async fn members(
+        &self,
+        request: impl Into<RequestGuildMembers>,
+    ) -> Result<Vec<Dispatch>, MembersError> {
+        Ticket::new(request.into(), &self.hub).answer().await
     }
 
     /// Restarts a shard: one that runs resumes its session on a new connection, one that has stopped for good starts again.
