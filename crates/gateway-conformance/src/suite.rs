@@ -33,7 +33,10 @@ const LIMIT: Duration = Duration::from_secs(120);
 const AT_ONCE: usize = 32;
 
 /// The same for scenarios of clusters, of which each has many shards.
-const CLUSTERS_AT_ONCE: usize = 12;
+const CLUSTERS_AT_ONCE: usize = 10;
+
+/// How many times longer than the others scenarios of clusters wait before they fail: many shards share a busy machine.
+const CLUSTER_PATIENCE: u32 = 3;
 
 /// Runs the whole table on a runtime: over real sockets, against a simulated gateway behind TLS.
 ///
@@ -98,7 +101,7 @@ impl Suite {
     }
 
     /// How long a live scenario waits for an expected observation before it fails. Default 20 s. Applies to the ways that are
-    /// added after this.
+    /// added after this. A scenario of clusters waits three times as long, and has three times the limit.
     pub fn patience(&mut self, patience: Duration) -> &mut Self {
         self.patience = patience;
         self
@@ -181,7 +184,7 @@ impl Suite {
             runtime,
             block_on: Arc::new(block_on),
             timeouts: patient_timeouts(),
-            patience: self.patience,
+            patience: self.patience * CLUSTER_PATIENCE,
         };
         let play: PlayCluster = Arc::new(move |scenario, progress| ground.play(scenario, progress));
         self.ways.push((name.to_owned(), Kind::Clusters(play)));
@@ -192,12 +195,15 @@ impl Suite {
     pub fn run(&self) -> Report {
         let mut outcomes: Vec<(usize, usize, Outcome)> = Vec::new();
         for (column, (name, kind)) in self.ways.iter().enumerate() {
-            let (first, rows, workers) = match kind {
-                Kind::Computed(play) => (0, self.rows(play), 1),
-                Kind::Waited(play) => (0, self.rows(play), AT_ONCE),
-                Kind::Clusters(play) => (self.scenarios.len(), self.cluster_rows(play), CLUSTERS_AT_ONCE),
+            let (of_way, first) = match kind {
+                Kind::Computed(play) => (self.run_way(name, self.rows(play), 1, self.limit), 0),
+                Kind::Waited(play) => (self.run_way(name, self.rows(play), AT_ONCE, self.limit), 0),
+                Kind::Clusters(play) => {
+                    let (rows, limit) = (self.cluster_rows(play), self.limit * CLUSTER_PATIENCE);
+                    (self.run_way(name, rows, CLUSTERS_AT_ONCE, limit), self.scenarios.len())
+                }
             };
-            let of_way = (first..).zip(self.run_way(name, rows, workers));
+            let of_way = (first..).zip(of_way);
             outcomes.extend(of_way.map(|(row, outcome)| (row, column, outcome)));
         }
         outcomes.sort_by_key(|(row, column, _)| (*row, *column));
@@ -229,7 +235,7 @@ impl Suite {
 
     /// One job for each variant of each scenario, so that none waits for another. A job that does not end has failed, and its
     /// thread is detached.
-    fn run_way(&self, name: &str, rows: Vec<Row>, at_once: usize) -> Vec<Outcome> {
+    fn run_way(&self, name: &str, rows: Vec<Row>, at_once: usize, limit: Duration) -> Vec<Outcome> {
         let mut waiting: VecDeque<Job> = VecDeque::new();
         let mut outcomes: Vec<(Outcome, Vec<Variant>)> = Vec::new();
         for (row, Row { name: scenario, rule, about, variants }) in rows.into_iter().enumerate() {
@@ -247,7 +253,7 @@ impl Suite {
             while running.len() < at_once
                 && let Some(job) = waiting.pop_front()
             {
-                running.insert(job.id, job.start(self.limit, finished.clone()));
+                running.insert(job.id, job.start(limit, finished.clone()));
             }
             let Some(first) = running.values().map(|running| running.deadline).min() else { break };
             match results.recv_timeout(first.saturating_duration_since(Instant::now())) {
@@ -257,7 +263,7 @@ impl Suite {
                 Err(_) => {
                     let now = Instant::now();
                     let late = running.iter().filter(|(_, running)| running.deadline <= now);
-                    done.extend(late.map(|(id, running)| (*id, running.overdue(self.limit))));
+                    done.extend(late.map(|(id, running)| (*id, running.overdue(limit))));
                     running.retain(|_, running| running.deadline > now);
                 }
             }

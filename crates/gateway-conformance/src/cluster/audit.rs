@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use gateway_cluster::{ClusterItem, ShardKey};
-use gateway_sim::{EventComparison, Gateway};
+use gateway_sim::{EventComparison, Gateway, Server};
 
 /// Session and sequence of each dispatch that an application saw, in this order.
 #[derive(Default)]
@@ -15,12 +15,12 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    /// The application has seen an item. The gateway knows the number of a session as long as it lives.
-    pub(crate) fn see(&mut self, item: &ClusterItem, gateway: &Gateway) {
+    /// The application has seen an item. Only a new session is asked for at the gateway, which knows its number as long as it lives.
+    pub(crate) fn see(&mut self, item: &ClusterItem, server: &Server) {
         let (Some(key), Some(dispatch)) = (item.key(), item.dispatch()) else { return };
         if dispatch.name() == "READY"
             && let Some(session) = dispatch.data().get("session_id").and_then(|id| id.decode::<String>().ok())
-            && let Some(number) = gateway.session_number(&session)
+            && let Some(number) = server.with(|gateway| gateway.session_number(&session))
         {
             self.sessions.insert(key, number);
         }

@@ -340,7 +340,7 @@ impl Stage {
         ) {
             self.note(item);
         }
-        self.0.server.with(|gateway| self.audit().see(item, gateway));
+        self.audit().see(item, &self.0.server);
         self.0.heard.notify(usize::MAX);
     }
 
@@ -377,7 +377,9 @@ impl Stage {
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
-        self.0.server.with(|gateway| self.audit().judge(gateway))
+        // In this order everywhere: the audit, and then the gateway.
+        let audit = self.audit();
+        self.0.server.with(|gateway| audit.judge(gateway))
     }
 
     // ---- Time ------------------------------------------------------------------------------------------------------------

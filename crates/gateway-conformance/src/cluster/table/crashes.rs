@@ -6,7 +6,7 @@ use gateway_cluster::{AbortReason, ClusterEvent, ReshardEvent, ShardCount};
 use gateway_driver::proto::{Event, Shutdown};
 use gateway_sim::Control;
 
-use super::{check, reshard, scenarios, shard};
+use super::{LOAD, check, reshard, scenarios, shard};
 use crate::cluster::ClusterScenario;
 use crate::cluster::bot::Bot;
 use crate::cluster::gate::BarredGate;
@@ -49,7 +49,7 @@ async fn plain(stage: Stage) -> Result<(), String> {
     let mut bot = stage.start_ready(4, &stores).await?;
     let all = set((0..4).map(|id| shard(id, 4)));
     bot.meanwhile("the sessions in the store", stores.until(|it| set(it.sessions()) == all)).await?;
-    stage.control(Control::Rate(50.0))?;
+    stage.control(Control::Rate(LOAD))?;
     let mut events = 0;
     bot.until("twenty events", |_, event| {
         events += u32::from(matches!(event, ClusterEvent::Shard(Event::Dispatch(_))));
@@ -72,7 +72,7 @@ async fn under_load(stage: &Stage) -> Result<(Bot, Stores, BarredGate), String> 
     bot.all_ready().await?;
     let all = set((0..4).map(|id| shard(id, 4)));
     bot.meanwhile("the sessions in the store", stores.until(|it| set(it.sessions()) == all)).await?;
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     reshard(&mut bot, ShardCount::Exactly(8)).await?.map_err(|error| error.to_string())?;
     Ok((bot, stores, gate))
 }

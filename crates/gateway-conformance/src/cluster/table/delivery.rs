@@ -8,7 +8,7 @@ use gateway_cluster::{ClusterItem, ClusterLimits, Lane, ShardCount};
 use gateway_driver::proto::Dispatch;
 use gateway_sim::Control;
 
-use super::{check, scenarios, shard};
+use super::{LOAD, check, scenarios, shard};
 use crate::cluster::ClusterScenario;
 use crate::cluster::stage::{Stage, lock};
 use crate::cluster::stores::Stores;
@@ -137,7 +137,7 @@ async fn slow_lane(stage: Stage) -> Result<(), String> {
 }
 
 fn guild_of(dispatch: &Dispatch) -> Option<u64> {
-    Some(dispatch.data().get("guild_id")?.as_id()?)
+    dispatch.data().get("guild_id")?.as_id()
 }
 
 async fn lanes_keep_order(stage: Stage) -> Result<(), String> {
@@ -156,7 +156,7 @@ async fn lanes_keep_order(stage: Stage) -> Result<(), String> {
             }
         }));
     }
-    stage.control(Control::Rate(50.0))?;
+    stage.control(Control::Rate(LOAD))?;
     for _ in 0..10 {
         stage.message_in(0..16)?;
     }

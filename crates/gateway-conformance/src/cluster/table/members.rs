@@ -49,7 +49,7 @@ async fn start(stage: &Stage, members: bool) -> Result<Bot, String> {
     let builder = builder.configure(|shard, config| {
         // The privilege comes with the reshard.
         if shard.count() > 2 {
-            config.intents = config.intents | Intents::GUILD_MEMBERS;
+            config.intents |= Intents::GUILD_MEMBERS;
         }
     });
     let mut bot = stage.start(builder).await?;

@@ -34,6 +34,9 @@ macro_rules! scenarios {
 }
 use scenarios;
 
+/// Events a second over all guilds, by the gateway's clock, which runs fast: enough for some in each phase of a reshard.
+const LOAD: f64 = 6.0;
+
 /// Every scenario of clusters. Their order is that of the matrix.
 pub fn cluster_table() -> Vec<ClusterScenario> {
     [

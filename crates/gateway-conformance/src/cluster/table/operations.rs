@@ -13,7 +13,7 @@ use gateway_driver::proto::identify::GatewayBot;
 use gateway_driver::proto::{Command, Event, Shutdown, Snowflake, StopReason};
 use gateway_sim::{Control, Target};
 
-use super::{check, reshard, scenarios, shard};
+use super::{LOAD, check, reshard, scenarios, shard};
 use crate::cluster::ClusterScenario;
 use crate::cluster::bot::Bot;
 use crate::cluster::gate::BarredGate;
@@ -67,7 +67,7 @@ async fn restart(stage: Stage) -> Result<(), String> {
 
 async fn rolling(stage: Stage) -> Result<(), String> {
     let mut bot = stage.start_ready(4, &Stores::default()).await?;
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     bot.cluster.rolling_restart().map_err(|error| error.to_string())?;
     let again = bot.cluster.rolling_restart();
     check!(again == Err(RequestError::Cluster(ClusterError::Rolling)), "a second one: {again:?}");
@@ -91,7 +91,7 @@ async fn rolling(stage: Stage) -> Result<(), String> {
 async fn drain(stage: Stage) -> Result<(), String> {
     let stores = Stores::default();
     let mut bot = stage.start_ready(4, &stores).await?;
-    stage.control(Control::Rate(50.0))?;
+    stage.control(Control::Rate(LOAD))?;
     stage.message_in(0..16)?;
     bot.until("an event", |_, event| matches!(event, ClusterEvent::Shard(Event::Dispatch(_))).then_some(()))
         .await?;
@@ -260,7 +260,6 @@ async fn senders(stage: Stage) -> Result<(), String> {
     let mut bot = stage.start_ready(4, &Stores::default()).await?;
     let guild = Snowflake(gateway_sim::guild_id(3));
     let sender = bot.cluster.sender_for(guild);
-    let mut said = 0;
     for turn in 0..3 {
         match turn {
             0 => {}
@@ -285,10 +284,9 @@ async fn senders(stage: Stage) -> Result<(), String> {
         );
         let presence = Command::UpdatePresence(Presence::new(Status::Idle, []));
         sender.send(presence).map_err(|error| error.to_string())?;
-        said += 1;
         let heard = stage.until("the command", |_| {
-            let said_so_far = stage.said(3);
-            (said_so_far.len() == said).then(|| said_so_far.last().and_then(|(session, _)| *session))
+            let said = stage.said(3);
+            (said.len() == turn + 1).then(|| said.last().and_then(|(session, _)| *session))
         });
         let on = bot.meanwhile("the command at the gateway", heard).await??;
         let session = stage.audit().session(key);

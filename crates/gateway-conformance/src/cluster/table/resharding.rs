@@ -11,7 +11,7 @@ use gateway_driver::proto::{Event, Snowflake, StopReason};
 use gateway_sim::{Action, Control, Point, Rule, Target, guild_id};
 use serde_json::json;
 
-use super::{aborted, check, reshard, scenarios, shard};
+use super::{LOAD, aborted, check, reshard, scenarios, shard};
 use crate::cluster::ClusterScenario;
 use crate::cluster::bot::Bot;
 use crate::cluster::gate::BarredGate;
@@ -85,7 +85,7 @@ async fn begin(bot: &mut Bot, shards: u32) -> Result<(), String> {
 
 /// Reshards under load, and sees everything once.
 async fn under_load(stage: &Stage, bot: &mut Bot, shards: u32) -> Result<(), String> {
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     begin(bot, shards).await?;
     let tally = bot.resharded().await?;
     stage.control(Control::Rate(0.0))?;
@@ -163,7 +163,7 @@ async fn bounded(stage: Stage) -> Result<(), String> {
     let builder = stage.builder(ShardCount::Exactly(2), &Stores::default())?.cluster_config(config);
     let mut bot = stage.start(builder).await?;
     bot.all_ready().await?;
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     begin(&mut bot, 4).await?;
     bot.resharded().await?;
     stage.control(Control::Rate(0.0))?;
@@ -187,7 +187,7 @@ async fn lanes(stage: Stage) -> Result<(), String> {
             }
         });
     }
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     let asked = stage.within("the answer to a reshard", handle.reshard(ShardCount::Exactly(6))).await?;
     asked.map_err(|error| error.to_string())?;
     stage.until_seen("the end of the reshard", |_| *lock(&finished)).await?;
@@ -225,7 +225,7 @@ async fn held_back(stage: &Stage, stores: &Stores) -> Result<(Bot, BarredGate), 
 async fn abort(stage: Stage) -> Result<(), String> {
     let stores = Stores::default();
     let (mut bot, gate) = held_back(&stage, &stores).await?;
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     begin(&mut bot, 8).await?;
     bot.until("a new session", |key, event| {
         let is_new = key.is_some_and(|key| key.generation.0 == 2);
@@ -250,7 +250,7 @@ async fn refused(stage: Stage) -> Result<(), String> {
     let mut rule = Rule::once(Point::Identify, Action::Close(Some(4014)));
     rule.shard = Some(3);
     stage.control(Control::Rule(rule))?;
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     begin(&mut bot, 4).await?;
     let reason = StopReason::Rejected(Rejection::DisallowedIntents);
     let expected = AbortReason::ShardStopped { shard: shard(3, 4), reason };
@@ -278,7 +278,7 @@ async fn plan_not_kept(stage: Stage) -> Result<(), String> {
 async fn cutover_not_kept(stage: Stage) -> Result<(), String> {
     let stores = Stores::default();
     let mut bot = stage.start_ready(2, &stores).await?;
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     begin(&mut bot, 4).await?;
     phase(&mut bot, ReshardEvent::Preparing { from: 2, to: 4 }).await?;
     stores.refuse_plans(true);
@@ -316,7 +316,7 @@ async fn voice(stage: Stage) -> Result<(), String> {
 
 async fn outage(stage: Stage) -> Result<(), String> {
     let mut bot = stage.start_ready(2, &Stores::default()).await?;
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     begin(&mut bot, 4).await?;
     let guild = Target::Guild(guild_id(3));
     let event = |name: &str, data| Control::Event { name: name.to_owned(), data };
@@ -336,7 +336,7 @@ async fn outage(stage: Stage) -> Result<(), String> {
 /// Reshards under load, and does this to a session of a generation on the way.
 async fn disturbed(stage: &Stage, generation: u32, controls: Vec<Control>) -> Result<Bot, String> {
     let mut bot = stage.start_ready(2, &Stores::default()).await?;
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     begin(&mut bot, 4).await?;
     phase(&mut bot, ReshardEvent::Overlapping).await?;
     // Shard 1 of either generation.
@@ -374,7 +374,7 @@ async fn new_session(stage: Stage) -> Result<(), String> {
 
 async fn restarted(stage: Stage) -> Result<(), String> {
     let mut bot = stage.start_ready(2, &Stores::default()).await?;
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     begin(&mut bot, 4).await?;
     phase(&mut bot, ReshardEvent::Overlapping).await?;
     bot.cluster.restart(shard(1, 2)).map_err(|error| error.to_string())?;
@@ -388,7 +388,7 @@ async fn restarted(stage: Stage) -> Result<(), String> {
 
 async fn old_refused(stage: Stage) -> Result<(), String> {
     let mut bot = stage.start_ready(2, &Stores::default()).await?;
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     begin(&mut bot, 4).await?;
     phase(&mut bot, ReshardEvent::Overlapping).await?;
     let session = stage.session_of(1, 2).ok_or("the shard has no session")?;
@@ -428,7 +428,7 @@ async fn no_guild(stage: Stage) -> Result<(), String> {
 async fn drained(stage: Stage) -> Result<(), String> {
     let stores = Stores::default();
     let (mut bot, gate) = held_back(&stage, &stores).await?;
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     begin(&mut bot, 8).await?;
     phase(&mut bot, ReshardEvent::Preparing { from: 4, to: 8 }).await?;
     bot.cluster.drain(Duration::from_secs(600));
@@ -452,7 +452,7 @@ async fn drained(stage: Stage) -> Result<(), String> {
 async fn end_not_kept(stage: Stage) -> Result<(), String> {
     let stores = Stores::default();
     let mut bot = stage.start_ready(2, &stores).await?;
-    stage.control(Control::Rate(20.0))?;
+    stage.control(Control::Rate(LOAD))?;
     begin(&mut bot, 4).await?;
     phase(&mut bot, ReshardEvent::CuttingOver).await?;
     stores.refuse_plans(true);
