@@ -1,9 +1,10 @@
 //! Within a process everything reaches the application once, except in a guild of which it was told that its sessions did not meet,
-//! and while a cutover goes on that an earlier process has begun.
+//! while a cutover goes on that an earlier process has begun, and from a shard that was adopted or started again: it has what was not
+//! acknowledged when it stopped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use gateway_cluster::{ClusterEvent, ReshardEvent, Switch};
+use gateway_cluster::{ClusterEvent, ReshardEvent, ShardKey, Switch};
 
 use super::Rule;
 use crate::cluster::observation::ClusterObservation;
@@ -19,6 +20,9 @@ pub(super) struct Once {
     ever: BTreeSet<u64>,
     /// Guilds in which something may come twice.
     unmatched: BTreeSet<u64>,
+    /// The newest event, and what was the newest when a shard began that resumes a session.
+    newest: u64,
+    began_after: BTreeMap<ShardKey, u64>,
     /// The process has begun within a cutover.
     resumed: bool,
     duplicates: u64,
@@ -38,6 +42,11 @@ impl Rule for Once {
             ClusterObservation::Began { cutting_over } => {
                 self.resumed = *cutting_over;
                 self.delivered.clear();
+                self.began_after.clear();
+            }
+            ClusterObservation::Happened { event, .. } => self.newest = *event,
+            ClusterObservation::Started { key, resuming: true, .. } => {
+                self.began_after.insert(*key, self.newest);
             }
             ClusterObservation::Told(ClusterEvent::Reshard(ReshardEvent::Preparing { .. })) => {
                 self.unmatched.clear();
@@ -53,7 +62,8 @@ impl Rule for Once {
             ClusterObservation::Delivered { event, guild, by } => {
                 self.duplicates += u64::from(!self.ever.insert(*event));
                 let is_new = self.delivered.insert(*event);
-                if !is_new && !self.resumed && !self.unmatched.contains(guild) {
+                let is_replay = self.began_after.get(by).is_some_and(|newest| event <= newest);
+                if !is_new && !is_replay && !self.resumed && !self.unmatched.contains(guild) {
                     return Err(format!("event {event} of guild {guild} came again, from shard {by}"));
                 }
                 for remembered in [&mut self.ever, &mut self.delivered] {
