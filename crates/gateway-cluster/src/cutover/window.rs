@@ -29,6 +29,8 @@ pub(crate) struct Window {
     pub(crate) restarted_at: Option<Instant>,
     /// Something was dropped for lack of memory since the sessions last met. Only the old session has it.
     pub(crate) lacks: bool,
+    /// The old session was lost since the sessions last met: what its successor receives is the end of what the new one does.
+    old_was_lost: bool,
     held: VecDeque<Held>,
     counts: BTreeMap<Digest, Counts>,
     /// How many digests one session has received more often than the other.
@@ -75,6 +77,7 @@ impl Window {
             comparable: false,
             restarted_at: None,
             lacks: false,
+            old_was_lost: false,
             held: VecDeque::new(),
             counts: BTreeMap::new(),
             unbalanced: 0,
@@ -204,7 +207,7 @@ impl Window {
         self.bytes = self.counts.len() * OVERHEAD;
         self.unbalanced = self.counts.len();
         self.newest_old = self.newest_old.filter(|newest| self.counts.contains_key(newest));
-        (self.aligned, self.comparable, self.lacks) = (true, true, false);
+        (self.aligned, self.comparable, self.lacks, self.old_was_lost) = (true, true, false, true);
         fates
     }
 
@@ -221,13 +224,20 @@ impl Window {
     /// Ends the window without a cut. Behind a common beginning, what was delivered is known exactly; without one, everything that
     /// is held is to be delivered, GUILD_CREATE first.
     pub(crate) fn give_up(mut self) -> Vec<Fate> {
-        let aligned = self.aligned;
-        let held = std::mem::take(&mut self.held);
+        let (aligned, newest_first) = (self.aligned, self.old_was_lost);
+        let mut held: Vec<Held> = self.held.into();
+        if newest_first {
+            held.reverse();
+        }
         let fates = held.into_iter().map(|held| {
             let is_delivered = aligned && take_delivered(&mut self.counts, held.digest);
             if is_delivered { Fate::Drop(held) } else { Fate::Deliver(held) }
         });
-        fates.collect()
+        let mut fates: Vec<Fate> = fates.collect();
+        if newest_first {
+            fates.reverse();
+        }
+        fates
     }
 
     /// Whether the old session has delivered events that the new one may still send.
@@ -282,13 +292,31 @@ mod tests {
         window.delivered(held(2, r#"{"a":1}"#).digest, now);
         window.delivered(held(3, r#"{"b":1}"#).digest, now);
         let fates = window.apply(window.cut().unwrap(), now);
-        let delivered: Vec<Option<u64>> = fates
-            .into_iter()
-            .filter_map(|fate| match fate {
-                Fate::Deliver(held) => Some(held.into_dispatch().unwrap().sequence()),
-                Fate::Drop(_) => None,
-            })
-            .collect();
-        assert_eq!(delivered, [Some(1)]);
+        assert_eq!(delivered(fates), [Some(1)]);
+    }
+
+    /// The sequence numbers of what is delivered.
+    fn delivered(fates: Vec<Fate>) -> Vec<Option<u64>> {
+        let delivered = fates.into_iter().filter_map(|fate| match fate {
+            Fate::Deliver(held) => Some(held.into_dispatch().unwrap().sequence()),
+            Fate::Drop(_) => None,
+        });
+        delivered.collect()
+    }
+
+    #[test]
+    fn without_a_cut_the_oldest_of_equal_events_were_delivered_unless_the_old_session_was_lost() {
+        for (is_lost, expected) in [(false, Some(2)), (true, Some(1))] {
+            let now = Instant::now();
+            let mut window = Window::aligned(now);
+            if is_lost {
+                assert!(window.lose_old().is_empty());
+            }
+            for sequence in [1, 2] {
+                window.hold(held(sequence, r#"{"a":1}"#), now);
+            }
+            window.delivered(held(2, r#"{"a":1}"#).digest, now);
+            assert_eq!(delivered(window.give_up()), [expected]);
+        }
     }
 }
