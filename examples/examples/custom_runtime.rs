@@ -69,11 +69,16 @@ impl Runtime for ThreadRuntime {
     }
 
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
+        let mut known: Option<Waker> = None;
         poll_fn(move |context| {
             if Instant::now() >= deadline {
                 return Poll::Ready(());
             }
-            TIMERS.add(deadline, context.waker().clone());
+            // A task that is polled often needs one timer.
+            if !known.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                TIMERS.add(deadline, context.waker().clone());
+                known = Some(context.waker().clone());
+            }
             Poll::Pending
         })
     }

@@ -16,7 +16,7 @@ use gateway_driver::proto::config::{Delivery, Timeouts};
 use gateway_driver::proto::{Event, Intents, ShardConfig};
 use gateway_driver::store::Checkpoints;
 use gateway_driver::tls::{Roots, TlsSettings};
-use gateway_driver::{DriverConfig, Runtime, Spawn};
+use gateway_driver::{DriverConfig, Runtime, Spawn, gateway_bot};
 use gateway_sim::{Config, Control, Gateway, Server, ServerConfig, Target, Tls};
 use serde_json::{Value, json};
 
@@ -37,6 +37,8 @@ struct Inner {
     server: Server,
     clock: Clock,
     runtime: AnyRuntime,
+    /// The same with the wall's clock.
+    unhurried: AnyRuntime,
     spawner: Arc<dyn Spawn>,
     timeouts: Timeouts,
     variant: Variant,
@@ -113,11 +115,13 @@ impl Stage {
             notes.lines.push(line);
         }));
         let server = Server::start(config).map_err(|error| format!("no simulated gateway: {error}"))?;
+        let unhurried = AnyRuntime::new(setup.runtime.clone());
         let runtime = Faulty::new(setup.runtime, clock, Arc::new(Routes::new(true)));
         Ok(Self(Arc::new(Inner {
             server,
             clock,
             runtime: AnyRuntime::new(runtime),
+            unhurried,
             spawner: setup.spawner,
             timeouts: setup.timeouts,
             variant: setup.variant,
@@ -183,11 +187,18 @@ impl Stage {
         shards: ShardCount,
         stores: &Stores,
     ) -> Result<ClusterBuilder<AnyRuntime>, String> {
+        let (runtime, driver) = (self.0.unhurried.clone(), self.driver()?);
+        let (url, token) = (self.0.server.http_url(), config.token.clone());
         let builder = self.builder_without_stores(config, shards)?;
+        // The answer has a timeout that no configuration makes longer, and a busy machine needs longer.
+        let builder = builder.ask_with(move || {
+            let (runtime, driver, url, token) = (runtime.clone(), driver.clone(), url.clone(), token.clone());
+            async move { gateway_bot(&runtime, &driver, &url, &token).await }
+        });
         Ok(builder.session_store(stores.clone()).plan_store(stores.clone()))
     }
 
-    /// A cluster that keeps nothing.
+    /// A cluster that keeps nothing, and asks the API itself.
     pub(crate) fn builder_without_stores(
         &self,
         config: ShardConfig,

@@ -221,7 +221,7 @@ async fn unfinished(stage: Stage) -> Result<(), String> {
 async fn unauthorized(stage: Stage) -> Result<(), String> {
     let mut config = stage.config();
     config.token = format!("not-{TOKEN}").into();
-    let builder = stage.builder_with(config, ShardCount::Recommended, &Stores::default())?;
+    let builder = stage.builder_without_stores(config, ShardCount::Recommended)?;
     let error = stage.start_in_vain(builder).await?;
     check!(matches!(error, StartError::GatewayBot(GatewayBotError::Unauthorized)), "{error:?}");
     nothing_opened(&stage)
@@ -242,7 +242,7 @@ async fn rate_limited(stage: Stage) -> Result<(), String> {
         let length = body.len();
         write!(stream, "HTTP/1.1 429 Too Many Requests\r\nContent-Length: {length}\r\n\r\n{body}")
     });
-    let builder = stage.builder(ShardCount::Recommended, &Stores::default())?.api_url(url);
+    let builder = stage.builder_without_stores(stage.config(), ShardCount::Recommended)?.api_url(url);
     let error = stage.start_in_vain(builder).await?;
     let wait = Some(Duration::from_millis(64_570));
     let expected = GatewayBotError::RateLimited { retry_after: wait };
@@ -254,7 +254,7 @@ async fn rate_limited(stage: Stage) -> Result<(), String> {
 async fn unreachable(stage: Stage) -> Result<(), String> {
     let port = ReservedPort::new((Ipv4Addr::LOCALHOST, 0).into()).map_err(|error| error.to_string())?;
     let url = format!("http://{}", port.address());
-    let builder = stage.builder(ShardCount::Recommended, &Stores::default())?.api_url(url);
+    let builder = stage.builder_without_stores(stage.config(), ShardCount::Recommended)?.api_url(url);
     let error = stage.start_in_vain(builder).await?;
     check!(matches!(error, StartError::GatewayBot(GatewayBotError::Connect(_))), "{error:?}");
     nothing_opened(&stage)
