@@ -80,15 +80,19 @@ async fn new_session(stage: Stage) -> Result<(), String> {
     let mut bot = start(&stage, true).await?;
     bot.caught_up().await?;
     let session = stage.audit().session(bot.cluster.shard_of(guild())).ok_or("the shard has no session")?;
+    let connection = stage
+        .server()
+        .with(|gateway| gateway.connections().find(|id| gateway.session_of(*id) == Some(session)))
+        .ok_or("the session has no connection")?;
     // The gateway takes the request, and its answer is lost with the session.
     stage.control_on(Target::Session(session), Control::Silence)?;
     let handle = bot.cluster.handle();
     let answer = async {
         let lost = async {
             stage.until("the request", |_| (!stage.said(8).is_empty()).then_some(())).await?;
-            let control = |control| stage.control_on(Target::Session(session), control);
-            control(Control::Abort)?;
-            control(Control::Expire)
+            // In this order, since the shard resumes at once.
+            stage.control_on(Target::Session(session), Control::Expire)?;
+            stage.control_on(Target::Connection(connection), Control::Abort)
         };
         both(handle.members(everyone()), lost).await
     };
