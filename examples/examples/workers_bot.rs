@@ -121,7 +121,7 @@ async fn run() -> Result<String, String> {
         let bot = start(&world).await?;
         let lanes = work(bot.lanes(LANES), &world);
         until(&world, move |world| world.database().seen.len() >= crash * BETWEEN_CRASHES).await;
-        // As a crash does it: what lanes and workers hold is gone, and no shard says goodbye.
+        // As in a crash: what lanes and workers hold is lost, and no shard sends a close frame.
         lanes.abort();
         println!("crash {crash}: {} events were handled", world.database().seen.len());
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Later than anything that is waited for.
 const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 
-/// So much later, or in thirty years if that cannot be told.
+/// The time after this wait, which is thirty years at most.
 pub(crate) fn later(now: Instant, wait: Duration) -> Instant {
     now.checked_add(wait.min(FAR)).unwrap_or(now)
 }

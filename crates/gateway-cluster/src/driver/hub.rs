@@ -26,7 +26,7 @@ use crate::{
     ClusterEvent, ClusterMachine, ClusterOutput, ClusterPlan, Generation, Handover, ReshardEvent, ShardKey,
 };
 
-/// How often it is told that a session cannot be kept.
+/// The shortest time between two events about sessions that cannot be kept.
 const UNKEPT_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) struct Hub {

@@ -198,7 +198,7 @@ impl ClusterMachine {
                 let is_up = matches!(event, Event::Ready | Event::Resumed { .. });
                 self.deliver(Some(key), ClusterEvent::Shard(event));
                 if is_up {
-                    // What it completes is told after it.
+                    // The events that it completes follow it.
                     self.is_up_again(key);
                 }
                 // Each looks at all shards or guilds: not after every dispatch.
@@ -334,7 +334,7 @@ impl ClusterMachine {
         self.tell_recommendation();
     }
 
-    /// Tells the recommendation, unless it was told, or a reshard is going on, after which it is told if it still differs.
+    /// Reports the recommendation once. During a reshard it waits, and is reported afterwards if it still differs.
     fn tell_recommendation(&mut self) {
         let Some(shards) = self.recommended.filter(|_| self.reshard.is_none() && self.ending.is_none())
         else {
